@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+# `make` lists what can be made.
+
+# Where to: say it on the command line, e.g. make install PREFIX=/opt/torqueckpt STORE=/scratch/checkpoint
+PREFIX = /usr/local
+DESTDIR =
+SYSCONFDIR = /etc
+STORE = /var/spool/checkpoint
+SPOOL = /var/spool/torqueckpt
+# The interpreter, when the one that is found is not the one you want
+PYTHON =
+# What demo and test try out: a complete installation of its own, beside the real one
+TEST_PREFIX = /opt/torqueckpt-test
+
+export PREFIX DESTDIR SYSCONFDIR STORE SPOOL PYTHON TEST_PREFIX
+
+in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
+	STORE=$(TEST_PREFIX)/var/spool/checkpoint SPOOL=$(TEST_PREFIX)/var/spool/torqueckpt
+scripts = install/* .ci/run
+
+.PHONY: help setup install uninstall demo test lint typecheck check dist clean test-prefix
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@echo 'Variables: PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) STORE=$(STORE) SPOOL=$(SPOOL)'
+	@echo '           DESTDIR=$(DESTDIR) PYTHON=$(PYTHON) TEST_PREFIX=$(TEST_PREFIX)'
+
+setup: .venv/made ## make .venv, for working on torqueckpt
+
+.venv/made: setup.cfg pyproject.toml
+	install/dev-setup
+
+install: ## install on this node (as root), with whatever is missing for it
+	@install/install
+
+uninstall: ## take the installation away again; settings, key and images stay
+	@install/uninstall
+
+demo: test-prefix ## install into TEST_PREFIX and show a job that is checkpointed, killed and resumed
+	$(TEST_PREFIX)/lib/torqueckpt/venv/bin/python tests/demo.py --prefix $(TEST_PREFIX)
+
+test: test-prefix .venv/made ## install into TEST_PREFIX and run all tests on it (ARGS= for pytest)
+	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest $(ARGS)
+
+lint: .venv/made ## look for slips: ruff, and shellcheck for the scripts
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/shellcheck -x $(scripts)
+
+typecheck: .venv/made ## mypy --strict
+	.venv/bin/mypy
+
+check: lint typecheck test ## all three: what a change must pass
+
+dist: .venv/made ## source archive and wheel, into dist/
+	.venv/bin/python -m build
+
+clean: ## take away what was made here, TEST_PREFIX and its sudo rule
+	@$(in_test_prefix) install/test-prefix remove
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+test-prefix:
+	@$(in_test_prefix) install/test-prefix make

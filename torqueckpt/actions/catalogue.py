@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""What the store holds: list, show, verify, delete; each as the owner, each for his own images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from torqueckpt import log
+from torqueckpt.errors import (
+    LastImageKept,
+    NoImage,
+    StoreMissing,
+    TorqueCkptError,
+    UnknownJob,
+)
+from torqueckpt.identity import Owner
+from torqueckpt.live import Live
+from torqueckpt.manifest import Malformed, Manifest
+from torqueckpt.process import become, proc
+from torqueckpt.request import RestartRequest
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal
+from torqueckpt.store.generation import Generation
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore, Store
+
+
+@dataclass(frozen=True)
+class Row:
+    """One generation in a listing; created is ISO 8601, UTC."""
+
+    job: str
+    lineage: str
+    generation: int
+    created: str
+    bytes: int
+    frozen_ms: int
+    checkpointer: str
+    host: str
+    whole: bool
+    owner: str
+
+
+@contextmanager
+def lineage_of(job: str, who: Owner, settings: Settings) -> Iterator[tuple[OwnerStore, Lineage]]:
+    """The lineage that a job id or a lineage's name stands for, as its owner; else UnknownJob."""
+    store = Store.open(settings.store)
+    with become.acting_as(who):
+        try:
+            mine = store.owner(who)
+        except StoreMissing as nothing:
+            raise UnknownJob(job=job, owner=who.name, store=settings.store) from nothing
+        lineage = mine.lineage_of(job)
+        if lineage is None:
+            raise UnknownJob(job=job, owner=who.name, store=settings.store)
+        yield mine, lineage
+
+
+def choose(
+    lineage: Lineage, request: RestartRequest, key: bytes | None
+) -> tuple[Generation, Manifest]:
+    """The generation asked for, or the newest that is whole; every byte of it is verified.
+
+    With a key only signed ones count.  When none is good the newest one's defect is the error.
+    """
+    if request.generation is not None:
+        numbers = [request.generation]
+    else:  # newest first, but the one that is hinted at before them all
+        numbers = sorted(lineage.numbers(), key=lambda n: (n == request.hint, n), reverse=True)
+    first: TorqueCkptError | None = None
+    for each in numbers:
+        try:
+            generation = lineage.generation(each)
+            recorded = generation.manifest(key)
+            generation.verify(recorded)
+            return generation, recorded
+        except TorqueCkptError as defect:
+            log.warning(f"generation {each}: {defect}")
+            first = first or defect
+    raise first or NoImage(job=lineage.first_job, which="")
+
+
+def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
+    """One row a generation, oldest first; one whose manifest is torn has whole=False."""
+    if job is not None:
+        with lineage_of(job, who, settings) as (_, lineage):
+            return list(_rows(lineage, who))
+    store = Store.open(settings.store)
+    with become.acting_as(who):
+        try:
+            mine = store.owner(who)
+        except StoreMissing:
+            return []
+        return [row for lineage in mine.lineages() for row in _rows(lineage, who)]
+
+
+def verify(job: str, who: Owner, settings: Settings, number: int | None) -> list[tuple[int, str]]:
+    """(generation, defect) for each generation; "" where every byte is as it was written."""
+    with lineage_of(job, who, settings) as (_, lineage):
+        numbers = [number] if number is not None else lineage.numbers()
+        return [(each, _defect(lineage, each)) for each in numbers]
+
+
+def recorded(
+    job: str, who: Owner, settings: Settings, number: int | None
+) -> tuple[Manifest, Live | None, bool]:
+    """What `show` shows: manifest, live record, and whether its files are all there."""
+    with lineage_of(job, who, settings) as (_, lineage):
+        numbers = lineage.numbers()
+        if not numbers:
+            raise NoImage(job=job, which="")
+        generation = lineage.generation(numbers[-1] if number is None else number)
+        found = generation.manifest()
+        return found, _live(lineage), generation.looks_whole(found)
+
+
+def delete(job: str, who: Owner, settings: Settings, number: int | None) -> list[int]:
+    """Delete one generation, or all of a job that has ended; gives the numbers that went.
+
+    The newest whole image of a job that still runs is never deleted.
+    """
+    wait = settings.lock_timeout_seconds
+    with lineage_of(job, who, settings) as (mine, lineage), lineage.lock(wait):
+        doomed = lineage.numbers() if number is None else [lineage.generation(number).number]
+        live = _live(lineage)
+        running = live is not None and _runs_here(live)
+        last = next((n for n in lineage.numbers()[::-1] if not _defect(lineage, n)), None)
+        if running and last in doomed:
+            raise LastImageKept(job=job, generation=last, why="still runs")
+        for each in doomed:
+            lineage.remove(each)
+        journal.note(mine, "delete", job, generations=doomed)
+        if not running and not lineage.numbers():
+            mine.forget(lineage)
+        if os.getuid() == 0:  # a user's leaves a link behind that the next checkpoint takes away
+            Store.open(settings.store).tidy(who.name)
+    return doomed
+
+
+def _runs_here(live: Live) -> bool:
+    return any(each is not None and proc.alive(each) for each in (live.keeper, live.tree))
+
+
+def _live(lineage: Lineage) -> Live | None:
+    try:
+        return lineage.live()
+    except (Malformed, OSError):
+        return None
+
+
+def _defect(lineage: Lineage, number: int) -> str:
+    try:
+        generation = lineage.generation(number)
+        generation.verify(generation.manifest())
+    except TorqueCkptError as defect:
+        return str(defect)
+    return ""
+
+
+def _rows(lineage: Lineage, who: Owner) -> Iterator[Row]:
+    for number in lineage.numbers():
+        try:
+            generation = lineage.generation(number)
+            made = generation.manifest()
+            whole = generation.looks_whole(made)
+        except TorqueCkptError:
+            yield Row(lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, who.name)
+            continue
+        yield Row(
+            job=made.job.id,
+            lineage=lineage.name,
+            generation=number,
+            created=datetime.fromtimestamp(made.created, timezone.utc).isoformat(),
+            bytes=made.bytes,
+            frozen_ms=round(made.frozen_us / 1000),
+            checkpointer=made.checkpointer,
+            host=made.host,
+            whole=whole,
+            owner=who.name,
+        )

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: MIT
+"""Taking a checkpoint, from MOM's call to a whole image; root's work, done as the job's owner.
+
+Whatever fails, the job runs on and its last whole image is untouched.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from signal import SIGCONT
+
+from torqueckpt import checkpointers, log, manifest
+from torqueckpt.actions import dumping
+from torqueckpt.actions.target import Target, find_lineage, find_tree, owner_of
+from torqueckpt.batch import details, pointer
+from torqueckpt.checkpointers.base import ImageFacts
+from torqueckpt.errors import DumpFailed, JobEnded, NeedsRoot, TorqueCkptError
+from torqueckpt.files import intent, kept, stdio
+from torqueckpt.identity import Owner
+from torqueckpt.manifest import Job, Manifest, Stream
+from torqueckpt.process import become, proc, signals, tree
+from torqueckpt.process.aside import Aside
+from torqueckpt.request import CheckpointRequest
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal, key
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore, Store, translated
+
+
+def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
+    """Take an image of the job, or give the one that the same call has made already."""
+    arrived = time.time()
+    if os.getuid() != 0:
+        raise NeedsRoot(what="a checkpoint", remedy="MOM runs it, or `torqueckpt checkpoint` does")
+    store = Store.open(settings.store)
+    secret = key.read(settings.key())
+    checkpointer = checkpointers.load(settings.checkpointer, settings)
+    version = dumping.usable_version(checkpointer)
+    owner = owner_of(request)
+    with become.acting_as(owner):
+        mine = store.owner(owner, make=True)
+        lineage = find_lineage(mine, request, settings)
+        with _failures_noted(mine, request), lineage.lock(settings.lock_timeout_seconds) as lock:
+            intent.settle(lineage.directory, lineage.live())
+            made = _made_already(lineage, request, arrived - settings.repeat_window_seconds)
+            if made is not None:
+                return made
+            target = find_tree(lineage, request, settings)
+            tree.check(target.tree, owner)
+            with _opened(target) as sources, _running_again(target, request.end):
+                with translated(settings.store), lineage.new_generation() as generation:
+                    dump = dumping.plan(target, generation, request.end)
+                    scripts = _keep_scripts(target, lineage)
+                    wall_ms = dumping.dump(checkpointer, dump, target, lock, settings)
+                    reading = Aside(
+                        target.owner,
+                        lambda: checkpointer.read_image(dump.image_dir, dump.work_dir),
+                    )
+                    image = generation.seal()
+                    facts = dumping.facts(reading, request.job_id)
+                    made = Manifest(
+                        format=manifest.FORMAT,
+                        lineage=lineage.name,
+                        generation=generation.number,
+                        job=_job(target, lineage, scripts, settings),
+                        checkpoint_name=request.name,
+                        created=int(time.time()),
+                        host=socket.gethostname(),
+                        boot_id=proc.boot_id(),
+                        kernel=os.uname().release,
+                        checkpointer=checkpointer.name,
+                        checkpointer_version=version,
+                        exec_pid=target.root.pid,
+                        sid=request.sid,
+                        established_tcp=dump.established_tcp,
+                        processes=facts.processes,
+                        files=facts.files,
+                        streams=_grow_streams(lineage, target, sources, facts),
+                        kept=kept.as_of_freeze(scripts, facts.files),
+                        image=image,
+                        frozen_us=facts.frozen_us,
+                        wall_ms=wall_ms,
+                    )
+                    generation.write_manifest(made, secret)
+                    generation.directory.write_whole("log", log.lines().encode())
+                _publish(store, mine, lineage, made, target, request, settings)
+            if request.end:
+                signals.end_job([each.id for each in target.tree], target.sessions)
+    log.info(f"{made.job.id}: generation {made.generation}, {made.bytes} bytes, {wall_ms} ms")
+    return made
+
+
+def _publish(
+    store: Store,
+    mine: OwnerStore,
+    lineage: Lineage,
+    made: Manifest,
+    target: Target,
+    request: CheckpointRequest,
+    settings: Settings,
+) -> None:
+    """The image is whole: make it known, and let go of what is too old."""
+    lineage.write_live(target.live)
+    mine.belongs(made.job.id, lineage)
+    store.link(made.exec_pid, made.job.id, made.job.owner, lineage.name, made.generation)
+    if request.pointer_dir is not None and request.name:
+        pointer.write(request.pointer_dir, request.name, lineage.name, made.generation)
+    with translated(settings.store):
+        lineage.prune(request.depth or settings.depth)
+        journal.note(
+            mine,
+            "checkpoint",
+            made.job.id,
+            generation=made.generation,
+            bytes=made.bytes,
+            frozen_us=made.frozen_us,
+        )
+
+
+def _made_already(lineage: Lineage, request: CheckpointRequest, since: float) -> Manifest | None:
+    """The newest generation when this call asks for that one: the same name again, or without a
+    name a call that arrived before it was made.  A call that is to end a job that still runs is
+    never answered so: the job has gone on since."""
+    numbers = lineage.numbers()
+    if not numbers:
+        return None
+    try:
+        newest = lineage.generation(numbers[-1]).manifest()
+    except TorqueCkptError as torn:
+        log.warning(str(torn))
+        return None
+    if newest.job.id != request.job_id or newest.checkpoint_name != request.name:
+        return None
+    if not request.name and newest.created < since:
+        return None
+    live = lineage.live()
+    running = live is not None and live.tree is not None and proc.alive(live.tree)
+    return None if request.end and running else newest
+
+
+def _keep_scripts(target: Target, lineage: Lineage) -> dict[str, str]:
+    with lineage.directory.make("kept") as directory:
+        try:
+            return kept.keep(directory, target.open_files)
+        except FileNotFoundError as gone:
+            raise JobEnded(job=target.live.job, pid=target.root.pid) from gone
+
+
+@contextmanager
+def _opened(target: Target) -> Iterator[list[tuple[int, int]]]:
+    """The job's output files for reading, each with its size now."""
+    sources: list[tuple[int, int]] = []
+    try:
+        for stream in target.live.streams:
+            source = stdio.open_now(stream, target.root.pid)
+            sources.append((source, os.fstat(source).st_size))
+        yield sources
+    except FileNotFoundError as gone:
+        raise DumpFailed(job=target.live.job, reason=gone.strerror) from gone
+    finally:
+        for source, _ in sources:
+            os.close(source)
+
+
+def _grow_streams(
+    lineage: Lineage, target: Target, sources: list[tuple[int, int]], facts: ImageFacts
+) -> tuple[Stream, ...]:
+    """Keep the job's output up to the freeze; `sources` were opened, and looked at, before it."""
+    grown = []
+    with lineage.directory.make("output") as output:
+        for stream, (source, before) in zip(target.live.streams, sources):
+            at_freeze = [file.size for file in facts.files if file.path == stream.path]
+            grown.append(stdio.grow(output, stream, source, max([before, *at_freeze])))
+    return tuple(grown)
+
+
+def _job(target: Target, lineage: Lineage, scripts: dict[str, str], settings: Settings) -> Job:
+    who: Owner = target.owner
+    known = details.of_job(target.live.job, target.leader_pid, _script(lineage, scripts), settings)
+    if not known.submit_dir and lineage.numbers():  # restarted in place: MOM sets nothing then
+        return replace(lineage.generation(lineage.numbers()[-1]).manifest().job, id=target.live.job)
+    return Job(
+        id=target.live.job,
+        owner=who.name,
+        uid=who.uid,
+        gid=who.gid,
+        groups=who.groups,
+        start=proc.start_epoch(target.live.keeper),
+        name=known.name,
+        spec=known.spec,
+        submit_dir=known.submit_dir,
+        directives=known.directives,
+    )
+
+
+def _script(lineage: Lineage, scripts: dict[str, str]) -> str:
+    """The job script's text, for its directives."""
+    with lineage.directory.make("kept") as directory:
+        texts = [directory.read(name) for name in scripts.values() if name.endswith(".SC")]
+    return texts[0].decode("utf-8", "replace") if texts else ""
+
+
+@contextmanager
+def _running_again(target: Target, stopped: bool) -> Iterator[None]:
+    """A tree that was left stopped for its end runs on when anything fails before the end."""
+    try:
+        yield
+    except BaseException:
+        if stopped:
+            signals.send_all([each.id for each in target.tree], SIGCONT)
+        raise
+
+
+@contextmanager
+def _failures_noted(mine: OwnerStore, request: CheckpointRequest) -> Iterator[None]:
+    try:
+        yield
+    except TorqueCkptError as failure:
+        log.error(str(failure))
+        with translated(mine.path):
+            journal.note(mine, "checkpoint-failed", request.job_id, reason=str(failure))
+        raise

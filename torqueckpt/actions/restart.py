@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""Bringing a job back: first the owner's part, without rights; then the restore, then staying.
+
+prepare() runs as the owner (in `torqueckpt resume` before the door, in mom-restart acting as him).
+restore() is root's: it believes only what is signed, and what it starts runs as the owner.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from torqueckpt import checkpointers, log
+from torqueckpt.actions import catalogue, dumping, restoring
+from torqueckpt.errors import (
+    FilesChanged,
+    ForeignImage,
+    JobStillRuns,
+    TorqueCkptError,
+)
+from torqueckpt.files import check, intent, stdio
+from torqueckpt.identity import Owner
+from torqueckpt.live import Intent, Live, LiveStream
+from torqueckpt.manifest import Manifest, Stream
+from torqueckpt.process import become, proc, supervise
+from torqueckpt.request import RestartRequest
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore
+
+
+@contextmanager
+def prepare(
+    request: RestartRequest,
+    who: Owner,
+    outputs: restoring.Outputs,
+    settings: Settings,
+    key: bytes | None = None,
+) -> Iterator[tuple[OwnerStore, Lineage, Manifest, int]]:
+    """All that is the owner's: choose and verify the image, check files, fill the new stdout.
+
+    `outputs` opens where stdout and stderr go now.  Gives the lineage's lock too, which is held
+    until the caller is done; what was changed is undone when the caller fails.
+    """
+    wait = settings.lock_timeout_seconds
+    found = catalogue.lineage_of(request.job_id, who, settings)
+    with found as (mine, lineage), lineage.lock(wait) as lock:
+        live = lineage.live()
+        refuse_if_running(live, request)
+        intent.settle(lineage.directory, live)
+        lineage.sweep()
+        _, made = catalogue.choose(lineage, request, key)
+        if made.job.uid != who.uid:
+            raise ForeignImage(
+                path=lineage.path, owner=made.job.owner, uid=made.job.uid, caller=who.name
+            )
+        _check_files(made, request)
+        plan = _plan(lineage, made, request, outputs(made))
+        intent.write(lineage.directory, plan)
+        try:
+            _replay(lineage, made, plan)
+            mine.belongs(request.present_job, lineage)
+            yield mine, lineage, made, lock
+        except BaseException:
+            intent.settle(lineage.directory, lineage.live())
+            raise
+
+
+def restore(
+    mine: OwnerStore, lineage: Lineage, made: Manifest, who: Owner, lock: int, settings: Settings
+) -> int:
+    """Restore the tree as our own child and stay until it ends; gives the job's exit status.
+
+    Called as root, acting as the owner, with the lock held and the intent written.  It drops to the
+    owner for good once the tree runs.
+    """
+    who = become.with_groups(who, made.job.gid, made.job.groups)
+    plan = restoring.intended(lineage, made)
+    checkpointer = checkpointers.load(made.checkpointer, settings)
+    dumping.usable_version(checkpointer)
+    keeper = proc.still_me()
+    before = lineage.live()
+    live = Live(
+        job=plan.job,
+        host=socket.gethostname(),
+        keeper=keeper,
+        tree=None,
+        attempt=plan.attempt,
+        streams=plan.streams,
+        written=int(time.time()),
+    )
+    guard = supervise.Guard(who, made.exec_pid)
+    lineage.write_live(live)
+    try:
+        root = restoring.restore(checkpointer, lineage, made, plan, who, lock, settings)
+    except BaseException:
+        guard.dismiss()
+        if before is not None:
+            lineage.write_live(before)
+        raise
+    lineage.write_live(replace(live, tree=root))
+    intent.done(lineage.directory)
+    journal.note(mine, "restart", plan.job, generation=made.generation, image_of=made.job.id)
+    restoring.unlock(lock)
+    become.drop(who)
+    status = supervise.wait_for(root)
+    guard.dismiss()
+    log.info(f"{plan.job}: restarted from generation {made.generation}, ended with {status}")
+    return status
+
+
+def refuse_if_running(live: Live | None, request: RestartRequest) -> None:
+    """A lineage runs once: refused while its tree lives here, or may live elsewhere."""
+    if live is None:
+        return
+    if live.keeper.boot_id == proc.boot_id():
+        running = [p.pid for p in (live.tree, live.keeper) if p is not None and proc.alive(p)]
+        if running:
+            raise JobStillRuns(
+                job=live.job,
+                where=f"process {running[0]} on this node",
+                remedy="end it first, or wait for it",
+            )
+    elif live.host != socket.gethostname() and not request.force:
+        raise JobStillRuns(
+            job=live.job,
+            where=f"as far as is known, on {live.host}",
+            remedy="--force if that node or job is known to be over",
+        )
+
+
+def _check_files(made: Manifest, request: RestartRequest) -> None:
+    handed_over = {stream.path for stream in made.streams} | {kept.path for kept in made.kept}
+    problems = check.problems(made.files, handed_over)
+    if problems:
+        raise FilesChanged(
+            job=request.job_id, generation=made.generation, files="; ".join(problems)
+        )
+
+
+def _plan(
+    lineage: Lineage, made: Manifest, request: RestartRequest, outputs: dict[str, LiveStream]
+) -> Intent:
+    with lineage.directory.make("output") as output:
+        streams = tuple(
+            replace(
+                outputs[stream.name],
+                kept=stdio.branch(output, stream, _needed_by_others(lineage, made, stream)),
+            )
+            for stream in made.streams
+        )
+    return Intent(secrets.token_hex(8), request.present_job, made.generation, streams)
+
+
+def _needed_by_others(lineage: Lineage, made: Manifest, stream: Stream) -> int:
+    """The largest size of the stream's kept file that a newer generation was made with."""
+    sizes = [0]
+    for generation in lineage.generations():
+        if generation.number == made.generation:
+            continue
+        try:
+            others = generation.manifest().streams
+        except TorqueCkptError as torn:
+            log.warning(str(torn))
+            continue
+        sizes += [other.size for other in others if other.kept == stream.kept]
+    return max(sizes)
+
+
+def _replay(lineage: Lineage, made: Manifest, plan: Intent) -> None:
+    targets = {stream.name: stream for stream in plan.streams}
+    with lineage.directory.sub("output") as output:
+        for stream in made.streams:
+            target = restoring.open_stream(targets[stream.name])
+            try:
+                stdio.replay(output, stream, target)
+            finally:
+                os.close(target)

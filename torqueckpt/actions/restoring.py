@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: MIT
+"""Having the checkpointer restore: descriptors handed over, taken pids waited for."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torqueckpt import run
+from torqueckpt.checkpointers.base import Checkpointer, Restore
+from torqueckpt.errors import (
+    ManifestTorn,
+    OutputNotAFile,
+    RestoreFailed,
+    RestoreTimeout,
+)
+from torqueckpt.files import intent, kept, stdio
+from torqueckpt.identity import Owner, ProcessId
+from torqueckpt.live import Intent, LiveStream
+from torqueckpt.manifest import Manifest
+from torqueckpt.process import become, proc
+from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
+
+# Where stdout and stderr of an image go now: stream name → the file, kept still as in the image.
+Outputs = Callable[[Manifest], dict[str, LiveStream]]
+
+_APPEND = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def own_outputs(made: Manifest) -> dict[str, LiveStream]:
+    """In a new job: our own stdout and stderr, which must be regular files."""
+    found = {}
+    for fd, name in stdio.NAMES.items():
+        for stream in made.streams:
+            if stream.name == name:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise OutputNotAFile(stream=name, job=made.job.id)
+                path = os.readlink(f"/proc/self/fd/{fd}")
+                found[name] = _live_stream(fd, name, path, stream.kept)
+    return found
+
+
+def spooled_outputs(made: Manifest) -> dict[str, LiveStream]:
+    """Restarted in place: the spool files that MOM has made anew under their old names."""
+    found = {}
+    for stream in made.streams:
+        try:
+            fd = os.open(stream.path, _APPEND | os.O_CREAT, 0o600)
+        except OSError as problem:
+            raise RestoreFailed(
+                job=made.job.id,
+                generation=made.generation,
+                reason=f"{stream.path}: {problem.strerror}",
+            ) from problem
+        try:
+            found[stream.name] = _live_stream(fd, stream.name, stream.path, stream.kept)
+        finally:
+            os.close(fd)
+    return found
+
+
+def open_stream(stream: LiveStream) -> int:
+    """Its file for appending, checked to be the one that was looked at."""
+    fd = os.open(stream.path, _APPEND)
+    status = os.fstat(fd)
+    if (status.st_dev, status.st_ino) != (stream.device, stream.inode):
+        os.close(fd)
+        raise OSError(errno.ESTALE, "replaced by another file meanwhile", stream.path)
+    return fd
+
+
+def intended(lineage: Lineage, made: Manifest) -> Intent:
+    plan = intent.read(lineage.directory)
+    if plan is None or plan.generation != made.generation:
+        raise ManifestTorn(path=lineage.path, problem="no restart of this generation was prepared")
+    return plan
+
+
+def restore(
+    checkpointer: Checkpointer,
+    lineage: Lineage,
+    made: Manifest,
+    plan: Intent,
+    who: Owner,
+    lock: int,
+    settings: Settings,
+) -> ProcessId:
+    """The restored root, our own child.
+
+    A pid that is taken is waited for: often it is a zombie's whose parent has not looked yet.
+    """
+    generation = lineage.generation(made.generation)
+    until = time.monotonic() + settings.pid_wait_seconds
+    with _descriptors(lineage, made, plan) as inherited:
+        argv = checkpointer.restore_argv(
+            Restore(generation.image_dir, generation.work_dir, made.established_tcp, inherited)
+        )
+        while True:
+            finished = run.run(
+                become.as_owner_argv(who, checkpointer.capabilities(made.established_tcp), argv),
+                timeout_seconds=settings.restore_timeout_seconds,
+                environment={"XDG_RUNTIME_DIR": str(generation.work_dir)},
+                keep_fds=(lock, *(fd for fd, _ in inherited)),
+                as_root=True,
+            )
+            if finished.ok:
+                break
+            if finished.status is None:
+                raise RestoreTimeout(job=made.job.id, seconds=settings.restore_timeout_seconds)
+            reason = checkpointer.reason(generation.work_dir, "restore")
+            if not checkpointer.pid_taken(reason) or time.monotonic() > until:
+                raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
+            time.sleep(0.5)
+    root = proc.stat(made.exec_pid)
+    if root is None or root.ppid != os.getpid():
+        raise RestoreFailed(
+            job=made.job.id,
+            generation=made.generation,
+            reason=f"process {made.exec_pid} did not become a child of its supervisor",
+        )
+    return root.id
+
+
+def unlock(lock: int) -> None:
+    """Let go of the lock for every copy of its descriptor, also those in other programs."""
+    fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+@contextmanager
+def _descriptors(
+    lineage: Lineage, made: Manifest, plan: Intent
+) -> Iterator[tuple[tuple[int, str], ...]]:
+    """Each file that the batch system took away, open, with the path that the image knows."""
+    opened: list[tuple[int, str]] = []
+    paths = {stream.name: stream.path for stream in made.streams}
+    try:
+        for stream in plan.streams:
+            opened.append((open_stream(stream), paths[stream.name]))
+        with lineage.directory.make("kept") as directory:
+            opened += kept.open_copies(directory, made.kept)
+        yield tuple(opened)
+    finally:
+        for fd, _ in opened:
+            os.close(fd)
+
+
+def _live_stream(fd: int, name: str, path: str, kept_name: str) -> LiveStream:
+    status = os.fstat(fd)
+    return LiveStream(name, path, status.st_dev, status.st_ino, status.st_size, kept_name)

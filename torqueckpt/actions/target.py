@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""From MOM's words (session id, job id) to the tree that is to be dumped."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import dataclass
+
+from torqueckpt.errors import ForeignProcess, SessionGone
+from torqueckpt.files import stdio
+from torqueckpt.identity import Owner, lineage_name
+from torqueckpt.live import Live
+from torqueckpt.process import become, proc, tree
+from torqueckpt.request import CheckpointRequest
+from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore
+
+
+@dataclass(frozen=True)
+class Target:
+    """A tree to dump; owner has the groups that the tree runs with."""
+
+    owner: Owner
+    root: proc.Stat
+    tree: list[proc.Stat]
+    live: Live
+    leader_pid: int
+    open_files: list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
+
+    @property
+    def sessions(self) -> set[int]:
+        """The sessions that are the job's alone: the tree's, and its parent's."""
+        parent = proc.stat(self.root.ppid)
+        own = {self.root.session}
+        return own | {parent.session} if parent and parent.pid == self.leader_pid else own
+
+
+def owner_of(request: CheckpointRequest) -> Owner:
+    """The owner as MOM names him, else whoever the session belongs to."""
+    if request.owner is not None:
+        return become.owner(request.owner)
+    who = proc.credentials(tree.leader(request.sid).pid)
+    if who is None:
+        raise SessionGone(sid=request.sid)
+    return become.owner_of_uid(who.uids[0])
+
+
+def find_lineage(mine: OwnerStore, request: CheckpointRequest, settings: Settings) -> Lineage:
+    """The lineage that the job's images belong to, made when this is its first checkpoint.
+
+    A known job id is a new job all the same when its session leader is another process than the
+    recorded one: servers give ids again after a reset, and a requeued job starts over.
+    """
+    with mine.lock(settings.lock_timeout_seconds, request.job_id):
+        known = mine.lineage_of(request.job_id)
+        if known is not None and _runs(known, request):
+            return known
+        leader = tree.leader(request.sid)
+        if known is not None and known.first_leader() == leader.id:
+            return known
+        made = mine.make_lineage(lineage_name(request.job_id, proc.start_epoch(leader.id)))
+        if made.first_leader() is None:
+            made.write_first_leader(leader.id)
+        mine.belongs(request.job_id, made)
+        return made
+
+
+def find_tree(lineage: Lineage, request: CheckpointRequest, settings: Settings) -> Target:
+    """The tree to dump, looked up under the lineage's lock."""
+    live = lineage.live()
+    if live is not None and live.restored and live.job == request.job_id:
+        root = proc.alive(live.tree) if live.tree is not None else None
+        if root is None:
+            raise SessionGone(sid=request.sid)
+        return _target(root, live, live.keeper.pid)
+    leader = tree.leader(request.sid)
+    root = tree.exec_process(request.sid, settings.tree, settings.exec_match)
+    first = Live(
+        job=request.job_id,
+        host=socket.gethostname(),
+        keeper=leader.id,
+        tree=root.id,
+        attempt="",
+        streams=stdio.of_process(leader.pid) if live is None else live.streams,
+        written=int(time.time()),
+    )
+    return _target(root, first, leader.pid)
+
+
+def _target(root: proc.Stat, live: Live, leader_pid: int) -> Target:
+    who = proc.credentials(root.pid)
+    if who is None:
+        raise SessionGone(sid=leader_pid)
+    if who.uids[0] != os.geteuid():
+        acting = become.owner_of_uid(os.geteuid()).name
+        raise ForeignProcess(pid=root.pid, name=root.name, uid=who.uids[0], owner=acting)
+    name = become.owner_of_uid(who.uids[0]).name
+    owner = Owner(name, who.uids[0], who.gids[0], who.groups)
+    members = tree.below(root)
+    return Target(owner, root, members, live, leader_pid, tree.open_links(members))
+
+
+def _runs(lineage: Lineage, request: CheckpointRequest) -> bool:
+    """Whether the job that MOM means is the one that was restored into this lineage."""
+    live = lineage.live()
+    if live is None or not live.restored or live.job != request.job_id:
+        return False
+    if live.tree is not None and proc.alive(live.tree):
+        return True
+    leader = proc.stat(request.sid)
+    return leader is None or leader.ended or proc.start_epoch(leader.id) <= live.written

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""Batch systems: the argv and environment of their calls, their files, and a local one built in."""

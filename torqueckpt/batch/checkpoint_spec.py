@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""qsub's -c: when and how a job is checkpointed (source: TORQUE's qsub(1))."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from torqueckpt.errors import InvalidSpec
+
+_FLAGS = {
+    "n": "", "none": "", "u": "",
+    "s": "shutdown", "shutdown": "shutdown",
+    "c": "periodic", "periodic": "periodic",
+    "enabled": "enabled",
+}  # fmt: skip
+_INTERVAL = re.compile(r"([0-9]{1,6})(s?)")
+# What MOM puts into a shell command unquoted must not mean anything to that shell.
+_SAFE_PATH = re.compile(r"/[A-Za-z0-9_./-]*")
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
+
+
+@dataclass(frozen=True)
+class CheckpointSpec:
+    """A parsed -c; interval_seconds None means the site's default interval."""
+
+    text: str
+    periodic: bool = False
+    shutdown: bool = False
+    enabled: bool = False
+    interval_seconds: int | None = None
+    depth: int | None = None
+    directory: Path | None = None
+    name: str | None = None
+
+    @property
+    def checkpointable(self) -> bool:
+        return self.periodic or self.shutdown or self.enabled
+
+
+def parse(text: str) -> CheckpointSpec:
+    """qsub's forms, comma-separated; minutes, or seconds with a trailing s (ours: to try out)."""
+
+    def refuse(problem: str) -> InvalidSpec:
+        return InvalidSpec(spec=text, problem=problem)
+
+    found: dict[str, object] = {}
+    for item in text.split(","):
+        word, has_value, value = item.strip().partition("=")
+        if not has_value:
+            if word not in _FLAGS:
+                raise refuse(f"{word!r} is unknown")
+            found[_FLAGS[word] or "none"] = True
+        elif word in ("c", "interval"):
+            found["interval_seconds"] = _seconds(value, refuse)
+            found["periodic"] = True
+        elif word == "depth":
+            if not re.fullmatch(r"[1-9][0-9]{0,4}", value):
+                raise refuse(f"depth {value!r} is no number from 1 on")
+            found["depth"] = int(value)
+        elif word == "dir":
+            if not _SAFE_PATH.fullmatch(value) or ".." in value.split("/"):
+                raise refuse(f"dir {value!r}: an absolute path of letters, digits, _ . / -")
+            found["directory"] = Path(value)
+        elif word == "name":
+            if not _SAFE_NAME.fullmatch(value):
+                raise refuse(f"name {value!r}: letters, digits, _ . -")
+            found["name"] = value
+        else:
+            raise refuse(f"{word!r} is unknown")
+    if found.pop("none", False) and any(found.get(n) for n in ("periodic", "shutdown", "enabled")):
+        raise refuse("n and u exclude the others")
+    return CheckpointSpec(text=text, **found)  # type: ignore[arg-type]
+
+
+def _seconds(value: str, refuse: object) -> int:
+    match = _INTERVAL.fullmatch(value)
+    if not match or int(match.group(1)) == 0:
+        assert callable(refuse)
+        raise refuse(f"interval {value!r} is no number of minutes from 1 on")
+    return int(match.group(1)) * (1 if match.group(2) else 60)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: MIT
+"""How `torqueckpt checkpoint|hold|release` speak to the `torqueckpt run` that plays MOM.
+
+A UNIX socket; one JSON line each way.  The kernel says who calls: the job's owner and root may.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torqueckpt import manifest
+from torqueckpt.errors import MomGone
+
+VERBS = ("checkpoint", "hold", "release")
+_LINE = 4096
+
+
+@dataclass(frozen=True)
+class Answer:
+    """exit_code 0 and an empty message on success."""
+
+    exit_code: int
+    message: str
+
+
+@dataclass
+class Caller:
+    """One connection and what it asks; answer() may come much later."""
+
+    connection: socket.socket
+    verb: str
+
+    def answer(self, exit_code: int, message: str) -> None:
+        try:
+            line = json.dumps(asdict(Answer(exit_code, message))) + "\n"
+            self.connection.sendall(line.encode())
+        except OSError:
+            return  # the caller did not wait for it
+        finally:
+            self.connection.close()
+
+
+def listen(path: Path) -> socket.socket:
+    """The ear, open to every user: who may speak is decided by uid."""
+    ear = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    ear.bind(str(path))
+    os.chmod(path, 0o666)
+    ear.listen(8)
+    ear.setblocking(False)
+    return ear
+
+
+def accept(ear: socket.socket, owner_uid: int) -> Caller | None:
+    """The next caller, or None when it may not speak, says nothing sensible or went away."""
+    try:
+        connection, _ = ear.accept()
+        connection.settimeout(2)
+        peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        verb = connection.recv(_LINE).decode("ascii", "replace").strip()
+    except OSError:
+        return None
+    caller = Caller(connection, verb)
+    if struct.unpack("3i", peer)[1] not in (0, owner_uid):
+        caller.answer(1, "not your job")
+        return None
+    if verb not in VERBS:
+        caller.answer(1, f"{verb!r} is none of {', '.join(VERBS)}")
+        return None
+    return caller
+
+
+def ask(path: Path, verb: str, job: str) -> Answer:
+    """Ask the job's MOM and wait until it is done; MomGone when nobody listens."""
+    gone = MomGone(job=job, remedy=f"submit the script of `torqueckpt resume-job {job}`")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(str(path))
+            connection.sendall(f"{verb}\n".encode())
+            line = connection.makefile("rb").readline(_LINE * 4)
+            return manifest.from_json(Answer, manifest.load(line))
+        except (OSError, manifest.Malformed) as nobody:
+            raise gone from nobody

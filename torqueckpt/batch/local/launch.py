@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""Starting a job's processes in the shape that pbs_mom gives them."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shlex
+import socket
+import subprocess
+
+from torqueckpt.batch.local.spool import Spool
+from torqueckpt.batch.local.submission import Submission
+from torqueckpt.process import become
+
+_PATH = "/usr/local/bin:/usr/bin:/bin"
+
+
+def start_job(job: str, submission: Submission, spool: Spool) -> int:
+    """The pid of the session leader: the login shell, reading the script's path from a pipe.
+
+    Its child, the shell that runs the spooled script, is the exec PID.
+    """
+    out, err = spool.open_outputs(job, submission.owner, submission.joined)
+    read_end, write_end = os.pipe()
+    command = shlex.join([str(spool.script(job)), *submission.arguments])
+    os.write(write_end, command.encode("utf-8", "surrogateescape") + b"\n")
+    os.close(write_end)
+    pid = os.fork()
+    if pid == 0:
+        _become_leader(job, submission, spool, (read_end, out, err))
+    for fd in (read_end, out, err):
+        os.close(fd)
+    return pid
+
+
+def start_restart(command: list[str]) -> int:
+    """The pid of mom-restart, run as pbs_mom runs it: root, a new session, nothing on 0 to 2."""
+    started = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env={"LANG": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+        cwd="/",
+    )
+    started.returncode = 0  # waited for by pid, as the job's leader, not by this object
+    return started.pid
+
+
+def _become_leader(
+    job: str, submission: Submission, spool: Spool, stdio: tuple[int, int, int]
+) -> None:
+    """In the forked child: never returns."""
+    try:
+        os.setsid()
+        os.umask(0o022)
+        shell = pwd.getpwuid(submission.owner.uid).pw_shell or "/bin/sh"
+        environment = _environment(job, submission, spool, shell)
+        for target, source in enumerate(stdio):
+            os.dup2(source, target)
+        os.dup2(0, 9)  # pbs_mom leaves the pipe open there too
+        become.drop(submission.owner)
+        os.closerange(10, 4096)
+        for fd in range(3, 9):
+            _close(fd)
+        os.chdir(submission.submit_dir)
+        os.execve(shell, ["-" + os.path.basename(shell)], environment)
+    except OSError as problem:
+        os.write(2, f"torqueckpt: job {job} cannot be started: {problem}\n".encode())
+    finally:
+        os._exit(254)
+
+
+def _environment(job: str, submission: Submission, spool: Spool, shell: str) -> dict[str, str]:
+    user = pwd.getpwuid(submission.owner.uid)
+    host = socket.gethostname()
+    return {
+        **submission.variables,
+        "HOME": user.pw_dir,
+        "LANG": "C.UTF-8",
+        "LOGNAME": user.pw_name,
+        "PATH": _PATH,
+        "SHELL": shell,
+        "USER": user.pw_name,
+        "PBS_ENVIRONMENT": "PBS_BATCH",
+        "PBS_JOBID": job,
+        "PBS_JOBNAME": submission.name,
+        "PBS_NODEFILE": str(spool.node_file(job)),
+        "PBS_NODENUM": "0",
+        "PBS_NUM_NODES": "1",
+        "PBS_NUM_PPN": "1",
+        "PBS_O_HOME": user.pw_dir,
+        "PBS_O_HOST": host,
+        "PBS_O_LOGNAME": user.pw_name,
+        "PBS_O_PATH": _PATH,
+        "PBS_O_SHELL": shell,
+        "PBS_O_WORKDIR": str(submission.submit_dir),
+        "PBS_QUEUE": "local",
+        "PBS_TASKNUM": "1",
+    }
+
+
+def _close(fd: int) -> None:
+    try:
+        os.close(fd)
+    except OSError:
+        return  # was not open

@@ -1,0 +1,311 @@
+# SPDX-License-Identifier: MIT
+"""Playing pbs_mom for one job: run it, call the hook each period, hold, release, deliver.
+
+One loop waits for whatever comes first: the job's end, the hook's end, a caller, a signal, the next
+checkpoint's time.  Nothing here knows how a checkpoint is made; the installed hook does.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from torqueckpt.batch import due
+from torqueckpt.batch.local import control, launch
+from torqueckpt.batch.local.spool import Spool
+from torqueckpt.batch.local.submission import Submission, target
+from torqueckpt.identity import ProcessId
+from torqueckpt.process import proc, signals, tree
+
+_KILL_DELAY_SECONDS = 2.0
+_COMMENT_BYTES = 4096  # as much of stderr as MOM takes for the job's comment
+
+
+@dataclass(frozen=True)
+class Site:
+    """The installed programs and the settings that concern the local MOM."""
+
+    checkpoint_program: Path
+    restart_program: Path
+    default_interval_seconds: int
+    jitter_seconds: int
+    max_frozen_percent: int
+
+
+@dataclass
+class Progress:
+    """What a watcher is shown."""
+
+    job: str
+    state: str = "R"  # as qstat: R running, H held, E ending
+    checkpoints: int = 0
+    failures: int = 0
+    comment: str = ""
+
+
+@dataclass
+class _Hook:
+    """A running mom-checkpoint."""
+
+    process: subprocess.Popen[bytes]
+    name: str
+    caller: control.Caller | None
+    end: bool
+    comment: bytes = b""
+
+
+Watcher = Callable[[Progress], float]  # told of each change; gives the last image's frozen seconds
+
+
+@dataclass
+class LocalMom:
+    """One job's MOM."""
+
+    spool: Spool
+    submission: Submission
+    site: Site
+    watch: Watcher
+    job: str = ""
+    progress: Progress = field(init=False)
+    _leader: int = 0  # pid that is waited for: the session leader or mom-restart; 0 when ended
+    _leader_fd: int = -1
+    _sid: int = 0  # the first session id, for ever
+    _hook: _Hook | None = None
+    _ended: int | None = None
+    _kill_at: float | None = None
+    _frozen_seconds: float = 0.0
+    _history: due.History = due.History(0.0)
+    _waiting: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
+    _checkpoint_name: str = ""
+
+    def __post_init__(self) -> None:
+        self.progress = Progress(self.job)
+
+    def run(self) -> int:
+        """Run the job to its end and give its exit status, 128 + N for signal N."""
+        self._history = due.History(time.monotonic())
+        ear = control.listen(self.spool.socket(self.job))
+        wake = self._catch_signals()
+        self._waiting.register(ear, selectors.EVENT_READ, lambda: self._called(ear))
+        self._waiting.register(wake, selectors.EVENT_READ, lambda: self._signalled(wake))
+        self._begin(launch.start_job(self.job, self.submission, self.spool))
+        self._sid = self._leader
+        while self._ended is None or self._hook is not None:
+            for ready, _ in self._waiting.select(self._patience()):
+                ready.data()
+            self._on_time()
+        ear.close()
+        self._deliver()
+        return self._ended
+
+    # What can happen ---------------------------------------------------------------------------
+
+    def _job_ended(self, fd: int) -> None:
+        self._waiting.unregister(fd)
+        os.close(fd)
+        # What is left of the session goes, as at MOM; its zombie still keeps the session's number.
+        signals.send_all(self._members(), signal.SIGKILL)
+        _, status = os.waitpid(self._leader, 0)
+        code = os.waitstatus_to_exitcode(status)
+        self._leader, self._leader_fd = 0, -1
+        self._ended = code if code >= 0 else 128 - code
+
+    def _hook_spoke(self) -> None:
+        hook = self._hook
+        assert hook is not None and hook.process.stdout is not None
+        block = os.read(hook.process.stdout.fileno(), 65536)
+        if block:
+            hook.comment = (hook.comment + block)[:_COMMENT_BYTES]
+            return
+        self._waiting.unregister(hook.process.stdout)
+        hook.process.stdout.close()
+        status = hook.process.wait()
+        self._hook = None
+        self._checkpointed(hook, status)
+
+    def _checkpointed(self, hook: _Hook, status: int) -> None:
+        now = time.monotonic()
+        comment = hook.comment.decode("utf-8", "replace").strip()
+        if status == 0:
+            self._checkpoint_name = hook.name
+            self._history = replace(self._history, last_image=now, last_try=now, failures=0)
+            self.progress.checkpoints += 1
+            if hook.end:
+                self._held()
+        else:
+            failures = self._history.failures + 1
+            self._history = replace(self._history, last_try=now, failures=failures)
+            self.progress.failures += 1
+        self._tell("" if status == 0 else comment)
+        if hook.caller is not None:
+            hook.caller.answer(status, comment if status else "")
+
+    def _called(self, ear: socket.socket) -> None:
+        caller = control.accept(ear, self.submission.owner.uid)
+        if caller is None:
+            return
+        held = self.progress.state == "H"
+        if caller.verb == "release":
+            if not held:
+                caller.answer(82, f"job {self.job} is running: nothing to release")
+                return
+            self._release()
+            caller.answer(0, "")
+        elif held:
+            caller.answer(82, f"job {self.job} is held: release it first")
+        elif self._hook is not None or self._ended is not None:
+            caller.answer(82, f"job {self.job}: a checkpoint is under way already")
+        else:
+            self._call_hook(caller, end=caller.verb == "hold")
+
+    def _signalled(self, wake: socket.socket) -> None:
+        """TERM or INT: what qdel does.  TERM to the session, a moment later KILL."""
+        wake.recv(64)
+        if self.progress.state == "H":
+            self._ended = 128 + signal.SIGTERM
+            return
+        signals.send_all(self._members(), signal.SIGTERM)
+        self.progress.state = "E"
+        if self._kill_at is None:
+            self._kill_at = time.monotonic() + _KILL_DELAY_SECONDS
+        self._tell("")
+
+    def _on_time(self) -> None:
+        now = time.monotonic()
+        if self._kill_at is not None and now >= self._kill_at:
+            signals.send_all(self._members(), signal.SIGKILL)
+            self._kill_at = now + _KILL_DELAY_SECONDS
+        if not self._periodic() or now < self._next_due():
+            return
+        interval = self._interval()
+        costly = due.too_costly(self._frozen_seconds, interval, self.site.max_frozen_percent)
+        if costly:
+            self._history = replace(self._history, last_image=now)
+            self._tell(f"checkpoint skipped: {costly}")
+            return
+        self._call_hook(None, end=False)
+
+    # What is done ------------------------------------------------------------------------------
+
+    def _begin(self, leader: int) -> None:
+        self._leader, self._ended = leader, None
+        self._leader_fd = fd = os.pidfd_open(leader)
+        self._waiting.register(fd, selectors.EVENT_READ, lambda: self._job_ended(fd))
+        self.progress.state = "R"
+        self._tell("")
+
+    def _call_hook(self, caller: control.Caller | None, end: bool) -> None:
+        """As pbs_mom: by a shell, unquoted, as root, its stderr becoming the job's comment."""
+        owner, spec = self.submission.owner, self.submission.spec
+        name = spec.name or f"ckpt.{self.job}.{int(time.time())}"
+        words = (
+            *(str(self.site.checkpoint_program), str(self._sid), self.job),
+            *(owner.name, str(owner.gid), str(self.spool.checkpoint_dir(self.job)), name),
+            *("15" if end else "0", str(spec.depth or "-")),
+        )
+        mom_priv = self.spool.home / "mom_priv"
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", " ".join(words) + "  2>&1 1>/dev/null"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={"LANG": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PWD": str(mom_priv)},
+            cwd=mom_priv,
+        )
+        assert process.stdout is not None
+        self._hook = _Hook(process, name, caller, end)
+        self._waiting.register(process.stdout, selectors.EVENT_READ, self._hook_spoke)
+
+    def _held(self) -> None:
+        """The image is safe and the job's processes are ended: output goes out, the job waits."""
+        if self._leader:
+            signals.send_all(self._members(), signal.SIGKILL)
+            self._job_ended(self._leader_fd)
+        self._ended = None
+        self._deliver()
+        self.progress.state = "H"
+
+    def _release(self) -> None:
+        owner = self.submission.owner
+        for fd in self.spool.open_outputs(self.job, owner, self.submission.joined):
+            os.close(fd)
+        directory = self.spool.checkpoint_dir(self.job)
+        self._begin(
+            launch.start_restart(
+                [
+                    *(str(self.site.restart_program), str(self._sid), self.job, owner.name),
+                    *(str(owner.gid), str(directory), self._checkpoint_name),
+                ]
+            )
+        )
+
+    def _deliver(self) -> None:
+        number = self.job.partition(".")[0]
+        submission = self.submission
+        for suffix, path in (("OU", submission.out), ("ER", submission.err)):
+            if suffix == "ER" and submission.joined:
+                continue
+            default = f"{submission.name}.{'o' if suffix == 'OU' else 'e'}{number}"
+            where = target(path, submission.submit_dir, default)
+            problem = self.spool.deliver(self.job, suffix, where, submission.owner)
+            if problem:
+                self._tell(f"output not delivered: {problem}")
+
+    def _members(self) -> list[ProcessId]:
+        """The session's processes and the leader's tree: restored ones may have joined it."""
+        if not self._leader:
+            return []
+        top = proc.stat(self._leader)
+        below = tree.below(top) if top is not None else []
+        found = {each.pid: each.id for each in [*tree.session(self._leader), *below]}
+        return list(found.values())
+
+    def _periodic(self) -> bool:
+        running = self.progress.state == "R" and self._ended is None and self._hook is None
+        return running and self.submission.spec.periodic
+
+    def _interval(self) -> int:
+        return self.submission.spec.interval_seconds or self.site.default_interval_seconds
+
+    def _next_due(self) -> float:
+        return due.next_due(self._history, self._interval(), self.site.jitter_seconds)
+
+    def _patience(self) -> float | None:
+        times = [self._next_due()] if self._periodic() else []
+        times += [self._kill_at] if self._kill_at is not None else []
+        return max(min(times) - time.monotonic(), 0.0) if times else None
+
+    def _catch_signals(self) -> socket.socket:
+        wake, tell = socket.socketpair()
+        wake.setblocking(False)
+        tell.setblocking(False)
+        signal.set_wakeup_fd(tell.fileno())
+        self._tell_end = tell
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: None)
+        return wake
+
+    def _tell(self, comment: str) -> None:
+        self.progress.comment = comment
+        self._frozen_seconds = self.watch(self.progress)
+
+
+def submit(
+    submission: Submission, spool: Spool, site: Site, watch: Watcher, told: Callable[[str], None]
+) -> int:
+    """Give the job its id, run it, and take away what is not needed any more."""
+    spool.make()
+    job = spool.next_job()
+    spool.add(job, submission.details(), submission.script, submission.owner)
+    told(job)
+    try:
+        return LocalMom(spool, submission, site, watch, job).run()
+    finally:
+        spool.remove(job)

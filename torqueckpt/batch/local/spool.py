@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""The local MOM's directories: the same files under the same names as pbs_mom's.
+
+local_home/server_priv/serial          the last job number
+local_home/mom_priv/jobs/<id>.SC .JB   the spooled script, batch.details of the job
+local_home/spool/<id>.OU .ER           stdout and stderr while the job runs
+local_home/checkpoint/<id>.CK/         the job's CKPTDIR
+local_home/aux/<id>                    the node file        local_home/sock/<id>   the MOM's ear
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from dataclasses import asdict
+from pathlib import Path
+
+from torqueckpt import manifest
+from torqueckpt.batch.details import Details
+from torqueckpt.errors import MomGone, StoreMissing, StoreNotWritable
+from torqueckpt.identity import Owner
+from torqueckpt.paths import Directory
+from torqueckpt.process import become
+
+_MODES = {
+    "server_priv": 0o750,
+    "mom_priv": 0o751,
+    "mom_priv/jobs": 0o751,
+    "spool": 0o1777,
+    "checkpoint": 0o751,
+    "aux": 0o755,
+    "sock": 0o755,
+}
+
+
+class Spool:
+    """The local MOM's home; all methods but outputs' delivery are root's."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+
+    def make(self) -> None:
+        """The directories with their modes, whatever root's umask."""
+        if not self.home.is_dir():
+            raise StoreMissing(path=self.home, remedy="`make install` makes it")
+        for name, mode in _MODES.items():
+            path = self.home / name
+            try:
+                path.mkdir(exist_ok=True)
+                path.chmod(mode)
+            except OSError as problem:
+                raise StoreNotWritable(path=path, problem=problem.strerror) from problem
+
+    def next_job(self) -> str:
+        """A new job id, <number>.<host>; numbers are never given twice."""
+        with open(self.home / "server_priv" / "serial", "a+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            file.seek(0)
+            number = int(file.read().strip() or "0") + 1
+            file.truncate(0)
+            file.write(str(number))
+        return f"{number}.{socket.gethostname()}"
+
+    def add(self, job: str, record: Details, script: bytes, who: Owner) -> None:
+        """Spool the script and the record; make CKPTDIR and the node file."""
+        with Directory.open(self.home / "mom_priv" / "jobs") as jobs:
+            jobs.write_whole(f"{job}.SC", script, 0o700)
+            os.chown(f"{job}.SC", who.uid, who.gid, dir_fd=jobs.fd, follow_symlinks=False)
+            jobs.write_whole(f"{job}.JB", json.dumps(asdict(record)).encode(), 0o644)
+            os.chmod(f"{job}.JB", 0o644, dir_fd=jobs.fd)
+        with Directory.open(self.home / "aux") as aux:
+            aux.write_whole(job, f"{socket.gethostname()}\n".encode(), 0o644)
+            os.chmod(job, 0o644, dir_fd=aux.fd)
+        checkpoint_dir = self.checkpoint_dir(job)
+        checkpoint_dir.mkdir(mode=0o755, exist_ok=True)
+        os.chown(checkpoint_dir, who.uid, who.gid)
+
+    def record(self, job: str) -> Details:
+        """MomGone when no such job is here."""
+        try:
+            with Directory.open(self.home / "mom_priv" / "jobs") as jobs:
+                return manifest.from_json(Details, manifest.load(jobs.read(f"{job}.JB")))
+        except (OSError, manifest.Malformed) as problem:
+            remedy = "`torqueckpt list` shows the images that it left"
+            raise MomGone(job=job, remedy=remedy) from problem
+
+    def remove(self, job: str) -> None:
+        """All of a job that has ended, but CKPTDIR's content, which is the user's."""
+        for directory, name in (
+            ("mom_priv/jobs", f"{job}.SC"),
+            ("mom_priv/jobs", f"{job}.JB"),
+            ("aux", job),
+            ("sock", job),
+        ):
+            (self.home / directory / name).unlink(missing_ok=True)
+        with Directory.open(self.home / "checkpoint") as checkpoints:
+            checkpoints.remove_tree(f"{job}.CK")
+
+    def open_outputs(self, job: str, who: Owner, joined: bool) -> tuple[int, int]:
+        """Descriptors of new, empty <id>.OU and .ER, the user's, for appending."""
+        with become.acting_as(who), Directory.open(self.home / "spool") as spool:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC
+            out = spool.open_file(f"{job}.OU", flags)
+            return out, os.dup(out) if joined else spool.open_file(f"{job}.ER", flags)
+
+    def deliver(self, job: str, suffix: str, target: Path, who: Owner) -> str:
+        """Copy <id>.OU or .ER to the user's path as the user, then remove it; gives the problem,
+        "" for none.  What cannot be delivered stays in the spool."""
+        with become.acting_as(who), Directory.open(self.home / "spool") as spool:
+            name = f"{job}.{suffix}"
+            try:
+                source = os.fdopen(spool.open_file(name, os.O_RDONLY), "rb")
+                with source, open(target, "wb") as copy:
+                    while block := source.read(1024 * 1024):
+                        copy.write(block)
+                spool.remove(name)
+            except FileNotFoundError as missing:
+                return f"{missing.filename}: {missing.strerror}"
+            except OSError as problem:
+                return f"{target}: {problem.strerror}; left as {spool.path / name}"
+        return ""
+
+    def script(self, job: str) -> Path:
+        return self.home / "mom_priv" / "jobs" / f"{job}.SC"
+
+    def checkpoint_dir(self, job: str) -> Path:
+        return self.home / "checkpoint" / f"{job}.CK"
+
+    def socket(self, job: str) -> Path:
+        return self.home / "sock" / job
+
+    def node_file(self, job: str) -> Path:
+        return self.home / "aux" / job

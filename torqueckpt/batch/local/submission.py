@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""What is submitted: the options of the command line over the script's own #PBS lines."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from torqueckpt.batch import checkpoint_spec, directives
+from torqueckpt.batch.checkpoint_spec import CheckpointSpec
+from torqueckpt.batch.details import Details
+from torqueckpt.errors import ScriptUnreadable
+from torqueckpt.identity import Owner
+from torqueckpt.manifest import Directive
+from torqueckpt.process import become
+
+
+@dataclass(frozen=True)
+class Submission:
+    """One job, ready to run; out and err are where its output is delivered, None by name."""
+
+    script: bytes
+    arguments: tuple[str, ...]
+    name: str
+    spec: CheckpointSpec
+    out: str
+    err: str
+    joined: bool
+    variables: dict[str, str]
+    submit_dir: Path
+    owner: Owner
+
+    def details(self) -> Details:
+        """What the MOM writes down of it."""
+        found = {"N": self.name, "c": self.spec.text, "o": self.out, "e": self.err}
+        found["j"] = "oe" if self.joined else ""
+        return Details(
+            owner=self.owner.name,
+            name=self.name,
+            spec=self.spec.text,
+            submit_dir=os.fsdecode(self.submit_dir),
+            directives=tuple(Directive(o, value) for o, value in found.items() if value),
+        )
+
+
+def build(
+    script: Path,
+    arguments: tuple[str, ...],
+    owner: Owner,
+    options: dict[str, str],
+) -> Submission:
+    """Read the script as its owner and lay the options (letter → value) over its directives."""
+    try:
+        with become.acting_as(owner), open(script, "rb") as file:
+            text = file.read()
+    except OSError as problem:
+        raise ScriptUnreadable(path=script, problem=problem.strerror) from problem
+    found = {d.option: d.value for d in directives.read(text.decode("utf-8", "replace"))}
+    found.update({letter: value for letter, value in options.items() if value})
+    return Submission(
+        script=text,
+        arguments=arguments,
+        name=found.get("N", script.name)[:15],
+        spec=checkpoint_spec.parse(found.get("c", "u")),
+        out=found.get("o", ""),
+        err=found.get("e", ""),
+        joined=found.get("j", "n") == "oe",
+        variables=_variables(found.get("v", "")),
+        submit_dir=Path(os.getcwd()),
+        owner=owner,
+    )
+
+
+def target(path: str, submit_dir: Path, default: str) -> Path:
+    """Where output goes: an absolute path, one in the submission directory, or a directory."""
+    host, _, plain = path.partition(":")
+    if plain and "/" not in host:
+        path = plain
+    chosen = submit_dir / (path or default)
+    return chosen / default if chosen.is_dir() else chosen
+
+
+def _variables(text: str) -> dict[str, str]:
+    """NAME=VALUE, or NAME with its value from the environment, comma-separated."""
+    found = {}
+    for item in filter(None, text.split(",")):
+        name, given, value = item.partition("=")
+        found[name] = value if given else os.environ.get(name, "")
+    return found

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: MIT
+"""The small file that goes where a batch system expects an image.
+
+Batch systems delete, move and copy that place, so no image ever lies there.  A pointer is a hint
+about which generation was meant, never a permission: the user can write it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from torqueckpt import log, manifest
+from torqueckpt.errors import StoreNotWritable
+from torqueckpt.paths import Directory
+
+
+@dataclass(frozen=True)
+class Pointer:
+    lineage: str
+    generation: int
+
+
+def write(directory: Path, name: str, lineage: str, generation: int) -> None:
+    """Write it as the owner; StoreNotWritable when the batch system's directory refuses it."""
+    try:
+        with Directory.open(directory) as opened:
+            text = json.dumps(asdict(Pointer(lineage, generation)))
+            opened.write_whole(name, text.encode())
+    except OSError as problem:
+        where = directory / name
+        raise StoreNotWritable(path=where, problem=f"no pointer: {problem.strerror}") from problem
+
+
+def read(directory: Path, name: str) -> Pointer | None:
+    """None when it is gone or is not one of ours: the newest image is taken then."""
+    try:
+        with Directory.open(directory) as opened:
+            return manifest.from_json(Pointer, manifest.load(opened.read(name, limit=4096)))
+    except (OSError, manifest.Malformed) as problem:
+        log.warning(f"pointer {directory / name}: {problem}: taking the newest image")
+        return None

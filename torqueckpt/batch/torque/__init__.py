@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""TORQUE: the argument lists of pbs_mom's calls, from 2005 to 6.1."""

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+"""Who dumps: a table of checkpointers by name, imported on use."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+from torqueckpt.checkpointers.base import Checkpointer
+from torqueckpt.errors import CheckpointerMissing
+from torqueckpt.settings import Settings
+
+_TABLE = {"criu": "torqueckpt.checkpointers.criu:Criu"}
+_ENTRY_POINTS = "torqueckpt.checkpointers"
+
+
+def load(name: str, settings: Settings) -> Checkpointer:
+    """The checkpointer `name`: ours, or a third party's by entry point."""
+    target = _TABLE.get(name) or _third_party(name)
+    if target is None:
+        raise CheckpointerMissing(name=name, program="a checkpointer of that name")
+    module, _, attribute = target.partition(":")
+    made: Checkpointer = getattr(import_module(module), attribute)(settings)
+    return made
+
+
+def _third_party(name: str) -> str | None:
+    from importlib.metadata import entry_points
+
+    found = entry_points()
+    group = found.select(group=_ENTRY_POINTS) if hasattr(found, "select") else found[_ENTRY_POINTS]
+    return next((entry.value for entry in group if entry.name == name), None)

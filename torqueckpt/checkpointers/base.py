@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""What a checkpointer is: it builds argv and reads text and images; it runs nothing."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+from torqueckpt.manifest import OpenFile, Process
+
+
+@dataclass(frozen=True)
+class Dump:
+    """Dump the tree of exec_pid into image_dir; stopped: leave it stopped instead of running."""
+
+    exec_pid: int
+    image_dir: Path
+    work_dir: Path
+    stopped: bool
+    established_tcp: bool
+
+
+@dataclass(frozen=True)
+class Restore:
+    """Restore an image as a sibling of the checkpointer, that is, as the caller's own child.
+
+    inherited pairs an open descriptor with the path that the image knows its file by.
+    """
+
+    image_dir: Path
+    work_dir: Path
+    established_tcp: bool
+    inherited: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What an image says of the moment of the freeze."""
+
+    processes: tuple[Process, ...]
+    files: tuple[OpenFile, ...]
+    frozen_us: int
+
+
+class Checkpointer(ABC):
+    """One program that dumps and restores process trees."""
+
+    name: str
+    program: Path
+    needs_kernel: tuple[int, int] = (0, 0)
+    needs_version: tuple[int, ...] = ()
+
+    @abstractmethod
+    def version_argv(self) -> list[str]: ...
+
+    @abstractmethod
+    def version(self, output: str) -> str:
+        """The version in the output of version_argv(); "" when it is not there."""
+
+    @abstractmethod
+    def capabilities(self, established_tcp: bool) -> tuple[str, ...]:
+        """The ambient capabilities that it needs when it runs as the job's owner."""
+
+    @abstractmethod
+    def dump_argv(self, dump: Dump) -> list[str]: ...
+
+    @abstractmethod
+    def restore_argv(self, restore: Restore) -> list[str]: ...
+
+    @abstractmethod
+    def incomplete(self, dump: Dump) -> str:
+        """Why a dump that ended with 0 is no image after all; "" when it is one."""
+
+    @abstractmethod
+    def reason(self, work_dir: Path, verb: str) -> str:
+        """One line on why `verb` ("dump" or "restore") failed, from its log."""
+
+    @abstractmethod
+    def pid_taken(self, reason: str) -> bool:
+        """Whether a restore failed for a pid in use, which may be free a moment later."""
+
+    @abstractmethod
+    def read_image(self, image_dir: Path, work_dir: Path) -> ImageFacts:
+        """Read a finished image; called after the tree runs again."""

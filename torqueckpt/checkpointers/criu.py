@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""CRIU 4.2 or later, run as the job's owner (facts: its manual, and measured on 4.2.1)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from torqueckpt.checkpointers import criu_log
+from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageFacts, Restore
+from torqueckpt.settings import Settings
+
+_LOGS = {"dump": "dump.log", "restore": "restore.log"}
+
+# On both sides, or a tree that one accepts the other refuses.
+_COMMON = (
+    "--unprivileged",
+    "--shell-job",  # the exec PID is no session leader: it joins the session of who restores it
+    "--file-locks",
+    "--link-remap",  # hard-linked names that were deleted
+    *("--ghost-limit", "64M"),  # deleted files up to this size; 1M is the default
+    "--ext-unix-sk",  # a datagram socket to a daemon outside, as syslog's
+    "--manage-cgroups=ignore",  # a restored job belongs to its new job's cgroup
+)
+
+
+class Criu(Checkpointer):
+    """Dumps with --leave-running or --leave-stopped, restores as our own child."""
+
+    name = "criu"
+    needs_kernel = (5, 9)  # CAP_CHECKPOINT_RESTORE
+    needs_version = (4, 2)  # older ones cannot dump on kernels of today
+
+    def __init__(self, settings: Settings) -> None:
+        self.program = settings.criu()
+
+    def version_argv(self) -> list[str]:
+        return [str(self.program), "--version"]
+
+    def version(self, output: str) -> str:
+        found = re.search(r"^Version: ([0-9.]+)", output, re.MULTILINE)
+        return found.group(1) if found else ""
+
+    def capabilities(self, established_tcp: bool) -> tuple[str, ...]:
+        tcp = ("net_admin",) if established_tcp else ()
+        return ("checkpoint_restore", "setpcap", *tcp, *_yama())
+
+    def dump_argv(self, dump: Dump) -> list[str]:
+        return [
+            *self._argv("dump", dump.image_dir, dump.work_dir),
+            *("--tree", str(dump.exec_pid)),
+            "--leave-stopped" if dump.stopped else "--leave-running",
+            *(("--tcp-established", "--network-lock", "skip") if dump.established_tcp else ()),
+        ]
+
+    def restore_argv(self, restore: Restore) -> list[str]:
+        return [
+            *self._argv("restore", restore.image_dir, restore.work_dir),
+            "--restore-detached",
+            "--restore-sibling",  # a restored root that is our child: its status can be waited for
+            *("--pidfile", "pidfile"),
+            *(("--tcp-established",) if restore.established_tcp else ()),
+            *(
+                word
+                for fd, path in restore.inherited
+                for word in ("--inherit-fd", f"fd[{fd}]:{path.lstrip('/')}")
+            ),
+        ]
+
+    def incomplete(self, dump: Dump) -> str:
+        # A criu that ran out of room or was killed leaves these two behind unwritten.
+        for file in (dump.image_dir / "inventory.img", dump.work_dir / "stats-dump"):
+            if not file.is_file():
+                return f"{file.name} was not written"
+        return ""
+
+    def reason(self, work_dir: Path, verb: str) -> str:
+        return criu_log.reason(work_dir / _LOGS[verb])
+
+    def pid_taken(self, reason: str) -> bool:
+        return criu_log.PID_TAKEN in reason
+
+    def read_image(self, image_dir: Path, work_dir: Path) -> ImageFacts:
+        from torqueckpt.checkpointers import criu_images  # protobuf is slow to import
+
+        return criu_images.read(image_dir, work_dir)
+
+    def _argv(self, verb: str, image_dir: Path, work_dir: Path) -> list[str]:
+        return [
+            *(str(self.program), verb, *_COMMON),
+            *("--images-dir", str(image_dir), "--work-dir", str(work_dir)),
+            *("--log-file", _LOGS[verb], "-v2"),
+        ]
+
+
+def _yama() -> tuple[str, ...]:
+    """Where Yama restricts ptrace to ancestors, criu, which is none, needs the right to trace."""
+    try:
+        scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()
+    except FileNotFoundError:
+        return ()
+    return ("sys_ptrace",) if scope != "0" else ()

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""Reading CRIU's image files through cut-down declarations of its protobuf messages.
+
+An image file is one or two 32-bit magic numbers, then messages, each behind its length (source:
+https://criu.org/Images).  Only the fields below are declared; protobuf skips the others.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from torqueckpt.checkpointers.base import ImageFacts
+from torqueckpt.manifest import OpenFile, Process
+
+_MAGICS = {0x54564319: 2, 0x55105940: 2}  # "common" and "service" files carry a second magic
+_REGULAR = 1  # fd_types.REG
+
+# message → field → (number, type); a type that is a message's name nests it, "[]" repeats it.
+_DECLARED: dict[str, dict[str, tuple[int, str]]] = {
+    "pstree_entry": {"pid": (1, "uint32"), "ppid": (2, "uint32")},
+    "task_core_entry": {"comm": (6, "string")},
+    "core_entry": {"tc": (3, "task_core_entry")},
+    "task_kobj_ids_entry": {"files_id": (2, "uint32")},
+    "fdinfo_entry": {"id": (1, "uint32"), "type": (3, "uint32"), "fd": (4, "uint32")},
+    "reg_file_entry": {
+        "id": (1, "uint32"),
+        "flags": (2, "uint32"),
+        "pos": (3, "uint64"),
+        "name": (6, "bytes"),
+        "size": (8, "uint64"),
+    },
+    "file_entry": {"type": (1, "uint32"), "id": (2, "uint32"), "reg": (3, "reg_file_entry")},
+    "remap_file_path_entry": {"orig_id": (1, "uint32")},
+    "dump_stats_entry": {"frozen_time": (2, "uint32")},
+    "stats_entry": {"dump": (1, "dump_stats_entry")},
+}
+
+
+def read(image_dir: Path, work_dir: Path) -> ImageFacts:
+    """Processes, open regular files and frozen time; ValueError when a file is not CRIU's."""
+    regular = {
+        entry.id: entry.reg
+        for entry in _messages(image_dir / "files.img", "file_entry")
+        if entry.type == _REGULAR
+    }
+    deleted = {
+        entry.orig_id for entry in _messages(image_dir / "remap-fpath.img", "remap_file_path_entry")
+    }
+    processes = [
+        Process(pid=entry.pid, ppid=entry.ppid, name=_name(image_dir, entry.pid))
+        for entry in _messages(image_dir / "pstree.img", "pstree_entry")
+    ]
+    files = []
+    for process in processes:
+        for table in _messages(image_dir / f"ids-{process.pid}.img", "task_kobj_ids_entry"):
+            name = f"fdinfo-{table.files_id}.img"
+            for opened in _messages(image_dir / name, "fdinfo_entry"):
+                if opened.id in regular:
+                    file = regular[opened.id]
+                    files.append(_open_file(process.pid, opened.fd, file, opened.id in deleted))
+    stats = next(_messages(work_dir / "stats-dump", "stats_entry"))
+    return ImageFacts(tuple(processes), tuple(files), stats.dump.frozen_time)
+
+
+def _open_file(pid: int, fd: int, file: Any, deleted: bool) -> OpenFile:
+    return OpenFile(
+        pid=pid,
+        fd=fd,
+        path=os.fsdecode(file.name),
+        flags=file.flags,
+        offset=file.pos,
+        # CRIU records no size for write-only append files: there the offset is where the last write
+        # through this descriptor ended.
+        size=file.size if file.HasField("size") else file.pos,
+        deleted=deleted,
+    )
+
+
+def _name(image_dir: Path, pid: int) -> str:
+    core = next(_messages(image_dir / f"core-{pid}.img", "core_entry"), None)
+    return core.tc.comm if core is not None else "zombie"
+
+
+def _messages(file: Path, kind: str) -> Iterator[Any]:
+    """The messages of one image file; none when the file is not there."""
+    try:
+        data = file.read_bytes()
+    except FileNotFoundError:
+        return
+    try:
+        offset = 4 * _MAGICS.get(struct.unpack_from("<I", data)[0], 1)
+        while offset < len(data):
+            (length,) = struct.unpack_from("<I", data, offset)
+            offset += 4
+            if offset + length > len(data):
+                raise ValueError("it ends in the middle of an entry")
+            yield _CLASSES[kind].FromString(data[offset : offset + length])
+            offset += length
+    except Exception as broken:  # protobuf's own error class depends on its implementation
+        raise ValueError(f"{file.name} cannot be read: {broken}") from broken
+
+
+def _classes() -> dict[str, Any]:
+    field = descriptor_pb2.FieldDescriptorProto
+    file = descriptor_pb2.FileDescriptorProto(name="torqueckpt/criu.proto", package="criu")
+    for message, members in _DECLARED.items():
+        declared = file.message_type.add(name=message)
+        for name, (number, kind) in members.items():
+            added = declared.field.add(name=name, number=number, label=field.LABEL_OPTIONAL)
+            if kind in _DECLARED:
+                added.type, added.type_name = field.TYPE_MESSAGE, f".criu.{kind}"
+            else:
+                added.type = getattr(field, f"TYPE_{kind.upper()}")
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"criu.{name}"))
+        for name in _DECLARED
+    }
+
+
+_CLASSES = _classes()

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""What CRIU's log says of a failure, in words that a job's owner can act on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+_ERROR = re.compile(r"Error +\([^)]*\): *(.*)")
+_TAIL = 64 * 1024
+PID_TAKEN = "is taken by another process on this node"
+
+# The first of these that an error line holds decides; the rest are consequences of it.
+_KNOWN = (
+    (r"Can't fork for (\d+): File exists", f"pid {{0}} {PID_TAKEN}"),
+    (r"Pid (\d+) do not match expected (\d+)", f"pid {{1}} {PID_TAKEN}"),
+    (
+        r"File (\S.*) has bad size (\d+) \(expect (\d+)\)",
+        "file /{0} has {1} bytes, the image needs {2}",
+    ),
+    (r"Can't open file (\S.*) on restore: (.*)", "file /{0} cannot be opened: {1}"),
+    (r"Can't open (?:path )?(\S+): No such file", "file {0} is missing"),
+    (r"Can't setgroups", "the supplementary groups are not those of the image"),
+    (r"Can't bind inet socket: Address already in use", "its TCP port is in use on this node"),
+    (r"(?:SysV|sysvipc|System V).*", "it uses SysV shared memory, which CRIU does not save"),
+    (
+        r"Can't dump half of stream unix connection",
+        "a UNIX socket is connected to a process outside",
+    ),
+    (r"External socket is used", "a UNIX socket is connected to a process outside"),
+    (r"Connected TCP socket", "it has an established TCP connection"),
+    (r"tty.*(?:slave|master).*", "it has a terminal open"),
+    (r"io_uring", "it uses io_uring, which CRIU does not save"),
+    (r"inotify|fsnotify", "it watches files with inotify, which needs root's criu"),
+    (r"seccomp", "it runs under a seccomp filter, which needs root's criu"),
+    (r"mqueue", "it has a POSIX message queue open, which CRIU does not save"),
+    (r"No space left on device", "no space left on the device"),
+)
+
+
+def reason(log: Path) -> str:
+    """One line: the known cause when there is one, else the log's first error."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(0, 2)
+            file.seek(max(file.tell() - _TAIL, 0))
+            text = file.read().decode("utf-8", "replace")
+    except OSError:
+        return "it wrote no log"
+    return reason_in(text)
+
+
+def reason_in(text: str) -> str:
+    errors = [found.group(1).strip() for found in map(_ERROR.search, text.splitlines()) if found]
+    for line in errors:
+        for pattern, words in _KNOWN:
+            found = re.search(pattern, line)
+            if found:
+                return words.format(*found.groups())
+    return errors[0] if errors else "its log names no error"

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The torqueckpt command: what people call."""

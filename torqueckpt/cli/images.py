@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""Commands about images: list, show, verify, delete."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from torqueckpt import settings
+from torqueckpt.actions import catalogue
+from torqueckpt.cli import who
+from torqueckpt.errors import ImageDamaged
+from torqueckpt.log import one_line
+
+_user = click.option("--user", metavar="USER", help="Whose images (root).")
+_json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+_generation = click.option("--generation", type=click.IntRange(min=1), metavar="N")
+
+
+@click.command("list")
+@click.option("--job", metavar="JOB", help="Only this job's lineage.")
+@_user
+@_json
+def list_command(job: str | None, user: str | None, as_json: bool) -> None:
+    """List images: your own, for root everybody's."""
+    chosen = settings.load()
+    if job is not None:
+        job = who.job_or_lineage(job)
+        owners = [who.owner_of(job, chosen, user)]
+    else:
+        owners = who.owners(chosen, user)
+    rows = [row for owner in owners for row in catalogue.rows(owner, chosen, job)]
+    if as_json:
+        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
+        return
+    table = _table("job", "gen", "created", "size", "frozen", "by", "host", "owner", "whole")
+    for row in rows:
+        table.add_row(
+            *(row.job or row.lineage, str(row.generation), row.created[:19], _size(row.bytes)),
+            *(f"{row.frozen_ms} ms", row.checkpointer, row.host, row.owner),
+            "yes" if row.whole else "NO",
+        )
+    _print(table)
+
+
+@click.command("show")
+@click.argument("job")
+@_generation
+@_user
+@_json
+def show_command(job: str, generation: int | None, user: str | None, as_json: bool) -> None:
+    """Show one image: processes, open files, sizes, times; the newest unless told."""
+    chosen = settings.load()
+    job = who.job_or_lineage(job)
+    made, live, whole = catalogue.recorded(job, who.owner_of(job, chosen, user), chosen, generation)
+    if as_json:
+        running = asdict(live) if live is not None else None
+        facts = {**asdict(made), "bytes": made.bytes, "whole": whole, "live": running}
+        click.echo(json.dumps(facts, indent=1))
+        return
+    click.echo(
+        f"{made.job.id} generation {made.generation} of lineage {made.lineage}\n"
+        f"{made.job.name} of {made.job.owner}, in {one_line(made.job.submit_dir)}\n"
+        f"{made.checkpointer} {made.checkpointer_version} on {made.host}, kernel {made.kernel}\n"
+        f"{_size(made.bytes)}, frozen {made.frozen_us / 1000:.0f} ms, "
+        f"dump {made.wall_ms} ms, {'whole' if whole else 'NOT WHOLE'}"
+    )
+    processes = _table("pid", "parent", "process")
+    for process in made.processes:
+        processes.add_row(str(process.pid), str(process.ppid), one_line(process.name))
+    files = _table("pid", "fd", "offset", "size", "file")
+    for file in made.files:
+        name = one_line(file.path) + (" (deleted)" if file.deleted else "")
+        files.add_row(*map(str, (file.pid, file.fd, file.offset, file.size)), name)
+    _print(processes)
+    _print(files)
+
+
+@click.command("verify")
+@click.argument("job")
+@_generation
+@_user
+@_json
+def verify_command(job: str, generation: int | None, user: str | None, as_json: bool) -> None:
+    """Read every byte of JOB's images and compare; fails when one is damaged."""
+    chosen = settings.load()
+    job = who.job_or_lineage(job)
+    found = catalogue.verify(job, who.owner_of(job, chosen, user), chosen, generation)
+    if as_json:
+        rows = [{"generation": number, "defect": defect} for number, defect in found]
+        click.echo(json.dumps(rows, indent=1))
+    else:
+        for number, defect in found:
+            click.echo(f"{job} generation {number}: {defect or 'whole'}")
+    bad = [number for number, defect in found if defect]
+    if bad:
+        raise ImageDamaged(job=job, generation=bad[0], problem=f"{len(bad)} of {len(found)} images")
+
+
+@click.command("delete")
+@click.argument("job")
+@_generation
+@_user
+def delete_command(job: str, generation: int | None, user: str | None) -> None:
+    """Delete one generation, or all of a job that has ended."""
+    chosen = settings.load()
+    job = who.job_or_lineage(job)
+    gone = catalogue.delete(job, who.owner_of(job, chosen, user), chosen, generation)
+    click.echo(f"{job}: deleted generation {', '.join(map(str, gone)) or '(none)'}")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _print(table: Table) -> None:
+    Console(highlight=False, markup=False).print(table)
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
+
+
+COMMANDS = (list_command, show_command, verify_command, delete_command)

@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: MIT
+"""Commands about jobs that run: run, checkpoint, hold, release, resume-job, resume."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from torqueckpt import paths, run, settings
+from torqueckpt.actions import restoring
+from torqueckpt.actions.restart import prepare
+from torqueckpt.actions.resume_job import resume_job
+from torqueckpt.batch.local import control, mom, submission
+from torqueckpt.batch.local.spool import Spool
+from torqueckpt.cli import watch, who
+from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob, ProgramMissing
+from torqueckpt.identity import Owner, job_id
+from torqueckpt.process import become
+from torqueckpt.request import RestartRequest
+
+SUDO = "/usr/bin/sudo"
+
+
+@click.command("run", context_settings={"ignore_unknown_options": True})
+@click.option("-c", "spec", metavar="SPEC", default="", help="qsub's -c; c=5s is every 5 seconds.")
+@click.option("-N", "name", metavar="NAME", default="", help="The job's name.")
+@click.option("-o", "out", metavar="PATH", default="", help="Where stdout goes at the end.")
+@click.option("-e", "err", metavar="PATH", default="", help="Where stderr goes at the end.")
+@click.option("-j", "join", metavar="oe", default="", help="oe: stderr joins stdout.")
+@click.option("-v", "variables", metavar="VARS", default="", help="NAME=VALUE,… for the job.")
+@click.option("--user", metavar="USER", help="Whose job it is; you, under sudo.")
+@click.argument("script", type=click.Path(path_type=Path))
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run_command(
+    spec: str,
+    name: str,
+    out: str,
+    err: str,
+    join: str,
+    variables: str,
+    user: str | None,
+    script: Path,
+    arguments: tuple[str, ...],
+) -> int:
+    """Run SCRIPT as a batch job on this machine, checkpointed as -c asks; play its MOM.
+
+    \b
+    sudo torqueckpt run -c c=1 run_job.sh
+    sudo torqueckpt run --user alice -c c=10,depth=2 -o out.txt run_job.sh arg
+    """
+    chosen = settings.load()
+    owner = _job_owner(user)
+    options = {"c": spec, "N": name, "o": out, "e": err, "j": join, "v": variables}
+    with watch.Display(owner, chosen) as display:
+        return mom.submit(
+            submission.build(Path.cwd() / script, arguments, owner, options),
+            Spool(chosen.local_home),
+            mom.Site(
+                checkpoint_program=paths.program("sbin", "mom-checkpoint"),
+                restart_program=paths.program("sbin", "mom-restart"),
+                default_interval_seconds=chosen.interval_minutes * 60,
+                jitter_seconds=chosen.jitter_seconds,
+                max_frozen_percent=chosen.max_frozen_percent,
+            ),
+            display.update,
+            display.started,
+        )
+
+
+@click.command("checkpoint")
+@click.argument("job")
+def checkpoint_command(job: str) -> None:
+    """Take an image of a running JOB of `torqueckpt run`; the job goes on."""
+    _ask(job, "checkpoint")
+
+
+@click.command("hold")
+@click.argument("job")
+def hold_command(job: str) -> None:
+    """Take an image of a running JOB and end its processes; `release` lets it go on."""
+    _ask(job, "hold")
+
+
+@click.command("release")
+@click.argument("job")
+def release_command(job: str) -> None:
+    """Restart a held JOB in place, from its image."""
+    _ask(job, "release")
+
+
+@click.command("resume-job")
+@click.argument("job")
+@click.option("-o", "out", metavar="FILE", type=click.Path(path_type=Path), help="Not to stdout.")
+@click.option("--generation", type=click.IntRange(min=1), help="An older image than the newest.")
+@click.option("--user", metavar="USER", help="Whose job it is (root).")
+def resume_job_command(
+    job: str, out: Path | None, generation: int | None, user: str | None
+) -> None:
+    """Write the script that goes on with JOB as a new job.
+
+    \b
+    torqueckpt resume-job 12.node1 -o resume_job.sh
+    qsub resume_job.sh
+    """
+    chosen = settings.load()
+    named = who.job_or_lineage(job)
+    text = resume_job(named, who.owner_of(named, chosen, user), chosen, generation)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text)
+        out.chmod(0o755)
+    except OSError as problem:
+        raise click.FileError(str(out), problem.strerror) from problem
+
+
+@click.command("resume")
+@click.argument("job")
+@click.option("--generation", type=click.IntRange(min=1), help="An older image than the newest.")
+@click.option("--force", is_flag=True, help="Although another node may still run it.")
+def resume_command(job: str, generation: int | None, force: bool) -> None:
+    """Go on with JOB inside a new batch job, as its owner; resume_job.sh calls this."""
+    named = who.job_or_lineage(job)
+    present = os.environ.get("PBS_JOBID") or os.environ.get("LSB_JOBID")
+    if not present:
+        raise NotInAJob(job=named)
+    if os.getuid() == 0:
+        raise NeedsRoot(what="resume", remedy="no: it is for the job's owner, inside a batch job")
+    chosen = settings.load()
+    door = str(paths.installation() / "rootdoor")
+    allowed = run.run([SUDO, "-n", "-l", door], timeout_seconds=60)
+    if not allowed.ok:
+        raise ProgramMissing(program=door, problem=f"sudo: {allowed.last_line()}")
+    request = RestartRequest(named, job_id(present), generation, force=force)
+    me = become.owner_of_uid(os.getuid())
+    with prepare(request, me, restoring.own_outputs, chosen) as (_, lineage, made, lock):
+        os.dup2(lock, 0)
+        words = ["restore", lineage.name, str(made.generation), request.present_job]
+        os.execve(SUDO, [SUDO, "-n", door, *words], {"PATH": run.PATH})
+
+
+def _ask(job: str, verb: str) -> None:
+    chosen = settings.load()
+    answer = control.ask(Spool(chosen.local_home).socket(job_id(job)), verb, job)
+    if answer.exit_code:
+        raise CheckpointRefused(job=job, reason=answer.message or "its MOM gave no reason")
+
+
+def _job_owner(user: str | None) -> Owner:
+    if os.getuid() != 0:
+        remedy = "it plays MOM, so: sudo torqueckpt run … (without root: ask your administrator)"
+        raise NeedsRoot(what="torqueckpt run", remedy=remedy)
+    name = user or os.environ.get("SUDO_USER", "root")
+    owner = become.owner(name)
+    if owner.uid == 0:
+        raise click.UsageError("root runs no jobs, as at qsub: name the job's user with --user")
+    return owner
+
+
+COMMANDS = (
+    run_command,
+    checkpoint_command,
+    hold_command,
+    release_command,
+    resume_job_command,
+    resume_command,
+)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""The live line of `torqueckpt run`: state, checkpoints, size and frozen time of the last one."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.status import Status
+
+from torqueckpt.actions import catalogue
+from torqueckpt.batch.local.mom import Progress
+from torqueckpt.errors import TorqueCkptError
+from torqueckpt.identity import Owner
+from torqueckpt.settings import Settings
+
+_STATES = {"R": "running", "H": "held", "E": "ending"}
+
+
+class Display:
+    """On a terminal one live line; elsewhere a line for each thing that went wrong."""
+
+    def __init__(self, owner: Owner, settings: Settings) -> None:
+        self._owner = owner
+        self._settings = settings
+        self._out = Console(highlight=False)
+        self._errors = Console(stderr=True, highlight=False)
+        self._status = Status("", console=self._errors)
+        self._seen = 0
+        self._last = ""
+        self._frozen_seconds = 0.0
+
+    def __enter__(self) -> Display:
+        if self._errors.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._status.stop()
+
+    def started(self, job: str) -> None:
+        """The job id, as qsub prints it."""
+        self._out.print(job)
+
+    def update(self, progress: Progress) -> float:
+        """Show the change; gives the newest image's frozen seconds."""
+        if progress.comment:
+            self._errors.print(f"{progress.job}: {progress.comment}", markup=False, soft_wrap=True)
+        if progress.checkpoints > self._seen:
+            self._seen = progress.checkpoints
+            self._look(progress.job)
+        self._status.update(f"{progress.job} {_STATES[progress.state]}{self._last}")
+        return self._frozen_seconds
+
+    def _look(self, job: str) -> None:
+        try:
+            row = catalogue.rows(self._owner, self._settings, job)[-1]
+        except (TorqueCkptError, IndexError):
+            self._last = f", {self._seen} checkpoints"
+            return
+        self._frozen_seconds = row.frozen_ms / 1000
+        clock = time.strftime("%H:%M:%S")
+        self._last = (
+            f", checkpoint {row.generation} at {clock}: "
+            f"{row.bytes / 2**20:.1f} MiB, frozen {row.frozen_ms} ms"
+        )

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""On whose behalf a command works: a user for himself, root for whoever owns the job."""
+
+from __future__ import annotations
+
+import os
+
+from torqueckpt.errors import NeedsRoot, UnknownJob, UnknownUser
+from torqueckpt.identity import Owner, is_lineage_name, job_id
+from torqueckpt.process import become
+from torqueckpt.settings import Settings
+from torqueckpt.store.store import Store
+
+
+def job_or_lineage(text: str) -> str:
+    """A job id, or the name of a lineage as `list` prints it; else InvalidJobId."""
+    return text if is_lineage_name(text) else job_id(text)
+
+
+def owner_of(job: str, settings: Settings, user: str | None) -> Owner:
+    """The job's owner: the caller himself; for root `user`, else the one user with such images."""
+    if os.getuid() != 0:
+        return _caller(user)
+    if user is not None:
+        return become.owner(user)
+    for who in owners(settings, None):
+        with become.acting_as(who):
+            if Store.open(settings.store).owner(who).lineage_of(job) is not None:
+                return who
+    raise UnknownJob(job=job, owner="nobody", store=settings.store)
+
+
+def owners(settings: Settings, user: str | None) -> list[Owner]:
+    """Whose images are listed: the caller's own; for root everybody's."""
+    if os.getuid() != 0:
+        return [_caller(user)]
+    if user is not None:
+        return [become.owner(user)]
+    found = []
+    for name in Store.open(settings.store).owners():
+        try:
+            found.append(become.owner(name))
+        except UnknownUser:  # an account that was removed; its images are the administrator's now
+            continue
+    return found
+
+
+def _caller(user: str | None) -> Owner:
+    who = become.owner_of_uid(os.getuid())
+    if user is not None and user != who.name:
+        raise NeedsRoot(what=f"the images of {user}", remedy="each user sees and touches his own")
+    return who

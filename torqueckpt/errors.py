@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: MIT
+"""Every error this package raises on purpose: its message and its exit code.
+
+The numbers are part of the interface: site scripts and MOM comments are built on them, so a number
+is never given to another error.  The manual's table is checked against this module by a test.
+"""
+
+from __future__ import annotations
+
+
+class TorqueCkptError(Exception):
+    """An error with its own message and exit code; only a door's main() turns it into an exit."""
+
+    message = "torqueckpt failed"
+    exit_code = 1
+
+    def __init__(self, **details: object) -> None:
+        self.details = details
+        super().__init__(self.message.format(**details))
+
+
+OWN_FAILURE = 125  # where the exit status is the job's, this one is ours (run, resume, mom-restart)
+
+
+class InternalError(TorqueCkptError):
+    message = "internal error: {what}; the traceback is in the system log, please report it"
+    exit_code = 70
+
+
+# The call -----------------------------------------------------------------------------------------
+
+
+class BadArguments(TorqueCkptError):
+    message = "{program}: {problem}; usage: {usage}"
+    exit_code = 64
+
+
+class InvalidJobId(TorqueCkptError):
+    message = "{text!r} is not a job id: expected digits, [index] and .server, as in 12.node1"
+    exit_code = 65
+
+
+class InvalidSpec(TorqueCkptError):
+    message = (
+        "-c {spec}: {problem}; known forms: n s c c=MIN u enabled periodic interval=MIN depth=N"
+    )
+    exit_code = 66
+
+
+class UnknownUser(TorqueCkptError):
+    message = "user {name!r} is unknown on {host}"
+    exit_code = 67
+
+
+class NeedsRoot(TorqueCkptError):
+    message = "{what} needs root: {remedy}"
+    exit_code = 77
+
+
+class SettingsError(TorqueCkptError):
+    message = "{file}: {problem}"
+    exit_code = 78
+
+
+# The job's processes ------------------------------------------------------------------------------
+
+
+class SessionGone(TorqueCkptError):
+    message = "session {sid}: no such process, the job has ended"
+    exit_code = 10
+
+
+class NoExecPid(TorqueCkptError):
+    message = "session {sid}: nothing to dump, the job shell has no child"
+    exit_code = 11
+
+
+class SeveralExecPids(TorqueCkptError):
+    message = "session {sid}: several candidates: {candidates}; set exec_match to choose one"
+    exit_code = 12
+
+
+class JobEnded(TorqueCkptError):
+    message = "job {job}: process {pid} ended while it was being dumped"
+    exit_code = 13
+
+
+class ProcessReused(TorqueCkptError):
+    message = "process {pid} is not the one that was looked up: it ended and its pid was taken"
+    exit_code = 14
+
+
+class ForeignProcess(TorqueCkptError):
+    message = (
+        "process {pid} ({name}) belongs to uid {uid}, not to the job's owner {owner}: not dumped"
+    )
+    exit_code = 15
+
+
+class OwnProgramInTree(TorqueCkptError):
+    message = (
+        "process {pid} ({name}) is one of torqueckpt's own: a restart that is not finished yet"
+    )
+    exit_code = 16
+
+
+class NotDumpable(TorqueCkptError):
+    message = "job {job} cannot be dumped: {reason}"
+    exit_code = 17
+
+
+# The image that is asked for ----------------------------------------------------------------------
+
+
+class UnknownJob(TorqueCkptError):
+    message = "job {job}: {owner} has no image of it in {store}"
+    exit_code = 20
+
+
+class NoImage(TorqueCkptError):
+    message = "job {job}: no whole image{which}; see `torqueckpt list --job {job}`"
+    exit_code = 21
+
+
+class JobStillRuns(TorqueCkptError):
+    message = "job {job} still runs: {where}; {remedy}"
+    exit_code = 22
+
+
+class Busy(TorqueCkptError):
+    message = "job {job}: another checkpoint or restart holds its lock for more than {seconds} s"
+    exit_code = 23
+
+
+class LastImageKept(TorqueCkptError):
+    message = (
+        "job {job}: generation {generation} is its newest whole image and it {why}: not deleted"
+    )
+    exit_code = 24
+
+
+# The store ----------------------------------------------------------------------------------------
+
+
+class StoreMissing(TorqueCkptError):
+    message = "store {path} is missing: {remedy}"
+    exit_code = 30
+
+
+class StoreFull(TorqueCkptError):
+    message = "store {path} is full: {problem}; the last image is kept"
+    exit_code = 31
+
+
+class StoreNotWritable(TorqueCkptError):
+    message = "store {path}: {problem}"
+    exit_code = 32
+
+
+# The checkpointer ---------------------------------------------------------------------------------
+
+
+class CheckpointerMissing(TorqueCkptError):
+    message = "checkpointer {name}: {program} is missing; install it or set criu_path"
+    exit_code = 40
+
+
+class CheckpointerTooOld(TorqueCkptError):
+    message = "{program} is version {found}, {needed} or later is needed"
+    exit_code = 41
+
+
+class KernelTooOld(TorqueCkptError):
+    message = "kernel {found} is too old: CRIU as the job's owner needs {needed} or later"
+    exit_code = 42
+
+
+class DumpFailed(TorqueCkptError):
+    message = "job {job}: dump failed: {reason}; the job runs on"
+    exit_code = 43
+
+
+class DumpTimeout(TorqueCkptError):
+    message = "job {job}: the dump took more than {seconds} s and was stopped; the job runs on"
+    exit_code = 44
+
+
+class RestoreFailed(TorqueCkptError):
+    message = "job {job}: restore of generation {generation} failed: {reason}; the image is kept"
+    exit_code = 45
+
+
+class RestoreTimeout(TorqueCkptError):
+    message = "job {job}: the restore took more than {seconds} s and was stopped; the image is kept"
+    exit_code = 46
+
+
+class ProgramMissing(TorqueCkptError):
+    message = "{program} is missing or cannot be executed: {problem}"
+    exit_code = 47
+
+
+class ProgramFailed(TorqueCkptError):
+    message = "{program} failed (exit status {status}): {reason}"
+    exit_code = 48
+
+
+# Trust in an image --------------------------------------------------------------------------------
+
+
+class ManifestMissing(TorqueCkptError):
+    message = "{path}: no manifest, this generation was never finished"
+    exit_code = 50
+
+
+class ManifestTorn(TorqueCkptError):
+    message = "{path}: not a manifest of ours: {problem}"
+    exit_code = 51
+
+
+class SignatureWrong(TorqueCkptError):
+    message = "{path}: wrong signature: changed since it was written, or made under another key"
+    exit_code = 52
+
+
+class ImageDamaged(TorqueCkptError):
+    message = "job {job} generation {generation}: image damaged: {problem}"
+    exit_code = 53
+
+
+class ForeignImage(TorqueCkptError):
+    message = "{path}: an image of {owner} (uid {uid}), not of {caller}"
+    exit_code = 54
+
+
+class GroupsChanged(TorqueCkptError):
+    message = "{owner} is no longer in the group(s) {groups} that the image was made with"
+    exit_code = 55
+
+
+class KeyMissing(TorqueCkptError):
+    message = "signature key {path}: {problem}; `make install` makes one"
+    exit_code = 56
+
+
+# The job's files ----------------------------------------------------------------------------------
+
+
+class FilesChanged(TorqueCkptError):
+    message = "job {job}: cannot restart generation {generation}, nothing was changed: {files}"
+    exit_code = 60
+
+
+class OutputNotAFile(TorqueCkptError):
+    message = (
+        "{stream} is not a regular file: send it to one, as in `torqueckpt resume {job} >out 2>err`"
+    )
+    exit_code = 61
+
+
+class NotInAJob(TorqueCkptError):
+    message = "not inside a batch job: submit the script of `torqueckpt resume-job {job}`"
+    exit_code = 62
+
+
+# The local batch system ---------------------------------------------------------------------------
+
+
+class ScriptUnreadable(TorqueCkptError):
+    message = "job script {path}: {problem}"
+    exit_code = 80
+
+
+class MomGone(TorqueCkptError):
+    message = "job {job}: its `torqueckpt run` is not there any more; {remedy}"
+    exit_code = 81
+
+
+class WrongState(TorqueCkptError):
+    message = "job {job} is {state}: {problem}"
+    exit_code = 82
+
+
+class CheckpointRefused(TorqueCkptError):
+    message = "job {job}: {reason}"
+    exit_code = 83

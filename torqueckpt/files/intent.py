@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""What a restart is about to change, written down first: the next action finishes or undoes it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+
+from torqueckpt import log, manifest
+from torqueckpt.live import Intent, Live
+from torqueckpt.paths import Directory
+
+_NAME = "intent.json"
+
+
+def write(lineage: Directory, intent: Intent) -> None:
+    lineage.write_whole(_NAME, json.dumps(asdict(intent)).encode())
+
+
+def read(lineage: Directory) -> Intent | None:
+    try:
+        return manifest.from_json(Intent, manifest.load(lineage.read(_NAME)))
+    except FileNotFoundError:
+        return None
+
+
+def done(lineage: Directory) -> None:
+    """The restart has happened: nothing is to be undone any more."""
+    lineage.remove(_NAME)
+
+
+def settle(lineage: Directory, live: Live | None) -> None:
+    """Undo what a restart that died has changed; fine when there is nothing to do.
+
+    The lock is held, so a restart whose intent is still here is over: either its tree was started
+    (the live record names the attempt) or it failed.
+    """
+    intent = read(lineage)
+    if intent is None:
+        return
+    if live is None or live.attempt != intent.attempt or live.tree is None:
+        undo(intent)
+    done(lineage)
+
+
+def undo(intent: Intent) -> None:
+    """Cut each new stream back to what it held before the job's earlier output was put into it."""
+    for stream in intent.streams:
+        try:
+            fd = os.open(stream.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as problem:  # the batch system has taken it away: nothing left to cut
+            log.info(f"{stream.path}: not cut back: {problem.strerror}")
+            continue
+        try:
+            status = os.fstat(fd)
+            if (status.st_dev, status.st_ino) == (stream.device, stream.inode):
+                os.ftruncate(fd, stream.base)
+        finally:
+            os.close(fd)

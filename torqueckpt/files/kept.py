@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""Files that belong to the batch system and go when the job ends, but that a restart needs.
+
+That is the spooled job script: bash keeps it open as descriptor 255, dash as 10, and both read
+their next command from it after a restart.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import PurePath
+
+from torqueckpt.manifest import Kept, OpenFile
+from torqueckpt.paths import Directory
+
+_SPOOLED = ("mom_priv", "jobs")  # .../mom_priv/jobs/<jobid>.SC on TORQUE, OpenPBS and the local MOM
+
+
+def keep(directory: Directory, links: Iterable[tuple[int, int, str]]) -> dict[str, str]:
+    """Copy each spooled file among (pid, descriptor, path); gives path → name of the copy.
+
+    In a restarted job the open file is our copy already.
+    """
+    copies: dict[str, str] = {}
+    for pid, fd, path in links:
+        where = PurePath(path)
+        if where.parent == directory.path:
+            copies[path] = where.name
+        elif where.parts[-3:-1] == _SPOOLED and path not in copies:
+            copies[path] = where.name
+            if not directory.has(where.name):
+                with open(f"/proc/{pid}/fd/{fd}", "rb") as script:
+                    directory.write_whole(where.name, script.read())
+    return copies
+
+
+def as_of_freeze(copies: dict[str, str], files: Iterable[OpenFile]) -> tuple[Kept, ...]:
+    """The copies with the offset at which the tree goes on reading each."""
+    offsets = {file.path: file.offset for file in files if file.path in copies}
+    return tuple(Kept(path, copies[path], offset) for path, offset in offsets.items())
+
+
+def open_copies(directory: Directory, kept: Iterable[Kept]) -> list[tuple[int, str]]:
+    """(descriptor at its offset, path in the image) for each: an inherited descriptor keeps its own
+    offset, so it is set here."""
+    opened = []
+    for each in kept:
+        fd = directory.open_file(each.copy, os.O_RDONLY)
+        os.lseek(fd, each.offset, os.SEEK_SET)
+        opened.append((fd, each.path))
+    return opened

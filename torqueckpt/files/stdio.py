@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""The job's own stdout and stderr: complete from the first line, whatever job writes them now.
+
+The batch system deletes or overwrites its spool files, so the lineage's output/ keeps what was
+written up to each freeze; each checkpoint adds only what is new.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+
+from torqueckpt.live import LiveStream
+from torqueckpt.manifest import Stream
+from torqueckpt.paths import Directory
+
+NAMES = {1: "stdout", 2: "stderr"}
+_CHUNK = 1024 * 1024
+
+
+def of_process(pid: int) -> tuple[LiveStream, ...]:
+    """The regular files behind descriptors 1 and 2 of a first job's session leader.
+
+    Joined ones (-j oe) are one stream.  Pipes and terminals are none.
+    """
+    found: list[LiveStream] = []
+    for fd, name in NAMES.items():
+        link = f"/proc/{pid}/fd/{fd}"
+        try:
+            status, path = os.stat(link), os.readlink(link)
+        except OSError:
+            continue
+        same = any((s.device, s.inode) == (status.st_dev, status.st_ino) for s in found)
+        if stat.S_ISREG(status.st_mode) and not same:
+            found.append(LiveStream(name, path, status.st_dev, status.st_ino, 0, name))
+    return tuple(found)
+
+
+def open_now(stream: LiveStream, tree_root: int) -> int:
+    """A reading descriptor of the stream's file: by its name, else as the tree has it open."""
+    for path in (stream.path, f"/proc/{tree_root}/fd/1", f"/proc/{tree_root}/fd/2"):
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError:
+            continue
+        status = os.fstat(fd)
+        if (status.st_dev, status.st_ino) == (stream.device, stream.inode):
+            return fd
+        os.close(fd)
+    raise FileNotFoundError(
+        errno.ENOENT, f"the job's {stream.name} is not there any more", stream.path
+    )
+
+
+def grow(output: Directory, stream: LiveStream, source: int, size_at_freeze: int) -> Stream:
+    """Bring the kept file up to the freeze, durably; only what is new is copied.
+
+    A job that has shortened its own output gets a kept file of its own: older generations still
+    need the old one.
+    """
+    wanted = max(size_at_freeze - stream.base, 0)
+    kept = stream.kept
+    if _size(output, kept) > wanted:
+        kept = branch_name(output, stream.name)
+    target = output.open_file(kept, os.O_WRONLY | os.O_CREAT)
+    try:
+        have = os.fstat(target).st_size
+        _copy(source, stream.base + have, target, have, wanted - have)
+        os.fsync(target)
+    finally:
+        os.close(target)
+    output.sync()
+    return Stream(name=stream.name, path=stream.path, kept=kept, size=wanted)
+
+
+def replay(output: Directory, stream: Stream, target: int) -> None:
+    """Put the output so far behind what the new job's stdout already holds."""
+    source = output.open_file(stream.kept, os.O_RDONLY)
+    try:
+        _copy(source, 0, target, os.fstat(target).st_size, stream.size)
+    finally:
+        os.close(source)
+
+
+def branch(output: Directory, stream: Stream, others: int) -> str:
+    """The kept file for a job that goes on from `stream`; `others` is the largest size of it that
+    another generation still needs.
+
+    Going on from an older generation takes a copy, so that the newer ones keep their output.
+    """
+    if others <= stream.size:
+        fd = output.open_file(stream.kept, os.O_WRONLY)
+        try:
+            os.ftruncate(fd, stream.size)  # what a checkpoint that failed had added
+        finally:
+            os.close(fd)
+        return stream.kept
+    name = branch_name(output, stream.name)
+    target = output.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    try:
+        replay(output, stream, target)
+        os.fsync(target)
+    finally:
+        os.close(target)
+    return name
+
+
+def branch_name(output: Directory, name: str) -> str:
+    taken = output.names()
+    return next(f"{name}.{n}" for n in range(1, len(taken) + 2) if f"{name}.{n}" not in taken)
+
+
+def _size(output: Directory, name: str) -> int:
+    try:
+        return os.stat(name, dir_fd=output.fd, follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _copy(source: int, start: int, target: int, position: int, count: int) -> None:
+    """Copy `count` bytes; an append-only target takes them at its end, which is `position`."""
+    while count > 0:
+        block = os.pread(source, min(count, _CHUNK), start)
+        if not block:
+            raise OSError(errno.EIO, "the job's output is shorter than it was at the freeze")
+        done = 0
+        while done < len(block):
+            done += os.pwrite(target, block[done:], position + done)
+        start, position, count = start + len(block), position + len(block), count - len(block)

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+"""What all hooks do around their one action: errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from torqueckpt import log
+from torqueckpt.errors import InternalError, TorqueCkptError
+
+
+def run(program: str, action: Callable[[], int], own_failure: int | None = None) -> int:
+    """The action's exit status, or on an error its exit code and its message on stderr.
+
+    own_failure replaces the code where the status belongs to the job.
+    """
+    os.umask(0o077)
+    log.start(program)
+    try:
+        return action()
+    except TorqueCkptError as failure:
+        told = failure
+    except Exception as failure:
+        log.traceback_of(failure)
+        told = InternalError(what=f"{type(failure).__name__}: {failure}")
+    log.error(str(told))
+    print(log.one_line(str(told)), file=sys.stderr)
+    return told.exit_code if own_failure is None else own_failure

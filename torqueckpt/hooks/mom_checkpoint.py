@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: MIT
+"""mom-checkpoint: pbs_mom's $checkpoint_script, in every form it was ever called."""
+
+from __future__ import annotations
+
+from torqueckpt import settings
+from torqueckpt.actions.checkpoint import checkpoint
+from torqueckpt.batch.torque.calls import MomCall
+from torqueckpt.hooks import door
+
+
+def main(argv: list[str]) -> int:
+    def action() -> int:
+        checkpoint(MomCall.checkpoint(argv).to_checkpoint(), settings.load())
+        return 0
+
+    return door.run("mom-checkpoint", action)

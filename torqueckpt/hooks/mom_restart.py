@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""mom-restart: pbs_mom's $restart_script; it stays as the job and ends with the job's status."""
+
+from __future__ import annotations
+
+from torqueckpt import settings
+from torqueckpt.actions import restoring
+from torqueckpt.actions.restart import prepare, restore
+from torqueckpt.batch import pointer
+from torqueckpt.batch.torque.calls import MomCall
+from torqueckpt.errors import OWN_FAILURE, BadArguments
+from torqueckpt.hooks import door
+from torqueckpt.process import become
+from torqueckpt.store import key
+
+
+def main(argv: list[str]) -> int:
+    return door.run("mom-restart", lambda: _restart(argv), own_failure=OWN_FAILURE)
+
+
+def _restart(argv: list[str]) -> int:
+    call = MomCall.restart(argv)
+    if call.owner is None:
+        raise BadArguments(program="mom-restart", problem="no user", usage="SID JOBID EUSER …")
+    chosen = settings.load()
+    secret = key.read(chosen.key())
+    who = become.owner(call.owner)
+    with become.acting_as(who):
+        found = pointer.read(call.directory, call.name) if call.directory and call.name else None
+    request = call.to_restart(found.generation if found else None)
+    with prepare(request, who, restoring.spooled_outputs, chosen, secret) as prepared:
+        mine, lineage, made, lock = prepared
+        return restore(mine, lineage, made, who, lock, chosen)

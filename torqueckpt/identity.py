@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: MIT
+"""The names of things: processes, jobs, owners.  Nothing from outside becomes a path unchecked."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from torqueckpt.errors import InvalidJobId
+
+# 12.server, 12[3].server, 12[].server, 12-3.server (array members of TORQUE 2.x); LSF: 12, 12[3]
+_JOB_ID = re.compile(
+    r"[0-9]{1,12}(?:-[0-9]{1,9})?(?:\[[0-9]{0,9}\])?(?:\.[A-Za-z0-9][A-Za-z0-9_.-]{0,120})?"
+)
+_LINEAGE = re.compile(_JOB_ID.pattern + r"@[0-9]{1,12}")
+
+
+@dataclass(frozen=True)
+class ProcessId:
+    """A process, told apart from any later one with the same pid.
+
+    start_ticks is field 22 of /proc/PID/stat (clock ticks since boot): it does not move when the
+    clock is set, unlike a creation time in seconds.
+    """
+
+    boot_id: str
+    pid: int
+    start_ticks: int
+
+
+@dataclass(frozen=True)
+class Owner:
+    """The user a job belongs to; groups are the supplementary ones the job runs with."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+
+
+def job_id(text: str) -> str:
+    """`text` when it is a job id of any of the batch systems, else InvalidJobId."""
+    if not _JOB_ID.fullmatch(text) or ".." in text:
+        raise InvalidJobId(text=text)
+    return text
+
+
+def lineage_name(first_job: str, start_epoch: int) -> str:
+    """The directory name of a lineage: server ids come again after a reset, start times do not."""
+    return f"{job_id(first_job)}@{start_epoch}"
+
+
+def is_lineage_name(text: str) -> bool:
+    return _LINEAGE.fullmatch(text) is not None and ".." not in text

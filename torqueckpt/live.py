@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""Records of what goes on now, beside the manifests of what was: who runs a lineage, what a restart
+is about to change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Optional
+
+from torqueckpt.identity import ProcessId
+
+
+@dataclass(frozen=True)
+class LiveStream:
+    """Where the job's stdout or stderr goes now.
+
+    base is the offset in that file at which the job's own output begins; kept names the file in the
+    lineage's output/ that grows with it.
+    """
+
+    name: str
+    path: str
+    device: int
+    inode: int
+    base: int
+    kept: str
+
+
+@dataclass(frozen=True)
+class Live:
+    """Who runs a lineage: written under its lock before a restored tree's first instruction.
+
+    keeper is the session leader of a first job, the supervisor of a restored one; tree is None
+    while a restore is under way.  attempt names the intent that led to it, "" for a first job.
+    """
+
+    job: str
+    host: str
+    keeper: ProcessId
+    tree: Optional[ProcessId]  # noqa: UP045 (read at run time, also by Python 3.9)
+    attempt: str
+    streams: tuple[LiveStream, ...]
+    written: int
+
+    @property
+    def restored(self) -> bool:
+        return self.attempt != ""
+
+
+@dataclass(frozen=True)
+class Intent:
+    """What a restart changes before the job runs again, so that it can be undone.
+
+    Each new stream had its `base` as size before the job's earlier output was put into it.
+    """
+
+    attempt: str
+    job: str
+    generation: int
+    streams: tuple[LiveStream, ...]

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: MIT
+"""Where hooks tell what they did: syslog, and a generation's own log file.
+
+stdout belongs to nobody in a hook and stderr becomes the job's comment, so neither is used here.
+"""
+
+from __future__ import annotations
+
+import syslog
+
+_RANK = {"info": syslog.LOG_INFO, "warning": syslog.LOG_WARNING, "error": syslog.LOG_ERR}
+_lines: list[str] = []
+
+
+def start(program: str) -> None:
+    """Name the program in syslog; a machine without a syslog daemon swallows the lines silently."""
+    syslog.openlog(f"torqueckpt/{program}", syslog.LOG_PID, syslog.LOG_DAEMON)
+
+
+def info(line: str) -> None:
+    _note("info", line)
+
+
+def warning(line: str) -> None:
+    _note("warning", line)
+
+
+def error(line: str) -> None:
+    _note("error", line)
+
+
+def traceback_of(failure: BaseException) -> None:
+    import traceback  # only a bug pays for its import
+
+    for line in traceback.format_exception(type(failure), failure, failure.__traceback__):
+        for part in line.rstrip().splitlines():
+            _note("error", part)
+
+
+def lines() -> str:
+    """All lines of this process so far: what a generation's `log` file gets."""
+    return "".join(f"{line}\n" for line in _lines)
+
+
+def _note(rank: str, line: str) -> None:
+    printable = one_line(line)
+    _lines.append(f"{rank}: {printable}")
+    syslog.syslog(_RANK[rank], printable)
+
+
+def one_line(text: str) -> str:
+    """`text` with every control character, newlines included, written as an escape."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: MIT
+"""What is known about one generation, as a signed JSON file.
+
+The file is written and stored by the job's owner, so it is believed by root only after signed() has
+compared its HMAC with a key that the owner cannot read.  Integers and strings only: their JSON form
+is the same everywhere, which the signature needs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import asdict, dataclass, fields, is_dataclass
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+FORMAT = 1
+T = TypeVar("T")
+
+
+class Malformed(ValueError):
+    """JSON that does not have the fields or types of the class asked for."""
+
+
+@dataclass(frozen=True)
+class Directive:
+    """One option the job was submitted with: its letter, its value ("" for one that takes none)."""
+
+    option: str
+    value: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """The batch job that was dumped; start is its session leader's, in seconds of the epoch."""
+
+    id: str
+    owner: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    start: int
+    name: str
+    spec: str  # the -c specification, "" when unknown
+    submit_dir: str
+    directives: tuple[Directive, ...]
+
+
+@dataclass(frozen=True)
+class Process:
+    pid: int
+    ppid: int
+    name: str
+
+
+@dataclass(frozen=True)
+class OpenFile:
+    """A regular file open in the tree; size and offset in bytes as of the freeze."""
+
+    pid: int
+    fd: int
+    path: str
+    flags: int
+    offset: int
+    size: int
+    deleted: bool
+
+
+@dataclass(frozen=True)
+class Stream:
+    """The job's own stdout or stderr.
+
+    path names the spool file at the freeze; kept is the file in the lineage's output/ whose first
+    `size` bytes are the stream from the job's first line to the freeze.
+    """
+
+    name: str
+    path: str
+    kept: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file of the batch system's that a restart needs.
+
+    path is what the image knows it by, copy its name in the lineage's kept/.
+    """
+
+    path: str
+    copy: str
+    offset: int
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    name: str
+    size: int
+    xxh3: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    format: int
+    lineage: str
+    generation: int
+    job: Job
+    checkpoint_name: str  # MOM's CKPTNAME, "" when there was none
+    created: int
+    host: str
+    boot_id: str
+    kernel: str
+    checkpointer: str
+    checkpointer_version: str
+    exec_pid: int
+    sid: int
+    established_tcp: bool
+    processes: tuple[Process, ...]
+    files: tuple[OpenFile, ...]
+    streams: tuple[Stream, ...]
+    kept: tuple[Kept, ...]
+    image: tuple[ImageFile, ...]
+    frozen_us: int
+    wall_ms: int
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.size for file in self.image)
+
+
+def encode(manifest: Manifest, key: bytes) -> bytes:
+    body = asdict(manifest)
+    return json.dumps({"manifest": body, "signature": _signature(body, key)}, indent=1).encode()
+
+
+def decode(data: bytes) -> Manifest:
+    """The manifest, its signature not looked at; Malformed when it is not one."""
+    return from_json(Manifest, _parts(data)[0])
+
+
+def signed(data: bytes, key: bytes) -> bool:
+    """Whether `data` was written by encode() under this key; Malformed when it is no manifest."""
+    body, signature = _parts(data)
+    return hmac.compare_digest(_signature(body, key), signature)
+
+
+def from_json(cls: type[T], value: object) -> T:
+    """Build a dataclass from what json.loads gave, each field's type checked; else Malformed."""
+    built: T = _build(cls, value, cls.__name__)
+    return built
+
+
+def load(data: bytes) -> object:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as broken:
+        raise Malformed(f"not JSON: {broken}") from broken
+
+
+def _parts(data: bytes) -> tuple[dict[str, Any], str]:
+    whole = load(data)
+    if not isinstance(whole, dict) or not isinstance(whole.get("manifest"), dict):
+        raise Malformed("no manifest in it")
+    if whole["manifest"].get("format") != FORMAT:
+        raise Malformed(f"format {whole['manifest'].get('format')!r}, this version reads {FORMAT}")
+    return whole["manifest"], str(whole.get("signature", ""))
+
+
+def _signature(body: dict[str, Any], key: bytes) -> str:
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+    return hmac.new(key, canonical, hashlib.sha256).hexdigest()
+
+
+def _build(kind: Any, value: object, where: str) -> Any:
+    if is_dataclass(kind):
+        if not isinstance(value, dict):
+            raise Malformed(f"{where}: an object was expected")
+        hints = get_type_hints(kind)
+        missing = [f.name for f in fields(kind) if f.name not in value]
+        if missing:
+            raise Malformed(f"{where}: {missing[0]} is missing")
+        assert isinstance(kind, type)
+        return kind(**{n: _build(hints[n], value[n], f"{where}.{n}") for n in hints})
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list):
+            raise Malformed(f"{where}: a list was expected")
+        inner = get_args(kind)[0]
+        return tuple(_build(inner, item, f"{where}[{n}]") for n, item in enumerate(value))
+    if get_origin(kind) is Union:
+        if value is None and type(None) in get_args(kind):
+            return None
+        return _build(get_args(kind)[0], value, where)
+    if type(value) is not kind:  # bool is no int here
+        raise Malformed(f"{where}: {kind.__name__} was expected")
+    return value

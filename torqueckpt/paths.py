@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""Files and directories as root must handle them: step by step, never through a link, whole.
+
+Functions raise plain OSError; the floor that knows what the file means translates it.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from pathlib import Path
+from types import TracebackType
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Passing through needs no right to list: MOM's own directories are 0751.
+_ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_SMALL = 16 * 1024 * 1024  # nothing that is read whole (manifests, records, pointers) is larger
+
+
+def installation() -> Path:
+    """PREFIX/lib/torqueckpt: what `make install` made; it holds venv, criu, rootdoor and etc."""
+    return Path(sys.prefix).parent
+
+
+def settings_file() -> Path:
+    """The installation's own settings file; a package that was not installed takes the default."""
+    own = installation() / "etc" / "torqueckpt.toml"
+    return own if own.parent.is_dir() else Path("/etc/torqueckpt/torqueckpt.toml")
+
+
+def program(place: str, name: str) -> Path:
+    """An installed program of ours: `place` is bin or sbin under the installation's PREFIX."""
+    return installation().parent.parent / place / name
+
+
+class Directory:
+    """A directory held open; names below it are opened relative to it and never through a link."""
+
+    def __init__(self, fd: int, path: Path) -> None:
+        self.fd = fd
+        self.path = path
+
+    @classmethod
+    def open(cls, path: Path) -> Directory:
+        """Open an absolute path step by step; OSError(ELOOP or ENOTDIR) at the first link."""
+        fd = os.open("/", _ON_THE_WAY)
+        try:
+            for name in path.parts[1:]:
+                below = os.open(name, _ON_THE_WAY, dir_fd=fd)
+                os.close(fd)
+                fd = below
+            try:
+                return cls(os.open(".", _DIRECTORY, dir_fd=fd), path)
+            except PermissionError:  # may be passed through, but not listed
+                return cls(os.dup(fd), path)
+        finally:
+            os.close(fd)
+
+    def __enter__(self) -> Directory:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def sub(self, name: str) -> Directory:
+        return Directory(os.open(_plain(name), _DIRECTORY, dir_fd=self.fd), self.path / name)
+
+    def make(self, name: str, mode: int = 0o700) -> Directory:
+        """Open the sub-directory `name`, making it when it is not there."""
+        try:
+            os.mkdir(_plain(name), mode, dir_fd=self.fd)
+        except FileExistsError:
+            return self.sub(name)
+        return self.sub(name)
+
+    def names(self) -> list[str]:
+        return sorted(os.listdir(self.fd))
+
+    def has(self, name: str) -> bool:
+        return _exists_at(_plain(name), self.fd)
+
+    def open_file(self, name: str, flags: int, mode: int = 0o600) -> int:
+        """A descriptor of the regular file `name`; a FIFO or device planted there is refused."""
+        fd = os.open(
+            _plain(name),
+            flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+            mode,
+            dir_fd=self.fd,
+        )
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise OSError(errno.EINVAL, "not a regular file", str(self.path / name))
+        return fd
+
+    def read(self, name: str, limit: int = _SMALL) -> bytes:
+        with os.fdopen(self.open_file(name, os.O_RDONLY), "rb") as file:
+            if os.fstat(file.fileno()).st_size > limit:
+                raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(self.path / name))
+            return file.read(limit)
+
+    def write_whole(self, name: str, data: bytes, mode: int = 0o600) -> None:
+        """Write a file that after a crash is there with all of `data`, or as it was before."""
+        scratch = f"{name}.new"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
+        with os.fdopen(self.open_file(scratch, flags, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(scratch, _plain(name), src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        os.fsync(self.fd)
+
+    def append_line(self, name: str, line: str) -> None:
+        """Append one line by a single write, so that lines of several writers never mix."""
+        fd = self.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        try:
+            os.write(fd, line.encode("utf-8", "surrogateescape") + b"\n")
+        finally:
+            os.close(fd)
+
+    def rename(self, old: str, new: str) -> None:
+        os.rename(_plain(old), _plain(new), src_dir_fd=self.fd, dst_dir_fd=self.fd)
+        os.fsync(self.fd)
+
+    def point(self, name: str, target: str) -> None:
+        """Make or swap the symbolic link `name`; whoever looks finds the old target or the new."""
+        scratch = f"{name}.new"
+        self.remove(scratch)
+        os.symlink(target, scratch, dir_fd=self.fd)
+        self.rename(scratch, name)
+
+    def target(self, name: str) -> str | None:
+        """Where the symbolic link `name` points; None when there is none."""
+        try:
+            return os.readlink(_plain(name), dir_fd=self.fd)
+        except FileNotFoundError:
+            return None
+        except OSError as problem:
+            if problem.errno == errno.EINVAL:  # something else has that name
+                return None
+            raise
+
+    def remove(self, name: str) -> None:
+        """Remove one file or link; fine when there is none."""
+        try:
+            os.unlink(_plain(name), dir_fd=self.fd)
+        except FileNotFoundError:
+            return
+
+    def remove_tree(self, name: str) -> None:
+        """Remove `name` and all below it, as `rm -rf` does, without leaving this directory."""
+        try:
+            below = self.sub(name)
+        except FileNotFoundError:
+            return
+        except (NotADirectoryError, OSError) as problem:
+            if problem.errno not in (errno.ENOTDIR, errno.ELOOP):
+                raise
+            self.remove(name)
+            return
+        with below:
+            for inner in below.names():
+                below.remove_tree(inner)
+        os.rmdir(_plain(name), dir_fd=self.fd)
+
+    def sync(self) -> None:
+        os.fsync(self.fd)
+
+
+def _plain(name: str) -> str:
+    if "/" in name or "\0" in name or name in ("", ".", ".."):
+        raise OSError(errno.EINVAL, "not a plain file name", name)
+    return name
+
+
+def _exists_at(name: str, dir_fd: int) -> bool:
+    try:
+        os.stat(name, dir_fd=dir_fd, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: MIT
+"""Root's programs act as the job's owner; this is the only module that changes identities.
+
+acting_as() changes the effective ids alone: the kernel checks files as the owner's, while the owner
+can neither signal nor trace the program (its real and saved ids are root's).  drop() is for good.
+Both act on the whole process and are not for threads.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from torqueckpt.errors import GroupsChanged, NeedsRoot, UnknownUser
+from torqueckpt.identity import Owner
+
+SETPRIV = "/usr/bin/setpriv"
+
+
+def owner(name: str, groups: tuple[int, ...] | None = None) -> Owner:
+    """A user of this node; groups are all of his unless given.  UnknownUser, also for odd names."""
+    try:
+        entry = pwd.getpwnam(name)
+    except (KeyError, ValueError) as unknown:
+        raise UnknownUser(name=name, host=socket.gethostname()) from unknown
+    if "/" in name or name.startswith("."):  # the name becomes a directory's
+        raise UnknownUser(name=name, host=socket.gethostname())
+    if groups is None:
+        groups = tuple(os.getgrouplist(name, entry.pw_gid))
+    return Owner(entry.pw_name, entry.pw_uid, entry.pw_gid, groups)
+
+
+def owner_of_uid(uid: int) -> Owner:
+    try:
+        return owner(pwd.getpwuid(uid).pw_name)
+    except KeyError as unknown:
+        raise UnknownUser(name=f"uid {uid}", host=socket.gethostname()) from unknown
+
+
+def with_groups(who: Owner, gid: int, groups: tuple[int, ...]) -> Owner:
+    """The owner with the recorded groups; GroupsChanged when he has left one of them since."""
+    lost = sorted({gid, *groups} - set(os.getgrouplist(who.name, who.gid)))
+    if lost:
+        raise GroupsChanged(owner=who.name, groups=" ".join(map(str, lost)))
+    return Owner(who.name, who.uid, gid, groups)
+
+
+@contextmanager
+def acting_as(who: Owner) -> Iterator[None]:
+    """Files, signals and locks within are the owner's; for root and for the owner himself."""
+    if os.geteuid() == who.uid:
+        yield
+        return
+    if os.getuid() != 0:
+        raise NeedsRoot(what=f"acting for {who.name}", remedy="run it as root or as that user")
+    before = os.getgroups()
+    os.setgroups(who.groups)
+    os.setegid(who.gid)
+    os.seteuid(who.uid)
+    try:
+        yield
+    finally:
+        if os.getuid() == 0:  # not after drop()
+            os.seteuid(0)
+            os.setegid(0)
+            os.setgroups(before)
+
+
+@contextmanager
+def acting_as_root() -> Iterator[None]:
+    """Inside acting_as(): root again for one step, as for a link in root's own directory."""
+    if os.getuid() != 0:
+        raise NeedsRoot(what="this step", remedy="run it as root")
+    uid, gid = os.geteuid(), os.getegid()
+    os.seteuid(0)
+    os.setegid(0)
+    try:
+        yield
+    finally:
+        os.setegid(gid)
+        os.seteuid(uid)
+
+
+def drop(who: Owner) -> None:
+    """Become the owner for good: real, effective and saved ids."""
+    if os.getuid() == who.uid and os.geteuid() == who.uid:
+        return
+    os.seteuid(0)
+    os.setgroups(who.groups)
+    os.setresgid(who.gid, who.gid, who.gid)
+    os.setresuid(who.uid, who.uid, who.uid)
+
+
+def as_owner_argv(who: Owner, capabilities: tuple[str, ...], argv: list[str]) -> list[str]:
+    """argv that root runs so that `argv` runs as the owner with just these ambient capabilities.
+
+    The program dies with its caller (pdeathsig): an orphaned checkpointer would make the next dump
+    fail (contracts/criu.md).
+    """
+    wanted = ",".join(f"+{name}" for name in capabilities)
+    groups = ["--groups", ",".join(map(str, who.groups))] if who.groups else ["--clear-groups"]
+    return [
+        SETPRIV,
+        *("--reuid", str(who.uid), "--regid", str(who.gid), *groups),
+        *(("--inh-caps", wanted, "--ambient-caps", wanted) if wanted else ()),
+        *("--pdeathsig", "KILL"),
+        *argv,
+    ]

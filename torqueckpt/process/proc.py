@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""What /proc says of a process, read once per question (source: proc(5)).
+
+psutil is not used here: it costs a hook more time to import than the hook's whole own work, and its
+creation time moves when the clock is set.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+
+from torqueckpt.errors import ProcessReused
+from torqueckpt.identity import ProcessId
+
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Stat:
+    """One process at one moment."""
+
+    pid: int
+    name: str
+    state: str
+    ppid: int
+    pgrp: int
+    session: int
+    start_ticks: int
+
+    @property
+    def id(self) -> ProcessId:
+        return ProcessId(boot_id(), self.pid, self.start_ticks)
+
+    @property
+    def ended(self) -> bool:
+        """A zombie has ended; it only waits for its parent."""
+        return self.state in ("Z", "X")
+
+
+@dataclass(frozen=True)
+class Credentials:
+    uids: tuple[int, int, int, int]  # real, effective, saved, file system
+    gids: tuple[int, int, int, int]
+    groups: tuple[int, ...]
+
+
+@lru_cache(maxsize=1)
+def boot_id() -> str:
+    with open("/proc/sys/kernel/random/boot_id") as file:
+        return file.read().strip()
+
+
+def stat(pid: int) -> Stat | None:
+    """None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            line = file.read().decode("utf-8", "surrogateescape")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The name stands in parentheses and may itself hold blanks and parentheses.
+    before, _, after = line.rpartition(")")
+    number, _, name = before.partition(" (")
+    field = after.split()
+    return Stat(
+        pid=int(number),
+        name=name,
+        state=field[0],
+        ppid=int(field[1]),
+        pgrp=int(field[2]),
+        session=int(field[3]),
+        start_ticks=int(field[19]),
+    )
+
+
+def alive(process: ProcessId) -> Stat | None:
+    """The process when it is still the same one and has not ended, else None."""
+    if process.boot_id != boot_id():
+        return None
+    now = stat(process.pid)
+    if now is None or now.start_ticks != process.start_ticks or now.ended:
+        return None
+    return now
+
+
+def still(process: ProcessId) -> Stat:
+    """The process, as alive() gives it; ProcessReused when it is not that one any more."""
+    now = alive(process)
+    if now is None:
+        raise ProcessReused(pid=process.pid)
+    return now
+
+
+def still_me() -> ProcessId:
+    """The identity of this very process."""
+    me = stat(os.getpid())
+    assert me is not None
+    return me.id
+
+
+def credentials(pid: int) -> Credentials | None:
+    rows: dict[str, list[int]] = {}
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            for line in file:
+                name, _, values = line.partition(b":")
+                if name in (b"Uid", b"Gid", b"Groups"):
+                    rows[name.decode()] = [int(value) for value in values.split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    uid, gid = rows["Uid"], rows["Gid"]
+    return Credentials(
+        (uid[0], uid[1], uid[2], uid[3]), (gid[0], gid[1], gid[2], gid[3]), tuple(rows["Groups"])
+    )
+
+
+def children(pid: int) -> list[int]:
+    """Children of all threads of `pid`; a race with fork or exit shows either state."""
+    found: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found += [int(child) for child in file.read().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        if os.path.exists(f"/proc/{pid}/task/{pid}/stat"):  # a kernel without PROC_CHILDREN
+            return [each.pid for each in everything() if each.ppid == pid]
+    return found
+
+
+def everything() -> list[Stat]:
+    """All processes of this node."""
+    found = (stat(int(name)) for name in os.listdir("/proc") if name.isdigit())
+    return [each for each in found if each is not None]
+
+
+def argv(pid: int) -> list[str]:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+    except (OSError, ProcessLookupError):
+        return []
+    return [word.decode("utf-8", "surrogateescape") for word in words[:-1]]
+
+
+def environment(pid: int) -> dict[str, str]:
+    """The environment that the process was started with; {} when it may not be read."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            text = file.read().decode("utf-8", "surrogateescape")
+    except (OSError, ProcessLookupError):
+        return {}
+    return dict(item.split("=", 1) for item in text.split("\0") if "=" in item)
+
+
+def start_epoch(process: ProcessId) -> int:
+    """When it started, in seconds of the epoch (as the clock goes now)."""
+    with open("/proc/stat") as file:
+        booted = next(int(line.split()[1]) for line in file if line.startswith("btime"))
+    return booted + process.start_ticks // _TICKS_PER_SECOND

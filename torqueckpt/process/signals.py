@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: MIT
+"""Signals to exactly the process that was meant: through a pidfd, its identity checked after."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterable
+
+from torqueckpt.identity import ProcessId
+from torqueckpt.process import proc, tree
+
+
+def send(process: ProcessId, number: int) -> bool:
+    """False when the process is gone, is another one by now, or is not ours to signal."""
+    try:
+        fd = os.pidfd_open(process.pid)
+    except (ProcessLookupError, OSError):
+        return False
+    try:
+        # Checked after opening: from here on the descriptor cannot come to mean another process.
+        if proc.alive(process) is None:
+            return False
+        signal.pidfd_send_signal(fd, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    finally:
+        os.close(fd)
+    return True
+
+
+def send_all(processes: Iterable[ProcessId], number: int) -> None:
+    for each in processes:
+        send(each, number)
+
+
+def end_job(stopped: list[ProcessId], sessions: set[int]) -> None:
+    """End a job whose tree is stopped and safe in an image, with nothing of it running on.
+
+    sessions are those that belong to the job alone.  What else is in them is stopped first: a
+    leader that runs the job script itself would go on with its next line.  The tree goes before the
+    leader: when a leader ends, the kernel sends HUP and CONT to stopped process groups, and a trap
+    on HUP would run.
+    """
+    tree_pids = {each.pid for each in stopped}
+    members = [each for sid in sessions for each in tree.session(sid)]
+    others = [each.id for each in members if each.pid not in tree_pids]
+    send_all(others, signal.SIGSTOP)
+    send_all(stopped, signal.SIGKILL)
+    send_all(others, signal.SIGKILL)
+
+
+def kill_tree(root: ProcessId) -> None:
+    """Kill `root` and all below it; repeated until nothing new was forked meanwhile."""
+    while True:
+        top = proc.alive(root)
+        if top is None:
+            return
+        members = [each.id for each in tree.below(top)]
+        send_all(members, signal.SIGSTOP)
+        again = [each.id for each in tree.below(top)]
+        if set(again) == set(members):
+            send_all(members, signal.SIGKILL)
+            return

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""Which processes are the job: the exec PID, found from the job PID, with all below it."""
+
+from __future__ import annotations
+
+import os
+import re
+from fnmatch import fnmatchcase
+
+from torqueckpt.errors import (
+    ForeignProcess,
+    NoExecPid,
+    OwnProgramInTree,
+    SessionGone,
+    SeveralExecPids,
+)
+from torqueckpt.identity import Owner
+from torqueckpt.process import proc
+
+_SOCKET = re.compile(r"socket:\[([0-9]+)\]")
+_ESTABLISHED = "01"
+# The supervisor of a restarted job never belongs into an image of that job.
+_OWN_PROGRAMS = ("rootdoor", "mom-restart")
+
+
+def leader(sid: int) -> proc.Stat:
+    """The session leader; SessionGone when it has ended."""
+    found = proc.stat(sid)
+    if found is None or found.ended:
+        raise SessionGone(sid=sid)
+    return found
+
+
+def exec_process(sid: int, which: str = "exec", match: str = "") -> proc.Stat:
+    """The process to dump from: the one child of the session leader, or the leader itself.
+
+    `match` is a glob on a child's name or program; it decides among several.  On today's TORQUE the
+    child is the shell that runs the job script (contracts: measured on 6.1); on the MOMs of 2005
+    it is the application.
+    """
+    top = leader(sid)
+    if which == "session":
+        return top
+    found = [proc.stat(pid) for pid in proc.children(sid)]
+    running = [each for each in found if each is not None and not each.ended]
+    if match:
+        running = [each for each in running if _matches(each, match)]
+    if not running:
+        raise NoExecPid(sid=sid)
+    if len(running) > 1:
+        listed = ", ".join(f"{each.pid} ({each.name})" for each in running)
+        raise SeveralExecPids(sid=sid, candidates=listed)
+    return running[0]
+
+
+def below(root: proc.Stat) -> list[proc.Stat]:
+    """The tree of `root`, root first; zombies are in it, the checkpointer saves them too."""
+    tree = [root]
+    for each in tree:
+        found = (proc.stat(pid) for pid in proc.children(each.pid))
+        tree += [child for child in found if child is not None]
+    return tree
+
+
+def check(tree: list[proc.Stat], owner: Owner) -> None:
+    """Refuse a tree that the owner could not have made: another uid in it, or our own programs."""
+    for each in tree:
+        who = proc.credentials(each.pid)
+        if who is None or each.ended:
+            continue
+        foreign = [uid for uid in who.uids[:3] if uid != owner.uid]
+        if foreign:
+            raise ForeignProcess(pid=each.pid, name=each.name, uid=foreign[0], owner=owner.name)
+        if any(os.path.basename(word) in _OWN_PROGRAMS for word in proc.argv(each.pid)[:3]):
+            raise OwnProgramInTree(pid=each.pid, name=each.name)
+
+
+def open_links(tree: list[proc.Stat]) -> list[tuple[int, int, str]]:
+    """(pid, descriptor, what it points to) of all that the tree has open."""
+    found = []
+    for each in tree:
+        try:
+            for fd in os.listdir(f"/proc/{each.pid}/fd"):
+                found.append((each.pid, int(fd), os.readlink(f"/proc/{each.pid}/fd/{fd}")))
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            continue  # ended meanwhile, or exec-only: the checkpointer will say so
+    return found
+
+
+def has_established_tcp(root_pid: int, links: list[tuple[int, int, str]]) -> bool:
+    """Whether the tree has TCP connections, for which a checkpointer needs more rights."""
+    inodes = {found.group(1) for _, _, to in links if (found := _SOCKET.fullmatch(to))}
+    if not inodes:
+        return False
+    return any(
+        row[3] == _ESTABLISHED and row[9] in inodes
+        for table in ("tcp", "tcp6")
+        for row in _rows(root_pid, table)
+    )
+
+
+def session(sid: int) -> list[proc.Stat]:
+    return [each for each in proc.everything() if each.session == sid]
+
+
+def _matches(process: proc.Stat, glob: str) -> bool:
+    words = proc.argv(process.pid)
+    program = os.path.basename(words[0]) if words else ""
+    return fnmatchcase(process.name, glob) or fnmatchcase(program, glob)
+
+
+def _rows(pid: int, table: str) -> list[list[str]]:
+    try:
+        with open(f"/proc/{pid}/net/{table}") as file:
+            return [line.split() for line in file.readlines()[1:]]
+    except (OSError, ProcessLookupError):
+        return []

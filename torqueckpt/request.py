@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""What a daemon or a person asks for, in the words of this package whatever the batch system."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class CheckpointRequest:
+    """Take an image of a job.
+
+    sid is the pid of the job's session leader, as MOM knows it: for ever the first one, also after
+    restarts in place.  name is MOM's CKPTNAME: the same name again is the same checkpoint.
+    """
+
+    sid: int
+    job_id: str
+    owner: str | None = None  # None: whoever the session leader belongs to
+    name: str = ""
+    pointer_dir: Path | None = None
+    end: bool = False  # end the job's processes once the image is safe
+    depth: int | None = None  # how many generations to keep; None: the settings say
+
+
+@dataclass(frozen=True)
+class RestartRequest:
+    """Bring a job back from its newest whole image, or from `generation` and no other.
+
+    hint is a generation to be tried first, from a pointer that may be stale.  present_job is the
+    batch job that runs the restart: job_id itself when MOM restarts in place.
+    """
+
+    job_id: str
+    present_job: str
+    generation: int | None = None
+    hint: int | None = None
+    force: bool = False  # believe that the tree recorded on another node is over

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""The settings: one TOML file, every option with a default, an unknown key an error."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from torqueckpt import paths
+from torqueckpt.errors import SettingsError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every option at its default; conf/torqueckpt.toml explains each (a test compares the two)."""
+
+    store: Path = Path("/var/spool/checkpoint")
+    store_shared: bool = False
+    depth: int = 3
+    checkpointer: str = "criu"
+    criu_path: Path = Path("/")  # "/" stands for the one that `make install` put beside the package
+    tree: str = "exec"
+    exec_match: str = ""
+    dump_timeout_seconds: int = 600
+    restore_timeout_seconds: int = 600
+    lock_timeout_seconds: int = 120
+    repeat_window_seconds: int = 2
+    pid_wait_seconds: int = 20
+    interval_minutes: int = 10
+    jitter_seconds: int = 0
+    max_frozen_percent: int = 50
+    local_home: Path = Path("/var/spool/torqueckpt")
+    signature_key: Path = Path("/")  # "/" stands for signature.key beside the settings file
+
+    def criu(self) -> Path:
+        return paths.installation() / "criu" / "criu" if _unset(self.criu_path) else self.criu_path
+
+    def key(self) -> Path:
+        own = paths.settings_file().with_name("signature.key")
+        return own if _unset(self.signature_key) else self.signature_key
+
+
+_CHOICES = {"tree": ("exec", "session"), "checkpointer": ("criu",)}
+
+
+def load(file: Path | None = None) -> Settings:
+    """Read the settings file; SettingsError names file, line and the nearest known option.
+
+    A missing file means the defaults.  Root refuses a file that others can write.
+    """
+    file = paths.settings_file() if file is None else file
+    try:
+        with open(file, "rb") as opened:
+            status = os.fstat(opened.fileno())
+            text = opened.read().decode()
+    except FileNotFoundError:
+        return Settings()
+    except (OSError, UnicodeDecodeError) as problem:
+        raise SettingsError(file=file, problem=f"cannot be read: {problem}") from problem
+    if os.getuid() == 0 and (status.st_uid != 0 or status.st_mode & 0o022):
+        raise SettingsError(file=file, problem="must belong to root and be writable by root only")
+    return parse(text, str(file))
+
+
+def parse(text: str, file: str) -> Settings:
+    """Settings from TOML text; `file` is for the messages."""
+    if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
+        return Settings()  # the common case, without importing a TOML reader
+    values = _read_toml(text, file)
+    types = {field.name: type(field.default) for field in fields(Settings)}
+    for name, value in values.items():
+        where = f"{file}:{_line_of(name, text)}"
+        if name not in types:
+            raise SettingsError(file=where, problem=f"unknown option {name!r}{_nearest(name)}")
+        values[name] = _checked(name, value, types[name], where)
+    return Settings(**values)
+
+
+def _read_toml(text: str, file: str) -> dict[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        values: dict[str, Any] = tomllib.loads(text)
+        return values
+    except tomllib.TOMLDecodeError as broken:
+        raise SettingsError(file=file, problem=str(broken)) from broken
+
+
+def _checked(name: str, value: object, kind: type, where: str) -> object:
+    if issubclass(kind, Path):
+        if not isinstance(value, str) or not value.startswith("/") or ".." in Path(value).parts:
+            raise SettingsError(file=where, problem=f"{name}: an absolute path was expected")
+        return Path(value)
+    if type(value) is not kind:
+        raise SettingsError(file=where, problem=f"{name}: {kind.__name__} was expected")
+    if isinstance(value, int) and not isinstance(value, bool) and value < 0:
+        raise SettingsError(file=where, problem=f"{name}: must not be negative")
+    if name == "depth" and value == 0:
+        raise SettingsError(
+            file=where, problem="depth: at least 1, the newest image is never removed"
+        )
+    if name in _CHOICES and value not in _CHOICES[name]:
+        known = ", ".join(_CHOICES[name])
+        raise SettingsError(file=where, problem=f"{name}: {value!r} is none of {known}")
+    return value
+
+
+def _line_of(name: str, text: str) -> int:
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.split("=")[0].strip().strip("\"'[]") == name:
+            return number
+    return 1
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, [field.name for field in fields(Settings)], n=1)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _unset(path: Path) -> bool:
+    return path == Path("/")

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""One image of a job: image/, manifest.json, work/ (the checkpointer's scratch), log."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import xxhash
+
+from torqueckpt import manifest
+from torqueckpt.errors import ImageDamaged, ManifestMissing, ManifestTorn, SignatureWrong
+from torqueckpt.manifest import ImageFile, Malformed, Manifest
+from torqueckpt.paths import Directory
+
+_CHUNK = 4 * 1024 * 1024
+_MANIFEST = "manifest.json"
+
+
+class Generation:
+    """A generation's directory, held open; used only while acting as its owner."""
+
+    def __init__(self, number: int, directory: Directory) -> None:
+        self.number = number
+        self.directory = directory
+
+    @property
+    def path(self) -> Path:
+        return self.directory.path
+
+    @property
+    def image_dir(self) -> Path:
+        return self.path / "image"
+
+    @property
+    def work_dir(self) -> Path:
+        return self.path / "work"
+
+    def manifest(self, key: bytes | None = None) -> Manifest:
+        """What the manifest says; with a key only if it was signed with it.
+
+        ManifestMissing, ManifestTorn or SignatureWrong.
+        """
+        file = self.path / _MANIFEST
+        try:
+            data = self.directory.read(_MANIFEST)
+            if key is not None and not manifest.signed(data, key):
+                raise SignatureWrong(path=file)
+            return manifest.decode(data)
+        except FileNotFoundError as missing:
+            raise ManifestMissing(path=file) from missing
+        except (Malformed, OSError) as torn:
+            raise ManifestTorn(path=file, problem=torn) from torn
+
+    def write_manifest(self, data: Manifest, key: bytes) -> None:
+        self.directory.write_whole(_MANIFEST, manifest.encode(data, key))
+
+    def seal(self) -> tuple[ImageFile, ...]:
+        """Put the image safely on the disk: each file fsynced, its size and checksum taken."""
+        with self.directory.sub("image") as image:
+            files = tuple(_sealed(image, name) for name in image.names())
+            image.sync()
+        with self.directory.sub("work") as work:
+            work.sync()
+        return files
+
+    def looks_whole(self, recorded: Manifest) -> bool:
+        """All files there with their sizes; verify() also reads them."""
+        try:
+            with self.directory.sub("image") as image:
+                return _sizes(image) == {file.name: file.size for file in recorded.image}
+        except OSError:
+            return False
+
+    def verify(self, recorded: Manifest) -> None:
+        """Read every file of the image and compare; ImageDamaged names the first that differs.
+
+        This comes before any restore: CRIU hangs on a truncated image and restores a flipped bit in
+        silence (contracts/criu.md).
+        """
+        try:
+            with self.directory.sub("image") as image:
+                sizes = _sizes(image)
+                for file in recorded.image:
+                    if file.name not in sizes:
+                        raise self._damaged(recorded, f"{file.name} is missing")
+                    if sizes.pop(file.name) != file.size:
+                        raise self._damaged(recorded, f"{file.name} has another size")
+                    if _checksum(image, file.name) != file.xxh3:
+                        raise self._damaged(recorded, f"{file.name} has another checksum")
+        except OSError as problem:
+            raise self._damaged(recorded, str(problem)) from problem
+        if sizes:
+            raise self._damaged(recorded, f"{min(sizes)} does not belong to it")
+
+    def _damaged(self, recorded: Manifest, problem: str) -> ImageDamaged:
+        return ImageDamaged(job=recorded.job.id, generation=self.number, problem=problem)
+
+
+def _sizes(image: Directory) -> dict[str, int]:
+    return {
+        name: os.stat(name, dir_fd=image.fd, follow_symlinks=False).st_size
+        for name in image.names()
+    }
+
+
+def _checksum(image: Directory, name: str) -> str:
+    fd = image.open_file(name, os.O_RDONLY)
+    try:
+        return _digest(fd)
+    finally:
+        os.close(fd)
+
+
+def _sealed(image: Directory, name: str) -> ImageFile:
+    fd = image.open_file(name, os.O_RDONLY)
+    try:
+        digest = _digest(fd)
+        os.fsync(fd)
+        return ImageFile(name=name, size=os.fstat(fd).st_size, xxh3=digest)
+    finally:
+        os.close(fd)
+
+
+def _digest(fd: int) -> str:
+    state = xxhash.xxh3_128()
+    buffer = memoryview(bytearray(_CHUNK))
+    while True:
+        count = os.readv(fd, [buffer])
+        if count == 0:
+            return state.hexdigest()
+        state.update(buffer[:count])

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""A lineage: the first job and all jobs resumed from its images.
+
+LINEAGE/lock          flock: taken before anything below is looked at
+LINEAGE/first.json    the process that was the first job's session leader
+LINEAGE/live.json     who runs this lineage now, or ran it last
+LINEAGE/N/            a whole generation       LINEAGE/N.partial   one that is being made
+LINEAGE/kept/         the job's script and what else of the batch system's a restart needs
+LINEAGE/output/       stdout and stderr so far, grown from generation to generation
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from torqueckpt import manifest
+from torqueckpt.errors import NoImage
+from torqueckpt.identity import ProcessId
+from torqueckpt.live import Live
+from torqueckpt.paths import Directory
+from torqueckpt.store.generation import Generation
+from torqueckpt.store.lock import locked
+
+_PARTIAL = ".partial"
+
+
+class Lineage:
+    """One lineage's directory, held open; used only while acting as its owner."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+
+    @property
+    def name(self) -> str:
+        return self.directory.path.name
+
+    @property
+    def path(self) -> Path:
+        return self.directory.path
+
+    @property
+    def first_job(self) -> str:
+        return self.name.rpartition("@")[0]
+
+    @contextmanager
+    def lock(self, seconds: float) -> Iterator[int]:
+        """Hold the lineage's lock; gives its descriptor.  Busy after `seconds` of waiting.
+
+        The descriptor may be inherited: the lock lasts until the last copy of it is closed.
+        """
+        with locked(self.directory, seconds, self.first_job) as fd:
+            yield fd
+
+    def holds_lock(self, fd: int) -> bool:
+        """Whether `fd`, handed over by another program, is this lineage's lock and holds it."""
+        try:
+            given, own = os.fstat(fd), os.stat("lock", dir_fd=self.directory.fd)
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+        return (given.st_dev, given.st_ino) == (own.st_dev, own.st_ino)
+
+    def numbers(self) -> list[int]:
+        """Generations that were finished, oldest first."""
+        return sorted(int(name) for name in self.directory.names() if name.isdigit())
+
+    def generation(self, number: int) -> Generation:
+        try:
+            return Generation(number, self.directory.sub(str(number)))
+        except (FileNotFoundError, NotADirectoryError) as missing:
+            which = f" of generation {number}"
+            raise NoImage(job=self.first_job, which=which) from missing
+
+    def generations(self) -> list[Generation]:
+        return [self.generation(number) for number in self.numbers()]
+
+    @contextmanager
+    def new_generation(self) -> Iterator[Generation]:
+        """A generation in the making: renamed on a clean exit, removed on an error."""
+        self.sweep()
+        number = max(self.numbers(), default=0) + 1
+        partial = f"{number}{_PARTIAL}"
+        made = Generation(number, self.directory.make(partial))
+        try:
+            made.directory.make("image").close()
+            made.directory.make("work").close()
+            yield made
+            self.directory.rename(partial, str(number))
+        except BaseException:
+            self.directory.remove_tree(partial)
+            raise
+        made.directory.path = self.path / str(number)
+
+    def sweep(self) -> None:
+        """Remove what actions that died left behind; the lock is held, so nobody is at it."""
+        for name in self.directory.names():
+            if name.endswith(_PARTIAL):
+                self.directory.remove_tree(name)
+
+    def remove(self, number: int) -> None:
+        """Remove one generation: first it stops being one, then its files go."""
+        self.directory.rename(str(number), f"{number}{_PARTIAL}")
+        self.directory.remove_tree(f"{number}{_PARTIAL}")
+
+    def prune(self, depth: int) -> list[int]:
+        """Remove all but the newest `depth` generations; gives those that went."""
+        old = self.numbers()[: -max(depth, 1)]
+        for number in old:
+            self.remove(number)
+        return old
+
+    def live(self) -> Live | None:
+        """The live record; None when there is none yet."""
+        try:
+            return manifest.from_json(Live, manifest.load(self.directory.read("live.json")))
+        except FileNotFoundError:
+            return None
+
+    def write_live(self, live: Live) -> None:
+        self.directory.write_whole("live.json", json.dumps(asdict(live)).encode())
+
+    def first_leader(self) -> ProcessId | None:
+        try:
+            data = self.directory.read("first.json")
+        except FileNotFoundError:
+            return None
+        return manifest.from_json(ProcessId, manifest.load(data))
+
+    def write_first_leader(self, leader: ProcessId) -> None:
+        self.directory.write_whole("first.json", json.dumps(asdict(leader)).encode())

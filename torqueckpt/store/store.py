@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: MIT
+"""The store's root: a directory of root's with a link for each job and a directory for each owner.
+
+/var/spool/checkpoint/<exec pid>.<job id> -> jobs/USER/LINEAGE/N/image      the newest whole one
+/var/spool/checkpoint/jobs/USER/                                           0700, the user's
+    ids/JOBID -> LINEAGE          which lineage a job's images belong to
+    journal                       one JSON line for each thing that was done
+    LINEAGE/                      see lineage.py
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torqueckpt.errors import StoreFull, StoreMissing, StoreNotWritable
+from torqueckpt.identity import Owner, is_lineage_name
+from torqueckpt.paths import Directory
+from torqueckpt.process import become
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.lock import locked
+
+_LINK = re.compile(r"[0-9]+\.(.+)")
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Store:
+    """The root directory, held open."""
+
+    def __init__(self, root: Directory) -> None:
+        self.root = root
+
+    @classmethod
+    def open(cls, path: Path) -> Store:
+        try:
+            return cls(Directory.open(path))
+        except FileNotFoundError as missing:
+            raise StoreMissing(path=path, remedy="`make install` makes it") from missing
+        except OSError as problem:
+            why = problem.strerror
+            if problem.errno in (errno.ELOOP, errno.ENOTDIR):
+                why = "is no directory, or a link leads to it: name its real path in the settings"
+            raise StoreNotWritable(path=path, problem=why) from problem
+
+    def owner(self, who: Owner, make: bool = False) -> OwnerStore:
+        """The owner's directory; `make` makes it, which needs root unless it is there already.
+
+        StoreMissing when there is none: nothing of this owner was ever checkpointed.
+        """
+        path = self.root.path / "jobs" / who.name
+        try:
+            with self.root.sub("jobs") as jobs:
+                if make and not jobs.has(who.name):
+                    with translated(path):
+                        _make_owned(jobs, who)
+                below = jobs.sub(who.name)
+        except FileNotFoundError as missing:
+            raise StoreMissing(path=path, remedy="nothing was checkpointed yet") from missing
+        except OSError as problem:
+            raise StoreNotWritable(path=path, problem=problem.strerror) from problem
+        status = os.fstat(below.fd)
+        if status.st_uid != who.uid or status.st_mode & 0o077:
+            problem_text = f"must belong to {who.name} with mode 0700"
+            raise StoreNotWritable(path=path, problem=problem_text)
+        return OwnerStore(below)
+
+    def owners(self) -> list[str]:
+        with self.root.sub("jobs") as jobs:
+            return jobs.names()
+
+    def link(self, exec_pid: int, job: str, owner: str, lineage: str, generation: int) -> None:
+        """Point <exec pid>.<job id> to a whole image, as root; older names of the job go."""
+        name = f"{exec_pid}.{job}"
+        with become.acting_as_root():
+            self.root.point(name, f"jobs/{owner}/{lineage}/{generation}/image")
+        self.tidy(owner, job, keep=name)
+
+    def tidy(self, owner: str, job: str = "", keep: str = "") -> None:
+        """Remove, as root, an owner's links that lead nowhere, and those of `job` but `keep`."""
+        with become.acting_as_root():
+            for name in self.root.names():
+                match = _LINK.fullmatch(name)
+                target = self.root.target(name) if match and name != keep else None
+                if match is None or target is None or not target.startswith(f"jobs/{owner}/"):
+                    continue
+                if match.group(1) == job or not (self.root.path / target).exists():
+                    self.root.remove(name)
+
+
+class OwnerStore:
+    """One owner's directory; used only while acting as him."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+
+    @property
+    def path(self) -> Path:
+        return self.directory.path
+
+    def lineage_of(self, job: str) -> Lineage | None:
+        """The lineage that a job id, or a lineage's own name, stands for; None when unknown."""
+        name = job if is_lineage_name(job) else self._id(job)
+        if name is None or not is_lineage_name(name):
+            return None
+        try:
+            return Lineage(self.directory.sub(name))
+        except FileNotFoundError:
+            return None
+
+    def lineages(self) -> list[Lineage]:
+        found = []
+        for name in filter(is_lineage_name, self.directory.names()):
+            try:
+                found.append(Lineage(self.directory.sub(name)))
+            except OSError:  # removed meanwhile, or not a directory: nothing to list
+                continue
+        return found
+
+    def make_lineage(self, name: str) -> Lineage:
+        with translated(self.path):
+            return Lineage(self.directory.make(name))
+
+    def belongs(self, job: str, lineage: Lineage) -> None:
+        """From now on the job's images belong to this lineage."""
+        with translated(self.path), self.directory.make("ids") as ids:
+            if ids.target(job) != lineage.name:
+                ids.point(job, lineage.name)
+
+    def forget(self, lineage: Lineage) -> None:
+        """Remove a lineage with all that it holds, and the names that led to it."""
+        with translated(self.path):
+            with self.directory.make("ids") as ids:
+                for job in ids.names():
+                    if ids.target(job) == lineage.name:
+                        ids.remove(job)
+            self.directory.remove_tree(lineage.name)
+
+    @contextmanager
+    def lock(self, seconds: float, job: str) -> Iterator[None]:
+        """Held while a job's lineage is found or made: two first checkpoints make one lineage."""
+        with translated(self.path), locked(self.directory, seconds, job):
+            yield
+
+    def _id(self, job: str) -> str | None:
+        try:
+            with self.directory.sub("ids") as ids:
+                return ids.target(job)
+        except FileNotFoundError:
+            return None
+
+
+@contextmanager
+def translated(path: Path) -> Iterator[None]:
+    """OSError of the store's files as this package's errors."""
+    try:
+        yield
+    except OSError as problem:
+        if problem.errno in _NO_ROOM:
+            raise StoreFull(path=path, problem=problem.strerror) from problem
+        raise StoreNotWritable(path=path, problem=problem.strerror or str(problem)) from problem
+
+
+def _make_owned(jobs: Directory, who: Owner) -> None:
+    if os.getuid() != 0:
+        raise StoreMissing(
+            path=jobs.path / who.name, remedy="root makes it at the first checkpoint"
+        )
+    with become.acting_as_root(), jobs.make(who.name) as made:
+        os.fchown(made.fd, who.uid, who.gid)
