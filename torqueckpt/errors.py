@@ -282,5 +282,5 @@ class WrongState(TorqueCkptError):
 
 
 class CheckpointRefused(TorqueCkptError):
-    message = "job {job}: {reason}"
+    message = "{reason}"
     exit_code = 83

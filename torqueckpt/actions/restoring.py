@@ -23,7 +23,7 @@ from torqueckpt.files import intent, kept, stdio
 from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.live import Intent, LiveStream
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import become, proc
+from torqueckpt.process import become, proc, signals
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
@@ -111,6 +111,7 @@ def restore(
             )
             if finished.ok:
                 break
+            signals.end_child(made.exec_pid)
             if finished.status is None:
                 raise RestoreTimeout(job=made.job.id, seconds=settings.restore_timeout_seconds)
             reason = checkpointer.reason(generation.work_dir, "restore")

@@ -58,7 +58,6 @@ class Criu(Checkpointer):
             *self._argv("restore", restore.image_dir, restore.work_dir),
             "--restore-detached",
             "--restore-sibling",  # a restored root that is our child: its status can be waited for
-            *("--pidfile", "pidfile"),
             *(("--tcp-established",) if restore.established_tcp else ()),
             *(
                 word

@@ -146,7 +146,7 @@ def _ask(job: str, verb: str) -> None:
     chosen = settings.load()
     answer = control.ask(Spool(chosen.local_home).socket(job_id(job)), verb, job)
     if answer.exit_code:
-        raise CheckpointRefused(job=job, reason=answer.message or "its MOM gave no reason")
+        raise CheckpointRefused(reason=answer.message or f"job {job}: its MOM gave no reason")
 
 
 def _job_owner(user: str | None) -> Owner:

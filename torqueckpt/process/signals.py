@@ -50,6 +50,14 @@ def end_job(stopped: list[ProcessId], sessions: set[int]) -> None:
     send_all(others, signal.SIGKILL)
 
 
+def end_child(pid: int) -> None:
+    """Kill and reap `pid` if it is our own child: a zombie would go on holding its pid."""
+    found = proc.stat(pid)
+    if found is not None and found.ppid == os.getpid():
+        kill_tree(found.id)
+        os.waitpid(pid, 0)
+
+
 def kill_tree(root: ProcessId) -> None:
     """Kill `root` and all below it; repeated until nothing new was forked meanwhile."""
     while True:

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""What this machine can run, said in the report's header; the installation and users for the tests."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import PREFIX, Site, User
+
+USERS = ("tckpt-a", "tckpt-b")
+
+
+def pytest_report_header() -> list[str]:
+    root = os.getuid() == 0
+    installed = (PREFIX / "sbin" / "mom-checkpoint").exists()
+    jobs = "run" if root and installed else "DID NOT RUN: they need root and `make test`'s prefix"
+    return [f"torqueckpt: installation {PREFIX}; tests of real jobs with real dumps: {jobs}"]
+
+
+@pytest.fixture(scope="session")
+def users() -> Iterator[tuple[User, User]]:
+    """Two ordinary users, made for the tests and taken away again."""
+    if os.getuid() != 0 or not (PREFIX / "sbin" / "mom-checkpoint").exists():
+        pytest.skip("needs root and an installation (make test)")
+    made = []
+    for name in USERS:
+        try:
+            pwd.getpwnam(name)
+        except KeyError:
+            subprocess.run(["/usr/sbin/useradd", "-m", "-s", "/bin/bash", name], check=True)
+            made.append(name)
+    entries = [pwd.getpwnam(name) for name in USERS]
+    first, second = (User(e.pw_name, e.pw_uid, e.pw_gid, Path(e.pw_dir)) for e in entries)
+    yield first, second
+    for user in (first, second):
+        user.kill_all()
+    for name in made:
+        subprocess.run(["/usr/sbin/userdel", "-r", name], check=True, capture_output=True)
+
+
+@pytest.fixture
+def user(users: tuple[User, User]) -> Iterator[User]:
+    yield users[0]
+    users[0].kill_all()
+
+
+@pytest.fixture
+def other_user(users: tuple[User, User]) -> Iterator[User]:
+    yield users[1]
+    users[1].kill_all()
+
+
+@pytest.fixture
+def site(user: User) -> Iterator[Site]:
+    """A site of its own: the installed package, with settings and a store for one test."""
+    made = Site.make()
+    yield made
+    user.kill_all()
+    made.remove()

@@ -1,0 +1,350 @@
+# SPDX-License-Identifier: MIT
+"""Real jobs for tests: users, a site with settings of its own, jobs that count."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+PREFIX = Path(os.environ.get("TORQUECKPT_PREFIX", "/opt/torqueckpt-test"))
+REPOSITORY = Path(__file__).resolve().parent.parent
+INSTALLED = PREFIX / "lib" / "torqueckpt"
+
+COUNT = """#!/bin/sh
+i=0
+while [ $i -lt {last} ]; do
+    i=$((i + 1))
+    echo line $i
+    sleep {pause}
+done
+exit {status}
+"""
+
+
+@dataclass(frozen=True)
+class User:
+    name: str
+    uid: int
+    gid: int
+    home: Path
+
+    def argv(self, *words: str | Path) -> list[str]:
+        """argv that runs `words` as this user."""
+        become = ["--reuid", self.name, "--regid", str(self.gid), "--init-groups", "--reset-env"]
+        return ["/usr/bin/setpriv", *become, *map(str, words)]
+
+    def processes(self) -> list[int]:
+        """Living processes of this user, by pid."""
+        found = []
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                status = Path(f"/proc/{name}/status").read_text()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if f"\nUid:\t{self.uid}\t" in status and "\nState:\tZ" not in status:
+                found.append(int(name))
+        return found
+
+    def kill_all(self) -> None:
+        """End what a test has left; these users exist for the tests alone."""
+        for _ in range(50):
+            left = self.processes()
+            if not left:
+                return
+            for pid in left:
+                kill(pid)
+            time.sleep(0.02)
+
+    def directory(self, name: str = "") -> Path:
+        """A new directory of his, below his home."""
+        made = self.home / (name or f"job-{secrets.token_hex(4)}")
+        made.mkdir()
+        os.chown(made, self.uid, self.gid)
+        return made
+
+    def script(self, text: str, directory: Path, name: str = "run_job.sh") -> Path:
+        path = directory / name
+        path.write_text(text)
+        os.chown(path, self.uid, self.gid)
+        return path
+
+
+@dataclass
+class Running:
+    """A `torqueckpt run` and its job."""
+
+    site: Site
+    process: subprocess.Popen[str]
+    job: str
+    directory: Path
+    name: str
+    stderr: Path
+
+    @property
+    def number(self) -> str:
+        return self.job.partition(".")[0]
+
+    def leader(self) -> int:
+        """The session leader: the MOM's child."""
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
+        return wait_until(lambda: [int(p) for p in children.read_text().split()])[0]
+
+    def exec_pid(self) -> int:
+        leader = self.leader()
+        children = Path(f"/proc/{leader}/task/{leader}/children")
+        return wait_until(lambda: [int(p) for p in children.read_text().split()])[0]
+
+    def spooled(self) -> str:
+        path = self.site.spool / "spool" / f"{self.job}.OU"
+        return path.read_text() if path.exists() else ""
+
+    def wait_for_line(self, number: int) -> None:
+        wait_until(lambda: f"line {number}\n" in self.spooled())
+
+    def wait(self, seconds: float = 60) -> int:
+        return self.process.wait(seconds)
+
+    def out(self) -> str:
+        return (self.directory / f"{self.name}.o{self.number}").read_text()
+
+    def err(self) -> str:
+        return (self.directory / f"{self.name}.e{self.number}").read_text()
+
+    def crash(self) -> None:
+        """A node crash: the MOM, the job's whole session and the spool files are gone."""
+        leader = self.leader()
+        kill(self.process.pid)
+        self.process.wait()
+        for pid in session(leader):
+            kill(pid)
+        wait_until(lambda: not session(leader))
+        for suffix in ("OU", "ER"):
+            (self.site.spool / "spool" / f"{self.job}.{suffix}").unlink(missing_ok=True)
+        (self.site.spool / "mom_priv" / "jobs" / f"{self.job}.SC").unlink()
+
+    def hook_argv(self, *, name: str = "-", signal: int = 0, depth: str = "-") -> list[str]:
+        """The call that pbs_mom of today makes, for this job, without a pointer."""
+        owner = self.site.owner_of(self.job)
+        words = (str(self.leader()), self.job, owner, "group", "-", name, str(signal), depth)
+        return [str(self.site.checkpoint_program), *words]
+
+
+@dataclass
+class Site:
+    """Programs of the installation under test, with settings, store and spool of their own."""
+
+    root: Path
+    running: list[Running] = field(default_factory=list)
+
+    @classmethod
+    def make(cls) -> Site:
+        """The interpreter finds its installation by where it lies, so a directory of links will do.
+
+        Its door has a sudo rule of its own, written by the installation's program for it.
+        """
+        root = Path(tempfile.mkdtemp(prefix="tckpt-", dir="/var/tmp"))
+        root.chmod(0o755)
+        site = cls(root)
+        venv = root / "lib" / "torqueckpt" / "venv"
+        (venv / "bin").mkdir(parents=True)
+        (venv / "bin" / "python").symlink_to((INSTALLED / "venv/bin/python").resolve())
+        shutil.copy(INSTALLED / "venv" / "pyvenv.cfg", venv)
+        for name in ("lib", "share"):
+            (venv / name).symlink_to(INSTALLED / "venv" / name)
+        (venv.parent / "criu").symlink_to(INSTALLED / "criu")
+        (venv.parent / "etc").symlink_to(root / "etc")
+        site._launchers(venv)
+        rule = subprocess.run(
+            [REPOSITORY / "install" / "sudo-rule", venv.parent / "rootdoor"],
+            capture_output=True,
+            check=True,
+        )
+        site.sudo_rule.write_bytes(rule.stdout)
+        site.sudo_rule.chmod(0o440)
+        (root / "etc").mkdir()
+        shutil.copy(PREFIX / "etc/torqueckpt/signature.key", root / "etc")
+        (site.store / "jobs").mkdir(parents=True)
+        site.spool.mkdir()
+        site.configure()
+        return site
+
+    def _launchers(self, venv: Path) -> None:
+        for place, name, module in (
+            ("bin", "torqueckpt", "torqueckpt.cli.main"),
+            ("sbin", "mom-checkpoint", "torqueckpt.hooks.mom_checkpoint"),
+            ("sbin", "mom-restart", "torqueckpt.hooks.mom_restart"),
+            ("lib/torqueckpt", "rootdoor", "torqueckpt.hooks.rootdoor"),
+        ):
+            (self.root / place).mkdir(exist_ok=True)
+            program = self.root / place / name
+            lines = (
+                f"#!{venv}/bin/python -I",
+                "import sys",
+                f"from {module} import main",
+                "sys.exit(main(sys.argv[1:]))",
+            )
+            program.write_text("\n".join(lines) + "\n")
+            program.chmod(0o755)
+
+    @property
+    def sudo_rule(self) -> Path:
+        return Path("/etc/sudoers.d") / self.root.name
+
+    @property
+    def store(self) -> Path:
+        return self.root / "store"
+
+    @property
+    def spool(self) -> Path:
+        return self.root / "spool"
+
+    @property
+    def program(self) -> Path:
+        return self.root / "bin" / "torqueckpt"
+
+    @property
+    def checkpoint_program(self) -> Path:
+        return self.root / "sbin" / "mom-checkpoint"
+
+    @property
+    def restart_program(self) -> Path:
+        return self.root / "sbin" / "mom-restart"
+
+    def configure(self, **options: object) -> None:
+        """Settings for this site; a store and a spool of its own unless given."""
+        given = {"store": str(self.store), "local_home": str(self.spool), **options}
+        lines = [f"{name} = {json.dumps(value)}\n" for name, value in given.items()]
+        (self.root / "etc" / "torqueckpt.toml").write_text("".join(lines))
+
+    def start(
+        self, user: User, script: Path, *options: str, arguments: tuple[str, ...] = ()
+    ) -> Running:
+        """`torqueckpt run` in the script's directory, as soon as it has told the job's id."""
+        stderr = script.parent / f"mom-{secrets.token_hex(4)}.err"
+        with stderr.open("w") as errors:
+            process = subprocess.Popen(
+                [self.program, "run", "--user", user.name, *options, script, *arguments],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=script.parent,
+                text=True,
+            )
+        assert process.stdout is not None
+        job = process.stdout.readline().strip()
+        assert job, stderr.read_text()
+        name = options[options.index("-N") + 1] if "-N" in options else script.name[:15]
+        running = Running(self, process, job, script.parent, name, stderr)
+        self.running.append(running)
+        return running
+
+    def resume(self, user: User, job: str, directory: Path, *options: str) -> Running:
+        """Build resume_job.sh as the user and run it as a new job."""
+        script = directory / f"resume-{secrets.token_hex(4)}.sh"
+        words = ("resume-job", job, "-o", str(script), *options)
+        subprocess.run(user.argv(self.program, *words), check=True)
+        text = script.read_text()
+        name = next(line[8:] for line in text.splitlines() if line.startswith("#PBS -N "))
+        running = self.start(user, script)
+        running.name = name
+        return running
+
+    def call(self, user: User | None, *words: str) -> subprocess.CompletedProcess[str]:
+        """A torqueckpt command, as the user or as root."""
+        argv = [str(self.program), *words]
+        argv = argv if user is None else user.argv(*argv)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+
+    def rows(self, job: str | None = None) -> list[dict[str, Any]]:
+        words = ("list", "--json", *(("--job", job) if job else ()))
+        answer = self.call(None, *words)
+        found: list[dict[str, Any]] = json.loads(answer.stdout) if answer.stdout else []
+        return found
+
+    def owner_of(self, job: str) -> str:
+        record = json.loads((self.spool / "mom_priv" / "jobs" / f"{job}.JB").read_text())
+        owner: str = record["owner"]
+        return owner
+
+    def lineage(self, job: str) -> Path:
+        row = self.rows(job)[-1]
+        return self.store / "jobs" / row["owner"] / row["lineage"]
+
+    def wait_for_images(self, job: str, count: int = 1, seconds: float = 30) -> int:
+        """The newest generation once at least `count` are there."""
+        rows = wait_until(lambda: self.rows(job)[count - 1 :], seconds)
+        newest: int = rows[-1]["generation"]
+        return newest
+
+    def remove(self) -> None:
+        for running in self.running:
+            if running.process.poll() is None:
+                running.process.terminate()
+                try:
+                    running.process.wait(10)
+                except subprocess.TimeoutExpired:
+                    running.process.kill()
+                    running.process.wait()
+            if running.process.stdout is not None:
+                running.process.stdout.close()
+        self.sudo_rule.unlink()
+        shutil.rmtree(self.root)
+
+
+def lines(last: int, first: int = 1) -> str:
+    """What COUNT prints."""
+    return "".join(f"line {n}\n" for n in range(first, last + 1))
+
+
+def count_script(last: int = 30, pause: float = 0.1, status: int = 7) -> str:
+    return COUNT.format(last=last, pause=pause, status=status)
+
+
+def session(sid: int) -> list[int]:
+    """Living members of a session."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == sid and fields[0] not in "ZX":
+            found.append(int(name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def kill(pid: int, number: int = signal.SIGKILL) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def wait_until(look: Callable[[], Any], seconds: float = 30) -> Any:
+    """The first true value of look(); fails after the time."""
+    until = time.monotonic() + seconds
+    while True:
+        try:
+            found = look()
+        except (FileNotFoundError, ProcessLookupError):
+            found = None
+        if found:
+            return found
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
