@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What this machine can run, said in the report's header; the installation and users for the tests."""
+"""What this machine can run (said in the report's header), and users and sites for tests."""
 
 from __future__ import annotations
 

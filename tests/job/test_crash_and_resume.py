@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The main job: a real job is checkpointed, killed as by a node crash, and goes on from its image."""
+"""The main job: a real job is checkpointed, its node crashes, and it goes on from its image."""
 
 from __future__ import annotations
 
@@ -92,9 +92,7 @@ def test_a_job_that_still_runs_is_not_resumed_and_nothing_is_touched(
     assert running.out() == lines(30)
 
 
-def test_two_resumes_at_once_start_the_job_once(
-    site: Site, user: User, crashed: Running
-) -> None:
+def test_two_resumes_at_once_start_the_job_once(site: Site, user: User, crashed: Running) -> None:
     both = [site.resume(user, crashed.job, crashed.directory) for _ in range(2)]
     statuses = sorted(each.wait() for each in both)
     assert statuses == [7, 125]
@@ -124,9 +122,7 @@ def test_a_killed_supervisor_takes_its_tree_with_it_and_the_job_can_go_on(
     assert again.out() == lines(30)
 
 
-def test_qdel_of_a_resumed_job_leaves_no_process(
-    site: Site, user: User, crashed: Running
-) -> None:
+def test_qdel_of_a_resumed_job_leaves_no_process(site: Site, user: User, crashed: Running) -> None:
     resumed = site.resume(user, crashed.job, crashed.directory)
     resumed.wait_for_line(16)
     resumed.process.terminate()
@@ -153,7 +149,7 @@ while [ $i -lt 200 ]; do i=$((i + 1)); echo line $i; sleep 0.1; done
 
 def test_a_directory_with_blanks_quotes_and_newlines(site: Site, user: User) -> None:
     parent = user.directory()
-    directory = parent / "it's \"a\"\n$(touch hurt) dir"
+    directory = parent / 'it\'s "a"\n$(touch hurt) dir'
     directory.mkdir()
     shutil.chown(directory, user.name)
     running = site.start(user, user.script(count_script(), directory), "-c", "c=1s")

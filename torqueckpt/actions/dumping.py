@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 from torqueckpt import run
 from torqueckpt.actions.target import Target
@@ -17,11 +18,14 @@ from torqueckpt.errors import (
     JobEnded,
     KernelTooOld,
     ProgramMissing,
+    StoreFull,
 )
 from torqueckpt.process import become, proc, tree
 from torqueckpt.process.aside import Aside, AsideFailed
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
+
+_ROOM_FOR_A_LOG = 64 * 1024
 
 
 def usable_version(checkpointer: Checkpointer) -> str:
@@ -80,8 +84,10 @@ def dump(
     if not finished.ok:
         if proc.alive(target.root.id) is None:
             raise JobEnded(job=job, pid=target.root.pid)
-        reason = checkpointer.reason(dump.work_dir, "dump")
-        raise DumpFailed(job=job, reason=reason if reason else finished.last_line())
+        if _no_room(dump.work_dir):
+            raise StoreFull(path=settings.store, problem="no room for another image")
+        reason = checkpointer.reason(dump.work_dir, "dump") or finished.last_line()
+        raise DumpFailed(job=job, reason=reason or f"{finished.program} gave no reason")
     missing = checkpointer.incomplete(dump)
     if missing:
         raise DumpFailed(job=job, reason=missing)
@@ -93,6 +99,12 @@ def facts(reading: Aside[ImageFacts], job: str) -> ImageFacts:
         return reading.result(ImageFacts)
     except AsideFailed as unreadable:
         raise DumpFailed(job=job, reason=f"its image cannot be read: {unreadable}") from unreadable
+
+
+def _no_room(directory: Path) -> bool:
+    """A checkpointer that ran out of room may not even have had the room to say so."""
+    left = os.statvfs(directory)
+    return left.f_bavail * left.f_frsize < _ROOM_FOR_A_LOG
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -114,7 +114,7 @@ def restore(
             signals.end_child(made.exec_pid)
             if finished.status is None:
                 raise RestoreTimeout(job=made.job.id, seconds=settings.restore_timeout_seconds)
-            reason = checkpointer.reason(generation.work_dir, "restore")
+            reason = checkpointer.reason(generation.work_dir, "restore") or finished.last_line()
             if not checkpointer.pid_taken(reason) or time.monotonic() > until:
                 raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
             time.sleep(0.5)

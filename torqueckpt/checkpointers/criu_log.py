@@ -39,14 +39,14 @@ _KNOWN = (
 
 
 def reason(log: Path) -> str:
-    """One line: the known cause when there is one, else the log's first error."""
+    """One line: the known cause when there is one, else the log's first error; "" for none."""
     try:
         with open(log, "rb") as file:
             file.seek(0, 2)
             file.seek(max(file.tell() - _TAIL, 0))
             text = file.read().decode("utf-8", "replace")
     except OSError:
-        return "it wrote no log"
+        return ""
     return reason_in(text)
 
 
@@ -57,4 +57,4 @@ def reason_in(text: str) -> str:
             found = re.search(pattern, line)
             if found:
                 return words.format(*found.groups())
-    return errors[0] if errors else "its log names no error"
+    return errors[0] if errors else ""

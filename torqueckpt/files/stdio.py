@@ -49,7 +49,7 @@ def open_now(stream: LiveStream, tree_root: int) -> int:
             return fd
         os.close(fd)
     raise FileNotFoundError(
-        errno.ENOENT, f"the job's {stream.name} is not there any more", stream.path
+        errno.ENOENT, f"its {stream.name} is gone, or not readable by its owner", stream.path
     )
 
 

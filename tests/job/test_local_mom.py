@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""`torqueckpt run` plays pbs_mom: process shape, environment, output, hold and release."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.support import Site, User, alive, count_script, lines, wait_until
+
+
+def test_the_processes_have_pbs_moms_shape(site: Site, user: User) -> None:
+    directory = user.directory()
+    running = site.start(user, user.script("#!/bin/sh\nsleep 5\n", directory))
+    leader, exec_pid = running.leader(), running.exec_pid()
+    assert os.getsid(leader) == leader
+    assert os.getsid(exec_pid) == leader
+    assert Path(f"/proc/{leader}/cmdline").read_bytes() == b"-bash\0"
+    script = site.spool / "mom_priv" / "jobs" / f"{running.job}.SC"
+    assert wait_until(
+        lambda: Path(f"/proc/{exec_pid}/cmdline").read_bytes() == f"/bin/sh\0{script}\0".encode()
+    )
+    assert os.readlink(f"/proc/{exec_pid}/cwd") == str(directory)
+    out = site.spool / "spool" / f"{running.job}.OU"
+    assert os.readlink(f"/proc/{exec_pid}/fd/1") == str(out)
+    assert (out.stat().st_uid, out.stat().st_mode & 0o777) == (user.uid, 0o600)
+
+
+def test_a_job_finds_pbs_variables_its_arguments_and_its_own(site: Site, user: User) -> None:
+    directory = user.directory()
+    text = (
+        "#!/bin/sh\n"
+        'echo "$PBS_JOBID|$PBS_JOBNAME|$PBS_O_WORKDIR|$PBS_ENVIRONMENT|$(cat $PBS_NODEFILE)"\n'
+        'echo "$1|$2|$MINE|$(id -un)|$PWD"\nexit 3\n'
+    )
+    script = user.script(text, directory)
+    running = site.start(
+        user, script, "-N", "named", "-v", "MINE=a b", arguments=("one word", "it's")
+    )
+    assert running.wait() == 3
+    first, second = running.out().splitlines()
+    host = running.job.partition(".")[2]
+    assert first == f"{running.job}|named|{directory}|PBS_BATCH|{host}"
+    assert second == f"one word|it's|a b|{user.name}|{directory}"
+
+
+def test_directives_of_the_script_and_options_that_win_over_them(site: Site, user: User) -> None:
+    directory = user.directory()
+    text = "#!/bin/sh\n#PBS -N fromscript -j oe\n#PBS -o there.txt\necho out\necho err >&2\n"
+    running = site.start(user, user.script(text, directory))
+    assert running.wait() == 0
+    assert (directory / "there.txt").read_text() == "out\nerr\n"
+    running = site.start(user, user.script(text, directory), "-o", str(directory / "here.txt"))
+    assert running.wait() == 0
+    assert (directory / "here.txt").read_text() == "out\nerr\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "status"), [("exit 0", 0), ("exit 255", 255), ("kill -9 $$", 137)]
+)
+def test_the_exit_status_is_the_jobs(site: Site, user: User, text: str, status: int) -> None:
+    running = site.start(user, user.script(f"#!/bin/sh\n{text}\n", user.directory()))
+    assert running.wait() == status
+
+
+def test_term_ends_the_job_as_qdel_does(site: Site, user: User) -> None:
+    text = "#!/bin/sh\ntrap '' TERM\nsleep 60 & sleep 60\n"
+    running = site.start(user, user.script(text, user.directory()))
+    running.exec_pid()
+    time.sleep(0.3)
+    began = time.monotonic()
+    running.process.terminate()
+    assert running.wait() == 143  # the leader's; the script itself ignores TERM and is killed
+    assert time.monotonic() - began < 6
+    wait_until(lambda: user.processes() == [], 3)
+
+
+def test_what_a_job_leaves_in_its_session_ends_with_it(site: Site, user: User) -> None:
+    running = site.start(user, user.script("#!/bin/sh\nsleep 60 &\nexit 0\n", user.directory()))
+    assert running.wait() == 0
+    wait_until(lambda: user.processes() == [], 3)
+
+
+def test_three_holds_and_releases_in_one_job(site: Site, user: User) -> None:
+    directory = user.directory()
+    running = site.start(user, user.script(count_script(30), directory), "-c", "enabled")
+    reached = 3
+    for _ in range(3):
+        running.wait_for_line(reached)
+        assert site.call(user, "hold", running.job).returncode == 0
+        wait_until(lambda: user.processes() == [], 2)
+        assert running.process.poll() is None
+        again = site.call(user, "hold", running.job)
+        assert (again.returncode, "is held" in again.stderr) == (83, True)
+        assert site.call(user, "release", running.job).returncode == 0
+        reached += 6
+    assert running.wait() == 7
+    assert running.out() == lines(30)
+    assert running.err() == ""
+
+
+def test_a_checkpoint_asked_for_by_the_owner_and_a_held_job_that_is_deleted(
+    site: Site, user: User
+) -> None:
+    running = site.start(user, user.script(count_script(), user.directory()), "-c", "enabled")
+    running.wait_for_line(2)
+    assert site.call(user, "checkpoint", running.job).returncode == 0
+    assert len(site.rows(running.job)) == 1
+    assert site.call(user, "hold", running.job).returncode == 0
+    running.process.terminate()
+    assert running.wait() == 143
+    resumed = site.resume(user, running.job, running.directory)
+    assert resumed.wait() == 7
+    assert resumed.out() == lines(30)
+
+
+def test_qdel_of_a_released_job_leaves_no_process(site: Site, user: User) -> None:
+    running = site.start(user, user.script(count_script(100), user.directory()), "-c", "enabled")
+    running.wait_for_line(2)
+    assert site.call(user, "hold", running.job).returncode == 0
+    assert site.call(user, "release", running.job).returncode == 0
+    running.wait_for_line(10)
+    exec_pid = wait_until(lambda: user.processes())[0]
+    running.process.terminate()
+    running.wait()
+    wait_until(lambda: user.processes() == [] and not alive(exec_pid), 5)
+
+
+def test_a_job_script_that_cannot_be_read_by_its_user(site: Site, user: User) -> None:
+    secret = site.root / "secret.sh"
+    secret.write_text("#!/bin/sh\n")
+    secret.chmod(0o600)
+    answer = site.call(None, "run", "--user", user.name, str(secret))
+    assert answer.returncode == 125
+    assert "secret.sh: Permission denied" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    "spec", ["x", "c=0", "c=-1", "dir=/tmp/$(id)", "dir=relative", "name=a/b", "n,c", "depth=0"]
+)
+def test_a_specification_that_is_none(site: Site, user: User, spec: str) -> None:
+    script = user.script("#!/bin/sh\n", user.directory())
+    answer = site.call(None, "run", "--user", user.name, "-c", spec, str(script))
+    assert answer.returncode == 125
+    assert f"-c {spec}" in answer.stderr
+
+
+def test_five_arguments_of_torque_2_3_restart_a_job_in_place(site: Site, user: User) -> None:
+    running = site.start(user, user.script(count_script(), user.directory()), "-c", "enabled")
+    running.wait_for_line(3)
+    sid = running.leader()
+    assert site.call(user, "hold", running.job).returncode == 0
+    directory = site.spool / "checkpoint" / f"{running.job}.CK"
+    name = next(directory.glob("ckpt.*")).name
+    words = (str(sid), running.job, user.name, str(directory), name)
+    restarted = subprocess.run(
+        [site.restart_program, *words], start_new_session=True, capture_output=True, timeout=60
+    )
+    assert restarted.returncode == 7, restarted.stderr
+    assert (site.spool / "spool" / f"{running.job}.OU").read_text() == lines(30)
