@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 
 import click
@@ -121,7 +122,8 @@ def _table(*columns: str) -> Table:
 
 
 def _print(table: Table) -> None:
-    Console(highlight=False, markup=False).print(table)
+    wide = None if sys.stdout.isatty() else 250  # for grep and awk, one line a row
+    Console(highlight=False, markup=False, width=wide).print(table)
 
 
 def _size(count: float) -> str:
