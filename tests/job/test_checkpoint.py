@@ -258,3 +258,19 @@ def test_ten_jobs_every_second_for_half_a_minute(site: Site, user: User) -> None
         assert len(rows) == 2
         assert rows[-1]["generation"] >= 5, running.stderr.read_text()
         assert site.call(None, "verify", running.job).returncode == 0
+
+
+def test_a_hook_killed_while_the_tree_is_stopped_for_its_end_lets_it_run_on(
+    site: Site, user: User
+) -> None:
+    script = user.script(BIG.format(mebibytes=600, last=40), user.directory())
+    running = site.start(user, script, "-c", "enabled")
+    running.wait_for_line(3)
+    exec_pid = running.exec_pid()
+    hook = subprocess.Popen(running.hook_argv(signal=15))
+    # "T": dumped and left stopped, its image not yet safe
+    wait_until(lambda: Path(f"/proc/{exec_pid}/stat").read_text().split()[2] == "T", 10)
+    kill(hook.pid)
+    hook.wait()
+    assert running.wait() == 7
+    assert running.out() == lines(40)

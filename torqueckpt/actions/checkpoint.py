@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from signal import SIGCONT
+from typing import Any
 
 from torqueckpt import checkpointers, log, manifest
 from torqueckpt.actions import dumping
@@ -24,7 +24,7 @@ from torqueckpt.files import intent, kept, stdio
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Job, Manifest, Stream
 from torqueckpt.process import become, proc, signals, tree
-from torqueckpt.process.aside import Aside
+from torqueckpt.process.guard import Guard, run_on
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal, key
@@ -57,42 +57,51 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     dump = dumping.plan(target, generation, request.end)
                     scripts = _keep_scripts(target, lineage)
                     wall_ms = dumping.dump(checkpointer, dump, target, lock, settings)
-                    reading = Aside(
-                        target.owner,
-                        lambda: checkpointer.read_image(dump.image_dir, dump.work_dir),
-                    )
+                    reading = dumping.read(checkpointer, dump, target)  # while the files are sealed
                     image = generation.seal()
                     facts = dumping.facts(reading, request.job_id)
-                    made = Manifest(
-                        format=manifest.FORMAT,
+                    made = _described(
+                        request,
+                        target,
+                        facts,
                         lineage=lineage.name,
                         generation=generation.number,
                         job=_job(target, lineage, scripts, settings),
-                        checkpoint_name=request.name,
-                        created=int(time.time()),
-                        host=socket.gethostname(),
-                        boot_id=proc.boot_id(),
-                        kernel=os.uname().release,
                         checkpointer=checkpointer.name,
                         checkpointer_version=version,
-                        exec_pid=target.root.pid,
-                        sid=request.sid,
                         established_tcp=dump.established_tcp,
-                        processes=facts.processes,
-                        files=facts.files,
                         streams=_grow_streams(lineage, target, sources, facts),
                         kept=kept.as_of_freeze(scripts, facts.files),
                         image=image,
-                        frozen_us=facts.frozen_us,
                         wall_ms=wall_ms,
                     )
                     generation.write_manifest(made, secret)
                     generation.directory.write_whole("log", log.lines().encode())
                 _publish(store, mine, lineage, made, target, request, settings)
-            if request.end:
-                signals.end_job([each.id for each in target.tree], target.sessions)
+                if request.end:
+                    signals.end_job(target.root, target.sessions)
     log.info(f"{made.job.id}: generation {made.generation}, {made.bytes} bytes, {wall_ms} ms")
     return made
+
+
+def _described(
+    request: CheckpointRequest, target: Target, facts: ImageFacts, **rest: Any
+) -> Manifest:
+    """The manifest: what was asked for, what the image says, what this node is, and the rest."""
+    return Manifest(
+        format=manifest.FORMAT,
+        checkpoint_name=request.name,
+        sid=request.sid,
+        exec_pid=target.root.pid,
+        processes=facts.processes,
+        files=facts.files,
+        frozen_us=facts.frozen_us,
+        created=int(time.time()),
+        host=socket.gethostname(),
+        boot_id=proc.boot_id(),
+        kernel=os.uname().release,
+        **rest,
+    )
 
 
 def _publish(
@@ -207,13 +216,19 @@ def _script(lineage: Lineage, scripts: dict[str, str]) -> str:
 
 @contextmanager
 def _running_again(target: Target, stopped: bool) -> Iterator[None]:
-    """A tree that was left stopped for its end runs on when anything fails before the end."""
+    """A tree that was left stopped for its end runs on when anything fails before the end, also
+    when this program is killed."""
+    if not stopped:
+        yield
+        return
+    guard = Guard(target.owner, run_on(target.root))
     try:
         yield
     except BaseException:
-        if stopped:
-            signals.send_all([each.id for each in target.tree], SIGCONT)
+        signals.continue_tree(target.root)
         raise
+    finally:
+        guard.dismiss()
 
 
 @contextmanager

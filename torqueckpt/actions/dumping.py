@@ -94,6 +94,11 @@ def dump(
     return finished.wall_ms
 
 
+def read(checkpointer: Checkpointer, dump: Dump, target: Target) -> Aside[ImageFacts]:
+    """Start reading the image, as the owner for good; facts() waits for the result."""
+    return Aside(target.owner, lambda: checkpointer.read_image(dump.image_dir, dump.work_dir))
+
+
 def facts(reading: Aside[ImageFacts], job: str) -> ImageFacts:
     try:
         return reading.result(ImageFacts)

@@ -28,6 +28,7 @@ from torqueckpt.identity import Owner
 from torqueckpt.live import Intent, Live, LiveStream
 from torqueckpt.manifest import Manifest, Stream
 from torqueckpt.process import become, proc, supervise
+from torqueckpt.process.guard import Guard, kill_restored
 from torqueckpt.request import RestartRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal
@@ -95,7 +96,7 @@ def restore(
         streams=plan.streams,
         written=int(time.time()),
     )
-    guard = supervise.Guard(who, made.exec_pid)
+    guard = Guard(who, kill_restored(made.exec_pid))
     lineage.write_live(live)
     try:
         root = restoring.restore(checkpointer, lineage, made, plan, who, lock, settings)

@@ -34,7 +34,12 @@ def send_all(processes: Iterable[ProcessId], number: int) -> None:
         send(each, number)
 
 
-def end_job(stopped: list[ProcessId], sessions: set[int]) -> None:
+def continue_tree(root: proc.Stat) -> None:
+    """Let a tree that was left stopped run on."""
+    send_all((each.id for each in tree.below(root)), signal.SIGCONT)
+
+
+def end_job(root: proc.Stat, sessions: set[int]) -> None:
     """End a job whose tree is stopped and safe in an image, with nothing of it running on.
 
     sessions are those that belong to the job alone.  What else is in them is stopped first: a
@@ -42,6 +47,7 @@ def end_job(stopped: list[ProcessId], sessions: set[int]) -> None:
     leader: when a leader ends, the kernel sends HUP and CONT to stopped process groups, and a trap
     on HUP would run.
     """
+    stopped = [each.id for each in tree.below(root)]  # as the image has it: it is stopped since
     tree_pids = {each.pid for each in stopped}
     members = [each for sid in sessions for each in tree.session(sid)]
     others = [each.id for each in members if each.pid not in tree_pids]

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""A process that does one thing should its maker be killed: kill a tree, or let it run on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from torqueckpt import log
+from torqueckpt.identity import Owner
+from torqueckpt.process import become, proc, signals
+
+
+class Guard:
+    """Waits in a session of its own on a pipe that only its maker can write.
+
+    An end of file without a word before it means that the maker is gone; then `task` is called with
+    the guard's own start ticks.  It has become the owner for good, so it reaches nothing but his.
+    """
+
+    def __init__(self, who: Owner, task: Callable[[int], None]) -> None:
+        read_end, self._write_end = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._write_end)
+            _watch(who, task, read_end)
+        os.close(read_end)
+
+    def dismiss(self) -> None:
+        """Nothing is to be done any more."""
+        os.write(self._write_end, b".")
+        os.close(self._write_end)
+        os.waitpid(self._pid, 0)
+
+
+def kill_restored(root_pid: int) -> Callable[[int], None]:
+    """The task of a supervisor's guard: kill the tree of `root_pid`.
+
+    Only a tree that is younger than the guard: before, the pid may have been somebody else's.
+    """
+
+    def task(since_ticks: int) -> None:
+        root = proc.stat(root_pid)
+        if root is not None and root.start_ticks >= since_ticks:
+            signals.kill_tree(root.id)
+
+    return task
+
+
+def run_on(root: proc.Stat) -> Callable[[int], None]:
+    """The task while a tree is left stopped for its end: let it run on."""
+    return lambda _: signals.continue_tree(root)
+
+
+def _watch(who: Owner, task: Callable[[int], None], read_end: int) -> None:
+    """In the forked process: never returns."""
+    status = 1
+    try:
+        os.setsid()
+        become.drop(who)
+        os.chdir("/")
+        null = os.open("/dev/null", os.O_RDWR)
+        for fd in (0, 1, 2):
+            os.dup2(null, fd)
+        since = proc.still_me().start_ticks
+        if not os.read(read_end, 1):
+            task(since)
+        status = 0
+    except Exception as failure:
+        log.traceback_of(failure)
+    finally:
+        os._exit(status)
