@@ -162,3 +162,24 @@ def test_five_arguments_of_torque_2_3_restart_a_job_in_place(site: Site, user: U
     )
     assert restarted.returncode == 7, restarted.stderr
     assert (site.spool / "spool" / f"{running.job}.OU").read_text() == lines(30)
+
+
+def test_dir_moves_the_pointer_and_depth_limits_the_images(site: Site, user: User) -> None:
+    directory = user.directory()
+    elsewhere = user.directory()
+    spec = f"enabled,dir={elsewhere},depth=1,name=mine"
+    running = site.start(user, user.script(count_script(), directory), "-c", spec)
+    running.wait_for_line(2)
+    assert site.call(user, "hold", running.job).returncode == 0
+    assert (elsewhere / f"{running.job}.CK" / "mine").exists()
+    assert site.call(user, "release", running.job).returncode == 0
+    assert running.wait() == 7
+    assert running.out() == lines(30)
+    assert len(site.rows(running.job)) == 1
+
+
+def test_a_job_without_a_specification_is_not_checkpointable(site: Site, user: User) -> None:
+    running = site.start(user, user.script(count_script(5), user.directory()))
+    refused = site.call(user, "hold", running.job)
+    assert (refused.returncode, "-c enabled" in refused.stderr) == (83, True)
+    assert running.wait() == 7

@@ -11,7 +11,6 @@ import os
 import selectors
 import signal
 import socket
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -19,13 +18,13 @@ from pathlib import Path
 
 from torqueckpt.batch import due
 from torqueckpt.batch.local import control, launch
+from torqueckpt.batch.local.hook import Hook
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.batch.local.submission import Submission, target
 from torqueckpt.identity import ProcessId
 from torqueckpt.process import proc, signals, tree
 
 _KILL_DELAY_SECONDS = 2.0
-_COMMENT_BYTES = 4096  # as much of stderr as MOM takes for the job's comment
 
 
 @dataclass(frozen=True)
@@ -50,17 +49,6 @@ class Progress:
     comment: str = ""
 
 
-@dataclass
-class _Hook:
-    """A running mom-checkpoint."""
-
-    process: subprocess.Popen[bytes]
-    name: str
-    caller: control.Caller | None
-    end: bool
-    comment: bytes = b""
-
-
 Watcher = Callable[[Progress], float]  # told of each change; gives the last image's frozen seconds
 
 
@@ -77,7 +65,7 @@ class LocalMom:
     _leader: int = 0  # pid that is waited for: the session leader or mom-restart; 0 when ended
     _leader_fd: int = -1
     _sid: int = 0  # the first session id, for ever
-    _hook: _Hook | None = None
+    _hook: Hook | None = None
     _ended: int | None = None
     _kill_at: float | None = None
     _frozen_seconds: float = 0.0
@@ -119,20 +107,15 @@ class LocalMom:
 
     def _hook_spoke(self) -> None:
         hook = self._hook
-        assert hook is not None and hook.process.stdout is not None
-        block = os.read(hook.process.stdout.fileno(), 65536)
-        if block:
-            hook.comment = (hook.comment + block)[:_COMMENT_BYTES]
+        assert hook is not None
+        if not hook.spoke():
             return
-        self._waiting.unregister(hook.process.stdout)
-        hook.process.stdout.close()
-        status = hook.process.wait()
+        self._waiting.unregister(hook.output)
         self._hook = None
-        self._checkpointed(hook, status)
+        self._checkpointed(hook, *hook.end_of_it())
 
-    def _checkpointed(self, hook: _Hook, status: int) -> None:
+    def _checkpointed(self, hook: Hook, status: int, comment: str) -> None:
         now = time.monotonic()
-        comment = hook.comment.decode("utf-8", "replace").strip()
         if status == 0:
             self._checkpoint_name = hook.name
             self._history = replace(self._history, last_image=now, last_try=now, failures=0)
@@ -143,7 +126,7 @@ class LocalMom:
             failures = self._history.failures + 1
             self._history = replace(self._history, last_try=now, failures=failures)
             self.progress.failures += 1
-        self._tell("" if status == 0 else comment)
+        self._tell(comment if status else "")
         if hook.caller is not None:
             hook.caller.answer(status, comment if status else "")
 
@@ -160,6 +143,8 @@ class LocalMom:
             caller.answer(0, "")
         elif held:
             caller.answer(82, f"job {self.job} is held: release it first")
+        elif not self.submission.spec.checkpointable:
+            caller.answer(82, f"job {self.job} is not checkpointable: run it with -c enabled")
         elif self._hook is not None or self._ended is not None:
             caller.answer(82, f"job {self.job}: a checkpoint is under way already")
         else:
@@ -202,26 +187,15 @@ class LocalMom:
         self._tell("")
 
     def _call_hook(self, caller: control.Caller | None, end: bool) -> None:
-        """As pbs_mom: by a shell, unquoted, as root, its stderr becoming the job's comment."""
         owner, spec = self.submission.owner, self.submission.spec
         name = spec.name or f"ckpt.{self.job}.{int(time.time())}"
         words = (
             *(str(self.site.checkpoint_program), str(self._sid), self.job),
-            *(owner.name, str(owner.gid), str(self.spool.checkpoint_dir(self.job)), name),
+            *(owner.name, str(owner.gid), str(self._checkpoint_dir()), name),
             *("15" if end else "0", str(spec.depth or "-")),
         )
-        mom_priv = self.spool.home / "mom_priv"
-        process = subprocess.Popen(
-            ["/bin/sh", "-c", " ".join(words) + "  2>&1 1>/dev/null"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env={"LANG": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "PWD": str(mom_priv)},
-            cwd=mom_priv,
-        )
-        assert process.stdout is not None
-        self._hook = _Hook(process, name, caller, end)
-        self._waiting.register(process.stdout, selectors.EVENT_READ, self._hook_spoke)
+        self._hook = Hook(words, self.spool.home / "mom_priv", name, caller, end)
+        self._waiting.register(self._hook.output, selectors.EVENT_READ, self._hook_spoke)
 
     def _held(self) -> None:
         """The image is safe and the job's processes are ended: output goes out, the job waits."""
@@ -236,15 +210,17 @@ class LocalMom:
         owner = self.submission.owner
         for fd in self.spool.open_outputs(self.job, owner, self.submission.joined):
             os.close(fd)
-        directory = self.spool.checkpoint_dir(self.job)
         self._begin(
             launch.start_restart(
                 [
                     *(str(self.site.restart_program), str(self._sid), self.job, owner.name),
-                    *(str(owner.gid), str(directory), self._checkpoint_name),
+                    *(str(owner.gid), str(self._checkpoint_dir()), self._checkpoint_name),
                 ]
             )
         )
+
+    def _checkpoint_dir(self) -> Path:
+        return self.spool.checkpoint_dir(self.job, self.submission.spec.directory)
 
     def _deliver(self) -> None:
         number = self.job.partition(".")[0]
@@ -303,7 +279,8 @@ def submit(
     """Give the job its id, run it, and take away what is not needed any more."""
     spool.make()
     job = spool.next_job()
-    spool.add(job, submission.details(), submission.script, submission.owner)
+    details, spec = submission.details(), submission.spec
+    spool.add(job, details, submission.script, submission.owner, spec.directory)
     told(job)
     try:
         return LocalMom(spool, submission, site, watch, job).run()

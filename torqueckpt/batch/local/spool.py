@@ -63,8 +63,11 @@ class Spool:
             file.write(str(number))
         return f"{number}.{socket.gethostname()}"
 
-    def add(self, job: str, record: Details, script: bytes, who: Owner) -> None:
-        """Spool the script and the record; make CKPTDIR and the node file."""
+    def add(
+        self, job: str, record: Details, script: bytes, who: Owner, parent: Path | None
+    ) -> None:
+        """Spool the script and the record; make the node file and CKPTDIR, as the user in a
+        directory (-c dir=) that he has named."""
         with Directory.open(self.home / "mom_priv" / "jobs") as jobs:
             jobs.write_whole(f"{job}.SC", script, 0o700)
             os.chown(f"{job}.SC", who.uid, who.gid, dir_fd=jobs.fd, follow_symlinks=False)
@@ -73,9 +76,16 @@ class Spool:
         with Directory.open(self.home / "aux") as aux:
             aux.write_whole(job, f"{socket.gethostname()}\n".encode(), 0o644)
             os.chmod(job, 0o644, dir_fd=aux.fd)
-        checkpoint_dir = self.checkpoint_dir(job)
-        checkpoint_dir.mkdir(mode=0o755, exist_ok=True)
-        os.chown(checkpoint_dir, who.uid, who.gid)
+        checkpoint_dir = self.checkpoint_dir(job, parent)
+        if parent is None:
+            checkpoint_dir.mkdir(mode=0o755, exist_ok=True)
+            os.chown(checkpoint_dir, who.uid, who.gid)
+            return
+        try:
+            with become.acting_as(who):
+                checkpoint_dir.mkdir(mode=0o755, exist_ok=True)
+        except OSError as problem:
+            raise StoreNotWritable(path=checkpoint_dir, problem=problem.strerror) from problem
 
     def record(self, job: str) -> Details:
         """MomGone when no such job is here."""
@@ -125,8 +135,9 @@ class Spool:
     def script(self, job: str) -> Path:
         return self.home / "mom_priv" / "jobs" / f"{job}.SC"
 
-    def checkpoint_dir(self, job: str) -> Path:
-        return self.home / "checkpoint" / f"{job}.CK"
+    def checkpoint_dir(self, job: str, parent: Path | None = None) -> Path:
+        """CKPTDIR, below `parent` where -c dir= names one."""
+        return (parent or self.home / "checkpoint") / f"{job}.CK"
 
     def socket(self, job: str) -> Path:
         return self.home / "sock" / job
