@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: MIT
+"""Whose rights are used: the owner's for everything, and as few more as the checkpointer needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import INSTALLED, Site, User, count_script, lines, wait_until
+
+SETPCAP, NET_ADMIN, SYS_PTRACE, CHECKPOINT_RESTORE = 1 << 8, 1 << 12, 1 << 19, 1 << 40
+
+WHO = """#!/bin/bash
+who() { grep -E '^(Uid|Gid|Groups|CapPrm|CapEff|CapAmb|NoNewPrivs)' /proc/self/status; }
+who > before.txt
+for i in $(seq 30); do echo line $i; sleep 0.1; done
+who > after.txt
+exit 7
+"""
+
+TALK = """#!/usr/bin/python3 -u
+import os, socket, time
+ear = socket.create_server(("127.0.0.1", 0))
+if os.fork() == 0:
+    mouth = socket.create_connection(ear.getsockname())
+    for i in range(1, 31):
+        mouth.sendall(b"line %d\\n" % i)
+        time.sleep(0.1)
+    os._exit(0)
+talk, _ = ear.accept()
+for line in talk.makefile():
+    print(line, end="")
+os.wait()
+raise SystemExit(7)
+"""
+
+
+@pytest.fixture
+def group(user: User) -> Iterator[str]:
+    subprocess.run(["/usr/sbin/groupadd", "tckpt-g"], check=True)
+    subprocess.run(["/usr/bin/gpasswd", "-a", user.name, "tckpt-g"], check=True, stdout=-3)
+    yield "tckpt-g"
+    subprocess.run(["/usr/sbin/groupdel", "tckpt-g"], check=True)
+
+
+@pytest.fixture
+def spying_criu(site: Site, user: User) -> Path:
+    """CRIU that first notes whose rights it has; gives the note."""
+    note = user.directory() / "criu.status"
+    program = site.root / "spying-criu"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'[ "$1" = --version ] || cat /proc/self/status > "{note}"\n'
+        f'exec {INSTALLED}/criu/criu "$@"\n'
+    )
+    program.chmod(0o755)
+    site.configure(criu_path=str(program))
+    return note
+
+
+def field(status: str, name: str) -> list[str]:
+    return next(line.split()[1:] for line in status.splitlines() if line.startswith(f"{name}:"))
+
+
+def test_a_resumed_job_has_its_groups_again_and_no_rights_that_it_had_not(
+    site: Site, user: User, group: str
+) -> None:
+    directory = user.directory()
+    running = site.start(user, user.script(WHO, directory), "-c", "c=1s")
+    site.wait_for_images(running.job)
+    running.crash()
+    resumed = site.resume(user, running.job, directory)
+    assert resumed.wait() == 7, resumed.err()
+    before, after = (directory / "before.txt").read_text(), (directory / "after.txt").read_text()
+    assert before == after
+    assert len(field(after, "Groups")) == 2
+    assert set("".join(field(after, "CapPrm") + field(after, "CapAmb"))) == {"0"}
+
+
+def test_a_group_that_the_owner_has_left_is_not_given_back(
+    site: Site, user: User, group: str
+) -> None:
+    directory = user.directory()
+    running = site.start(user, user.script(WHO, directory), "-c", "c=1s")
+    site.wait_for_images(running.job)
+    running.crash()
+    subprocess.run(["/usr/bin/gpasswd", "-d", user.name, group], check=True, stdout=-3)
+    resumed = site.resume(user, running.job, directory)
+    assert resumed.wait() == 125
+    assert "no longer in the group" in resumed.err()
+    assert resumed.out() == ""
+
+
+def test_criu_is_the_owners_with_two_capabilities(
+    site: Site, user: User, spying_criu: Path
+) -> None:
+    script = user.script(count_script(), user.directory())
+    running = site.start(user, script, "-c", "enabled")
+    running.wait_for_line(1)
+    assert subprocess.run(running.hook_argv()).returncode == 0
+    status = spying_criu.read_text()
+    assert field(status, "Uid") == [str(user.uid)] * 4
+    extra = SYS_PTRACE if Path("/proc/sys/kernel/yama/ptrace_scope").exists() else 0
+    assert int(field(status, "CapEff")[0], 16) & ~extra == SETPCAP | CHECKPOINT_RESTORE
+    assert running.wait() == 7
+
+
+def test_a_connection_within_the_job_is_dumped_with_one_right_more(
+    site: Site, user: User, spying_criu: Path
+) -> None:
+    running = site.start(user, user.script(TALK, user.directory()), "-c", "enabled")
+    running.wait_for_line(1)
+    answer = subprocess.run(running.hook_argv(), capture_output=True, text=True)
+    assert answer.returncode == 0, answer.stderr
+    effective = int(field(spying_criu.read_text(), "CapEff")[0], 16)
+    assert effective & NET_ADMIN
+    shown = json.loads(site.call(user, "show", running.job, "--json").stdout)
+    assert shown["established_tcp"] is True
+    assert running.wait() == 7
+    assert running.out() == lines(30)
+
+
+def test_the_owner_can_neither_stop_nor_trace_the_hook(site: Site, user: User) -> None:
+    script = user.script(count_script(), user.directory())
+    running = site.start(user, script, "-c", "enabled")
+    running.wait_for_line(1)
+    slow = site.root / "slow-criu"
+    slow.write_text(
+        f'#!/bin/sh\n[ "$1" = --version ] || sleep 1\nexec {INSTALLED}/criu/criu "$@"\n'
+    )
+    slow.chmod(0o755)
+    site.configure(criu_path=str(slow))
+    hook = subprocess.Popen(running.hook_argv())
+    wait_until(lambda: b"dump" in b"".join(map(cmdline, children(hook.pid))))
+    for word in ("STOP", "KILL"):
+        answer = subprocess.run(user.argv("/bin/kill", f"-{word}", str(hook.pid)), stderr=-3)
+        assert answer.returncode != 0
+    for secret in ("mem", "environ", "fd"):
+        path = f"/proc/{hook.pid}/{secret}"
+        assert subprocess.run(user.argv("/usr/bin/head", path), stderr=-3).returncode != 0
+    assert hook.wait() == 0
+    assert running.wait() == 7
+
+
+def test_the_supervisor_is_the_users_in_the_end(site: Site, user: User) -> None:
+    directory = user.directory()
+    running = site.start(user, user.script(count_script(60), directory), "-c", "c=1s")
+    site.wait_for_images(running.job)
+    running.crash()
+    resumed = site.resume(user, running.job, directory)
+    record = site.lineage(running.job) / "live.json"
+    live = wait_until(
+        lambda: json.loads(record.read_text()) if resumed.job in record.read_text() else None
+    )
+    keeper = live["keeper"]["pid"]
+    wait_until(lambda: field(status_of(keeper), "Uid") == [str(user.uid)] * 4)
+    assert int(field(status_of(keeper), "CapPrm")[0], 16) == 0
+    # Root's daemon signals every process of the session; the user's own signal is passed on.
+    resumed.wait_for_line(20)
+    subprocess.run(user.argv("/bin/kill", "-TERM", str(keeper)), check=True)
+    assert resumed.wait() == 128 + signal.SIGTERM
+    time.sleep(0.1)
+    assert user.processes() == []
+
+
+def status_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/status").read_text()
+
+
+def cmdline(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+def children(pid: int) -> list[int]:
+    threads = os.listdir(f"/proc/{pid}/task")
+    texts = (Path(f"/proc/{pid}/task/{thread}/children").read_text() for thread in threads)
+    return [int(child) for text in texts for child in text.split()]
