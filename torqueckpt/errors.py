@@ -23,7 +23,7 @@ OWN_FAILURE = 125  # where the exit status is the job's, this one is ours (run, 
 
 
 class InternalError(TorqueCkptError):
-    message = "internal error: {what}; the traceback is in the system log, please report it"
+    message = "internal error: {what}; the traceback is in the system log and the journal"
     exit_code = 70
 
 

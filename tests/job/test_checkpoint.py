@@ -207,6 +207,8 @@ raise SystemExit(7)
     assert running.wait() == 7
     assert running.out() == lines(30)
     assert site.rows() == []
+    log = next((site.store / "jobs" / user.name).glob("*/failed-dump.log"))
+    assert "Error" in log.read_text()
 
 
 def test_signal_15_ends_the_job_once_the_image_is_safe(site: Site, user: User) -> None:

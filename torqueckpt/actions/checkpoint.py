@@ -235,8 +235,11 @@ def _running_again(target: Target, stopped: bool) -> Iterator[None]:
 def _failures_noted(mine: OwnerStore, request: CheckpointRequest) -> Iterator[None]:
     try:
         yield
-    except TorqueCkptError as failure:
-        log.error(str(failure))
+    except Exception as failure:
+        facts = {"reason": str(failure)}
+        if not isinstance(failure, TorqueCkptError):  # a bug: there may be no system log to tell
+            log.traceback_of(failure)
+            facts["traceback"] = log.lines()
         with translated(mine.path):
-            journal.note(mine, "checkpoint-failed", request.job_id, reason=str(failure))
+            journal.note(mine, "checkpoint-failed", request.job_id, **facts)
         raise

@@ -6,6 +6,7 @@ LINEAGE/first.json    the process that was the first job's session leader
 LINEAGE/live.json     who runs this lineage now, or ran it last
 LINEAGE/N/            a whole generation       LINEAGE/N.partial   one that is being made
 LINEAGE/kept/         the job's script and what else of the batch system's a restart needs
+LINEAGE/failed-….log  what the checkpointer said of the last dump that failed
 LINEAGE/output/       stdout and stderr so far, grown from generation to generation
 """
 
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from torqueckpt import manifest
+from torqueckpt import log, manifest
 from torqueckpt.errors import NoImage
 from torqueckpt.identity import ProcessId
 from torqueckpt.live import Live
@@ -93,9 +94,20 @@ class Lineage:
             yield made
             self.directory.rename(partial, str(number))
         except BaseException:
+            self._keep_logs(made)
             self.directory.remove_tree(partial)
             raise
         made.directory.path = self.path / str(number)
+
+    def _keep_logs(self, failed: Generation) -> None:
+        """What the checkpointer said of the last dump that failed, as LINEAGE/failed-….log."""
+        try:
+            with failed.directory.sub("work") as work:
+                for name in work.names():
+                    if name.endswith(".log"):
+                        self.directory.write_whole(f"failed-{name}", work.read(name))
+        except OSError as problem:  # a full store, most likely: the error itself says more
+            log.warning(f"{failed.path}: its logs are not kept: {problem.strerror}")
 
     def sweep(self) -> None:
         """Remove what actions that died left behind; the lock is held, so nobody is at it."""
