@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""What the unit tests share: an ordinary user, a place that he can reach, a store of his."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.unit import real, samples
+from torqueckpt import paths
+from torqueckpt.identity import Owner
+from torqueckpt.process import become
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore, Store
+
+_NO_SHELL = ("nologin", "false", "sync")
+
+
+def _ordinary() -> Owner:
+    """The first user of uid 1000 or more with a shell, else nobody."""
+    for entry in sorted(pwd.getpwall(), key=lambda entry: entry.pw_uid):
+        if 1000 <= entry.pw_uid < 60000 and os.path.basename(entry.pw_shell) not in _NO_SHELL:
+            return become.owner(entry.pw_name)
+    return become.owner("nobody")
+
+
+@pytest.fixture
+def root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root: it changes user ids (`make test` runs as root)")
+
+
+@pytest.fixture
+def user(root: None) -> Owner:
+    """An ordinary user of this machine; the test runs as root."""
+    return _ordinary()
+
+
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """An empty directory that everybody may pass through, unlike pytest's own; gone afterwards."""
+    made = Path(tempfile.mkdtemp(prefix="torqueckpt-unit-")).resolve()
+    made.chmod(0o755)
+    yield made
+    shutil.rmtree(made)
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start a program in a session of its own; its whole session is killed afterwards."""
+    with ExitStack() as stack:
+
+        def start(*argv: str, **options: object) -> subprocess.Popen[bytes]:
+            made = real.start(argv, **options)
+            stack.callback(real.end, made)
+            return made
+
+        yield start
+
+
+@pytest.fixture
+def store(user: Owner, place: Path) -> Store:
+    (place / "store" / "jobs").mkdir(parents=True)
+    return Store.open(place / "store")
+
+
+@pytest.fixture
+def mine(store: Store, user: Owner) -> OwnerStore:
+    """The user's directory; what is done in it is done inside become.acting_as(user)."""
+    with become.acting_as(user):
+        return store.owner(user, make=True)
+
+
+@pytest.fixture
+def lineage(mine: OwnerStore, user: Owner) -> Lineage:
+    with become.acting_as(user):
+        made = mine.make_lineage(samples.LINEAGE)
+        mine.belongs(samples.JOB, made)
+        return made
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Iterator[paths.Directory]:
+    with paths.Directory.open(tmp_path.resolve()) as opened:
+        yield opened

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""A manifest, a live record, an image: valid ones, for tests to break."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from torqueckpt import manifest
+from torqueckpt.identity import ProcessId
+from torqueckpt.live import Live, LiveStream
+from torqueckpt.manifest import (
+    Directive,
+    ImageFile,
+    Job,
+    Kept,
+    Manifest,
+    OpenFile,
+    Process,
+    Stream,
+)
+from torqueckpt.store.lineage import Lineage
+
+KEY = bytes(range(32))
+JOB = "12.srv"
+LINEAGE = "12.srv@1700000000"
+
+
+def job(**changes: Any) -> Job:
+    made = Job(
+        id=JOB,
+        owner="ann",
+        uid=1000,
+        gid=1000,
+        groups=(1000, 1002),
+        start=1700000000,
+        name="relax",
+        spec="enabled,c=20",
+        submit_dir="/home/ann/relax",
+        directives=(Directive("l", "walltime=1:00:00"), Directive("j", "oe")),
+    )
+    return replace(made, **changes)
+
+
+def made(**changes: Any) -> Manifest:
+    found = Manifest(
+        format=manifest.FORMAT,
+        lineage=LINEAGE,
+        generation=1,
+        job=job(),
+        checkpoint_name="ckpt.12.srv.1700000600",
+        created=1700000600,
+        host="node1",
+        boot_id="4f1a7ad6-4f67-4a8b-9d69-d3a4f3b3bd9b",
+        kernel="6.1.0",
+        checkpointer="criu",
+        checkpointer_version="4.2.1",
+        exec_pid=4242,
+        sid=4241,
+        established_tcp=False,
+        processes=(Process(4242, 4241, "bash"), Process(4243, 4242, "relax")),
+        files=(OpenFile(4243, 3, "/home/ann/relax/traj", 0o100001, 10, 10, False),),
+        streams=(Stream("stdout", "/var/spool/torque/spool/12.srv.OU", "stdout", 7),),
+        kept=(Kept("/var/spool/torque/mom_priv/jobs/12.srv.SC", "12.srv.SC", 33),),
+        image=(),
+        frozen_us=7000,
+        wall_ms=32,
+    )
+    return replace(found, **changes)
+
+
+def live(**changes: Any) -> Live:
+    leader = ProcessId("4f1a7ad6-4f67-4a8b-9d69-d3a4f3b3bd9b", 4241, 1000)
+    found = Live(
+        job=JOB,
+        host="node1",
+        keeper=leader,
+        tree=ProcessId(leader.boot_id, 4242, 1001),
+        attempt="",
+        streams=(LiveStream("stdout", "/var/spool/torque/spool/12.srv.OU", 2049, 77, 0, "stdout"),),
+        written=1700000600,
+    )
+    return replace(found, **changes)
+
+
+def stream(file: Path, **changes: Any) -> LiveStream:
+    """A stream that goes to a real file."""
+    status = file.stat()
+    found = LiveStream("stdout", str(file), status.st_dev, status.st_ino, 0, "stdout")
+    return replace(found, **changes)
+
+
+def generation(lineage: Lineage, files: dict[str, bytes]) -> Manifest:
+    """Make the next whole generation, its image of these files; called as the owner."""
+    with lineage.new_generation() as new:
+        for name, data in files.items():
+            (new.image_dir / name).write_bytes(data)
+        image: tuple[ImageFile, ...] = new.seal()
+        written = made(generation=new.number, image=image)
+        new.write_manifest(written, KEY)
+    return written

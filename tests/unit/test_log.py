@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: MIT
+"""A line of the log, and of a job's comment, is one line whatever a user put into it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torqueckpt import log
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("plain words, ö and 日本", "plain words, ö and 日本"),
+        ("two\nlines", r"two\nlines"),
+        ("\r\t\0", r"\r\t\x00"),
+        ("\x1b[31mred", r"\x1b[31mred"),
+        ("line\u2028separator", r"line\u2028separator"),
+        ("\udc80 of a file name", r"\udc80 of a file name"),
+        ("\x85", r"\x85"),
+    ],
+)
+def test_control_characters_become_escapes_and_words_stay(text: str, told: str) -> None:
+    assert log.one_line(text) == told
+
+
+@given(st.text())
+def test_whatever_the_text_it_is_one_printable_line(text: str) -> None:
+    told = log.one_line(text)
+    assert told.isprintable()
+    assert len(told.splitlines()) <= 1
+
+
+def test_lines_of_this_process_are_kept_for_the_log_of_a_generation() -> None:
+    before = log.lines()
+    log.info("first\nstill first")
+    log.error("second")
+    assert log.lines()[len(before) :] == "info: first\\nstill first\nerror: second\n"
+    assert log.lines().startswith(before)
+
+
+def test_a_failure_without_a_message_still_leaves_its_traceback() -> None:
+    before = log.lines()
+    try:
+        raise RuntimeError
+    except RuntimeError as failure:
+        log.traceback_of(failure)
+    assert "RuntimeError" in log.lines()[len(before) :]
