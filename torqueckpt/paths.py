@@ -112,7 +112,7 @@ class Directory:
 
     def write_whole(self, name: str, data: bytes, mode: int = 0o600) -> None:
         """Write a file that after a crash is there with all of `data`, or as it was before."""
-        scratch = f"{name}.new"
+        scratch = f"{_plain(name)}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with os.fdopen(self.open_file(scratch, flags, mode), "wb") as file:
             file.write(data)
@@ -135,7 +135,7 @@ class Directory:
 
     def point(self, name: str, target: str) -> None:
         """Make or swap the symbolic link `name`; whoever looks finds the old target or the new."""
-        scratch = f"{name}.new"
+        scratch = f"{_plain(name)}.new"
         self.remove(scratch)
         os.symlink(target, scratch, dir_fd=self.fd)
         self.rename(scratch, name)
