@@ -141,7 +141,12 @@ def decode(data: bytes) -> Manifest:
 def signed(data: bytes, key: bytes) -> bool:
     """Whether `data` was written by encode() under this key; Malformed when it is no manifest."""
     body, signature = _parts(data)
-    return hmac.compare_digest(_signature(body, key), signature)
+    try:
+        right = _signature(body, key)
+    except RecursionError as broken:  # deeper than can be written, though it could be read
+        raise Malformed("nested too deeply") from broken
+    # As bytes: compare_digest refuses strings that are not ASCII.
+    return hmac.compare_digest(right.encode(), signature.encode("utf-8", "backslashreplace"))
 
 
 def from_json(cls: type[T], value: object) -> T:
@@ -161,9 +166,11 @@ def _parts(data: bytes) -> tuple[dict[str, Any], str]:
     whole = load(data)
     if not isinstance(whole, dict) or not isinstance(whole.get("manifest"), dict):
         raise Malformed("no manifest in it")
-    if whole["manifest"].get("format") != FORMAT:
-        raise Malformed(f"format {whole['manifest'].get('format')!r}, this version reads {FORMAT}")
-    return whole["manifest"], str(whole.get("signature", ""))
+    found, signature = whole["manifest"].get("format"), whole.get("signature")
+    if found != FORMAT:
+        shown = found if isinstance(found, int) else "unknown"
+        raise Malformed(f"format {shown}, this version reads {FORMAT}")
+    return whole["manifest"], signature if isinstance(signature, str) else ""
 
 
 def _signature(body: dict[str, Any], key: bytes) -> str:
