@@ -43,6 +43,12 @@ class Settings:
         return own if _unset(self.signature_key) else self.signature_key
 
 
+_AT_LEAST_ONE = {
+    "depth": "the newest image is never removed",
+    "interval_minutes": "a job needs time of its own",
+    "dump_timeout_seconds": "a dump needs time",
+    "restore_timeout_seconds": "a restore needs time",
+}
 _CHOICES = {"tree": ("exec", "session"), "checkpointer": ("criu",)}
 
 
@@ -100,10 +106,8 @@ def _checked(name: str, value: object, kind: type, where: str) -> object:
         raise SettingsError(file=where, problem=f"{name}: {kind.__name__} was expected")
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:
         raise SettingsError(file=where, problem=f"{name}: must not be negative")
-    if name == "depth" and value == 0:
-        raise SettingsError(
-            file=where, problem="depth: at least 1, the newest image is never removed"
-        )
+    if name in _AT_LEAST_ONE and value == 0:
+        raise SettingsError(file=where, problem=f"{name}: at least 1, {_AT_LEAST_ONE[name]}")
     if name in _CHOICES and value not in _CHOICES[name]:
         known = ", ".join(_CHOICES[name])
         raise SettingsError(file=where, problem=f"{name}: {value!r} is none of {known}")
