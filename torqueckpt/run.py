@@ -64,9 +64,10 @@ def run(
     try:
         output, errors = child.communicate(timeout=timeout_seconds)
         status: int | None = child.returncode
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired as late:
+        status = child.poll()  # its own when it had ended, and its children held the pipe open
         child.kill()
-        output, errors, status = b"", _what_is_left(child), None
+        output, errors = late.output or b"", _what_is_left(child)
     return Finished(
         program=argv[0],
         status=status,
@@ -80,5 +81,5 @@ def _what_is_left(child: subprocess.Popen[bytes]) -> bytes:
     """stderr of a killed program; its own children may hold the pipe open, so not for long."""
     try:
         return child.communicate(timeout=2)[1]
-    except subprocess.TimeoutExpired:
-        return b"its children went on after it was killed"
+    except subprocess.TimeoutExpired as held:
+        return held.stderr or b"its children went on after it was killed"
