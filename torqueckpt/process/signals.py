@@ -5,10 +5,14 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from torqueckpt.identity import ProcessId
 from torqueckpt.process import proc, tree
+
+_STILL = ("T", "t", "Z", "X")
+_STOPPING_SECONDS = 5  # one that waits for a dead file server does not stop before that answers
 
 
 def send(process: ProcessId, number: int) -> bool:
@@ -49,9 +53,12 @@ def end_job(root: proc.Stat, sessions: set[int]) -> None:
     """
     stopped = [each.id for each in tree.below(root)]  # as the image has it: it is stopped since
     tree_pids = {each.pid for each in stopped}
-    members = [each for sid in sessions for each in tree.session(sid)]
-    others = [each.id for each in members if each.pid not in tree_pids]
-    send_all(others, signal.SIGSTOP)
+
+    def look() -> list[proc.Stat]:
+        members = (each for sid in sessions for each in tree.session(sid))
+        return [each for each in members if each.pid not in tree_pids]
+
+    others = _stop(look)
     send_all(stopped, signal.SIGKILL)
     send_all(others, signal.SIGKILL)
 
@@ -65,14 +72,25 @@ def end_child(pid: int) -> None:
 
 
 def kill_tree(root: ProcessId) -> None:
-    """Kill `root` and all below it; repeated until nothing new was forked meanwhile."""
-    while True:
+    """Kill `root` and all below it, also what it forks meanwhile."""
+
+    def look() -> list[proc.Stat]:
         top = proc.alive(root)
-        if top is None:
-            return
-        members = [each.id for each in tree.below(top)]
-        send_all(members, signal.SIGSTOP)
-        again = [each.id for each in tree.below(top)]
-        if set(again) == set(members):
-            send_all(members, signal.SIGKILL)
-            return
+        return tree.below(top) if top is not None else []
+
+    send_all(_stop(look), signal.SIGKILL)
+
+
+def _stop(look: Callable[[], list[proc.Stat]]) -> list[ProcessId]:
+    """STOP all that `look` finds, until it finds nothing that still moves; gives all of it.
+
+    A process in the middle of a fork finishes it after STOP was sent, and its child runs.
+    """
+    until = time.monotonic() + _STOPPING_SECONDS
+    while True:
+        found = look()
+        moving = [each.id for each in found if each.state not in _STILL]
+        sent = [send(each, signal.SIGSTOP) for each in moving]
+        if not any(sent) or time.monotonic() > until:
+            return [each.id for each in found]
+        time.sleep(0.001)
