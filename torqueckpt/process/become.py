@@ -50,7 +50,10 @@ def with_groups(who: Owner, gid: int, groups: tuple[int, ...]) -> Owner:
 
 @contextmanager
 def acting_as(who: Owner) -> Iterator[None]:
-    """Files, signals and locks within are the owner's; for root and for the owner himself."""
+    """Files and locks within are the owner's; for root and for the owner himself.
+
+    Signals are not: the real id, which stays root's, still reaches root's own processes.
+    """
     if os.geteuid() == who.uid:
         yield
         return
