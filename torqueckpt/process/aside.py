@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from typing import Generic, TypeVar
 
@@ -25,9 +29,13 @@ class AsideFailed(Exception):
 
 
 class Aside(Generic[T]):
-    """Start `work` as the owner; result() waits for the dataclass that it returns."""
+    """Start `work` as the owner; result() waits for the dataclass that it returns.
 
-    def __init__(self, who: Owner, work: Callable[[], T]) -> None:
+    It has a time limit: the owner can stop, or kill, a process of his own uid.
+    """
+
+    def __init__(self, who: Owner, work: Callable[[], T], timeout_seconds: float = 300) -> None:
+        self._until = time.monotonic() + timeout_seconds
         self._read_end, write_end = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
@@ -36,12 +44,27 @@ class Aside(Generic[T]):
         os.close(write_end)
 
     def result(self, kind: type[T]) -> T:
-        with os.fdopen(self._read_end, "rb") as pipe:
-            text = pipe.read()
+        text = self._read()
+        with suppress(PermissionError):  # not the owner's yet: it failed before it became him
+            os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         if not text.startswith(b"{"):
             raise AsideFailed(text.decode("utf-8", "replace") or "it was killed")
-        return manifest.from_json(kind, manifest.load(text))
+        try:
+            return manifest.from_json(kind, manifest.load(text))
+        except manifest.Malformed as torn:
+            raise AsideFailed("it was killed") from torn
+
+    def _read(self) -> bytes:
+        """All that it reports until its end, or until its time is over."""
+        text = b""
+        with os.fdopen(self._read_end, "rb", buffering=0) as pipe:
+            while select.select([pipe], [], [], max(self._until - time.monotonic(), 0))[0]:
+                block = pipe.read(1 << 16)
+                if not block:
+                    return text
+                text += block
+        return b"it took too long"
 
 
 def _report(who: Owner, work: Callable[[], object], write_end: int) -> None:
@@ -50,7 +73,7 @@ def _report(who: Owner, work: Callable[[], object], write_end: int) -> None:
         made = work()
         assert is_dataclass(made) and not isinstance(made, type)
         text = json.dumps(asdict(made))
-    except Exception as failure:
+    except BaseException as failure:  # also an interrupt: it must not unwind the parent's stack
         text = f"{type(failure).__name__}: {failure}"
     try:
         with os.fdopen(write_end, "w", encoding="utf-8", errors="backslashreplace") as pipe:
