@@ -62,6 +62,11 @@ def children(pid: int, count: int) -> list[proc.Stat]:
     return list(until(found, f"{count} children of {pid}"))
 
 
+def execed(pid: int, program: str) -> None:
+    """Wait until `pid` runs `program`, by its first word."""
+    until(lambda: proc.argv(pid)[:1] == [program], f"the exec of {program}")
+
+
 def state(pid: int) -> str:
     found = proc.stat(pid)
     return found.state if found is not None else ""
