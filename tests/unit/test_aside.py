@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: MIT
+"""Work done aside by the owner: its result, or one error, whatever he does to it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+import termios
+import time
+from dataclasses import dataclass
+
+import pytest
+
+from tests.unit import real
+from torqueckpt.identity import Owner
+from torqueckpt.process import become, proc
+from torqueckpt.process.aside import Aside, AsideFailed
+
+
+@dataclass(frozen=True)
+class Made:
+    name: str
+    numbers: tuple[int, ...]
+
+
+def _sleep() -> Made:
+    time.sleep(60)
+    return Made("late", ())
+
+
+def _only_child(before: set[int]) -> int:
+    (pid,) = set(proc.children(os.getpid())) - before
+    return pid
+
+
+@pytest.fixture
+def before() -> set[int]:
+    return set(proc.children(os.getpid()))
+
+
+def test_the_result_comes_back_as_it_was_made(user: Owner) -> None:
+    made = Made("caf\udce9\n", tuple(range(50_000)))  # more than a pipe holds at once
+    assert Aside(user, lambda: made).result(Made) == made
+
+
+def test_the_work_runs_with_the_owners_real_ids_and_no_others(user: Owner) -> None:
+    def work() -> Made:
+        return Made("ids", (*os.getresuid(), *os.getresgid()))
+
+    ids = (*[user.uid] * 3, *[user.gid] * 3)
+    assert Aside(user, work).result(Made).numbers == ids
+    with become.acting_as(user):
+        assert Aside(user, work).result(Made).numbers == ids
+    assert os.getresuid() == (0, 0, 0)
+
+
+def test_the_parent_goes_on_meanwhile(user: Owner) -> None:
+    start = time.monotonic()
+    aside = Aside(user, lambda: time.sleep(0.3) or Made("done", ()))
+    assert time.monotonic() - start < 0.2
+    assert aside.result(Made).name == "done"
+
+
+@pytest.mark.parametrize("failure", [ValueError("bad\nimage"), OSError(2, "gone"), SystemExit(3)])
+def test_work_that_fails_is_told_with_its_error(user: Owner, failure: BaseException) -> None:
+    def work() -> Made:
+        raise failure
+
+    with pytest.raises(AsideFailed, match=type(failure).__name__):
+        Aside(user, work).result(Made)
+
+
+def test_a_result_that_is_no_dataclass_is_a_failure(user: Owner) -> None:
+    with pytest.raises(AsideFailed, match="AssertionError"):
+        Aside(user, lambda: "words").result(Made)  # type: ignore[arg-type]
+
+
+def test_a_result_of_another_kind_is_a_failure(user: Owner) -> None:
+    with pytest.raises(AsideFailed):
+        Aside(user, lambda: Owner("a", 1, 1, ())).result(Made)  # type: ignore[arg-type]
+
+
+def test_a_child_that_its_owner_kills_is_a_failure(user: Owner, before: set[int]) -> None:
+    aside = Aside(user, _sleep)
+    os.kill(_only_child(before), signal.SIGKILL)
+    with pytest.raises(AsideFailed, match="it was killed"):
+        aside.result(Made)
+
+
+def test_a_child_that_is_killed_in_the_middle_of_its_report_is_a_failure(
+    user: Owner, before: set[int]
+) -> None:
+    aside = Aside(user, lambda: Made("much", tuple(range(500_000))))
+    child = _only_child(before)
+    real.until(lambda: _waiting_in(aside) >= 1 << 16, "a full pipe")
+    os.kill(child, signal.SIGKILL)
+    with pytest.raises(AsideFailed, match="it was killed"):
+        aside.result(Made)
+
+
+def test_a_child_that_its_owner_stops_is_ended_at_the_time_limit(
+    user: Owner, before: set[int]
+) -> None:
+    aside = Aside(user, _sleep, timeout_seconds=0.3)
+    child = _only_child(before)
+    os.kill(child, signal.SIGSTOP)
+    start = time.monotonic()
+    with pytest.raises(AsideFailed, match="too long"):
+        aside.result(Made)
+    assert time.monotonic() - start < 3
+    assert proc.stat(child) is None
+
+
+def test_an_interrupt_of_the_child_does_not_unwind_what_the_parent_was_doing(
+    user: Owner, before: set[int]
+) -> None:
+    """The parent's `with` blocks would remove the very generation that is being made."""
+    unwound = os.memfd_create("unwound")
+    try:
+        aside = Aside(user, _sleep)
+        child = _only_child(before)
+        real.until(lambda: proc.credentials(child).uids[0] == user.uid, "its drop")  # type: ignore[union-attr]
+        time.sleep(0.05)
+        os.kill(child, signal.SIGINT)
+        with pytest.raises(AsideFailed, match="KeyboardInterrupt"):
+            aside.result(Made)
+    finally:
+        os.write(unwound, b".")
+    assert os.fstat(unwound).st_size == 1
+    os.close(unwound)
+
+
+def test_no_child_is_left_as_a_zombie(user: Owner, before: set[int]) -> None:
+    Aside(user, lambda: Made("one", ())).result(Made)
+    assert set(proc.children(os.getpid())) <= before
+
+
+def _waiting_in(aside: Aside[Made]) -> int:
+    """How many bytes its report has put into the pipe so far."""
+    (count,) = struct.unpack("i", fcntl.ioctl(aside._read_end, termios.FIONREAD, b"\0" * 4))
+    return int(count)

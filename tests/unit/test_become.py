@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""Root becomes the owner, and root again: never half of it, never the wrong one."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.unit import real
+from torqueckpt.errors import GroupsChanged, NeedsRoot, UnknownUser
+from torqueckpt.identity import Owner
+from torqueckpt.process import become
+from torqueckpt.run import run
+
+_SOME_GROUP = 54321  # nobody's; root may take any
+
+
+def _ids() -> list[object]:
+    return [*os.getresuid(), *os.getresgid(), sorted(os.getgroups())]
+
+
+def _with_a_group(user: Owner) -> Owner:
+    return Owner(user.name, user.uid, user.gid, (user.gid, _SOME_GROUP))
+
+
+def test_acting_as_a_user_has_his_effective_ids_and_groups_and_then_roots_again(
+    user: Owner,
+) -> None:
+    before = _ids()
+    with become.acting_as(_with_a_group(user)):
+        assert os.getresuid() == (0, user.uid, 0)
+        assert os.getresgid()[1] == user.gid
+        assert set(os.getgroups()) == {user.gid, _SOME_GROUP}
+    assert _ids() == before
+
+
+def test_files_made_while_acting_as_a_user_are_his_and_roots_are_closed(
+    user: Owner, place: Path
+) -> None:
+    (place / "his").mkdir()
+    os.chown(place / "his", user.uid, user.gid)
+    (place / "secret").write_text("root's")
+    (place / "secret").chmod(0o600)
+    with become.acting_as(user):
+        (place / "his" / "file").write_text("made")
+        for refused in (
+            lambda: (place / "secret").read_text(),
+            lambda: (place / "mine").write_text("no"),
+        ):
+            with pytest.raises(PermissionError):
+                refused()
+    status = (place / "his" / "file").stat()
+    assert (status.st_uid, status.st_gid) == (user.uid, user.gid)
+
+
+def test_an_exception_while_acting_as_a_user_leaves_root_behind(user: Owner) -> None:
+    before = _ids()
+    with pytest.raises(KeyboardInterrupt), become.acting_as(user):
+        raise KeyboardInterrupt
+    assert _ids() == before
+
+
+def test_acting_as_the_same_user_within_changes_nothing(user: Owner) -> None:
+    with become.acting_as(user):
+        before = _ids()
+        with become.acting_as(user):
+            assert _ids() == before
+        assert _ids() == before
+
+
+def test_root_for_one_step_has_roots_ids_and_then_the_users_again(user: Owner) -> None:
+    with become.acting_as(user):
+        before = _ids()
+        with pytest.raises(KeyError), become.acting_as_root():
+            assert (os.geteuid(), os.getegid()) == (0, 0)
+            raise KeyError
+        assert _ids() == before
+
+
+def test_dropped_for_good_there_is_no_way_back(user: Owner) -> None:
+    def work() -> list[object]:
+        become.drop(_with_a_group(user))
+        for again in (os.seteuid, os.setuid, os.setegid, os.setgid):
+            try:
+                again(0)
+            except PermissionError:
+                continue
+            return ["root again"]
+        return _ids()
+
+    expected = [*[user.uid] * 3, *[user.gid] * 3, sorted([user.gid, _SOME_GROUP])]
+    assert real.in_child(work) == expected
+
+
+def test_dropped_while_acting_as_a_user_it_stays_dropped_after_the_block(user: Owner) -> None:
+    def work() -> list[object]:
+        with become.acting_as(user):
+            become.drop(user)
+        become.drop(user)  # once more is fine
+        return _ids()[:6]
+
+    assert real.in_child(work) == [*[user.uid] * 3, *[user.gid] * 3]
+
+
+def test_a_user_can_act_for_nobody_else_and_is_never_root(user: Owner) -> None:
+    def work() -> str:
+        become.drop(user)
+        root = become.owner_of_uid(0)
+        with become.acting_as(user):
+            pass
+        told = []
+        for other in (become.acting_as(root), become.acting_as_root()):
+            try:
+                with other:
+                    return "got in"
+            except NeedsRoot as refused:
+                told.append(str(refused))
+        return told[0]
+
+    assert "acting for root needs root" in real.in_child(work)
+
+
+@pytest.mark.parametrize("name", ["no-such-user-here", "", "a\0b", "../root", ".", "a:b", "\udc80"])
+def test_a_name_that_is_no_user_is_unknown(name: str) -> None:
+    with pytest.raises(UnknownUser):
+        become.owner(name)
+
+
+def test_a_uid_without_a_user_is_unknown() -> None:
+    with pytest.raises(UnknownUser, match="uid 4294967293"):
+        become.owner_of_uid(4294967293)
+
+
+def test_recorded_groups_are_taken_back_only_while_the_user_is_still_in_them(user: Owner) -> None:
+    real_groups = tuple(os.getgrouplist(user.name, user.gid))
+    assert become.with_groups(user, user.gid, real_groups).groups == real_groups
+    assert become.with_groups(user, user.gid, ()).groups == ()
+    with pytest.raises(GroupsChanged, match=f"{user.name} is no longer .* {_SOME_GROUP} "):
+        become.with_groups(user, user.gid, (*real_groups, _SOME_GROUP))
+    with pytest.raises(GroupsChanged):
+        become.with_groups(user, 0, real_groups)
+
+
+def _status(argv: list[str]) -> dict[str, str]:
+    """/proc/self/status as a program sees it that runs as the owner."""
+    output = run(argv).output
+    return dict(line.split(":\t", 1) for line in output.splitlines() if ":\t" in line)
+
+
+def test_a_program_of_the_owners_has_his_ids_and_just_the_capabilities_it_was_given(
+    user: Owner,
+) -> None:
+    show = ["/bin/cat", "/proc/self/status"]
+    given = _status(become.as_owner_argv(_with_a_group(user), ("setpcap", "net_admin"), show))
+    assert given["Uid"].split() == [str(user.uid)] * 4
+    assert given["Gid"].split() == [str(user.gid)] * 4
+    assert set(given["Groups"].split()) == {str(user.gid), str(_SOME_GROUP)}
+    bits = (1 << 8) | (1 << 12)  # CAP_SETPCAP, CAP_NET_ADMIN
+    for name in ("CapEff", "CapPrm", "CapAmb"):
+        assert int(given[name], 16) == bits, name
+    bare = _status(become.as_owner_argv(Owner(user.name, user.uid, user.gid, ()), (), show))
+    assert int(bare["CapEff"], 16) == int(bare["CapAmb"], 16) == 0
+    assert bare["Groups"].split() == []

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""The guard ends the tree of a supervisor that was killed, and touches nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit import real
+from torqueckpt.identity import Owner
+from torqueckpt.process import become, proc, supervise, tree
+
+_LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
+_TREE = ["/bin/bash", "-c", "trap '' TERM HUP; (sleep 61 & sleep 62 & wait) & wait"]
+
+
+@pytest.fixture
+def note(place: Path) -> Path:
+    place.chmod(0o777)
+    return place
+
+
+@pytest.fixture
+def supervisor(user: Owner, note: Path) -> Iterator[Callable[[bool], int]]:
+    """A supervisor whose guard was there before the tree, as a restore has it; True: dismissed."""
+    if not _LAST_PID.exists():
+        pytest.skip(f"needs {_LAST_PID}: a pid must be known before its process starts")
+    pids: list[int] = []
+
+    def start(dismissed: bool) -> int:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _supervise(user, note, dismissed)
+            finally:
+                os._exit(1)
+        pids.append(pid)
+        real.until((note / "ready").exists, "a tree and its guard")
+        real.until(lambda: len(_tree(note)) == 4, "the whole tree")
+        return pid
+
+    yield start
+    for pid in pids:
+        real.kill(pid)
+        os.waitpid(pid, 0)
+    for each in _tree(note):
+        real.kill(each.pid)
+
+
+def _supervise(user: Owner, note: Path, dismissed: bool) -> None:
+    while True:
+        wanted = int(_LAST_PID.read_text()) + 40
+        guard = supervise.Guard(user, wanted)
+        _LAST_PID.write_text(str(wanted - 1))
+        root = os.fork()
+        if root == 0:
+            if os.getpid() != wanted:
+                os._exit(0)
+            os.setsid()
+            become.drop(user)
+            os.execv(_TREE[0], _TREE)
+        if root == wanted:
+            break
+        guard.dismiss()
+    (note / "root").write_text(str(root))
+    (note / "guard").write_text(str(guard.pid))
+    if dismissed:
+        guard.dismiss()
+    (note / "ready").touch()
+    signal.pause()
+
+
+def _pid(note: Path, name: str) -> int:
+    return int((note / name).read_text())
+
+
+def _tree(note: Path) -> list[proc.Stat]:
+    return [each for each in tree.session(_pid(note, "root")) if not each.ended]
+
+
+def test_the_guard_kills_the_whole_tree_when_its_supervisor_is_killed(
+    supervisor: Callable[[bool], int], note: Path
+) -> None:
+    os.kill(supervisor(False), signal.SIGKILL)
+    real.until(lambda: not _tree(note), "the end of the tree")
+    real.until(lambda: real.ended(_pid(note, "guard")), "the end of the guard")
+
+
+def test_the_guard_lets_a_tree_run_while_its_supervisor_lives(
+    supervisor: Callable[[bool], int], note: Path
+) -> None:
+    supervisor(False)
+    time.sleep(0.2)
+    assert len(_tree(note)) == 4
+    assert not real.ended(_pid(note, "guard"))
+
+
+def test_a_guard_that_was_dismissed_leaves_the_tree_alone(
+    supervisor: Callable[[bool], int], note: Path
+) -> None:
+    os.kill(supervisor(True), signal.SIGKILL)
+    time.sleep(0.2)
+    assert len(_tree(note)) == 4
+
+
+def test_the_guard_is_the_owners_in_a_session_of_its_own(
+    supervisor: Callable[[bool], int], note: Path, user: Owner
+) -> None:
+    supervisor(False)
+    guard = _pid(note, "guard")
+    found = proc.stat(guard)
+    who = real.until(lambda: proc.credentials(guard), "its credentials")
+    assert found is not None and found.session == guard
+    assert set(who.uids) == {user.uid}
+
+
+def test_a_process_that_had_the_pid_before_the_guard_came_is_left_alone(user: Owner) -> None:
+    bystander = os.fork()
+    if bystander == 0:
+        become.drop(user)
+        signal.pause()
+        os._exit(0)
+    try:
+        time.sleep(0.05)  # more than a clock tick
+
+        def work() -> int:
+            guard = supervise.Guard(user, bystander)
+            os.close(guard._write_end)  # as the kernel does for a supervisor that is killed
+            os.waitpid(guard.pid, 0)
+            return guard.pid
+
+        real.in_child(work)
+        assert not real.ended(bystander)
+    finally:
+        real.kill(bystander)
+        os.waitpid(bystander, 0)
+
+
+def test_a_guard_that_its_owner_has_killed_can_still_be_dismissed(user: Owner) -> None:
+    def work() -> str:
+        guard = supervise.Guard(user, 1 << 22)
+        os.kill(guard.pid, signal.SIGKILL)
+        real.until(lambda: real.ended(guard.pid), "its end")
+        guard.dismiss()
+        return "dismissed"
+
+    assert real.in_child(work) == "dismissed"

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""The supervisor ends with the job's own status, passes signals on, and never ends alone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit import real
+from torqueckpt.identity import Owner, ProcessId
+from torqueckpt.process import become, proc, supervise
+
+Start = Callable[..., "subprocess.Popen[bytes]"]
+
+
+def _job(*argv: str) -> ProcessId:
+    """A job that is this process's child, as a restored tree's root is its supervisor's."""
+    pid = os.fork()
+    if pid == 0:
+        os.execv(argv[0], argv)
+    real.execed(pid, argv[0])
+    found = proc.stat(pid)
+    assert found is not None
+    return found.id
+
+
+def _sh(script: str) -> ProcessId:
+    return _job("/bin/bash", "-c", script)
+
+
+@pytest.mark.parametrize("status", [0, 7, 125, 255])
+def test_the_jobs_exit_status_is_ours(status: int) -> None:
+    assert real.in_child(lambda: supervise.wait_for(_sh(f"sleep 0.1; exit {status}"))) == status
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV])
+def test_a_job_that_a_signal_ends_gives_128_and_its_number(number: signal.Signals) -> None:
+    script = f"sleep 0.1; ulimit -c 0; kill -{number.value} $$"
+    assert real.in_child(lambda: supervise.wait_for(_sh(script))) == 128 + number
+
+
+def test_a_job_that_ended_before_it_was_waited_for_gives_its_status() -> None:
+    def work() -> int:
+        root = _sh("sleep 0.1; exit 7")
+        real.until(lambda: real.ended(root.pid), "its end")
+        return supervise.wait_for(root)
+
+    assert real.in_child(work) == 7
+
+
+def test_a_job_that_is_stopped_and_goes_on_has_not_ended() -> None:
+    def work() -> int:
+        root = _sh("kill -STOP $$; exit 7")
+        if os.fork() == 0:
+            real.until(lambda: real.state(root.pid) == "T", "a stopped job")
+            time.sleep(0.1)
+            os.kill(root.pid, signal.SIGCONT)
+            os._exit(0)
+        return supervise.wait_for(root)
+
+    assert real.in_child(work) == 7
+
+
+def _supervisor(user: Owner | None, script: str, ready: Path) -> int:
+    """The pid of a process that supervises `script`, as the user unless that is None."""
+    pid = os.fork()
+    if pid == 0:
+        status = 99
+        try:
+            if user is not None:
+                become.drop(user)
+            status = supervise.wait_for(_sh(script))
+        finally:
+            os._exit(status)
+    real.until(ready.exists, "the job's traps")
+    return pid
+
+
+_TRAPS = "trap 'exit 3' TERM; trap 'exit 4' USR1; trap 'exit 5' USR2; trap 'exit 6' INT"
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 3), (signal.SIGUSR1, 4), (signal.SIGUSR2, 5), (signal.SIGINT, 6)],
+)
+def test_a_signal_that_the_user_sends_is_passed_on(
+    user: Owner, place: Path, number: int, status: int
+) -> None:
+    place.chmod(0o777)
+    script = f"{_TRAPS}; : >{place}/ready; while :; do sleep 0.02; done"
+    pid = _supervisor(user, script, place / "ready")
+
+    def send() -> None:
+        become.drop(user)
+        os.kill(pid, number)
+
+    real.in_child(send)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == status
+
+
+def test_a_signal_that_a_root_daemon_sends_is_not_passed_on(user: Owner, place: Path) -> None:
+    """MOM signals every process of the session itself: the job would see it twice."""
+    place.chmod(0o777)
+    script = (
+        f"trap 'echo term >>{place}/got' TERM; : >{place}/ready\n"
+        f"until [ -e {place}/end ]; do sleep 0.02; done; exit 7"
+    )
+    pid = _supervisor(user, script, place / "ready")
+    os.kill(pid, signal.SIGTERM)
+    time.sleep(0.15)
+    (place / "end").touch()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert not (place / "got").exists()
