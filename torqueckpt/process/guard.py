@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from torqueckpt import log
 from torqueckpt.identity import Owner
@@ -28,7 +29,8 @@ class Guard:
 
     def dismiss(self) -> None:
         """Nothing is to be done any more."""
-        os.write(self._write_end, b".")
+        with suppress(BrokenPipeError):  # its owner has killed it: that is no failure of the job
+            os.write(self._write_end, b".")
         os.close(self._write_end)
         os.waitpid(self._pid, 0)
 
