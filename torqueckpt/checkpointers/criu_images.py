@@ -24,7 +24,7 @@ _REGULAR = 1  # fd_types.REG
 # message → field → (number, type); a type that is a message's name nests it, "[]" repeats it.
 _DECLARED: dict[str, dict[str, tuple[int, str]]] = {
     "pstree_entry": {"pid": (1, "uint32"), "ppid": (2, "uint32")},
-    "task_core_entry": {"comm": (6, "string")},
+    "task_core_entry": {"comm": (6, "bytes")},  # declared a string, but any bytes can be a name
     "core_entry": {"tc": (3, "task_core_entry")},
     "task_kobj_ids_entry": {"files_id": (2, "uint32")},
     "fdinfo_entry": {"id": (1, "uint32"), "type": (3, "uint32"), "fd": (4, "uint32")},
@@ -64,7 +64,9 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
                 if opened.id in regular:
                     file = regular[opened.id]
                     files.append(_open_file(process.pid, opened.fd, file, opened.id in deleted))
-    stats = next(_messages(work_dir / "stats-dump", "stats_entry"))
+    stats = next(_messages(work_dir / "stats-dump", "stats_entry"), None)
+    if stats is None:
+        raise ValueError("stats-dump is missing or empty")
     return ImageFacts(tuple(processes), tuple(files), stats.dump.frozen_time)
 
 
@@ -84,7 +86,7 @@ def _open_file(pid: int, fd: int, file: Any, deleted: bool) -> OpenFile:
 
 def _name(image_dir: Path, pid: int) -> str:
     core = next(_messages(image_dir / f"core-{pid}.img", "core_entry"), None)
-    return core.tc.comm if core is not None else "zombie"
+    return os.fsdecode(core.tc.comm) if core is not None else "zombie"
 
 
 def _messages(file: Path, kind: str) -> Iterator[Any]:
