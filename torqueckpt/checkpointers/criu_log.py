@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -41,7 +42,7 @@ _KNOWN = (
 def reason(log: Path) -> str:
     """One line: the known cause when there is one, else the log's first error; "" for none."""
     try:
-        with open(log, "rb") as file:
+        with open(os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             file.seek(0, 2)
             file.seek(max(file.tell() - _TAIL, 0))
             text = file.read().decode("utf-8", "replace")
