@@ -13,7 +13,8 @@ import pytest
 
 from tests.unit import real
 from torqueckpt.identity import Owner
-from torqueckpt.process import become, proc, supervise, tree
+from torqueckpt.process import become, guard, proc, signals, tree
+from torqueckpt.process.guard import Guard
 
 _LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 _TREE = ["/bin/bash", "-c", "trap '' TERM HUP; (sleep 61 & sleep 62 & wait) & wait"]
@@ -55,7 +56,7 @@ def supervisor(user: Owner, note: Path) -> Iterator[Callable[[bool], int]]:
 def _supervise(user: Owner, note: Path, dismissed: bool) -> None:
     while True:
         wanted = int(_LAST_PID.read_text()) + 40
-        guard = supervise.Guard(user, wanted)
+        watching = Guard(user, guard.kill_restored(wanted))
         _LAST_PID.write_text(str(wanted - 1))
         root = os.fork()
         if root == 0:
@@ -66,11 +67,11 @@ def _supervise(user: Owner, note: Path, dismissed: bool) -> None:
             os.execv(_TREE[0], _TREE)
         if root == wanted:
             break
-        guard.dismiss()
+        watching.dismiss()
     (note / "root").write_text(str(root))
-    (note / "guard").write_text(str(guard.pid))
+    (note / "guard").write_text(str(watching._pid))
     if dismissed:
-        guard.dismiss()
+        watching.dismiss()
     (note / "ready").touch()
     signal.pause()
 
@@ -112,10 +113,10 @@ def test_the_guard_is_the_owners_in_a_session_of_its_own(
     supervisor: Callable[[bool], int], note: Path, user: Owner
 ) -> None:
     supervisor(False)
-    guard = _pid(note, "guard")
-    found = proc.stat(guard)
-    who = real.until(lambda: proc.credentials(guard), "its credentials")
-    assert found is not None and found.session == guard
+    pid = _pid(note, "guard")
+    found = proc.stat(pid)
+    who = real.until(lambda: proc.credentials(pid), "its credentials")
+    assert found is not None and found.session == pid
     assert set(who.uids) == {user.uid}
 
 
@@ -129,10 +130,10 @@ def test_a_process_that_had_the_pid_before_the_guard_came_is_left_alone(user: Ow
         time.sleep(0.05)  # more than a clock tick
 
         def work() -> int:
-            guard = supervise.Guard(user, bystander)
-            os.close(guard._write_end)  # as the kernel does for a supervisor that is killed
-            os.waitpid(guard.pid, 0)
-            return guard.pid
+            watching = Guard(user, guard.kill_restored(bystander))
+            os.close(watching._write_end)  # as the kernel does for a supervisor that is killed
+            os.waitpid(watching._pid, 0)
+            return watching._pid
 
         real.in_child(work)
         assert not real.ended(bystander)
@@ -143,10 +144,34 @@ def test_a_process_that_had_the_pid_before_the_guard_came_is_left_alone(user: Ow
 
 def test_a_guard_that_its_owner_has_killed_can_still_be_dismissed(user: Owner) -> None:
     def work() -> str:
-        guard = supervise.Guard(user, 1 << 22)
-        os.kill(guard.pid, signal.SIGKILL)
-        real.until(lambda: real.ended(guard.pid), "its end")
-        guard.dismiss()
+        watching = Guard(user, guard.kill_restored(1 << 22))
+        os.kill(watching._pid, signal.SIGKILL)
+        real.until(lambda: real.ended(watching._pid), "its end")
+        watching.dismiss()
         return "dismissed"
 
     assert real.in_child(work) == "dismissed"
+
+
+def test_a_tree_that_was_left_stopped_runs_on_when_its_dumper_is_killed(user: Owner) -> None:
+    """A dump that is to end the job leaves the tree stopped until its image is safe."""
+    job = real.start(become.as_owner_argv(user, (), ["/bin/sh", "-c", "sleep 60 & wait"]))
+    try:
+        real.execed(job.pid, "/bin/sh")
+        real.children(job.pid, 1)
+        root = proc.stat(job.pid)
+        assert root is not None
+        signals.send_all([each.id for each in tree.below(root)], signal.SIGSTOP)
+        pids = [each.pid for each in tree.below(root)]
+        real.until(lambda: {real.state(pid) for pid in pids} == {"T"}, "a stopped tree")
+        dumper = os.fork()
+        if dumper == 0:
+            Guard(user, guard.run_on(root))
+            signal.pause()
+            os._exit(1)
+        real.until(lambda: proc.children(dumper), "its guard")
+        os.kill(dumper, signal.SIGKILL)
+        os.waitpid(dumper, 0)
+        real.until(lambda: {real.state(pid) for pid in pids} == {"S"}, "a running tree")
+    finally:
+        real.end(job)

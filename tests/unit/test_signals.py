@@ -110,7 +110,7 @@ def test_killing_a_tree_that_has_ended_or_is_another_one_kills_nothing(started: 
     assert proc.alive(other) is not None
 
 
-def _stopped_job(started: Start, script: str, child: str) -> tuple[int, list[ProcessId]]:
+def _stopped_job(started: Start, script: str, child: str) -> tuple[int, proc.Stat]:
     """A session whose exec tree is stopped, as after a dump that leaves it so."""
     leader = started("/bin/bash", "-c", script)
     root = real.until(
@@ -120,7 +120,7 @@ def _stopped_job(started: Start, script: str, child: str) -> tuple[int, list[Pro
     members = [each.id for each in tree.below(root)]
     signals.send_all(members, signal.SIGSTOP)
     real.until(lambda: all(real.state(each.pid) == "T" for each in members), "a stopped tree")
-    return leader.pid, members
+    return leader.pid, root
 
 
 def test_a_leader_that_would_run_on_with_its_next_line_ends_without_running_it(
@@ -129,9 +129,9 @@ def test_a_leader_that_would_run_on_with_its_next_line_ends_without_running_it(
     """As on the MOMs of 2005, whose session leader runs the job script itself."""
     mark = tmp_path / "ran-on"
     script = f"trap 'echo trap >>{mark}' HUP TERM EXIT; sleep 60; echo next line >>{mark}"
-    sid, members = _stopped_job(started, script, "sleep")
-    signals.end_job(members, {sid})
-    real.until(lambda: all(real.ended(each.pid) for each in members), "the end of the tree")
+    sid, root = _stopped_job(started, script, "sleep")
+    signals.end_job(root, {sid})
+    real.until(lambda: real.ended(root.pid), "the end of the tree")
     real.until(lambda: real.ended(sid), "the end of the leader")
     assert not mark.exists()
 
@@ -141,8 +141,8 @@ def test_a_stopped_tree_with_traps_ends_without_running_them(
 ) -> None:
     mark = tmp_path / "cleaned-up"
     inner = f"trap 'rm -rf scratch; echo >{mark}' HUP TERM CONT EXIT; while :; do sleep 0.05; done"
-    sid, members = _stopped_job(started, f'bash -c "{inner}"; exit', "bash")
-    signals.end_job(members, {sid})
+    sid, root = _stopped_job(started, f'bash -c "{inner}"; exit', "bash")
+    signals.end_job(root, {sid})
     real.until(lambda: real.ended(sid), "the end of the leader")
     time.sleep(0.1)
     assert not mark.exists()
@@ -150,16 +150,16 @@ def test_a_stopped_tree_with_traps_ends_without_running_them(
 
 
 def test_what_was_forked_away_in_the_jobs_session_ends_with_the_job(started: Start) -> None:
-    sid, members = _stopped_job(started, "(sleep 61 &); sleep 60; exit", "sleep")
+    sid, root = _stopped_job(started, "(sleep 61 &); sleep 60; exit", "sleep")
     real.until(lambda: len(tree.session(sid)) == 3, "the daemon")
-    signals.end_job(members, {sid})
+    signals.end_job(root, {sid})
     real.until(lambda: not [e for e in tree.session(sid) if not e.ended], "the end of the session")
 
 
 def test_a_session_that_is_not_the_jobs_is_left_alone(started: Start) -> None:
     other = started("/bin/sleep", "60")
-    sid, members = _stopped_job(started, "sleep 60; exit", "sleep")
-    signals.end_job(members, {sid})
+    sid, root = _stopped_job(started, "sleep 60; exit", "sleep")
+    signals.end_job(root, {sid})
     assert not real.ended(other.pid)
 
 

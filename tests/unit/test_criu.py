@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: MIT
+"""criu's command lines, and its version in what it prints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from torqueckpt import checkpointers
+from torqueckpt.checkpointers import criu
+from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
+from torqueckpt.errors import CheckpointerMissing
+from torqueckpt.settings import Settings
+
+_IMAGE, _WORK = Path("/store/1/image"), Path("/store/1/work")
+_BOTH = {"--unprivileged", "--shell-job", "--file-locks", "--link-remap", "--ext-unix-sk"}
+
+
+@pytest.fixture
+def backend() -> Checkpointer:
+    return checkpointers.load("criu", Settings(criu_path=Path("/opt/criu")))
+
+
+def _dump(stopped: bool = False, tcp: bool = False) -> Dump:
+    return Dump(4242, _IMAGE, _WORK, stopped, tcp)
+
+
+def _after(argv: list[str], option: str) -> str:
+    assert argv.count(option) == 1, option
+    return argv[argv.index(option) + 1]
+
+
+def test_a_dump_names_tree_and_directories_and_leaves_the_tree_running(
+    backend: Checkpointer,
+) -> None:
+    argv = backend.dump_argv(_dump())
+    assert argv[:2] == ["/opt/criu", "dump"]
+    assert set(argv) >= _BOTH | {"--leave-running"}
+    assert _after(argv, "--tree") == "4242"
+    assert _after(argv, "--images-dir") == str(_IMAGE)
+    assert _after(argv, "--work-dir") == str(_WORK)
+    assert _after(argv, "--log-file") == "dump.log"
+    assert _after(argv, "--ghost-limit") == "64M"
+    assert "--leave-stopped" not in argv and "--tcp-established" not in argv
+
+
+def test_a_dump_that_ends_the_job_leaves_the_tree_stopped_for_as_long_as_the_image_is_not_safe(
+    backend: Checkpointer,
+) -> None:
+    argv = backend.dump_argv(_dump(stopped=True))
+    assert "--leave-stopped" in argv and "--leave-running" not in argv
+
+
+def test_tcp_is_never_closed_and_never_locked_with_iptables(backend: Checkpointer) -> None:
+    argv = backend.dump_argv(_dump(tcp=True))
+    assert "--tcp-established" in argv and "--tcp-close" not in argv
+    assert _after(argv, "--network-lock") == "skip"
+    restored = backend.restore_argv(Restore(_IMAGE, _WORK, True, ()))
+    assert "--tcp-established" in restored and "--tcp-close" not in restored
+    assert "--tcp-established" not in backend.restore_argv(Restore(_IMAGE, _WORK, False, ()))
+
+
+def test_a_restored_tree_is_the_child_of_who_restores_it(backend: Checkpointer) -> None:
+    argv = backend.restore_argv(Restore(_IMAGE, _WORK, False, ()))
+    assert argv[:2] == ["/opt/criu", "restore"]
+    assert set(argv) >= _BOTH | {"--restore-detached", "--restore-sibling"}
+    assert _after(argv, "--images-dir") == str(_IMAGE)
+    assert _after(argv, "--work-dir") == str(_WORK)
+    assert _after(argv, "--log-file") == "restore.log"
+
+
+def test_dump_and_restore_share_the_options_that_make_an_image_acceptable(
+    backend: Checkpointer,
+) -> None:
+    dumped = backend.dump_argv(_dump())
+    restored = backend.restore_argv(Restore(_IMAGE, _WORK, False, ()))
+    assert set(criu._COMMON) <= set(dumped) & set(restored)
+
+
+def test_an_inherited_file_is_named_without_its_leading_slash(backend: Checkpointer) -> None:
+    inherited = ((11, "/var/spool/torque/spool/12.srv.OU"), (12, "/home/my dir/12.srv.SC"))
+    argv = backend.restore_argv(Restore(_IMAGE, _WORK, False, inherited))
+    found = [argv[n + 1] for n, word in enumerate(argv) if word == "--inherit-fd"]
+    assert found == [
+        "fd[11]:var/spool/torque/spool/12.srv.OU",
+        "fd[12]:home/my dir/12.srv.SC",
+    ]
+
+
+def test_net_admin_is_asked_for_only_with_established_tcp(backend: Checkpointer) -> None:
+    without = set(backend.capabilities(False))
+    assert (
+        {"checkpoint_restore", "setpcap"}
+        <= without
+        <= {
+            "checkpoint_restore",
+            "setpcap",
+            "sys_ptrace",
+        }
+    )
+    assert set(backend.capabilities(True)) == without | {"net_admin"}
+
+
+@pytest.mark.parametrize(
+    ("output", "version"),
+    [
+        ("Version: 4.2.1\n", "4.2.1"),
+        ("Version: 4.2\nGitID: v4.2-13-gabcdef\n", "4.2"),
+        ("Warn  (criu/kerndat.c:1): x\nVersion: 4.2.1\n", "4.2.1"),
+        ("", ""),
+        ("criu: error while loading shared libraries", ""),
+        ("GitID: v4.2", ""),
+    ],
+)
+def test_the_version_is_read_from_what_criu_prints(
+    backend: Checkpointer, output: str, version: str
+) -> None:
+    assert backend.version(output) == version
+    assert backend.version_argv() == ["/opt/criu", "--version"]
+
+
+def test_a_dump_without_its_last_files_is_no_image(backend: Checkpointer, tmp_path: Path) -> None:
+    dump = Dump(4242, tmp_path / "image", tmp_path / "work", False, False)
+    for made in (dump.image_dir, dump.work_dir):
+        made.mkdir()
+    assert backend.incomplete(dump) == "inventory.img was not written"
+    (dump.image_dir / "inventory.img").touch()
+    assert backend.incomplete(dump) == "stats-dump was not written"
+    (dump.work_dir / "stats-dump").touch()
+    assert backend.incomplete(dump) == ""
+
+
+def test_a_checkpointer_that_nobody_knows_is_named() -> None:
+    with pytest.raises(CheckpointerMissing, match="cryo"):
+        checkpointers.load("cryo", Settings())
