@@ -157,7 +157,7 @@ def from_json(cls: type[T], value: object) -> T:
 
 def load(data: bytes) -> object:
     try:
-        return json.loads(data)
+        return json.loads(data.decode())  # bytes would let the writer choose the encoding
     except (ValueError, RecursionError) as broken:
         raise Malformed(f"not JSON: {broken}") from broken
 
