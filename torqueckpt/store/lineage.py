@@ -15,6 +15,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -29,6 +30,7 @@ from torqueckpt.store.generation import Generation
 from torqueckpt.store.lock import locked
 
 _PARTIAL = ".partial"
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
 class Lineage:
@@ -69,7 +71,7 @@ class Lineage:
 
     def numbers(self) -> list[int]:
         """Generations that were finished, oldest first."""
-        return sorted(int(name) for name in self.directory.names() if name.isdigit())
+        return sorted(int(name) for name in self.directory.names() if _NUMBER.fullmatch(name))
 
     def generation(self, number: int) -> Generation:
         try:

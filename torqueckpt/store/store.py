@@ -108,7 +108,7 @@ class OwnerStore:
             return None
         try:
             return Lineage(self.directory.sub(name))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def lineages(self) -> list[Lineage]:
