@@ -74,6 +74,9 @@ class Directory:
             os.close(self.fd)
             self.fd = -1
 
+    def __del__(self) -> None:  # a listing opens more of them than a process may have
+        self.close()
+
     def sub(self, name: str) -> Directory:
         return Directory(os.open(_plain(name), _DIRECTORY, dir_fd=self.fd), self.path / name)
 
