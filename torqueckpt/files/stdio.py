@@ -92,6 +92,8 @@ def branch(output: Directory, stream: Stream, others: int) -> str:
     if others <= stream.size:
         fd = output.open_file(stream.kept, os.O_WRONLY)
         try:
+            if os.fstat(fd).st_size < stream.size:  # cutting would fill it up with NUL bytes
+                raise _too_short()
             os.ftruncate(fd, stream.size)  # what a checkpoint that failed had added
         finally:
             os.close(fd)
@@ -118,12 +120,16 @@ def _size(output: Directory, name: str) -> int:
         return 0
 
 
+def _too_short() -> OSError:
+    return OSError(errno.EIO, "the job's output is shorter than it was at the freeze")
+
+
 def _copy(source: int, start: int, target: int, position: int, count: int) -> None:
     """Copy `count` bytes; an append-only target takes them at its end, which is `position`."""
     while count > 0:
         block = os.pread(source, min(count, _CHUNK), start)
         if not block:
-            raise OSError(errno.EIO, "the job's output is shorter than it was at the freeze")
+            raise _too_short()
         done = 0
         while done < len(block):
             done += os.pwrite(target, block[done:], position + done)
