@@ -54,7 +54,8 @@ def undo(intent: Intent) -> None:
             continue
         try:
             status = os.fstat(fd)
-            if (status.st_dev, status.st_ino) == (stream.device, stream.inode):
+            same = (status.st_dev, status.st_ino) == (stream.device, stream.inode)
+            if same and 0 <= stream.base < status.st_size:
                 os.ftruncate(fd, stream.base)
         finally:
             os.close(fd)
