@@ -8,6 +8,7 @@ their next command from it after a restart.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import PurePath
 
@@ -28,10 +29,13 @@ def keep(directory: Directory, links: Iterable[tuple[int, int, str]]) -> dict[st
         if where.parent == directory.path:
             copies[path] = where.name
         elif where.parts[-3:-1] == _SPOOLED and path not in copies:
+            script = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(script, "rb") as file:
+                if not stat.S_ISREG(os.fstat(script).st_mode):  # a user may have such names too
+                    continue
+                if not directory.has(where.name):
+                    directory.write_whole(where.name, file.read())
             copies[path] = where.name
-            if not directory.has(where.name):
-                with open(f"/proc/{pid}/fd/{fd}", "rb") as script:
-                    directory.write_whole(where.name, script.read())
     return copies
 
 
