@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 
 from torqueckpt.checkpointers.base import Checkpointer
@@ -26,6 +27,8 @@ def load(name: str, settings: Settings) -> Checkpointer:
 def _third_party(name: str) -> str | None:
     from importlib.metadata import entry_points
 
-    found = entry_points()
-    group = found.select(group=_ENTRY_POINTS) if hasattr(found, "select") else found[_ENTRY_POINTS]
+    if sys.version_info >= (3, 10):
+        group = entry_points(group=_ENTRY_POINTS)
+    else:  # a dictionary, without the groups that nobody is in
+        group = entry_points().get(_ENTRY_POINTS, [])
     return next((entry.value for entry in group if entry.name == name), None)
