@@ -39,9 +39,9 @@ def text(made: Manifest, job: str, settings: Settings, generation: int | None) -
         wanted.append(Directive("c", made.job.spec))
     remarks = []
     if not settings.store_shared:
-        wanted = [d for d in wanted if not (d.option == "l" and d.value.startswith("nodes"))]
-        wanted.append(Directive("l", f"nodes={made.host}"))
-        remarks.append(f"The image lies on {made.host} only, so the job is sent there.")
+        wanted, each_node = _without_nodes(wanted)
+        wanted.append(Directive("l", f"nodes={made.host}{each_node}"))
+        remarks.append(f"The image lies on {one_line(made.host)} only, so the job is sent there.")
     lines = []
     for directive in wanted:
         if directive.value.isprintable():
@@ -60,6 +60,24 @@ def text(made: Manifest, job: str, settings: Settings, generation: int | None) -
             "options": f" --generation {generation}" if generation else "",
         },
     )
+
+
+def _without_nodes(wanted: list[Directive]) -> tuple[list[Directive], str]:
+    """The directives less their nodes=, and what that asked for on a node, as in ":ppn=2"."""
+    left, each_node = [], ""
+    for directive in wanted:
+        if directive.option != "l":
+            left.append(directive)
+            continue
+        items = directive.value.split(",")
+        for item in items:
+            if item.startswith("nodes="):
+                asked = item.partition("+")[0].split(":")[1:]
+                each_node = "".join(f":{word}" for word in asked if "=" in word)
+        others = ",".join(item for item in items if not item.startswith("nodes="))
+        if others:
+            left.append(Directive("l", others))
+    return left, each_node
 
 
 def _word(value: str) -> str:
