@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: MIT
+"""Draws the package's floors (docs/design.md) from its imports and tells which of them climb."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+FLOORS = (
+    {"errors", "identity", "request", "manifest", "live", "paths", "log"},
+    {"process", "settings", "render", "run"},
+    {"store", "checkpointers", "files", "ifl"},
+    {"batch"},
+    {"actions"},
+    {"hooks", "cli", "shims", "compat"},
+)
+_WORDS = 0  # the floor whose modules may import one another
+_APART = ("torque", "openpbs", "lsf", "local")  # inside batch/
+_ONLY_IN = {"psutil": "process", "jinja2": "render", "cffi": "ifl"}
+
+Imports = dict[str, set[str]]
+
+
+def imports(top: Path) -> Imports:
+    """Module → what it imports, anywhere in it, for the package in the directory `top`."""
+    files = {_name(file, top): file for file in sorted(top.rglob("*.py"))}
+    return {
+        module: set(_imported(ast.parse(file.read_bytes()), module, set(files)))
+        for module, file in files.items()
+    }
+
+
+def problems(found: Imports) -> list[str]:
+    """One line for each import that climbs, goes to a sibling, or is another floor's library."""
+    told = []
+    for module, targets in found.items():
+        unit = _unit(module)
+        if unit is None:
+            continue
+        if _floor(unit) is None:
+            told.append(f"{module} belongs to no floor")
+            continue
+        for target in sorted(targets):
+            told += [f"{module} imports {target}: {why}" for why in _wrong(module, target)]
+    return told + [f"a circle: {' > '.join(each)}" for each in circles(found)]
+
+
+def circles(found: Imports) -> Iterator[list[str]]:
+    """Circles among the words, and among the actions."""
+    for kind in (FLOORS[_WORDS], {"actions"}):
+        inner = {
+            m: {t for t in ts if _unit(t) in kind} for m, ts in found.items() if _unit(m) in kind
+        }
+        for start in sorted(inner):
+            way = _way(start, start, inner, set())
+            if way and start == min(way):
+                yield [start, *way]
+
+
+def _wrong(module: str, target: str) -> Iterator[str]:
+    unit, other = _unit(module), _unit(target)
+    library = target.partition(".")[0]
+    if library in _ONLY_IN and unit != _ONLY_IN[library]:
+        yield f"only {_ONLY_IN[library]} may"
+    if unit is None or other is None:
+        return
+    here, there = _floor(unit), _floor(other)
+    if here is None or there is None:
+        return
+    if there > here:
+        yield f"it climbs from floor {here} to {there}"
+    elif there == here and unit != other and here != _WORDS:
+        yield f"{unit} and {other} are siblings"
+    elif unit == other == "batch":
+        subs = [name.split(".")[2] for name in (module, target) if name.count(".") > 1]
+        if len(subs) == 2 and subs[0] != subs[1] and set(subs) <= set(_APART):
+            yield "one batch system imports another"
+
+
+def _floor(unit: str) -> int | None:
+    return next((n for n, floor in enumerate(FLOORS) if unit in floor), None)
+
+
+def _unit(module: str) -> str | None:
+    """The module or package right below torqueckpt; None for the package itself and for others'."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "torqueckpt" and len(parts) > 1 else None
+
+
+def _name(file: Path, top: Path) -> str:
+    parts = [top.name, *file.relative_to(top).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def _imported(tree: ast.AST, module: str, known: set[str]) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                origin = ".".join([*module.split(".")[: -node.level], *filter(None, [node.module])])
+            names = {f"{origin}.{alias.name}" for alias in node.names}
+            yield from (name if name in known else origin for name in names)
+
+
+def _way(at: str, goal: str, inner: Imports, seen: set[str]) -> list[str]:
+    for target in sorted(inner.get(at, set()) - seen):
+        if target == goal:
+            return [goal]
+        rest = _way(target, goal, inner, seen | {target})
+        if rest:
+            return [target, *rest]
+    return []

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""Imports only go down; and what a hook imports is little, for it must start fast."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.unit import floors
+
+_PACKAGE = Path(__file__).resolve().parents[2] / "torqueckpt"
+_HOOK = "torqueckpt.hooks.mom_checkpoint"
+_SLOW = {"jinja2", "click", "rich", "cffi", "psutil", "google"}
+
+
+def _problems(top: Path, files: dict[str, str]) -> list[str]:
+    """Of a small made-up package."""
+    for name, text in files.items():
+        file = top / "torqueckpt" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return floors.problems(floors.imports(top / "torqueckpt"))
+
+
+def test_no_import_of_the_package_climbs_or_goes_to_a_sibling() -> None:
+    found = floors.imports(_PACKAGE)
+    assert len(found) > 40 and sum(map(len, found.values())) > 200
+    assert floors.problems(found) == []
+
+
+_GOOD = {
+    "__init__.py": "",
+    "errors.py": "import re",
+    "paths.py": "from torqueckpt.errors import Busy",
+    "run.py": "from torqueckpt import errors, paths",
+    "process/__init__.py": "",
+    "process/proc.py": "import psutil",
+    "process/tree.py": "from torqueckpt.process import proc",
+    "store/store.py": "from torqueckpt.process.tree import below",
+    "batch/due.py": "",
+    "batch/local/mom.py": "from torqueckpt.batch import due\nimport torqueckpt.batch.local.spool",
+    "batch/local/spool.py": "from torqueckpt.store.store import Store",
+    "actions/checkpoint.py": "from torqueckpt.actions import dumping",
+    "actions/dumping.py": "import torqueckpt.batch.due",
+    "hooks/door.py": "import torqueckpt.actions.checkpoint",
+}
+
+
+def test_a_package_whose_imports_all_go_down_is_in_order(tmp_path: Path) -> None:
+    assert _problems(tmp_path, _GOOD) == []
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "told"),
+    [
+        (
+            "errors.py",
+            "from torqueckpt.store import store",
+            "torqueckpt.errors imports torqueckpt.store.store: it climbs from floor 0 to 2",
+        ),
+        (
+            "process/proc.py",
+            "def f():\n    import torqueckpt.actions.checkpoint",
+            "torqueckpt.process.proc imports torqueckpt.actions.checkpoint: "
+            "it climbs from floor 1 to 4",
+        ),
+        (
+            "process/proc.py",
+            "from ..hooks import door",
+            "torqueckpt.process.proc imports torqueckpt.hooks.door: it climbs from floor 1 to 5",
+        ),
+        (
+            "run.py",
+            "from torqueckpt import process",
+            "torqueckpt.run imports torqueckpt.process: run and process are siblings",
+        ),
+        (
+            "files/kept.py",
+            "from torqueckpt.store.store import Store",
+            "torqueckpt.files.kept imports torqueckpt.store.store: files and store are siblings",
+        ),
+        (
+            "cli/main.py",
+            "import torqueckpt.hooks.door",
+            "torqueckpt.cli.main imports torqueckpt.hooks.door: cli and hooks are siblings",
+        ),
+        (
+            "batch/torque/calls.py",
+            "from torqueckpt.batch.local.spool import Spool",
+            "torqueckpt.batch.torque.calls imports torqueckpt.batch.local.spool: "
+            "one batch system imports another",
+        ),
+        ("cli/main.py", "import psutil", "torqueckpt.cli.main imports psutil: only process may"),
+        (
+            "actions/report.py",
+            "from jinja2 import Environment",
+            "torqueckpt.actions.report imports jinja2: only render may",
+        ),
+        ("run.py", "import cffi.api", "torqueckpt.run imports cffi.api: only ifl may"),
+        (
+            "errors.py",
+            "import torqueckpt.paths",
+            "a circle: torqueckpt.errors > torqueckpt.paths > torqueckpt.errors",
+        ),
+        (
+            "actions/dumping.py",
+            "from torqueckpt.actions.checkpoint import checkpoint",
+            "a circle: torqueckpt.actions.checkpoint > torqueckpt.actions.dumping > "
+            "torqueckpt.actions.checkpoint",
+        ),
+        ("helpers.py", "", "torqueckpt.helpers belongs to no floor"),
+    ],
+)  # fmt: skip
+def test_an_import_that_climbs_is_found_and_named(
+    tmp_path: Path, file: str, text: str, told: str
+) -> None:
+    assert _problems(tmp_path, {**_GOOD, file: text}) == [told]
+
+
+def test_the_checkpoint_hook_imports_nothing_slow() -> None:
+    argv = [
+        sys.executable,
+        "-I",
+        "-X",
+        "importtime",
+        "-c",
+        "import torqueckpt.hooks.mom_checkpoint",
+    ]
+    ended = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    names = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
+    assert {_HOOK, "torqueckpt.actions.checkpoint"} <= names
+    assert {name for name in names if name.partition(".")[0] in _SLOW} == set()
