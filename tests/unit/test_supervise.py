@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.unit import real
 from torqueckpt.identity import Owner, ProcessId
-from torqueckpt.process import become, proc, supervise
-
-Start = Callable[..., "subprocess.Popen[bytes]"]
+from torqueckpt.process import become, proc, supervise, tree
 
 
 def _job(*argv: str) -> ProcessId:
@@ -67,19 +65,36 @@ def test_a_job_that_is_stopped_and_goes_on_has_not_ended() -> None:
     assert real.in_child(work) == 7
 
 
-def _supervisor(user: Owner | None, script: str, ready: Path) -> int:
-    """The pid of a process that supervises `script`, as the user unless that is None."""
-    pid = os.fork()
-    if pid == 0:
-        status = 99
-        try:
-            if user is not None:
+@pytest.fixture
+def supervisor(user: Owner, place: Path) -> Iterator[Callable[[str], int]]:
+    """Start a process of the user's that supervises a script, once that has made `ready`."""
+    place.chmod(0o777)
+    pids: list[int] = []
+
+    def start(script: str) -> int:
+        pid = os.fork()
+        if pid == 0:
+            os.setsid()
+            status = 99
+            try:
                 become.drop(user)
-            status = supervise.wait_for(_sh(script))
-        finally:
-            os._exit(status)
-    real.until(ready.exists, "the job's traps")
-    return pid
+                root = _sh(script)
+                signal.pthread_sigmask(signal.SIG_BLOCK, supervise.PASSED_ON)
+                (place / "waiting").touch()
+                status = supervise.wait_for(root)
+            finally:
+                os._exit(status)
+        pids.append(pid)
+        for name in ("ready", "waiting"):
+            real.until((place / name).exists, name)
+        return pid
+
+    yield start
+    for pid in pids:
+        for each in tree.session(pid):
+            real.kill(each.pid)
+        with suppress(ChildProcessError):  # the test has waited for it
+            os.waitpid(pid, 0)
 
 
 _TRAPS = "trap 'exit 3' TERM; trap 'exit 4' USR1; trap 'exit 5' USR2; trap 'exit 6' INT"
@@ -90,11 +105,14 @@ _TRAPS = "trap 'exit 3' TERM; trap 'exit 4' USR1; trap 'exit 5' USR2; trap 'exit
     [(signal.SIGTERM, 3), (signal.SIGUSR1, 4), (signal.SIGUSR2, 5), (signal.SIGINT, 6)],
 )
 def test_a_signal_that_the_user_sends_is_passed_on(
-    user: Owner, place: Path, number: int, status: int
+    user: Owner,
+    place: Path,
+    supervisor: Callable[[str], int],
+    number: int,
+    status: int,
 ) -> None:
-    place.chmod(0o777)
     script = f"{_TRAPS}; : >{place}/ready; while :; do sleep 0.02; done"
-    pid = _supervisor(user, script, place / "ready")
+    pid = supervisor(script)
 
     def send() -> None:
         become.drop(user)
@@ -104,14 +122,15 @@ def test_a_signal_that_the_user_sends_is_passed_on(
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == status
 
 
-def test_a_signal_that_a_root_daemon_sends_is_not_passed_on(user: Owner, place: Path) -> None:
+def test_a_signal_that_a_root_daemon_sends_is_not_passed_on(
+    place: Path, supervisor: Callable[[str], int]
+) -> None:
     """MOM signals every process of the session itself: the job would see it twice."""
-    place.chmod(0o777)
     script = (
         f"trap 'echo term >>{place}/got' TERM; : >{place}/ready\n"
         f"until [ -e {place}/end ]; do sleep 0.02; done; exit 7"
     )
-    pid = _supervisor(user, script, place / "ready")
+    pid = supervisor(script)
     os.kill(pid, signal.SIGTERM)
     time.sleep(0.15)
     (place / "end").touch()
