@@ -13,7 +13,7 @@ import pytest
 
 from tests.support import PREFIX, Site, User
 
-USERS = ("tckpt-a", "tckpt-b")
+USERS = (f"tckpt{os.getpid()}a", f"tckpt{os.getpid()}b")  # nobody else's tests end their processes
 
 
 def pytest_report_header() -> list[str]:
@@ -28,19 +28,14 @@ def users() -> Iterator[tuple[User, User]]:
     """Two ordinary users, made for the tests and taken away again."""
     if os.getuid() != 0 or not (PREFIX / "sbin" / "mom-checkpoint").exists():
         pytest.skip("needs root and an installation (make test)")
-    made = []
     for name in USERS:
-        try:
-            pwd.getpwnam(name)
-        except KeyError:
-            subprocess.run(["/usr/sbin/useradd", "-m", "-s", "/bin/bash", name], check=True)
-            made.append(name)
+        subprocess.run(["/usr/sbin/useradd", "-m", "-s", "/bin/bash", name], check=True)
     entries = [pwd.getpwnam(name) for name in USERS]
     first, second = (User(e.pw_name, e.pw_uid, e.pw_gid, Path(e.pw_dir)) for e in entries)
     yield first, second
     for user in (first, second):
         user.kill_all()
-    for name in made:
+    for name in USERS:
         subprocess.run(["/usr/sbin/userdel", "-r", name], check=True, capture_output=True)
 
 

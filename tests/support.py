@@ -48,7 +48,7 @@ class User:
         found = []
         for name in filter(str.isdigit, os.listdir("/proc")):
             try:
-                status = Path(f"/proc/{name}/status").read_text()
+                status = Path(f"/proc/{name}/status").read_bytes().decode(errors="replace")
             except (FileNotFoundError, ProcessLookupError):
                 continue
             if f"\nUid:\t{self.uid}\t" in status and "\nState:\tZ" not in status:
@@ -314,7 +314,7 @@ def session(sid: int) -> list[int]:
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            fields = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()
+            fields = stat_fields(int(name))
         except (FileNotFoundError, ProcessLookupError):
             continue
         if int(fields[3]) == sid and fields[0] not in "ZX":
@@ -322,9 +322,14 @@ def session(sid: int) -> list[int]:
     return found
 
 
+def stat_fields(pid: int) -> list[str]:
+    """What stands behind the name in /proc/PID/stat: state, parent, group, session, …"""
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].decode().split()
+
+
 def alive(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return stat_fields(pid)[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
 

@@ -104,11 +104,6 @@ class OwnProgramInTree(TorqueCkptError):
     exit_code = 16
 
 
-class NotDumpable(TorqueCkptError):
-    message = "job {job} cannot be dumped: {reason}"
-    exit_code = 17
-
-
 # The image that is asked for ----------------------------------------------------------------------
 
 
@@ -200,11 +195,6 @@ class ProgramMissing(TorqueCkptError):
     exit_code = 47
 
 
-class ProgramFailed(TorqueCkptError):
-    message = "{program} failed (exit status {status}): {reason}"
-    exit_code = 48
-
-
 # Trust in an image --------------------------------------------------------------------------------
 
 
@@ -243,6 +233,11 @@ class KeyMissing(TorqueCkptError):
     exit_code = 56
 
 
+class RecordTorn(TorqueCkptError):
+    message = "{path} is damaged: {problem}; remove it once no process of the job runs any more"
+    exit_code = 57
+
+
 # The job's files ----------------------------------------------------------------------------------
 
 
@@ -277,7 +272,7 @@ class MomGone(TorqueCkptError):
 
 
 class WrongState(TorqueCkptError):
-    message = "job {job} is {state}: {problem}"
+    message = "job {job}: {problem}"
     exit_code = 82
 
 

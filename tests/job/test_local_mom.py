@@ -16,14 +16,18 @@ from tests.support import Site, User, alive, count_script, lines, wait_until
 def test_the_processes_have_pbs_moms_shape(site: Site, user: User) -> None:
     directory = user.directory()
     running = site.start(user, user.script("#!/bin/sh\nsleep 5\n", directory))
-    leader, exec_pid = running.leader(), running.exec_pid()
+    leader = running.leader()
+    script = site.spool / "mom_priv" / "jobs" / f"{running.job}.SC"
+
+    def shell() -> int | None:  # the login shell has children of its own for a moment
+        pid = running.exec_pid()
+        cmdline = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return pid if cmdline == f"/bin/sh\0{script}\0".encode() else None
+
+    exec_pid = wait_until(shell)
     assert os.getsid(leader) == leader
     assert os.getsid(exec_pid) == leader
     assert Path(f"/proc/{leader}/cmdline").read_bytes() == b"-bash\0"
-    script = site.spool / "mom_priv" / "jobs" / f"{running.job}.SC"
-    assert wait_until(
-        lambda: Path(f"/proc/{exec_pid}/cmdline").read_bytes() == f"/bin/sh\0{script}\0".encode()
-    )
     assert os.readlink(f"/proc/{exec_pid}/cwd") == str(directory)
     out = site.spool / "spool" / f"{running.job}.OU"
     assert os.readlink(f"/proc/{exec_pid}/fd/1") == str(out)

@@ -44,10 +44,11 @@ raise SystemExit(7)
 
 @pytest.fixture
 def group(user: User) -> Iterator[str]:
-    subprocess.run(["/usr/sbin/groupadd", "tckpt-g"], check=True)
-    subprocess.run(["/usr/bin/gpasswd", "-a", user.name, "tckpt-g"], check=True, stdout=-3)
-    yield "tckpt-g"
-    subprocess.run(["/usr/sbin/groupdel", "tckpt-g"], check=True)
+    name = f"{user.name}g"
+    subprocess.run(["/usr/sbin/groupadd", name], check=True)
+    subprocess.run(["/usr/bin/gpasswd", "-a", user.name, name], check=True, stdout=-3)
+    yield name
+    subprocess.run(["/usr/sbin/groupdel", name], check=True)
 
 
 @pytest.fixture

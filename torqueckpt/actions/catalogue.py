@@ -19,7 +19,7 @@ from torqueckpt.errors import (
 )
 from torqueckpt.identity import Owner
 from torqueckpt.live import Live
-from torqueckpt.manifest import Malformed, Manifest
+from torqueckpt.manifest import Manifest
 from torqueckpt.process import become, proc
 from torqueckpt.request import RestartRequest
 from torqueckpt.settings import Settings
@@ -148,7 +148,7 @@ def _runs_here(live: Live) -> bool:
 def _live(lineage: Lineage) -> Live | None:
     try:
         return lineage.live()
-    except (Malformed, OSError):
+    except TorqueCkptError:  # shown, listed and deleted all the same
         return None
 
 

@@ -29,7 +29,8 @@ from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal, key
 from torqueckpt.store.lineage import Lineage
-from torqueckpt.store.store import OwnerStore, Store, translated
+from torqueckpt.store.store import OwnerStore, Store
+from torqueckpt.store.translate import translated
 
 
 def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
@@ -116,7 +117,10 @@ def _publish(
     """The image is whole: make it known, and let go of what is too old."""
     lineage.write_live(target.live)
     mine.belongs(made.job.id, lineage)
-    store.link(made.exec_pid, made.job.id, made.job.owner, lineage.name, made.generation)
+    try:
+        store.link(made.exec_pid, made.job.id, made.job.owner, lineage.name, made.generation)
+    except OSError as problem:  # a file server that does not obey root; the image needs no link
+        log.warning(f"no link for {made.job.id} in {settings.store}: {problem.strerror}")
     if request.pointer_dir is not None and request.name:
         pointer.write(request.pointer_dir, request.name, lineage.name, made.generation)
     with translated(settings.store):

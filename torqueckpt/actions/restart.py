@@ -96,6 +96,7 @@ def restore(
         streams=plan.streams,
         written=int(time.time()),
     )
+    supervise.prepare()
     guard = Guard(who, kill_restored(made.exec_pid))
     lineage.write_live(live)
     try:

@@ -32,10 +32,19 @@ class Target:
 
     @property
     def sessions(self) -> set[int]:
-        """The sessions that are the job's alone: the tree's, and its parent's."""
+        """The sessions that are the job's alone: the tree's and its parent's, led by the owner.
+
+        A job that was started from a shell which a root process leads too (su) has none of its own.
+        """
         parent = proc.stat(self.root.ppid)
-        own = {self.root.session}
-        return own | {parent.session} if parent and parent.pid == self.leader_pid else own
+        found = {self.root.session}
+        if parent is not None and parent.pid == self.leader_pid:
+            found.add(parent.session)
+        return {sid for sid in found if self._leads(sid)}
+
+    def _leads(self, sid: int) -> bool:
+        who = proc.credentials(sid)
+        return who is not None and set(who.uids[:3]) == {self.owner.uid}
 
 
 def owner_of(request: CheckpointRequest) -> Owner:

@@ -17,7 +17,7 @@ def read(script: str) -> list[Directive]:
     for line in script.splitlines():
         if line.startswith(_PREFIX) and line[len(_PREFIX) : len(_PREFIX) + 1] in (" ", "\t"):
             try:
-                words = shlex.split(line[len(_PREFIX) :], comments=True)
+                words = shlex.split(line[len(_PREFIX) :])
             except ValueError:  # an open quote: qsub would refuse it, a script's reader may not
                 continue
             found += _options(words)

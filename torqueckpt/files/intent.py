@@ -8,6 +8,7 @@ import os
 from dataclasses import asdict
 
 from torqueckpt import log, manifest
+from torqueckpt.errors import RecordTorn
 from torqueckpt.live import Intent, Live
 from torqueckpt.paths import Directory
 
@@ -19,10 +20,13 @@ def write(lineage: Directory, intent: Intent) -> None:
 
 
 def read(lineage: Directory) -> Intent | None:
+    """None when no restart is under way; RecordTorn when it cannot be read."""
     try:
         return manifest.from_json(Intent, manifest.load(lineage.read(_NAME)))
     except FileNotFoundError:
         return None
+    except (manifest.Malformed, OSError) as torn:
+        raise RecordTorn(path=lineage.path / _NAME, problem=torn) from torn
 
 
 def done(lineage: Directory) -> None:

@@ -7,6 +7,7 @@ their next command from it after a restart.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -15,6 +16,7 @@ from pathlib import PurePath
 from torqueckpt.manifest import Kept, OpenFile
 from torqueckpt.paths import Directory
 
+_LARGEST = 64 * 1024 * 1024
 _SPOOLED = ("mom_priv", "jobs")  # .../mom_priv/jobs/<jobid>.SC on TORQUE, OpenPBS and the local MOM
 
 
@@ -31,10 +33,13 @@ def keep(directory: Directory, links: Iterable[tuple[int, int, str]]) -> dict[st
         elif where.parts[-3:-1] == _SPOOLED and path not in copies:
             script = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(script, "rb") as file:
-                if not stat.S_ISREG(os.fstat(script).st_mode):  # a user may have such names too
+                status = os.fstat(script)
+                if not stat.S_ISREG(status.st_mode):  # a user may have such names too
                     continue
                 if not directory.has(where.name):
-                    directory.write_whole(where.name, file.read())
+                    if status.st_size > _LARGEST:
+                        raise OSError(errno.EFBIG, "the job script is too large to keep", path)
+                    directory.write_whole(where.name, file.read(_LARGEST))
             copies[path] = where.name
     return copies
 

@@ -9,7 +9,17 @@ import signal
 from torqueckpt.identity import ProcessId
 from torqueckpt.process import signals
 
-PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT)
+PASSED_ON = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT}
+_WATCHED = {signal.SIGCHLD, *PASSED_ON}
+
+
+def prepare() -> None:
+    """Hold signals back until wait_for() looks at them, so that none ends the supervisor.
+
+    Called before the tree runs; a restored tree has its own mask again.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
 
 
 def wait_for(root: ProcessId) -> int:
@@ -19,14 +29,12 @@ def wait_for(root: ProcessId) -> int:
     the tree's among them, and a job must not see it twice.  Ended by signal N gives 128 + N, as the
     job's shell reports it.
     """
-    watched = {signal.SIGCHLD, *PASSED_ON}
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_BLOCK, watched)
+    prepare()
     while True:
         ended, status = os.waitpid(root.pid, os.WNOHANG)
         if ended:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
-        got = signal.sigwaitinfo(watched)
+        got = signal.sigwaitinfo(_WATCHED)
         if got.si_signo != signal.SIGCHLD and got.si_uid != 0:
             signals.send(root, got.si_signo)

@@ -17,7 +17,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from torqueckpt.live import Live
 from torqueckpt.paths import Directory
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lock import locked
+from torqueckpt.store.translate import record, translated
 
 _PARTIAL = ".partial"
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
@@ -57,7 +58,9 @@ class Lineage:
 
         The descriptor may be inherited: the lock lasts until the last copy of it is closed.
         """
-        with locked(self.directory, seconds, self.first_job) as fd:
+        with ExitStack() as held:
+            with translated(self.path):
+                fd = held.enter_context(locked(self.directory, seconds, self.first_job))
             yield fd
 
     def holds_lock(self, fd: int) -> bool:
@@ -130,9 +133,10 @@ class Lineage:
         return old
 
     def live(self) -> Live | None:
-        """The live record; None when there is none yet."""
+        """The live record; None when there is none yet, RecordTorn when it is damaged."""
         try:
-            return manifest.from_json(Live, manifest.load(self.directory.read("live.json")))
+            with record(self.path / "live.json"):
+                return manifest.from_json(Live, manifest.load(self.directory.read("live.json")))
         except FileNotFoundError:
             return None
 
@@ -141,10 +145,11 @@ class Lineage:
 
     def first_leader(self) -> ProcessId | None:
         try:
-            data = self.directory.read("first.json")
+            with record(self.path / "first.json"):
+                data = self.directory.read("first.json")
+                return manifest.from_json(ProcessId, manifest.load(data))
         except FileNotFoundError:
             return None
-        return manifest.from_json(ProcessId, manifest.load(data))
 
     def write_first_leader(self, leader: ProcessId) -> None:
         self.directory.write_whole("first.json", json.dumps(asdict(leader)).encode())

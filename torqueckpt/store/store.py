@@ -17,15 +17,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from torqueckpt.errors import StoreFull, StoreMissing, StoreNotWritable
+from torqueckpt.errors import StoreMissing, StoreNotWritable
 from torqueckpt.identity import Owner, is_lineage_name
 from torqueckpt.paths import Directory
 from torqueckpt.process import become
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.lock import locked
+from torqueckpt.store.translate import translated
 
 _LINK = re.compile(r"[0-9]+\.(.+)")
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Store:
@@ -54,7 +54,7 @@ class Store:
         path = self.root.path / "jobs" / who.name
         try:
             with self.root.sub("jobs") as jobs:
-                if make and not jobs.has(who.name):
+                if make:
                     with translated(path):
                         _make_owned(jobs, who)
                 below = jobs.sub(who.name)
@@ -153,18 +153,10 @@ class OwnerStore:
             return None
 
 
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """OSError of the store's files as this package's errors."""
-    try:
-        yield
-    except OSError as problem:
-        if problem.errno in _NO_ROOM:
-            raise StoreFull(path=path, problem=problem.strerror) from problem
-        raise StoreNotWritable(path=path, problem=problem.strerror or str(problem)) from problem
-
-
 def _make_owned(jobs: Directory, who: Owner) -> None:
+    """The owner's directory, made when it is missing, given to him when a crash left it root's."""
+    if jobs.has(who.name) and os.stat(who.name, dir_fd=jobs.fd).st_uid != 0:
+        return
     if os.getuid() != 0:
         raise StoreMissing(
             path=jobs.path / who.name, remedy="root makes it at the first checkpoint"

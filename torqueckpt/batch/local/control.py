@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from torqueckpt import manifest
-from torqueckpt.errors import MomGone
+from torqueckpt.errors import MomGone, TorqueCkptError
 
 VERBS = ("checkpoint", "hold", "release")
 _LINE = 4096
@@ -34,6 +34,9 @@ class Caller:
 
     connection: socket.socket
     verb: str
+
+    def refuse(self, error: TorqueCkptError) -> None:
+        self.answer(error.exit_code, str(error))
 
     def answer(self, exit_code: int, message: str) -> None:
         try:

@@ -21,6 +21,7 @@ from torqueckpt.batch.local import control, launch
 from torqueckpt.batch.local.hook import Hook
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.batch.local.submission import Submission, target
+from torqueckpt.errors import WrongState
 from torqueckpt.identity import ProcessId
 from torqueckpt.process import proc, signals, tree
 
@@ -99,6 +100,8 @@ class LocalMom:
         self._waiting.unregister(fd)
         os.close(fd)
         # What is left of the session goes, as at MOM; its zombie still keeps the session's number.
+        while self._kill_at is not None and time.monotonic() < self._kill_at and self._others():
+            time.sleep(0.02)  # at qdel it has its time for traps
         signals.send_all(self._members(), signal.SIGKILL)
         _, status = os.waitpid(self._leader, 0)
         code = os.waitstatus_to_exitcode(status)
@@ -134,21 +137,26 @@ class LocalMom:
         caller = control.accept(ear, self.submission.owner.uid)
         if caller is None:
             return
-        held = self.progress.state == "H"
-        if caller.verb == "release":
-            if not held:
-                caller.answer(82, f"job {self.job} is running: nothing to release")
-                return
+        problem = self._unable(caller.verb)
+        if problem:
+            caller.refuse(WrongState(job=self.job, problem=problem))
+        elif caller.verb == "release":
             self._release()
             caller.answer(0, "")
-        elif held:
-            caller.answer(82, f"job {self.job} is held: release it first")
-        elif not self.submission.spec.checkpointable:
-            caller.answer(82, f"job {self.job} is not checkpointable: run it with -c enabled")
-        elif self._hook is not None or self._ended is not None:
-            caller.answer(82, f"job {self.job}: a checkpoint is under way already")
         else:
             self._call_hook(caller, end=caller.verb == "hold")
+
+    def _unable(self, verb: str) -> str:
+        """Why the job is in no state for this; "" when it is."""
+        if verb == "release":
+            return "" if self.progress.state == "H" else "it is not held: nothing to release"
+        if self.progress.state == "H":
+            return "it is held: release it first"
+        if not self.submission.spec.checkpointable:
+            return "it is not checkpointable: run it with -c enabled"
+        if self._hook is not None or self._ended is not None:
+            return "it is being checkpointed, or ends, just now"
+        return ""
 
     def _signalled(self, wake: socket.socket) -> None:
         """TERM or INT: what qdel does.  TERM to the session, a moment later KILL."""
@@ -242,6 +250,10 @@ class LocalMom:
         below = tree.below(top) if top is not None else []
         found = {each.pid: each.id for each in [*tree.session(self._leader), *below]}
         return list(found.values())
+
+    def _others(self) -> list[ProcessId]:
+        """Members that have not ended, but for the leader."""
+        return [each for each in self._members() if each.pid != self._leader and proc.alive(each)]
 
     def _periodic(self) -> bool:
         running = self.progress.state == "R" and self._ended is None and self._hook is None
