@@ -23,7 +23,7 @@ def send(process: ProcessId, number: int) -> bool:
         return False
     try:
         # Checked after opening: from here on the descriptor cannot come to mean another process.
-        if proc.alive(process) is None:
+        if proc.alive(process) is None or not _within_reach(process.pid):
             return False
         signal.pidfd_send_signal(fd, number)
     except (ProcessLookupError, PermissionError):
@@ -31,6 +31,15 @@ def send(process: ProcessId, number: int) -> bool:
     finally:
         os.close(fd)
     return True
+
+
+def _within_reach(pid: int) -> bool:
+    """Root may signal everybody; root that acts as an owner keeps to the owner's processes.
+
+    The kernel would let it signal root's own as well: it looks at the sender's real uid too.
+    """
+    who = proc.credentials(pid)
+    return who is not None and os.geteuid() in (0, who.uids[0])
 
 
 def send_all(processes: Iterable[ProcessId], number: int) -> None:
