@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
-from contextlib import suppress
 
 from torqueckpt import log
 from torqueckpt.identity import Owner
@@ -15,8 +15,8 @@ from torqueckpt.process import become, proc, signals
 class Guard:
     """Waits in a session of its own on a pipe that only its maker can write.
 
-    An end of file without a word before it means that the maker is gone; then `task` is called with
-    the guard's own start ticks.  It has become the owner for good, so it reaches nothing but his.
+    Nobody ever writes: an end of file means that the maker is gone; then `task` is called with the
+    guard's own start ticks.  It has become the owner for good, so it reaches nothing but his.
     """
 
     def __init__(self, who: Owner, task: Callable[[int], None]) -> None:
@@ -28,11 +28,10 @@ class Guard:
         os.close(read_end)
 
     def dismiss(self) -> None:
-        """Nothing is to be done any more."""
-        with suppress(BrokenPipeError):  # its owner has killed it: that is no failure of the job
-            os.write(self._write_end, b".")
-        os.close(self._write_end)
+        """Nothing is to be done any more.  Killed, not asked: the owner may have stopped it."""
+        os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
+        os.close(self._write_end)
 
 
 def kill_restored(root_pid: int) -> Callable[[int], None]:
@@ -65,8 +64,8 @@ def _watch(who: Owner, task: Callable[[int], None], read_end: int) -> None:
         for fd in (0, 1, 2):
             os.dup2(null, fd)
         since = proc.still_me().start_ticks
-        if not os.read(read_end, 1):
-            task(since)
+        os.read(read_end, 1)
+        task(since)
         status = 0
     except Exception as failure:
         log.traceback_of(failure)
