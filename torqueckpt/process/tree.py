@@ -71,7 +71,7 @@ def check(tree: list[proc.Stat], owner: Owner) -> None:
         foreign = [uid for uid in who.uids[:3] if uid != owner.uid]
         if foreign:
             raise ForeignProcess(pid=each.pid, name=each.name, uid=foreign[0], owner=owner.name)
-        if any(os.path.basename(word) in _OWN_PROGRAMS for word in proc.argv(each.pid)[:3]):
+        if _is_restart(proc.argv(each.pid)):
             raise OwnProgramInTree(pid=each.pid, name=each.name)
 
 
@@ -101,6 +101,12 @@ def has_established_tcp(root_pid: int, links: list[tuple[int, int, str]]) -> boo
 
 def session(sid: int) -> list[proc.Stat]:
     return [each for each in proc.everything() if each.session == sid]
+
+
+def _is_restart(argv: list[str]) -> bool:
+    names = [os.path.basename(word) for word in argv[:4]]
+    resume = ["torqueckpt", "resume"]
+    return any(n in _OWN_PROGRAMS or names[i : i + 2] == resume for i, n in enumerate(names))
 
 
 def _matches(process: proc.Stat, glob: str) -> bool:
