@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -179,3 +180,27 @@ def test_a_job_of_bash_without_an_interpreter_line_and_with_children(
     assert resumed.wait() == 9
     assert resumed.out() == lines(30)
     assert (directory / "out.txt").read_text() == "done\n"
+
+
+def test_outputs_that_a_resumed_job_joins_stay_whole_from_then_on(site: Site, user: User) -> None:
+    text = count_script(60).replace("echo line $i", "echo line $i; echo error $i >&2")
+    running = site.start(user, user.script(text, user.directory()), "-c", "enabled")
+    running.wait_for_line(10)
+    assert subprocess.run(running.hook_argv(name="one")).returncode == 0
+    running.crash()
+    for turn in ("two", "three"):
+        directory = user.directory()
+        script = directory / "resume.sh"
+        words = ("resume-job", running.job, "-o", str(script))
+        subprocess.run(user.argv(site.program, *words), check=True)
+        resumed = site.start(user, script, "-j", "oe", "-c", "enabled", "-N", "joined")
+        wait_until(lambda: len(resumed.spooled().splitlines()) > (60 if turn == "two" else 90))  # noqa: B023
+        if turn == "two":
+            assert subprocess.run(resumed.hook_argv(name=turn)).returncode == 0
+            resumed.crash()
+    assert resumed.wait() == 7
+    told = resumed.out().splitlines()
+    for word in ("line", "error"):
+        assert [each for each in told if each.startswith(word)] == [
+            f"{word} {n}" for n in range(1, 61)
+        ]

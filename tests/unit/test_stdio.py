@@ -120,12 +120,13 @@ def test_a_job_that_shortened_its_output_does_not_shorten_that_of_older_generati
     assert _replayed(output, second, tmp_path / "two") == b"short\n"
 
 
-def test_a_source_that_shrank_during_the_dump_is_an_error_and_no_hole(
+def test_a_source_shorter_than_an_old_offset_is_kept_as_it_is_without_a_hole(
     output: Directory, spool: Path
 ) -> None:
+    """A job that has emptied its output and written nothing since: its offset is the old one."""
     _append(spool, b"short")
-    with pytest.raises(OSError, match="shorter than it was at the freeze"):
-        _grow(output, spool, size=100)
+    assert _grow(output, spool, size=100).size == 5
+    assert output.read("stdout") == b"short"
 
 
 def test_a_kept_file_that_lost_bytes_is_an_error_and_no_hole(

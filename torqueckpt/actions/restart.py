@@ -93,7 +93,7 @@ def restore(
         keeper=keeper,
         tree=None,
         attempt=plan.attempt,
-        streams=plan.streams,
+        streams=restoring.as_written_now(plan.streams),
         written=int(time.time()),
     )
     supervise.prepare()

@@ -75,6 +75,12 @@ def open_stream(stream: LiveStream) -> int:
     return fd
 
 
+def as_written_now(streams: tuple[LiveStream, ...]) -> tuple[LiveStream, ...]:
+    """One stream for each file: a new job may join (-j oe) what the old one had apart."""
+    files = {(each.device, each.inode): each for each in reversed(streams)}
+    return tuple(each for each in streams if files[each.device, each.inode] is each)
+
+
 def intended(lineage: Lineage, made: Manifest) -> Intent:
     plan = intent.read(lineage.directory)
     if plan is None or plan.generation != made.generation:

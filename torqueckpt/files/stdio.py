@@ -17,6 +17,7 @@ from torqueckpt.paths import Directory
 
 NAMES = {1: "stdout", 2: "stderr"}
 _CHUNK = 1024 * 1024
+_COMPARED = 64 * 1024
 
 
 def of_process(pid: int) -> tuple[LiveStream, ...]:
@@ -56,12 +57,12 @@ def open_now(stream: LiveStream, tree_root: int) -> int:
 def grow(output: Directory, stream: LiveStream, source: int, size_at_freeze: int) -> Stream:
     """Bring the kept file up to the freeze, durably; only what is new is copied.
 
-    A job that has shortened its own output gets a kept file of its own: older generations still
-    need the old one.
+    A job that has shortened its own output (and maybe written more since) gets another kept file:
+    older generations still need the old one.
     """
-    wanted = max(size_at_freeze - stream.base, 0)
+    wanted = max(min(size_at_freeze, os.fstat(source).st_size) - stream.base, 0)
     kept = stream.kept
-    if _size(output, kept) > wanted:
+    if not _goes_on(output, kept, source, stream.base, wanted):
         kept = branch_name(output, stream.name)
     target = output.open_file(kept, os.O_WRONLY | os.O_CREAT)
     try:
@@ -122,6 +123,21 @@ def _size(output: Directory, name: str) -> int:
 
 def _too_short() -> OSError:
     return OSError(errno.EIO, "the job's output is shorter than it was at the freeze")
+
+
+def _goes_on(output: Directory, kept: str, source: int, base: int, wanted: int) -> bool:
+    """Whether the stream still begins with what was kept of it, going by the end of that."""
+    size = _size(output, kept)
+    if size > wanted:
+        return False
+    if size == 0:
+        return True
+    last = min(size, _COMPARED)
+    fd = output.open_file(kept, os.O_RDONLY)
+    try:
+        return os.pread(fd, last, size - last) == os.pread(source, last, base + size - last)
+    finally:
+        os.close(fd)
 
 
 def _copy(source: int, start: int, target: int, position: int, count: int) -> None:
