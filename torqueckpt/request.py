@@ -12,7 +12,7 @@ class CheckpointRequest:
     """Take an image of a job.
 
     sid is the pid of the job's session leader, as MOM knows it: for ever the first one, also after
-    restarts in place.  name is MOM's CKPTNAME: the same name again is the same checkpoint.
+    restarts in place.  name is MOM's CKPTNAME; see named_once.
     """
 
     sid: int
@@ -22,6 +22,12 @@ class CheckpointRequest:
     pointer_dir: Path | None = None
     end: bool = False  # end the job's processes once the image is safe
     depth: int | None = None  # how many generations to keep; None: the settings say
+
+    @property
+    def named_once(self) -> bool:
+        """Whether no other checkpoint has this name: MOM's own names end with the time, but one
+        that a user gave (-c name=) comes with each call."""
+        return self.name.startswith(f"ckpt.{self.job_id}.")
 
 
 @dataclass(frozen=True)

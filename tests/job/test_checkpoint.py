@@ -121,13 +121,13 @@ def test_every_argument_list_that_ever_shipped(
 
 def test_the_same_name_again_is_the_same_checkpoint(site: Site, running: Running) -> None:
     for _ in range(2):  # TORQUE 6.1's client retries, so the hook runs twice
-        assert call(running.hook_argv(name="ckpt.1")).returncode == 0
+        assert call(running.hook_argv(name=f"ckpt.{running.job}.1")).returncode == 0
     assert len(site.rows(running.job)) == 1
 
 
 def test_fifty_calls_at_once_make_one_image(site: Site, patient: Running) -> None:
     running = patient
-    for name in ("-", "ckpt.same"):
+    for name in ("-", f"ckpt.{running.job}.1"):
         before = len(site.rows(running.job))
         calls = [
             subprocess.Popen(running.hook_argv(name=name, depth="99"), stderr=subprocess.PIPE)
@@ -286,3 +286,64 @@ def test_a_hook_killed_while_the_tree_is_stopped_for_its_end_lets_it_run_on(
     hook.wait()
     assert running.wait() == 7
     assert running.out() == lines(40)
+
+
+def test_a_hold_that_is_called_again_after_it_has_ended_the_job(
+    site: Site, running: Running
+) -> None:
+    """TORQUE 6.1's client retries; an error would have MOM delete the job's CKPTDIR."""
+    argv = running.hook_argv(name=f"ckpt.{running.job}.1", signal=15)
+    running.leader()
+    assert call(argv).returncode == 0
+    running.wait()
+    assert call(argv).returncode == 0
+    assert len(site.rows(running.job)) == 1
+
+
+def test_a_call_that_comes_again_makes_the_pointer_that_the_first_one_did_not(
+    site: Site, running: Running
+) -> None:
+    directory = site.spool / "checkpoint" / f"{running.job}.CK"
+    argv = running.hook_argv(name=f"ckpt.{running.job}.1")
+    argv[5] = str(directory)
+    assert call(argv).returncode == 0
+    (directory / argv[6]).unlink()
+    link = site.store / f"{running.exec_pid()}.{running.job}"
+    link.unlink()
+    assert call(argv).returncode == 0
+    assert (directory / argv[6]).exists() and link.exists()
+    assert len(site.rows(running.job)) == 1
+
+
+def test_a_checkpoint_that_fails_leaves_the_jobs_id_with_the_images_that_it_had(
+    site: Site, running: Running
+) -> None:
+    """As for a requeued job whose first checkpoint fails, or a session number that came again."""
+    assert call(running.hook_argv(name="good")).returncode == 0
+    argv = running.hook_argv(name="bad")
+    argv[1] = str(os.getpid())
+    assert call(argv).returncode != 0
+    assert len(site.rows(running.job)) == 1
+    still_good(site, running)
+
+
+def test_a_job_that_shortens_its_output_and_writes_more(site: Site, user: User) -> None:
+    directory = user.directory()
+    text = """#!/bin/bash
+turn() { touch made$1; until [ -e go$1 ]; do sleep 0.05; done; }
+for i in {1..10}; do echo old $i; done; turn 1
+: >/dev/stdout
+for i in {1..20}; do echo new $i; done; turn 2
+for i in {21..30}; do echo new $i; done; turn 3
+: >/dev/stdout
+turn 4
+"""
+    running = site.start(user, user.script(text, directory), "-c", "enabled")
+    for turn in range(1, 5):
+        wait_until((directory / f"made{turn}").exists)
+        assert call(running.hook_argv(name=f"n{turn}", depth="9")).returncode == 0
+        shown = json.loads(site.call(None, "show", running.job, "--json").stdout)["streams"][0]
+        kept = (site.lineage(running.job) / "output" / shown["kept"]).read_text()
+        assert kept[: shown["size"]] == running.spooled()
+        (directory / f"go{turn}").touch()
+    assert running.wait() == 0

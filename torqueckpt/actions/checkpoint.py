@@ -48,13 +48,16 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
         lineage = find_lineage(mine, request, settings)
         with _failures_noted(mine, request), lineage.lock(settings.lock_timeout_seconds) as lock:
             intent.settle(lineage.directory, lineage.live())
-            made = _made_already(lineage, request, arrived - settings.repeat_window_seconds)
+            since = arrived - settings.repeat_window_seconds
+            made = _made_already(lineage, request, since, secret)
             if made is not None:
+                _make_known(store, mine, lineage, made, request)
                 return made
             target = find_tree(lineage, request, settings)
             tree.check(target.tree, owner)
             with _opened(target) as sources, _running_again(target, request.end):
                 with translated(settings.store), lineage.new_generation() as generation:
+                    lineage.write_live(target.live)  # before there is an image to resume from
                     dump = dumping.plan(target, generation, request.end)
                     scripts = _keep_scripts(target, lineage)
                     wall_ms = dumping.dump(checkpointer, dump, target, lock, settings)
@@ -78,7 +81,8 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     )
                     generation.write_manifest(made, secret)
                     generation.directory.write_whole("log", log.lines().encode())
-                _publish(store, mine, lineage, made, target, request, settings)
+                _make_known(store, mine, lineage, made, request)
+                _tidy(mine, lineage, made, target, request, settings)
                 if request.end:
                     signals.end_job(target.root, target.sessions)
     log.info(f"{made.job.id}: generation {made.generation}, {made.bytes} bytes, {wall_ms} ms")
@@ -105,8 +109,21 @@ def _described(
     )
 
 
-def _publish(
-    store: Store,
+def _make_known(
+    store: Store, mine: OwnerStore, lineage: Lineage, made: Manifest, request: CheckpointRequest
+) -> None:
+    """The image is whole: every name that leads to it does so now.  Again for a call that comes
+    again: the first one may have been killed before this."""
+    mine.belongs(made.job.id, lineage)
+    try:
+        store.link(made.exec_pid, made.job.id, made.job.owner, lineage.name, made.generation)
+    except OSError as problem:  # a file server that does not obey root; the image needs no link
+        log.warning(f"no link for {made.job.id} in {store.root.path}: {problem.strerror}")
+    if request.pointer_dir is not None and request.name:
+        pointer.write(request.pointer_dir, request.name, lineage.name, made.generation)
+
+
+def _tidy(
     mine: OwnerStore,
     lineage: Lineage,
     made: Manifest,
@@ -114,16 +131,12 @@ def _publish(
     request: CheckpointRequest,
     settings: Settings,
 ) -> None:
-    """The image is whole: make it known, and let go of what is too old."""
-    lineage.write_live(target.live)
-    mine.belongs(made.job.id, lineage)
-    try:
-        store.link(made.exec_pid, made.job.id, made.job.owner, lineage.name, made.generation)
-    except OSError as problem:  # a file server that does not obey root; the image needs no link
-        log.warning(f"no link for {made.job.id} in {settings.store}: {problem.strerror}")
-    if request.pointer_dir is not None and request.name:
-        pointer.write(request.pointer_dir, request.name, lineage.name, made.generation)
+    """Remember which files keep the output now, let go of what is too old, write the journal."""
+    kept_in = {stream.name: stream.kept for stream in made.streams}
+    streams = tuple(replace(each, kept=kept_in[each.name]) for each in target.live.streams)
     with translated(settings.store):
+        if streams != target.live.streams:
+            lineage.write_live(replace(target.live, streams=streams))
         lineage.prune(request.depth or settings.depth)
         journal.note(
             mine,
@@ -135,21 +148,26 @@ def _publish(
         )
 
 
-def _made_already(lineage: Lineage, request: CheckpointRequest, since: float) -> Manifest | None:
-    """The newest generation when this call asks for that one: the same name again, or without a
-    name a call that arrived before it was made.  A call that is to end a job that still runs is
-    never answered so: the job has gone on since."""
+def _made_already(
+    lineage: Lineage, request: CheckpointRequest, since: float, secret: bytes
+) -> Manifest | None:
+    """The newest generation when this call asks for that one: the same name again, or where the
+    name does not tell a call that arrived before it was made.  A call that is to end a job that
+    still runs is never answered so: the job has gone on since."""
     numbers = lineage.numbers()
     if not numbers:
         return None
     try:
-        newest = lineage.generation(numbers[-1]).manifest()
+        generation = lineage.generation(numbers[-1])
+        newest = generation.manifest(secret)
     except TorqueCkptError as torn:
         log.warning(str(torn))
         return None
     if newest.job.id != request.job_id or newest.checkpoint_name != request.name:
         return None
-    if not request.name and newest.created < since:
+    if newest.lineage != lineage.name or not generation.looks_whole(newest):
+        return None
+    if not request.named_once and newest.created < since:
         return None
     live = lineage.live()
     running = live is not None and live.tree is not None and proc.alive(live.tree)
@@ -244,6 +262,5 @@ def _failures_noted(mine: OwnerStore, request: CheckpointRequest) -> Iterator[No
         if not isinstance(failure, TorqueCkptError):  # a bug: there may be no system log to tell
             log.traceback_of(failure)
             facts["traceback"] = log.lines()
-        with translated(mine.path):
-            journal.note(mine, "checkpoint-failed", request.job_id, **facts)
+        journal.note(mine, "checkpoint-failed", request.job_id, **facts)
         raise

@@ -61,19 +61,20 @@ def find_lineage(mine: OwnerStore, request: CheckpointRequest, settings: Setting
     """The lineage that the job's images belong to, made when this is its first checkpoint.
 
     A known job id is a new job all the same when its session leader is another process than the
-    recorded one: servers give ids again after a reset, and a requeued job starts over.
+    recorded one: servers give ids again after a reset, and a requeued job starts over.  The id goes
+    on meaning the old lineage until the new one has an image.  A session that is gone is the known
+    job's: MOM calls again after a hold that has ended it.
     """
     with mine.lock(settings.lock_timeout_seconds, request.job_id):
         known = mine.lineage_of(request.job_id)
-        if known is not None and _runs(known, request):
+        if known is not None and (_gone(request.sid) or _runs(known, request)):
             return known
         leader = tree.leader(request.sid)
-        if known is not None and known.first_leader() == leader.id:
-            return known
+        for each in mine.lineages_of_first(request.job_id):
+            if each.first_leader() == leader.id:
+                return each
         made = mine.make_lineage(lineage_name(request.job_id, proc.start_epoch(leader.id)))
-        if made.first_leader() is None:
-            made.write_first_leader(leader.id)
-        mine.belongs(request.job_id, made)
+        made.write_first_leader(leader.id)
         return made
 
 
@@ -112,6 +113,11 @@ def _target(root: proc.Stat, live: Live, leader_pid: int) -> Target:
     return Target(owner, root, members, live, leader_pid, tree.open_links(members))
 
 
+def _gone(sid: int) -> bool:
+    leader = proc.stat(sid)
+    return leader is None or leader.ended
+
+
 def _runs(lineage: Lineage, request: CheckpointRequest) -> bool:
     """Whether the job that MOM means is the one that was restored into this lineage."""
     live = lineage.live()
@@ -119,5 +125,4 @@ def _runs(lineage: Lineage, request: CheckpointRequest) -> bool:
         return False
     if live.tree is not None and proc.alive(live.tree):
         return True
-    leader = proc.stat(request.sid)
-    return leader is None or leader.ended or proc.start_epoch(leader.id) <= live.written
+    return proc.start_epoch(tree.leader(request.sid).id) <= live.written

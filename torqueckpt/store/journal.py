@@ -6,10 +6,17 @@ from __future__ import annotations
 import json
 import time
 
+from torqueckpt import log
 from torqueckpt.store.store import OwnerStore
 
 
 def note(store: OwnerStore, event: str, job: str, **facts: object) -> None:
-    """Append one line; `event` is checkpoint, restart, delete, or one of them with `-failed`."""
+    """Append one line; `event` is checkpoint, restart, delete, or one of them with `-failed`.
+
+    What was done stays done when there is no room to tell of it.
+    """
     line = {"time": int(time.time()), "event": event, "job": job, **facts}
-    store.directory.append_line("journal", json.dumps(line))
+    try:
+        store.directory.append_line("journal", json.dumps(line))
+    except OSError as problem:
+        log.warning(f"{store.path}/journal: not written: {problem.strerror}")

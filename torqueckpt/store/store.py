@@ -74,9 +74,11 @@ class Store:
 
     def link(self, exec_pid: int, job: str, owner: str, lineage: str, generation: int) -> None:
         """Point <exec pid>.<job id> to a whole image, as root; older names of the job go."""
-        name = f"{exec_pid}.{job}"
+        name, target = f"{exec_pid}.{job}", f"jobs/{owner}/{lineage}/{generation}/image"
+        if self.root.target(name) == target:  # a call that came again
+            return
         with become.acting_as_root():
-            self.root.point(name, f"jobs/{owner}/{lineage}/{generation}/image")
+            self.root.point(name, target)
         self.tidy(owner, job, keep=name)
 
     def tidy(self, owner: str, job: str = "", keep: str = "") -> None:
@@ -119,6 +121,10 @@ class OwnerStore:
             except OSError:  # removed meanwhile, or not a directory: nothing to list
                 continue
         return found
+
+    def lineages_of_first(self, job: str) -> list[Lineage]:
+        """Those that began with a job of this id."""
+        return [each for each in self.lineages() if each.first_job == job]
 
     def make_lineage(self, name: str) -> Lineage:
         with translated(self.path):
