@@ -161,6 +161,10 @@ def test_five_arguments_of_torque_2_3_restart_a_job_in_place(site: Site, user: U
     directory = site.spool / "checkpoint" / f"{running.job}.CK"
     name = next(directory.glob("ckpt.*")).name
     words = (str(sid), running.job, user.name, str(directory), name)
+    for suffix in ("OU", "ER"):  # as MOM makes them before its call
+        output = site.spool / "spool" / f"{running.job}.{suffix}"
+        output.touch(0o600)
+        os.chown(output, user.uid, user.gid)
     restarted = subprocess.run(
         [site.restart_program, *words], start_new_session=True, capture_output=True, timeout=60
     )
@@ -187,3 +191,60 @@ def test_a_job_without_a_specification_is_not_checkpointable(site: Site, user: U
     refused = site.call(user, "hold", running.job)
     assert (refused.returncode, "-c enabled" in refused.stderr) == (83, True)
     assert running.wait() == 7
+
+
+def test_a_name_for_all_checkpoints_makes_a_new_image_each_time(site: Site, user: User) -> None:
+    script = user.script(count_script(50), user.directory())
+    running = site.start(user, script, "-c", "c=1s,name=mine,depth=9")
+    assert running.wait() == 7
+    assert len(site.rows(running.job)) >= 2
+
+
+def test_a_mom_of_many_checkpoints_keeps_no_descriptors(site: Site, user: User) -> None:
+    running = site.start(user, user.script(count_script(60), user.directory()), "-c", "c=1s")
+    opened = Path(f"/proc/{running.process.pid}/fd")
+    site.wait_for_images(running.job, 1)
+    before = len(os.listdir(opened))
+    site.wait_for_images(running.job, 3)
+    assert len(os.listdir(opened)) <= before + 2  # a hook's pipe may be among them
+    assert running.wait() == 7
+
+
+def test_a_job_starts_with_no_signal_ignored(site: Site, user: User) -> None:
+    script = user.script("#!/bin/sh\ngrep SigIgn /proc/self/status\n", user.directory())
+    running = site.start(user, script)
+    assert running.wait() == 0
+    assert int(running.out().split()[1], 16) == 0
+
+
+def test_a_job_that_is_deleted_during_its_hold_ends(site: Site, user: User) -> None:
+    running = site.start(user, user.script(count_script(200), user.directory()), "-c", "enabled")
+    running.wait_for_line(2)
+    slow = site.root / "criu"
+    real = site.root / "lib/torqueckpt/criu/criu"
+    slow.write_text(f'#!/bin/sh\n{real} "$@" || exit\n[ "$1" != dump ] || sleep 1\n')
+    slow.chmod(0o755)
+    site.configure(criu_path=str(slow))
+    asked = subprocess.Popen(user.argv(site.program, "hold", running.job))
+    leader = running.leader()
+    wait_until(lambda: "\nState:\tT" in Path(f"/proc/{running.exec_pid()}/status").read_text())
+    running.process.terminate()
+    assert running.wait(20) == 128 + 9 or running.process.returncode == 128 + 15
+    asked.wait(20)
+    assert not alive(leader)
+
+
+def test_a_mom_whose_messages_nobody_reads_keeps_its_job(site: Site, user: User) -> None:
+    site.configure(exec_match="none-such*")
+    script = user.script(count_script(40), user.directory())
+    read_end, write_end = os.pipe()
+    mom = subprocess.Popen(
+        [site.program, "run", "--user", user.name, "-c", "c=1s", script],
+        stdout=subprocess.DEVNULL,
+        stderr=write_end,
+        cwd=script.parent,
+    )
+    os.close(write_end)
+    os.close(read_end)
+    assert mom.wait(30) == 7
+    assert len(list(script.parent.glob("run_job.sh.o*"))) == 1

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from types import TracebackType
 
@@ -49,19 +50,30 @@ class Display:
         self._out.print(job)
 
     def update(self, progress: Progress) -> float:
-        """Show the change; gives the newest image's frozen seconds."""
-        if progress.comment:
-            self._errors.print(f"{progress.job}: {progress.comment}", markup=False, soft_wrap=True)
+        """Show the change; gives the newest image's frozen seconds.
+
+        Nothing that goes wrong here may end the MOM: it has a job.
+        """
         if progress.checkpoints > self._seen:
             self._seen = progress.checkpoints
             self._look(progress.job)
-        self._status.update(f"{progress.job} {_STATES[progress.state]}{self._last}")
+        try:
+            self._show(progress)
+        except (OSError, SystemExit):  # rich exits where nobody reads any more
+            null = os.open("/dev/null", os.O_WRONLY)
+            os.dup2(null, 2)  # Python, too, changes the exit status when it cannot write
+            os.close(null)
         return self._frozen_seconds
+
+    def _show(self, progress: Progress) -> None:
+        if progress.comment:
+            self._errors.print(f"{progress.job}: {progress.comment}", markup=False, soft_wrap=True)
+        self._status.update(f"{progress.job} {_STATES[progress.state]}{self._last}")
 
     def _look(self, job: str) -> None:
         try:
             row = catalogue.rows(self._owner, self._settings, job)[-1]
-        except (TorqueCkptError, IndexError):
+        except (TorqueCkptError, IndexError, OSError, ValueError):
             self._last = f", {self._seen} checkpoints"
             return
         self._frozen_seconds = row.frozen_ms / 1000

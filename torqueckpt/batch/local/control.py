@@ -64,13 +64,13 @@ def accept(ear: socket.socket, owner_uid: int) -> Caller | None:
         connection, _ = ear.accept()
         connection.settimeout(2)
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+        if struct.unpack("3i", peer)[1] not in (0, owner_uid):  # nobody else is waited for
+            Caller(connection, "").answer(1, "not your job")
+            return None
         verb = connection.recv(_LINE).decode("ascii", "replace").strip()
     except OSError:
         return None
     caller = Caller(connection, verb)
-    if struct.unpack("3i", peer)[1] not in (0, owner_uid):
-        caller.answer(1, "not your job")
-        return None
     if verb not in VERBS:
         caller.answer(1, f"{verb!r} is none of {', '.join(VERBS)}")
         return None

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pwd
 import shlex
+import signal
 import socket
 import subprocess
 
@@ -56,6 +57,8 @@ def _become_leader(
     try:
         os.setsid()
         os.umask(0o022)
+        for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
+            signal.signal(ignored, signal.SIG_DFL)
         shell = pwd.getpwuid(submission.owner.uid).pw_shell or "/bin/sh"
         environment = _environment(job, submission, spool, shell)
         for target, source in enumerate(stdio):

@@ -88,10 +88,12 @@ class LocalMom:
         self._sid = self._leader
         while self._ended is None or self._hook is not None:
             for ready, _ in self._waiting.select(self._patience()):
-                ready.data()
+                if self._waiting.get_map().get(ready.fileobj) == ready:  # not dealt with meanwhile
+                    ready.data()
             self._on_time()
         ear.close()
-        self._deliver()
+        if self.progress.state != "H":  # delivered at its hold
+            self._deliver()
         return self._ended
 
     # What can happen ---------------------------------------------------------------------------
@@ -159,7 +161,7 @@ class LocalMom:
         return ""
 
     def _signalled(self, wake: socket.socket) -> None:
-        """TERM or INT: what qdel does.  TERM to the session, a moment later KILL."""
+        """TERM, INT, or HUP of a closed terminal: what qdel does, TERM and a moment later KILL."""
         wake.recv(64)
         if self.progress.state == "H":
             self._ended = 128 + signal.SIGTERM
@@ -210,6 +212,8 @@ class LocalMom:
         if self._leader:
             signals.send_all(self._members(), signal.SIGKILL)
             self._job_ended(self._leader_fd)
+        if self._kill_at is not None:  # deleted meanwhile: it ends, with an image to go on from
+            return
         self._ended = None
         self._deliver()
         self.progress.state = "H"
@@ -276,7 +280,7 @@ class LocalMom:
         tell.setblocking(False)
         signal.set_wakeup_fd(tell.fileno())
         self._tell_end = tell
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: None)
         return wake
 

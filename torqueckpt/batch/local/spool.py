@@ -28,7 +28,7 @@ _MODES = {
     "server_priv": 0o750,
     "mom_priv": 0o751,
     "mom_priv/jobs": 0o751,
-    "spool": 0o1777,
+    "spool": 0o755,  # not 1777 as TORQUE's: who guesses a job's number could make its files
     "checkpoint": 0o751,
     "aux": 0o755,
     "sock": 0o755,
@@ -110,21 +110,21 @@ class Spool:
 
     def open_outputs(self, job: str, who: Owner, joined: bool) -> tuple[int, int]:
         """Descriptors of new, empty <id>.OU and .ER, the user's, for appending."""
-        with become.acting_as(who), Directory.open(self.home / "spool") as spool:
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC
-            out = spool.open_file(f"{job}.OU", flags)
-            return out, os.dup(out) if joined else spool.open_file(f"{job}.ER", flags)
+        with Directory.open(self.home / "spool") as spool:
+            out = _new_output(spool, f"{job}.OU", who)
+            return out, os.dup(out) if joined else _new_output(spool, f"{job}.ER", who)
 
     def deliver(self, job: str, suffix: str, target: Path, who: Owner) -> str:
         """Copy <id>.OU or .ER to the user's path as the user, then remove it; gives the problem,
         "" for none.  What cannot be delivered stays in the spool."""
-        with become.acting_as(who), Directory.open(self.home / "spool") as spool:
+        with Directory.open(self.home / "spool") as spool:
             name = f"{job}.{suffix}"
             try:
-                source = os.fdopen(spool.open_file(name, os.O_RDONLY), "rb")
-                with source, open(target, "wb") as copy:
-                    while block := source.read(1024 * 1024):
-                        copy.write(block)
+                with become.acting_as(who):
+                    source = os.fdopen(spool.open_file(name, os.O_RDONLY), "rb")
+                    with source, open(target, "wb") as copy:
+                        while block := source.read(1024 * 1024):
+                            copy.write(block)
                 spool.remove(name)
             except FileNotFoundError as missing:
                 return f"{missing.filename}: {missing.strerror}"
@@ -144,3 +144,10 @@ class Spool:
 
     def node_file(self, job: str) -> Path:
         return self.home / "aux" / job
+
+
+def _new_output(spool: Directory, name: str, who: Owner) -> int:
+    spool.remove(name)
+    fd = spool.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
+    os.fchown(fd, who.uid, who.gid)
+    return fd
