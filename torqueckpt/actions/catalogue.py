@@ -167,14 +167,20 @@ def _rows(lineage: Lineage, who: Owner) -> Iterator[Row]:
             generation = lineage.generation(number)
             made = generation.manifest()
             whole = generation.looks_whole(made)
-        except TorqueCkptError:
+            created = datetime.fromtimestamp(made.created, timezone.utc).isoformat()
+        except (
+            TorqueCkptError,
+            OSError,
+            ValueError,
+            OverflowError,
+        ):  # whatever its owner did to it
             yield Row(lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, who.name)
             continue
         yield Row(
             job=made.job.id,
             lineage=lineage.name,
             generation=number,
-            created=datetime.fromtimestamp(made.created, timezone.utc).isoformat(),
+            created=created,
             bytes=made.bytes,
             frozen_ms=round(made.frozen_us / 1000),
             checkpointer=made.checkpointer,

@@ -5,7 +5,14 @@ from __future__ import annotations
 
 import os
 
-from torqueckpt.errors import NeedsRoot, UnknownJob, UnknownUser
+from torqueckpt import log
+from torqueckpt.errors import (
+    NeedsRoot,
+    StoreMissing,
+    StoreNotWritable,
+    UnknownJob,
+    UnknownUser,
+)
 from torqueckpt.identity import Owner, is_lineage_name, job_id
 from torqueckpt.process import become
 from torqueckpt.settings import Settings
@@ -25,8 +32,11 @@ def owner_of(job: str, settings: Settings, user: str | None) -> Owner:
         return become.owner(user)
     for who in owners(settings, None):
         with become.acting_as(who):
-            if Store.open(settings.store).owner(who).lineage_of(job) is not None:
-                return who
+            try:
+                if Store.open(settings.store).owner(who).lineage_of(job) is not None:
+                    return who
+            except (StoreMissing, StoreNotWritable, OSError) as broken:
+                log.warning(f"{who.name}: {broken}")
     raise UnknownJob(job=job, owner="nobody", store=settings.store)
 
 
