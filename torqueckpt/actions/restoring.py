@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from torqueckpt import run
+from torqueckpt.actions import checked
 from torqueckpt.checkpointers.base import Checkpointer, Restore
 from torqueckpt.errors import (
     ManifestTorn,
@@ -103,9 +104,12 @@ def restore(
     """
     generation = lineage.generation(made.generation)
     until = time.monotonic() + settings.pid_wait_seconds
-    with _descriptors(lineage, made, plan) as inherited:
+    with (
+        _descriptors(lineage, made, plan) as inherited,
+        checked.image(checkpointer, generation, made, who) as image_dir,
+    ):
         argv = checkpointer.restore_argv(
-            Restore(generation.image_dir, generation.work_dir, made.established_tcp, inherited)
+            Restore(image_dir, generation.work_dir, made.established_tcp, inherited)
         )
         while True:
             finished = run.run(

@@ -80,6 +80,19 @@ class Checkpointer(ABC):
     def pid_taken(self, reason: str) -> bool:
         """Whether a restore failed for a pid in use, which may be free a moment later."""
 
+    def decides_rights(self, name: str) -> bool:
+        """Whether the image file `name` says what rights a process gets: one that does is restored
+        from a copy that its owner cannot change, once excessive_rights() had nothing to say."""
+        return False
+
+    def excessive_rights(self, data: bytes) -> str:
+        """What such a file asks for that no job has; "" for nothing."""
+        return ""
+
+    def left_out(self, name: str) -> bool:
+        """Whether a restore must not see this file at all."""
+        return False
+
     @abstractmethod
     def read_image(self, image_dir: Path, work_dir: Path) -> ImageFacts:
         """Read a finished image; called after the tree runs again."""

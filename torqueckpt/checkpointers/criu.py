@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from torqueckpt.checkpointers import criu_log
+from torqueckpt.checkpointers import criu_log, criu_rights
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageFacts, Restore
 from torqueckpt.settings import Settings
 
@@ -78,6 +78,15 @@ class Criu(Checkpointer):
 
     def pid_taken(self, reason: str) -> bool:
         return criu_log.PID_TAKEN in reason
+
+    def decides_rights(self, name: str) -> bool:
+        return criu_rights.decides(name)
+
+    def excessive_rights(self, data: bytes) -> str:
+        return criu_rights.excessive(data)
+
+    def left_out(self, name: str) -> bool:
+        return criu_rights.left_out(name)
 
     def read_image(self, image_dir: Path, work_dir: Path) -> ImageFacts:
         from torqueckpt.checkpointers import criu_images  # protobuf is slow to import

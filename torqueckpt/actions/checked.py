@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""The image as a restore sees it: what decides on rights is root's copy, the rest is linked.
+
+An image is its owner's: he can change it at any time, also after it was verified.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from torqueckpt.checkpointers.base import Checkpointer
+from torqueckpt.errors import ImageDamaged
+from torqueckpt.identity import Owner
+from torqueckpt.manifest import Manifest
+from torqueckpt.paths import Directory
+from torqueckpt.process import become
+from torqueckpt.store.generation import Generation
+
+_PLACE = Path("/run")
+
+
+@contextmanager
+def image(
+    checkpointer: Checkpointer, generation: Generation, made: Manifest, who: Owner
+) -> Iterator[Path]:
+    """A directory of root's that stands for the image; called acting as the owner."""
+    with become.acting_as_root():
+        place = Directory.open(_PLACE.resolve())
+        path = Path(tempfile.mkdtemp(prefix="torqueckpt-", dir=place.path))
+        directory = place.sub(path.name)
+        os.fchown(directory.fd, 0, who.gid)
+        os.fchmod(directory.fd, 0o750)
+    try:
+        with generation.directory.sub("image") as original:
+            for name in (file.name for file in made.image if not checkpointer.left_out(file.name)):
+                if checkpointer.decides_rights(name):
+                    _copy(directory, name, _checked(checkpointer, original, name, made), who)
+                else:
+                    with become.acting_as_root():
+                        os.symlink(original.path / name, name, dir_fd=directory.fd)
+        yield path
+    finally:
+        if os.getuid() == 0:
+            with become.acting_as_root():
+                place.remove_tree(path.name)
+
+
+def _checked(checkpointer: Checkpointer, image: Directory, name: str, made: Manifest) -> bytes:
+    try:
+        data = image.read(name)
+        asked = checkpointer.excessive_rights(data)
+    except OSError as unreadable:
+        raise _damaged(made, f"{name}: {unreadable.strerror}") from unreadable
+    if asked:
+        raise _damaged(made, f"{name} asks for {asked}")
+    return data
+
+
+def _damaged(made: Manifest, problem: str) -> ImageDamaged:
+    return ImageDamaged(job=made.job.id, generation=made.generation, problem=problem)
+
+
+def _copy(directory: Directory, name: str, data: bytes, who: Owner) -> None:
+    with become.acting_as_root():
+        fd = directory.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        with open(fd, "wb") as copy:
+            copy.write(data)
+            os.fchown(fd, 0, who.gid)
+            os.fchmod(fd, 0o640)
