@@ -347,3 +347,16 @@ turn 4
         assert kept[: shown["size"]] == running.spooled()
         (directory / f"go{turn}").touch()
     assert running.wait() == 0
+
+
+def test_a_directory_for_pointers_that_lies_behind_a_link(site: Site, user: User) -> None:
+    directory = user.directory()
+    link = directory / "scratch"
+    link.symlink_to(user.directory())
+    script = user.script(count_script(40), directory)
+    running = site.start(user, script, "-c", f"enabled,dir={link}")
+    running.wait_for_line(1)
+    asked = site.call(user, "checkpoint", running.job)
+    assert asked.returncode == 0, asked.stderr
+    assert len(list((link / f"{running.job}.CK").iterdir())) == 1
+    still_good(site, running)

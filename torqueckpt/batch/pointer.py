@@ -25,7 +25,7 @@ class Pointer:
 def write(directory: Path, name: str, lineage: str, generation: int) -> None:
     """Write it as the owner; StoreNotWritable when the batch system's directory refuses it."""
     try:
-        with Directory.open(directory) as opened:
+        with _opened(directory) as opened:
             text = json.dumps(asdict(Pointer(lineage, generation)))
             opened.write_whole(name, text.encode())
     except OSError as problem:
@@ -36,8 +36,13 @@ def write(directory: Path, name: str, lineage: str, generation: int) -> None:
 def read(directory: Path, name: str) -> Pointer | None:
     """None when it is gone or is not one of ours: the newest image is taken then."""
     try:
-        with Directory.open(directory) as opened:
+        with _opened(directory) as opened:
             return manifest.from_json(Pointer, manifest.load(opened.read(name, limit=4096)))
     except (OSError, manifest.Malformed) as problem:
         log.warning(f"pointer {directory / name}: {problem}: taking the newest image")
         return None
+
+
+def _opened(directory: Path) -> Directory:
+    """What is above CKPTDIR often lies behind links (MOM's home, scratch): not CKPTDIR itself."""
+    return Directory.open(directory.parent.resolve(strict=True) / directory.name)
