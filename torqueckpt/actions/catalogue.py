@@ -29,6 +29,10 @@ from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
 
 
+# What reading an image may raise, whatever its owner did to it.
+_OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
+
+
 @dataclass(frozen=True)
 class Row:
     """One generation in a listing; created is ISO 8601, UTC."""
@@ -168,12 +172,7 @@ def _rows(lineage: Lineage, who: Owner) -> Iterator[Row]:
             made = generation.manifest()
             whole = generation.looks_whole(made)
             created = datetime.fromtimestamp(made.created, timezone.utc).isoformat()
-        except (
-            TorqueCkptError,
-            OSError,
-            ValueError,
-            OverflowError,
-        ):  # whatever its owner did to it
+        except _OWNERS_DOING:
             yield Row(lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, who.name)
             continue
         yield Row(

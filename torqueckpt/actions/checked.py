@@ -17,10 +17,11 @@ from torqueckpt.errors import ImageDamaged
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
 from torqueckpt.paths import Directory
-from torqueckpt.process import become
+from torqueckpt.process import become, proc
 from torqueckpt.store.generation import Generation
 
 _PLACE = Path("/run")
+_NAME = "torqueckpt-"
 
 
 @contextmanager
@@ -30,7 +31,8 @@ def image(
     """A directory of root's that stands for the image; called acting as the owner."""
     with become.acting_as_root():
         place = Directory.open(_PLACE.resolve())
-        path = Path(tempfile.mkdtemp(prefix="torqueckpt-", dir=place.path))
+        _sweep(place)
+        path = Path(tempfile.mkdtemp(prefix=f"{_NAME}{os.getpid()}-", dir=place.path))
         directory = place.sub(path.name)
         os.fchown(directory.fd, 0, who.gid)
         os.fchmod(directory.fd, 0o750)
@@ -47,6 +49,15 @@ def image(
         if os.getuid() == 0:
             with become.acting_as_root():
                 place.remove_tree(path.name)
+
+
+def _sweep(place: Directory) -> None:
+    """Remove what restores that were killed have left."""
+    for name in place.names():
+        if name.startswith(_NAME):
+            pid = name[len(_NAME) :].partition("-")[0]
+            if pid.isdigit() and proc.stat(int(pid)) is None:
+                place.remove_tree(name)
 
 
 def _checked(checkpointer: Checkpointer, image: Directory, name: str, made: Manifest) -> bytes:

@@ -104,10 +104,8 @@ def restore(
     """
     generation = lineage.generation(made.generation)
     until = time.monotonic() + settings.pid_wait_seconds
-    with (
-        _descriptors(lineage, made, plan) as inherited,
-        checked.image(checkpointer, generation, made, who) as image_dir,
-    ):
+    sight = checked.image(checkpointer, generation, made, who)
+    with _descriptors(lineage, made, plan) as inherited, sight as image_dir:
         argv = checkpointer.restore_argv(
             Restore(image_dir, generation.work_dir, made.established_tcp, inherited)
         )

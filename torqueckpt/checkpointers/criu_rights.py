@@ -15,9 +15,7 @@ from collections.abc import Iterator
 
 _COMMON_MAGIC = 0x54564319
 _CORE = re.compile(r"core-[0-9]+\.img")
-_OBSOLETE = re.compile(
-    r"creds-.*"
-)  # where criu 1.x kept them; one planted there is not handed over
+_OBSOLETE = re.compile(r"creds-.*")  # criu 1.x kept them there: a planted one is not handed over
 _VARINT, _LENGTH = 0, 2
 _SIZES = {1: 8, 5: 4}
 # core_entry.thread_core.creds (criu's core.proto, creds.proto)
