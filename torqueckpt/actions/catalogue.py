@@ -28,7 +28,6 @@ from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
 
-
 # What reading an image may raise, whatever its owner did to it.
 _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
 
