@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: MIT
+"""mom-run changes nothing of a job but the way it is started."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_CALL = "import sys; from torqueckpt.hooks.mom_run import main; sys.exit(main(sys.argv[1:]))"
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_SHOW = b"""tr '\\0' '|' </proc/$$/cmdline; tr '\\0' '|' </proc/$$/environ
+grep -E '^Sig(Blk|Ign)' /proc/$$/status
+"""
+
+
+def run(argv: list[str], environment: dict[bytes, bytes], program: str | None = None) -> str:
+    answer = subprocess.run(
+        argv,
+        executable=program,
+        env=environment,
+        cwd=_REPOSITORY,
+        input=_SHOW,
+        capture_output=True,
+    )
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.decode("utf-8", "surrogateescape")
+
+
+def from_mom_run(environment: dict[bytes, bytes], *shell: str) -> str:
+    return run([sys.executable, "-c", _CALL, *shell], environment)
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {b"PBS_JOBID": b"1.srv", b"HOME": b"/nonexistent"},
+        {b"LANG": b"C", b"LC_ALL": b"POSIX"},
+        {b"ODD": b"a=b\n\xff", b"LC_CTYPE": b"xx"},
+    ],
+)
+def test_the_shell_is_a_login_shell_with_moms_environment_and_signals(
+    environment: dict[bytes, bytes],
+) -> None:
+    started_by_mom = run(["-bash"], environment, "/bin/bash")
+    assert started_by_mom.startswith("-bash|")
+    assert from_mom_run(environment, "/bin/bash") == started_by_mom
+
+
+def test_arguments_of_the_shell_are_passed_on() -> None:
+    shown = from_mom_run({}, "/bin/sh", "-s", "one word", "*")
+    assert shown.startswith("-sh|-s|one word|*|")
+
+
+def test_a_shell_that_cannot_be_started_is_said_by_the_system() -> None:
+    answer = subprocess.run([sys.executable, "-c", _CALL, "/nonexistent"], capture_output=True)
+    assert answer.returncode == 254
+    assert answer.stderr == b"mom-run: /nonexistent: No such file or directory\n"
+    assert subprocess.run([sys.executable, "-c", _CALL], stderr=-3).returncode == 254
