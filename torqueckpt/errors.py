@@ -279,3 +279,39 @@ class WrongState(TorqueCkptError):
 class CheckpointRefused(TorqueCkptError):
     message = "{reason}"
     exit_code = 83
+
+
+# The batch system's configuration ----------------------------------------------------------------
+
+
+class MomPrivMissing(TorqueCkptError):
+    message = "{path}: {problem}; name {system}'s with --mom-priv DIR"
+    exit_code = 84
+
+
+class ConfigBlockDamaged(TorqueCkptError):
+    message = "{file}:{line}: {problem}; mend the lines between the marks by hand, or take them out"
+    exit_code = 85
+
+
+class ConfigNotRight(TorqueCkptError):
+    message = "{file}: {count}{which} problem(s), listed above{consequence}"
+    exit_code = 86
+
+
+class ConfigNotWritten(TorqueCkptError):
+    message = "{file}: {problem}; nothing was changed"
+    exit_code = 87
+
+
+# Kernel modules of the Altix checkpointer ---------------------------------------------------------
+
+
+class ModulesMissing(TorqueCkptError):
+    message = "{path}: {problem}; set modules_dir to where the checkpointer's modules lie"
+    exit_code = 88
+
+
+class ModuleRefused(TorqueCkptError):
+    message = "the kernel refuses to {verb} {module}: {reason}"
+    exit_code = 89

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from torqueckpt import paths
@@ -20,7 +21,7 @@ def directories() -> list[Path]:
     ]
 
 
-def render(template: str, values: dict[str, object]) -> str:
+def render(template: str, values: Mapping[str, object]) -> str:
     """The text of e.g. "torque/resume_job.sh.j2"; a value that the template lacks is an error."""
     import jinja2
 

@@ -33,6 +33,8 @@ class Settings:
     jitter_seconds: int = 0
     max_frozen_percent: int = 50
     local_home: Path = Path("/var/spool/torqueckpt")
+    pointer_dir: Path = Path("/var/spool/checkpoint-pointers")
+    modules_dir: Path = Path("/")  # "/" stands for none: only the Altix checkpointer has modules
     signature_key: Path = Path("/")  # "/" stands for signature.key beside the settings file
 
     def criu(self) -> Path:
@@ -41,6 +43,9 @@ class Settings:
     def key(self) -> Path:
         own = paths.settings_file().with_name("signature.key")
         return own if _unset(self.signature_key) else self.signature_key
+
+    def has_modules(self) -> bool:
+        return not _unset(self.modules_dir)
 
 
 _AT_LEAST_ONE = {

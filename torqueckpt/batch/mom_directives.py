@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: MIT
+"""What a MOM makes of the lines of its config file, and what is wrong with them.
+
+TORQUE and OpenPBS read the same kind of file in two ways; a Dialect says which.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is not as it should be.  stops: nothing is written while it is so.
+
+    line is 0 where no line is meant, but a file as a whole.
+    """
+
+    file: str
+    line: int
+    reason: str
+    remedy: str
+    stops: bool = False
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.reason}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Directive:
+    """One `$name value` line; ours says whether it stands in the marked block."""
+
+    line: int
+    name: str
+    value: str
+    ours: bool = False
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one batch system's MOM reads the file."""
+
+    system: str
+    known: frozenset[str]
+    repeatable: frozenset[str]  # a second one adds to the first
+    by_first_word: frozenset[str]  # one for each first word of the value: $action checkpoint …
+    longest_line: int  # bytes without the newline; what is longer is read as two lines
+    comments_after_text: bool
+    folds_case: bool
+    unknown_means: str
+    same_as: dict[str, str] = field(default_factory=dict)  # other names of a directive
+
+    def parse(self, data: bytes, ours: range = range(0)) -> list[Directive]:
+        """The directives; comments and static resources are left out."""
+        found = []
+        for number, text in enumerate(text_lines(data), 1):
+            if text.startswith("#"):
+                continue
+            if self.comments_after_text:
+                text = text.partition("#")[0]
+            text = text.strip()
+            if not text.startswith("$"):
+                continue
+            name = re.match(r"[A-Za-z0-9_:]*", text[1:])
+            assert name is not None  # it matches the empty string too
+            value = text[1 + name.end() :].strip()
+            found.append(Directive(number, self._name(name.group()), value, number in ours))
+        return found
+
+    def key(self, directive: Directive) -> str:
+        """What may stand once only."""
+        if directive.name in self.by_first_word:
+            return f"{directive.name} {directive.value.split(None, 1)[0]}"
+        return directive.name
+
+    def _name(self, text: str) -> str:
+        name = text.lower() if self.folds_case else text
+        return self.same_as.get(name, name)
+
+
+def check(
+    data: bytes, ours: range, dialect: Dialect, file: str, line_now: Callable[[int], int]
+) -> list[Problem]:
+    """What is wrong with the lines.  line_now gives a line's number as people see it now."""
+    directives = [replace(each, line=line_now(each.line)) for each in dialect.parse(data, ours)]
+    found = [
+        *_too_long(data, dialect, file, line_now),
+        *_unknown(directives, dialect, file),
+        *_twice(directives, dialect, file),
+    ]
+    return sorted(found, key=lambda problem: problem.line)
+
+
+def same_value(one: str, other: str) -> bool:
+    """Blanks make no difference, nor by which links a path leads to a file."""
+    return _normal(one) == _normal(other)
+
+
+def text_lines(data: bytes) -> list[str]:
+    """The lines as fgets() finds them, without their ends."""
+    lines = data.decode("utf-8", "surrogateescape").split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _too_long(
+    data: bytes, dialect: Dialect, file: str, line_now: Callable[[int], int]
+) -> Iterable[Problem]:
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if len(line) > dialect.longest_line:
+            reason = f"{len(line)} bytes, and pbs_mom cuts lines after {dialect.longest_line}"
+            remedy = "make it shorter: what is cut off is read as a line of its own"
+            yield Problem(file, line_now(number), reason, remedy)
+
+
+def _unknown(directives: list[Directive], dialect: Dialect, file: str) -> Iterable[Problem]:
+    for each in directives:
+        if each.name not in dialect.known:
+            near = nearest(each.name, dialect.known)
+            remedy = f"did you mean ${near}?" if near else "correct it or take it out"
+            reason = f"${each.name} is unknown to {dialect.system}: {dialect.unknown_means}"
+            yield Problem(file, each.line, reason, remedy)
+        elif not each.value:
+            yield Problem(
+                file, each.line, f"${each.name} has no value", "give it one, or take it out"
+            )
+
+
+def _twice(directives: list[Directive], dialect: Dialect, file: str) -> Iterable[Problem]:
+    first: dict[str, Directive] = {}
+    known = [d for d in directives if d.name in dialect.known and d.value]
+    for each in sorted(known, key=lambda d: (not d.ours, d.line)):  # ours is what others contradict
+        if each.name in dialect.repeatable:
+            continue
+        before = first.setdefault(dialect.key(each), each)
+        if before is each:
+            continue
+        name, same = dialect.key(each), same_value(before.value, each.value)
+        if before.ours and not same:
+            reason = (
+                f"${each.name} {each.value} contradicts torqueckpt's ${before.name} {before.value}"
+            )
+            yield Problem(file, each.line, reason, "take it out", stops=True)
+        else:
+            where = "torqueckpt's" if before.ours else f"line {before.line}"
+            how = "says the same" if same else "says something else; the later one counts"
+            reason = f"${name} occurs twice: {where} {how}"
+            yield Problem(file, each.line, reason, "keep one of the two")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name.lower(), sorted(known), n=1)), "")
+
+
+def _normal(value: str) -> str:
+    text = " ".join(value.split())
+    return os.path.realpath(text) if text.startswith("/") else text

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""OpenPBS: what its pbs_mom reads and calls."""

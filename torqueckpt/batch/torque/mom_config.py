@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""TORQUE's mom_priv/config (source: contracts/torque.md, and its reader in 6.1)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torqueckpt.batch.mom_directives import Dialect
+
+_KNOWN = """
+    alias_server_name alloc_par_cmd apbasil_path apbasil_protocol attempt_to_make_dir
+    auto_ideal_load auto_max_load check_poll_time checkpoint_interval checkpoint_run_exe
+    checkpoint_script clienthost configversion cputmult cray_check_rur cuda_visible_devices
+    down_on_error enablemomrestart exec_with_exec ext_pwd_retry force_overwrite ideal_load
+    igncput ignmem ignvmem ignwalltime job_exit_wait_time job_oom_score_adjust
+    job_output_file_umask job_starter job_starter_run_privileged jobdirectory_sticky
+    jobstartblocktime log_directory log_file_max_size log_file_roll_depth log_file_suffix
+    log_keep_days logevent login_node loglevel max_conn_timeout_micro_sec
+    max_join_job_wait_time max_load max_updates_before_sending memory_pressure_duration
+    memory_pressure_threshold mom_hierarchy_retry_time mom_host mom_oom_immunize
+    node_check_interval node_check_script nodefile_suffix nospool_dir_list pbsclient pbsserver
+    preexec presetup_prologue prologalarm rcp_cmd rcpcmd reduce_prolog_checks
+    reject_job_submission remote_checkpoint_dirs remote_reconfig reporter_mom
+    resend_join_job_wait_time restart_script restricted source_login_batch
+    source_login_interactive spool_as_final_name status_update_time thread_unlink_calls timeout
+    tmpdir usecp use_smt varattr wallmult xauthpath
+"""
+
+_REPEATABLE = """
+    alias_server_name nospool_dir_list pbsclient pbsserver
+    remote_checkpoint_dirs restricted usecp varattr
+"""
+
+DIALECT = Dialect(
+    system="TORQUE",
+    known=frozenset(_KNOWN.split()),
+    repeatable=frozenset(_REPEATABLE.split()),
+    by_first_word=frozenset(),
+    longest_line=118,
+    comments_after_text=True,
+    folds_case=True,
+    unknown_means="pbs_mom passes over the line",
+    same_as={"clienthost": "pbsserver", "rcpcmd": "rcp_cmd"},
+)
+
+# Options of `torqueckpt configure` that become lines of the block.
+OPTIONS = {name: name for name in ("pbsserver", "usecp", "logevent", "loglevel")}
+
+_SCRIPTS = ("checkpoint_script", "restart_script", "checkpoint_run_exe")
+
+
+def block(sbin: Path, pointer_dir: Path, interval_minutes: int) -> list[tuple[str, str]]:
+    """Our lines.  Without checkpoint_run_exe every checkpointable job dies at its start."""
+    return [
+        ("checkpoint_script", str(sbin / "mom-checkpoint")),
+        ("restart_script", str(sbin / "mom-restart")),
+        ("checkpoint_run_exe", str(sbin / "mom-run")),
+        ("checkpoint_interval", str(interval_minutes)),
+        ("remote_checkpoint_dirs", str(pointer_dir)),
+    ]
+
+
+def script_of(name: str, value: str) -> Path | None:
+    """The program that a directive names, if it names one."""
+    return Path(value) if name in _SCRIPTS else None
