@@ -7,22 +7,31 @@ DESTDIR =
 SYSCONFDIR = /etc
 STORE = /var/spool/checkpoint
 SPOOL = /var/spool/torqueckpt
+POINTERS = /var/spool/checkpoint-pointers
+# Whose example in conf/ the settings begin with: criu, altix, blcr or dmtcp
+FLAVOUR = criu
+# altix: the directory that SGI_Altix_checkpointing_* was unpacked to; its tools go to PREFIX/bin
+ALTIX_PACKAGE =
+# Where `make wheelhouse` puts what an installation without network needs; ./wheelhouse is used when it is there
+WHEELHOUSE =
 # The interpreter, when the one that is found is not the one you want
 PYTHON =
 # What demo and test try out: a complete installation of its own, beside the real one
 TEST_PREFIX = /opt/torqueckpt-test
 
-export PREFIX DESTDIR SYSCONFDIR STORE SPOOL PYTHON TEST_PREFIX
+export PREFIX DESTDIR SYSCONFDIR STORE SPOOL POINTERS FLAVOUR ALTIX_PACKAGE WHEELHOUSE PYTHON TEST_PREFIX
 
 in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
-	STORE=$(TEST_PREFIX)/var/spool/checkpoint SPOOL=$(TEST_PREFIX)/var/spool/torqueckpt
+	STORE=$(TEST_PREFIX)/var/spool/checkpoint SPOOL=$(TEST_PREFIX)/var/spool/torqueckpt \
+	POINTERS=$(TEST_PREFIX)/var/spool/checkpoint-pointers
 scripts = install/* .ci/run
 
-.PHONY: help setup install uninstall demo test lint typecheck check dist clean test-prefix
+.PHONY: help setup install uninstall wheelhouse demo test lint typecheck check dist clean test-prefix
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables: PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) STORE=$(STORE) SPOOL=$(SPOOL)'
+	@echo '           POINTERS=$(POINTERS) FLAVOUR=$(FLAVOUR) WHEELHOUSE=$(WHEELHOUSE)'
 	@echo '           DESTDIR=$(DESTDIR) PYTHON=$(PYTHON) TEST_PREFIX=$(TEST_PREFIX)'
 
 setup: .venv/made ## make .venv, for working on torqueckpt
@@ -35,6 +44,9 @@ install: ## install on this node (as root), with whatever is missing for it
 
 uninstall: ## take the installation away again; settings, key and images stay
 	@install/uninstall
+
+wheelhouse: ## fetch what install would fetch into WHEELHOUSE (./wheelhouse), for nodes without network
+	@install/wheelhouse $(or $(WHEELHOUSE),wheelhouse)
 
 demo: test-prefix ## install into TEST_PREFIX and show a job that is checkpointed, killed and resumed
 	$(TEST_PREFIX)/lib/torqueckpt/venv/bin/python tests/demo.py --prefix $(TEST_PREFIX)

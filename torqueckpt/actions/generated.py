@@ -21,6 +21,13 @@ from torqueckpt.settings import Settings
 
 _START_ORDER = ("trqauthd", "pbs_server", "pbs_sched", "pbs_mom")
 _SELINUX = Path("/sys/fs/selinux/enforce")
+_UNIT_DIR = "systemd/system"
+_UNITS = (
+    ("periodic.service.j2", f"{_UNIT_DIR}/torqueckpt-periodic.service", 0o644),
+    ("shutdown.service.j2", f"{_UNIT_DIR}/torqueckpt-shutdown.service", 0o644),
+)
+_MODULES = (("modules.service.j2", f"{_UNIT_DIR}/torqueckpt-modules.service", 0o644),)
+_INIT = (("torqueckpt.init.j2", "init.d/torqueckpt", 0o755),)
 _MOM_UNITS = {"torque": "pbs_mom.service", "openpbs": "pbs.service"}
 
 
@@ -98,23 +105,43 @@ def _shared(plan: Plan, site: Site, settings: Settings) -> Iterable[File]:
         "pointer_dir": settings.pointer_dir,
         "program": program,
         "mom_unit": unit,
-        "seconds": settings.dump_timeout_seconds + settings.lock_timeout_seconds + 60,
+        "seconds": _longest_seconds(settings),
     }
     config = "mom_priv/config"
     yield File(config, 0o644, plan.new, f"{_install(0o644, config)} {plan.file}")
     qmgr = render(f"{name}/queue.qmgr.j2", values)
     yield File("torqueckpt.qmgr", 0o644, qmgr.encode(), "qmgr < torqueckpt.qmgr")
-    for template, path in _units(unit, settings):
-        text = render(f"systemd/{template}", values).encode()
-        yield File(path, 0o644, text, f"{_install(0o644, path)} /etc/{path}")
+    for template, path, mode in _units(unit, settings):
+        text = render(f"services/{template}", values).encode()
+        yield File(path, mode, text, f"{_install(mode, path)} /etc/{path}")
 
 
-def _units(mom_unit: str, settings: Settings) -> Iterable[tuple[str, str]]:
-    yield "periodic.service.j2", "systemd/system/torqueckpt-periodic.service"
-    yield "shutdown.service.j2", "systemd/system/torqueckpt-shutdown.service"
-    yield "mom.conf.j2", f"systemd/system/{mom_unit}.d/torqueckpt.conf"
+def services(settings: Settings) -> list[File]:
+    """What `make install` puts in place on a node whose batch system is not known yet."""
+    units = [*_MOM_UNITS.values()]
+    values: dict[str, object] = {
+        "program": str(paths.program("bin", "torqueckpt")),
+        "mom_unit": " ".join(units),
+        "mom_scripts": ["torque", "pbs_mom", "pbs"],
+        "seconds": _longest_seconds(settings),
+        "preparations": _preparations(settings),
+    }
+    names = [*_UNITS, *(_MODULES if settings.has_modules() else ()), *_INIT]
+    return [
+        File(path.rpartition("/")[2], mode, render(f"services/{name}", values).encode(), "")
+        for name, path, mode in names
+    ]
+
+
+def _units(mom_unit: str, settings: Settings) -> Iterable[tuple[str, str, int]]:
+    yield from _UNITS
+    yield "mom.conf.j2", f"{_UNIT_DIR}/{mom_unit}.d/torqueckpt.conf", 0o644
     if settings.has_modules():
-        yield "modules.service.j2", "systemd/system/torqueckpt-modules.service"
+        yield from _MODULES
+
+
+def _longest_seconds(settings: Settings) -> int:
+    return settings.dump_timeout_seconds + settings.lock_timeout_seconds + 60
 
 
 def _torque_only(plan: Plan, site: Site, settings: Settings) -> Iterable[File]:
