@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: MIT
+"""What a MOM makes of its file's lines, and which of them are told to be wrong."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.unit.mom_configs import OPENPBS, TORQUE
+from torqueckpt.batch import mom_config, mom_directives, mom_scripts
+from torqueckpt.batch.mom_directives import Dialect, Problem
+from torqueckpt.batch.openpbs import mom_config as openpbs
+from torqueckpt.batch.torque import mom_config as torque
+
+_BLOCK = ["$checkpoint_script /usr/local/sbin/mom-checkpoint", "$checkpoint_interval 10"]
+
+
+def _check(data: bytes, dialect: Dialect = torque.DIALECT) -> list[Problem]:
+    ours = mom_config.ours(data, "config")
+    return mom_directives.check(data, ours, dialect, "config", lambda line: line)
+
+
+def _names(data: bytes, dialect: Dialect) -> list[tuple[str, str]]:
+    return [(each.name, each.value) for each in dialect.parse(data)]
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("misspelt", {1: "did you mean $pbsserver", 2: "did you mean $loglevel"}),
+        ("duplicates", {2: "line 1 says the same", 3: "line 1 says something else"}),
+        ("capitals", {3: "line 2 says the same"}),
+        ("old mac", {}),
+        ("a line of 200", {1: "200 bytes"}),
+        ("utf-8 with a mark", {}),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_its_line(name: str, lines: dict[int, str]) -> None:
+    found = _check(TORQUE[name])
+    assert [problem.line for problem in found] == list(lines)
+    for problem, told in zip(found, lines.values()):
+        assert told in f"{problem.reason}; {problem.remedy}" and not problem.stops
+
+
+_FAULTY = ("misspelt", "duplicates", "capitals", "a line of 200")
+
+
+@pytest.mark.parametrize("name", sorted(set(TORQUE) - set(_FAULTY)))
+def test_a_file_that_works_has_no_problem(name: str) -> None:
+    assert _check(TORQUE[name]) == []
+
+
+def test_torques_directives_are_no_directives_of_openpbs() -> None:
+    found = _check(OPENPBS["torque's directives"], openpbs.DIALECT)
+    assert [problem.line for problem in found] == [1, 2]
+    assert all("refuses the whole file" in problem.reason for problem in found)
+
+
+@pytest.mark.parametrize("name", sorted(set(OPENPBS) - {"torque's directives"}))
+def test_openpbs_files_that_work(name: str) -> None:
+    assert _check(OPENPBS[name], openpbs.DIALECT) == []
+
+
+def test_openpbs_takes_a_hash_within_a_line_for_text_and_torque_for_a_comment() -> None:
+    line = b"$tmpdir /tmp#1\n  # $logevent 1\n"
+    assert _names(line, openpbs.DIALECT) == [("tmpdir", "/tmp#1")]
+    assert _names(line, torque.DIALECT) == [("tmpdir", "/tmp")]
+
+
+def test_a_directive_without_a_value() -> None:
+    assert "has no value" in _check(b"$pbsserver\n")[0].reason
+
+
+def test_the_end_of_a_windows_line_is_not_part_of_a_value() -> None:
+    assert _names(TORQUE["crlf"], torque.DIALECT)[0] == ("pbsserver", "headnode")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"$checkpoint_interval 5\n",
+        b"$Checkpoint_Script /usr/local/sbin/other\n",
+    ],
+)
+@pytest.mark.parametrize("behind", [False, True])
+def test_a_line_that_contradicts_ours_stops(data: bytes, behind: bool) -> None:
+    block = mom_config.merge(b"", _BLOCK, "config")
+    found = _check(block + data if behind else mom_config.merge(data, _BLOCK, "config"))
+    assert [(problem.line, problem.stops) for problem in found] == [(5 if behind else 1, True)]
+    assert "contradicts torqueckpt's" in found[0].reason
+
+
+def test_a_line_that_says_what_ours_says_is_told_and_does_not_stop(tmp_path: Path) -> None:
+    (tmp_path / "mom-checkpoint").touch()
+    (tmp_path / "mom-checkpoint.sh").symlink_to("mom-checkpoint")  # the seed's name for it
+    theirs = f"$checkpoint_script\t{tmp_path}//mom-checkpoint.sh \n".encode()
+    merged = mom_config.merge(theirs, [f"$checkpoint_script {tmp_path}/mom-checkpoint"], "config")
+    (found,) = _check(merged)
+    assert found.line == 1 and "torqueckpt's says the same" in found.reason and not found.stops
+
+
+def test_each_action_of_openpbs_may_be_there_once() -> None:
+    data = b"$action checkpoint 1 !/a\n$action restart 1 !/b\n$action checkpoint 2 !/c\n"
+    (found,) = _check(data, openpbs.DIALECT)
+    assert found.line == 3 and "$action checkpoint occurs twice" in found.reason
+
+
+def test_the_blocks_themselves_have_no_problem_and_their_lines_fit() -> None:
+    sbin, pointers = Path("/opt/local/torqueckpt/sbin"), Path("/var/spool/checkpoint-pointers")
+    for dialect, pairs in (
+        (torque.DIALECT, torque.block(sbin, pointers, 10)),
+        (openpbs.DIALECT, openpbs.block(sbin, pointers, 780)),
+    ):
+        lines = [f"${name} {value}" for name, value in pairs]
+        assert _check(mom_config.merge(b"", lines, "config"), dialect) == []
+
+
+# Programs that the MOM runs -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def script(root: None, place: Path) -> Path:
+    made = place / "mom-checkpoint"
+    made.write_text("#!/bin/sh\n")
+    made.chmod(0o755)
+    return made
+
+
+def _told(script: Path, group_matters: bool = False) -> str:
+    found = mom_scripts.check(script, "config", 7, group_matters=group_matters)
+    assert all(problem.stops and problem.line == 7 for problem in found)
+    return "\n".join(map(str, found))
+
+
+def test_a_program_of_roots_that_nobody_else_can_write_is_fine(script: Path) -> None:
+    assert _told(script, group_matters=True) == ""
+
+
+def test_a_program_that_is_missing(script: Path) -> None:
+    script.unlink()
+    assert "No such file" in _told(script)
+
+
+def test_a_program_that_is_a_directory(script: Path) -> None:
+    assert "is not a file" in _told(script.parent)
+
+
+@pytest.mark.parametrize(
+    ("mode", "told"),
+    [
+        (0o644, "is not executable; chmod u+x"),
+        (0o055, "is not executable"),
+        (0o775, "can be written by others"),
+        (0o757, "can be written by others"),
+    ],
+)
+def test_a_program_with_a_mode_that_will_not_do(script: Path, mode: int, told: str) -> None:
+    script.chmod(mode)
+    assert told in _told(script)
+
+
+def test_a_program_of_somebody_else(script: Path) -> None:
+    os.chown(script, 1234, 0)
+    assert "belongs to uid 1234" in _told(script)
+
+
+def test_openpbs_wants_a_system_group(script: Path) -> None:
+    os.chown(script, 0, 11)
+    assert "has group 11" in _told(script, group_matters=True)
+    assert _told(script) == ""
+
+
+def test_a_program_in_a_directory_that_others_can_change(script: Path) -> None:
+    script.parent.chmod(0o777)
+    assert "which others can change" in _told(script)
