@@ -160,7 +160,7 @@ def _problems(system: System, file: Path, old: bytes, new: bytes) -> list[Proble
     found = mom_directives.check(new, ours, system.dialect, str(file), line_now)
     seen = set()
     for each in system.dialect.parse(new, ours):
-        script = system.script_of(each.name, each.value) if each.value else None
+        script = system.script_of(each.name, each.value) if each.ours else None
         if script is not None and script not in seen:
             seen.add(script)
             line = line_now(each.line)
