@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: MIT
+"""`make install` for packagers, and `make uninstall`: what goes in comes out, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+_TOP = Path(__file__).resolve().parents[2]
+_PROGRAMS = {"bin/torqueckpt", "sbin/mom-checkpoint", "sbin/mom-restart", "bin/chkpnt"}
+
+
+class Stage:
+    """A DESTDIR, and the packager's own things in it."""
+
+    def __init__(self, top: Path) -> None:
+        self.root = top / "stage"
+        self.package = top / "SGI_Altix_checkpointing_0.71"
+        (self.package / "tools").mkdir(parents=True)
+        for name in ("chkpnt", "resume"):
+            (self.package / "tools" / name).write_text("#!/bin/sh\n")
+            (self.package / "tools" / name).chmod(0o755)
+
+    def make(self, target: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        words = [f"{name}={value}" for name, value in variables.items()]
+        return subprocess.run(
+            ["make", "-s", "-C", _TOP, target, f"DESTDIR={self.root}", *words],
+            capture_output=True,
+            text=True,
+        )
+
+    def files(self) -> set[str]:
+        """Without the many files of the interpreter's own tree."""
+        found = set()
+        for directory, names, files in os.walk(self.root):
+            if "venv" in names:
+                names.remove("venv")
+            links = [name for name in names if (Path(directory) / name).is_symlink()]
+            here = os.path.relpath(directory, self.root)
+            found.update(os.path.normpath(f"{here}/{name}") for name in [*files, *links])
+        return found
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """An installation for Altix; the tests here look at it in turn, the last one takes it away."""
+    stage = Stage(tmp_path_factory.mktemp("stage"))
+    (stage.root / "usr/local/bin").mkdir(parents=True)
+    (stage.root / "usr/local/bin" / "mine").touch()
+    made = stage.make("install", FLAVOUR="altix", ALTIX_PACKAGE=str(stage.package))
+    assert made.returncode == 0, made.stderr
+    yield stage
+
+
+def test_the_programs_services_pages_and_tools_are_there(staged: Stage) -> None:
+    found = staged.files()
+    assert {f"usr/local/{name}" for name in _PROGRAMS} <= found
+    units = "usr/local/lib/systemd/system/torqueckpt"
+    assert {f"{units}-{name}.service" for name in ("periodic", "shutdown", "modules")} <= found
+    pages = ("man1/torqueckpt.1", "man5/torqueckpt.toml.5", "man8/mom-checkpoint.8")
+    assert {f"usr/local/share/man/{page}" for page in pages} <= found
+
+
+def test_the_settings_are_the_flavours(staged: Stage) -> None:
+    text = (staged.root / "etc/torqueckpt/torqueckpt.toml").read_text()
+    assert '\ncheckpointer = "altix"\n' in text and "\nmodules_dir = " in text
+    assert '\n# store = "/var/spool/checkpoint"\n' in text  # the rest as it was, explained
+
+
+def test_directories_have_their_modes(staged: Stage) -> None:
+    for name in ("checkpoint", "checkpoint/jobs", "checkpoint-pointers", "torqueckpt"):
+        assert (staged.root / "var/spool" / name).stat().st_mode & 0o7777 == 0o755
+
+
+def test_nothing_knows_the_staging_directory(staged: Stage) -> None:
+    told = subprocess.run(
+        ["grep", "-rIl", "--", str(staged.root), str(staged.root)], capture_output=True, text=True
+    )
+    assert told.stdout == ""
+
+
+def test_installing_again_changes_no_file(staged: Stage) -> None:
+    def dates() -> dict[str, float]:
+        return {name: (staged.root / name).lstat().st_mtime for name in sorted(staged.files())}
+
+    before = dates()
+    assert staged.make("install", FLAVOUR="altix").returncode == 0
+    assert dates() == before
+
+
+def test_uninstalling_takes_away_exactly_that(staged: Stage) -> None:
+    (staged.root / "var/spool/checkpoint/jobs/ann").mkdir()
+    assert staged.make("uninstall").returncode == 0
+    assert staged.files() == {"usr/local/bin/mine", "etc/torqueckpt/torqueckpt.toml"}
+    left = {str(p.relative_to(staged.root)) for p in staged.root.rglob("*") if p.is_dir()}
+    assert "var/spool/checkpoint/jobs/ann" in left and "usr/local/lib" not in left
+    assert "var/spool/checkpoint-pointers" not in left
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"FLAVOUR": "vmware"}, "none of criu, altix, blcr, dmtcp"),
+        ({"FLAVOUR": "../x"}, "none of criu"),
+        ({"ALTIX_PACKAGE": "/x"}, "is for FLAVOUR=altix"),
+        ({"POINTERS": "relative"}, "an absolute path is needed"),
+        ({"PREFIX": "/with blank"}, "no blanks"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_made(
+    tmp_path: Path, variables: dict[str, str], told: str
+) -> None:
+    stage = Stage(tmp_path)
+    refused = stage.make("install", **variables)
+    assert refused.returncode != 0 and told in refused.stderr and not stage.root.exists()
