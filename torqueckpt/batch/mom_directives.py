@@ -52,6 +52,7 @@ class Dialect:
     comments_after_text: bool
     folds_case: bool
     unknown_means: str
+    unknown_stops: bool
     same_as: dict[str, str] = field(default_factory=dict)  # other names of a directive
 
     def parse(self, data: bytes, ours: range = range(0)) -> list[Directive]:
@@ -122,11 +123,10 @@ def _unknown(directives: list[Directive], dialect: Dialect, file: str) -> Iterab
             near = nearest(each.name, dialect.known)
             remedy = f"did you mean ${near}?" if near else "correct it or take it out"
             reason = f"${each.name} is unknown to {dialect.system}: {dialect.unknown_means}"
-            yield Problem(file, each.line, reason, remedy)
+            yield Problem(file, each.line, reason, remedy, stops=dialect.unknown_stops)
         elif not each.value:
-            yield Problem(
-                file, each.line, f"${each.name} has no value", "give it one, or take it out"
-            )
+            reason, remedy = f"${each.name} has no value", "give it one, or take it out"
+            yield Problem(file, each.line, reason, remedy, stops=dialect.unknown_stops)
 
 
 def _twice(directives: list[Directive], dialect: Dialect, file: str) -> Iterable[Problem]:

@@ -29,7 +29,8 @@ DIALECT = Dialect(
     longest_line=511,
     comments_after_text=False,
     folds_case=False,
-    unknown_means="pbs_mom refuses the whole file",
+    unknown_means="pbs_mom ends when it reads this",
+    unknown_stops=True,
 )
 
 # Options of `torqueckpt configure` that become lines of the block; there is no $loglevel.

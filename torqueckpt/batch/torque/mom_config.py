@@ -40,6 +40,7 @@ DIALECT = Dialect(
     comments_after_text=True,
     folds_case=True,
     unknown_means="pbs_mom passes over the line",
+    unknown_stops=False,
     same_as={"clienthost": "pbsserver", "rcpcmd": "rcp_cmd"},
 )
 
