@@ -27,10 +27,12 @@ class Stage:
 
     def make(self, target: str, **variables: str) -> subprocess.CompletedProcess[str]:
         words = [f"{name}={value}" for name, value in variables.items()]
+        outer = ("MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")  # variables of the make that runs us
         return subprocess.run(
             ["make", "-s", "-C", _TOP, target, f"DESTDIR={self.root}", *words],
             capture_output=True,
             text=True,
+            env={name: value for name, value in os.environ.items() if name not in outer},
         )
 
     def files(self) -> set[str]:
