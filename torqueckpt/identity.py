@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from torqueckpt.errors import InvalidJobId
 
-# 12.server, 12[3].server, 12[].server, 12-3.server (array members of TORQUE 2.x); LSF: 12, 12[3]
+# 12.server, 12[3].server, 12[].server, 12-3.server (array members of TORQUE 2.x); LSF: 12, 12[3];
+# 12.server:15201 where the server has another port than the usual one
 _JOB_ID = re.compile(
-    r"[0-9]{1,12}(?:-[0-9]{1,9})?(?:\[[0-9]{0,9}\])?(?:\.[A-Za-z0-9][A-Za-z0-9_.-]{0,120})?"
+    r"[0-9]{1,12}(?:-[0-9]{1,9})?(?:\[[0-9]{0,9}\])?(?:\.[A-Za-z0-9][A-Za-z0-9_.-]{0,120}(?::[0-9]{1,5})?)?"
 )
 _LINEAGE = re.compile(_JOB_ID.pattern + r"@[0-9]{1,12}")
 

@@ -86,7 +86,7 @@ def test_a_guard_that_the_owner_has_stopped_or_killed_stops_no_hook(site: Site, 
         guards = wait_until(
             lambda: [p for p in user.processes() if parent(p) == ending.pid and is_python(p)]  # noqa: B023
         )
-        subprocess.run(user.argv("/bin/kill", f"-{number}", str(guards[0])), check=True)
+        subprocess.run(user.argv("/bin/sh", "-c", f"kill -{number} {guards[0]}"), check=True)
         assert ending.wait(20) == 0
         assert running.wait(20) == 137
 

@@ -15,7 +15,7 @@ from tests.support import Running, Site, User, count_script, lines, wait_until
 
 @pytest.fixture
 def running(site: Site, user: User) -> Running:
-    started = site.start(user, user.script(count_script(), user.directory()), "-c", "enabled")
+    started = site.start(user, user.script(count_script(60), user.directory()), "-c", "enabled")
     started.wait_for_line(1)
     return started
 
@@ -76,7 +76,7 @@ def leader_of(user: User) -> Iterator[Callable[[str], int]]:
         argv = user.argv("/bin/bash", "-c", command)
         null = subprocess.DEVNULL
         leader = subprocess.Popen(
-            argv, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True
+            argv, stdin=subprocess.PIPE, stdout=null, stderr=null, start_new_session=True, cwd="/"
         )
         started.append(leader)
         wait_until(lambda: Path(f"/proc/{leader.pid}/cmdline").read_bytes().startswith(b"/bin/b"))
@@ -96,7 +96,7 @@ def test_a_session_without_a_child(site: Site, user: User, leader_of) -> None:
 def test_two_children_of_the_job_shell_are_refused_unless_one_is_named(
     site: Site, user: User, leader_of
 ) -> None:
-    leader = leader_of("sleep 60 & /usr/bin/perl -e 'sleep 60' & wait")
+    leader = leader_of("sleep 60 & /usr/bin/perl -e 'sleep 1 while 1' & wait")
     children = Path(f"/proc/{leader}/task/{leader}/children")
     wait_until(lambda: len(children.read_text().split()) == 2)
     argv = [str(site.checkpoint_program), str(leader), "7.srv", user.name]
@@ -137,7 +137,7 @@ def test_a_full_store_keeps_the_last_image(site: Site, running: Running, small_s
     (small_store / "ballast").unlink()
     assert subprocess.run(running.hook_argv(name="again")).returncode == 0
     assert running.wait() == 7
-    assert running.out() == lines(30)
+    assert running.out() == lines(60)
 
 
 def test_a_read_only_store(site: Site, running: Running, small_store: Path) -> None:

@@ -52,6 +52,7 @@ def image(user: Owner, place: Path) -> Iterator[tuple[Dump, int]]:
     argv = ["/usr/bin/python3", "-I", "-c", _PROGRAM, str(place / "files")]
     process = real.start(
         become.as_owner_argv(user, (), argv),
+        cwd="/",  # the tests' own may be closed to the user
         **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL),
     )
     try:
