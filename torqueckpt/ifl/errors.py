@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""What can go wrong between this package and a batch server.
+
+A refused request is a PbsError whose class follows the server's number.  The numbers are those of
+pbs_error.h; from 15009 on TORQUE (2.5 and later) counts two more than OpenPBS.
+"""
+
+from __future__ import annotations
+
+from torqueckpt.errors import TorqueCkptError
+
+
+class LibraryNotFound(TorqueCkptError):
+    message = "no libtorque or libpbs: looked for {looked}; set {variable} to its path"
+    exit_code = 90
+
+
+class NotAPbsLibrary(TorqueCkptError):
+    message = "{path} is not a PBS library: {problem}"
+    exit_code = 91
+
+
+class SymbolMissing(TorqueCkptError, NotImplementedError):
+    """NotImplementedError too, as programs that ask for an optional call expect."""
+
+    message = "{library} has no {symbol}: this batch system does not offer it"
+    exit_code = 92
+
+
+class PbsError(TorqueCkptError):
+    """The server or the library said no; `number` is its PBSE number, `text` its own words."""
+
+    message = "{call}: {text} ({number})"
+    exit_code = 93
+
+    def __init__(self, *, call: str, text: str, number: int) -> None:
+        self.call, self.text, self.number = call, text, number
+        super().__init__(call=call, text=text, number=number)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.call, self.text, self.number)
+
+
+class CannotConnect(PbsError):
+    exit_code = 94
+
+
+class CallTimedOut(TorqueCkptError):
+    """The call still blocks in C, in a thread of its own; the connection cannot be used again."""
+
+    message = "{call}: no answer within {seconds:g} seconds"
+    exit_code = 95
+
+
+class ConnectionClosed(TorqueCkptError):
+    message = "the connection to {server} is closed"
+    exit_code = 96
+
+
+class UnknownJob(PbsError):
+    pass
+
+
+class PermissionDenied(PbsError):
+    pass
+
+
+class BadAttributeValue(PbsError):
+    pass
+
+
+class BadState(PbsError):
+    """The job's state does not allow the request: held, ended, not checkpointable…"""
+
+
+class UnknownQueue(PbsError):
+    pass
+
+
+class UnknownNode(PbsError):
+    pass
+
+
+class CheckpointBusy(PbsError):
+    """The MOM is at a checkpoint of this job already; try again later."""
+
+
+class MomRejected(PbsError):
+    pass
+
+
+class MomUnreachable(PbsError):
+    pass
+
+
+UNKNOWN_JOB = 15001
+_SAME = {UNKNOWN_JOB: UnknownJob, 15007: PermissionDenied}
+_OPENPBS: dict[int, type[PbsError]] = {
+    15014: BadAttributeValue,
+    15016: BadState,
+    15018: UnknownQueue,
+    15041: MomRejected,
+    15047: CheckpointBusy,
+    15062: UnknownNode,
+    15070: MomUnreachable,
+}
+_TORQUE = {number + 2: kind for number, kind in _OPENPBS.items()}
+_TORQUE[15086] = UnknownJob  # "Job not found"; also what 6.1's MOM answers to a hold it carried out
+
+
+def error_class(number: int, openpbs: bool) -> type[PbsError]:
+    """The class for a PBSE number, PbsError itself for those nobody has asked for yet."""
+    return _SAME.get(number) or (_OPENPBS if openpbs else _TORQUE).get(number, PbsError)
+
+
+def _rebuild(kind: type[PbsError], call: str, text: str, number: int) -> PbsError:
+    return kind(call=call, text=text, number=number)

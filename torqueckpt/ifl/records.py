@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""Jobs, nodes, queues and the server as a client wants them: typed, frozen, without C."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar, Union
+
+from torqueckpt.ifl.attributes import BatchStatus
+
+R = TypeVar("R", bound="Record")
+Value = Union[str, Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Record:
+    """One object: its name and its attributes, a text each or, with resources, a mapping of texts.
+
+    An attribute that the server did not send, or was not asked for, reads as "" or None.
+    """
+
+    name: str
+    attributes: Mapping[str, Value]
+
+    @classmethod
+    def read(cls: type[R], status: BatchStatus) -> R:
+        attributes: dict[str, Value] = {}
+        for attribute in status.attribs:
+            name, value = str(attribute.name or ""), str(attribute.value or "")
+            if not attribute.resource:
+                attributes[name] = value
+                continue
+            resources = attributes.get(name)
+            if not isinstance(resources, dict):
+                resources = attributes[name] = {}
+            resources[str(attribute.resource)] = value
+        return cls(status.name or "", attributes)
+
+    def text(self, *names: str) -> str:
+        """The first of these attributes that is there: spellings differ between systems."""
+        for name in names:
+            value = self.attributes.get(name)
+            if isinstance(value, str):
+                return value
+        return ""
+
+    def resource(self, name: str, resource: str) -> str:
+        value = self.attributes.get(name)
+        return value.get(resource, "") if isinstance(value, Mapping) else ""
+
+
+class Job(Record):
+    """A job; `state` is the server's letter: Q, R, H, E, C…"""
+
+    @property
+    def id(self) -> str:
+        return self.name
+
+    @property
+    def owner(self) -> str:
+        """The user's name, without the host that the server adds."""
+        return self.text("Job_Owner").partition("@")[0]
+
+    @property
+    def title(self) -> str:
+        return self.text("Job_Name")
+
+    @property
+    def state(self) -> str:
+        return self.text("job_state")
+
+    @property
+    def queue(self) -> str:
+        return self.text("queue")
+
+    @property
+    def comment(self) -> str:
+        return self.text("comment")
+
+    @property
+    def checkpoint(self) -> str:
+        """The -c specification as the server keeps it, "u" for none."""
+        return self.text("Checkpoint")
+
+    @property
+    def hold_types(self) -> str:
+        """Letters of u, o and s; "n" for none."""
+        return self.text("Hold_Types")
+
+    @property
+    def session_id(self) -> int | None:
+        return _number(self.text("session_id"))
+
+    @property
+    def exit_status(self) -> int | None:
+        return _number(self.text("exit_status", "Exit_status"))
+
+    @property
+    def walltime_seconds(self) -> int | None:
+        """Walltime used so far, as of the server's last poll of the MOM."""
+        return _seconds(self.resource("resources_used", "walltime"))
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Where it runs, each host once, the mother superior first."""
+        places = self.text("exec_host").split("+")
+        return _once(place.partition("/")[0] for place in places)
+
+
+class Node(Record):
+    @property
+    def states(self) -> tuple[str, ...]:
+        """free, down, offline, job-exclusive…; several at a time."""
+        return _once(self.text("state").replace(" ", "").split(","))
+
+    @property
+    def properties(self) -> tuple[str, ...]:
+        return _once(self.text("properties").split(","))
+
+    @property
+    def note(self) -> str:
+        """Why it is offline: TORQUE's note, OpenPBS's comment."""
+        return self.text("note", "comment")
+
+    @property
+    def jobs(self) -> tuple[str, ...]:
+        """Ids of the jobs on it; TORQUE lists slot/id and slot ranges, OpenPBS id/slot."""
+        pieces = [piece.strip().partition("/") for piece in self.text("jobs").split(",")]
+        return _once(
+            after if _is_slot(before) else before for before, slash, after in pieces if slash
+        )
+
+
+class Queue(Record):
+    @property
+    def is_enabled(self) -> bool:
+        return self.text("enabled") == "True"
+
+    @property
+    def is_started(self) -> bool:
+        return self.text("started") == "True"
+
+    @property
+    def is_execution(self) -> bool:
+        return self.text("queue_type").startswith("E")
+
+
+class Server(Record):
+    @property
+    def state(self) -> str:
+        return self.text("server_state")
+
+    @property
+    def version(self) -> str:
+        return self.text("pbs_version")
+
+
+def _once(texts: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def _is_slot(text: str) -> bool:
+    return text.replace("-", "").isdigit()
+
+
+def _number(text: str) -> int | None:
+    try:
+        return int(text)
+    except ValueError:
+        return None
+
+
+def _seconds(text: str) -> int | None:
+    """Seconds of [[days:]hours:]minutes:seconds or of a plain number."""
+    parts = text.split(":")
+    if not all(part.isdigit() for part in parts) or len(parts) > 4:
+        return None
+    return sum(int(part) * unit for part, unit in zip(reversed(parts), (1, 60, 3600, 86400)))
