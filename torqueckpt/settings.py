@@ -32,6 +32,8 @@ class Settings:
     interval_minutes: int = 10
     jitter_seconds: int = 0
     max_frozen_percent: int = 50
+    periodic_poll_seconds: int = 10
+    periodic_grace_seconds: int = 20
     local_home: Path = Path("/var/spool/torqueckpt")
     pointer_dir: Path = Path("/var/spool/checkpoint-pointers")
     modules_dir: Path = Path("/")  # "/" stands for none: only the Altix checkpointer has modules
@@ -52,6 +54,7 @@ _AT_LEAST_ONE = {
     "depth": "the newest image is never removed",
     "interval_minutes": "a job needs time of its own",
     "dump_timeout_seconds": "a dump needs time",
+    "periodic_poll_seconds": "the server has other things to do too",
     "restore_timeout_seconds": "a restore needs time",
 }
 _CHOICES = {"tree": ("exec", "session"), "checkpointer": ("criu",)}

@@ -8,7 +8,7 @@ import sys
 import click
 
 from torqueckpt import __version__, log
-from torqueckpt.cli import configure, images, jobs, modules
+from torqueckpt.cli import configure, images, jobs, modules, periodic
 from torqueckpt.errors import OWN_FAILURE, InternalError, TorqueCkptError
 
 # Their exit status is the job's, so that all of our own failures are one number.
@@ -21,7 +21,13 @@ def cli() -> None:
     """Checkpoint and restart batch jobs."""
 
 
-for _command in (*jobs.COMMANDS, *images.COMMANDS, *configure.COMMANDS, *modules.COMMANDS):
+for _command in (
+    *jobs.COMMANDS,
+    *images.COMMANDS,
+    *configure.COMMANDS,
+    *modules.COMMANDS,
+    periodic.periodic_command,
+):
     cli.add_command(_command)
 
 

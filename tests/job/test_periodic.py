@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""The periodic service takes what is due and no more; real jobs, a server that is made up."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+
+from tests.support import Running, Site, User, count_script
+
+# In a process of its own, with the site's interpreter: the programs are found from there.
+ROUND = """
+import json, sys
+from torqueckpt import settings
+from torqueckpt.actions.periodic import Periodic
+from torqueckpt.ifl.errors import PbsError
+from torqueckpt.ifl.records import Job
+
+class Server:
+    def __init__(self, told): self.told, self.asked = told, []
+    def jobs(self, attributes=(), *, where=""):
+        return [Job(name, attributes) for name, attributes in self.told["jobs"].items()]
+    def checkpoint(self, job):
+        self.asked.append(job)
+        if self.told["refuses"]:
+            raise PbsError(call="pbs_checkpointjob", text="not checkpointable", number=15066)
+
+server = Server(json.load(sys.stdin))
+service = Periodic(settings.load())
+taken = [service.round(server) for _ in range(server.told["rounds"])]
+print(json.dumps({"taken": taken, "asked": server.asked}))
+"""
+
+
+def rounds(site: Site, jobs: dict[str, dict[str, str]], refuses: bool = True, count: int = 1):
+    told = {"jobs": jobs, "refuses": refuses, "rounds": count}
+    python = site.root / "lib" / "torqueckpt" / "venv" / "bin" / "python"
+    answer = subprocess.run(
+        [python, "-I", "-c", ROUND], input=json.dumps(told), capture_output=True, text=True
+    )
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
+
+
+@pytest.fixture
+def running(site: Site, user: User) -> Running:
+    site.configure(periodic_grace_seconds=0)
+    started = site.start(user, user.script(count_script(80), user.directory()), "-c", "enabled")
+    started.wait_for_line(1)
+    return started
+
+
+def as_told(running: Running, started_seconds_ago: int, spec: str = "c=1") -> dict[str, str]:
+    return {
+        "job_state": "R",
+        "exec_host": f"{os.uname().nodename}/0",
+        "Checkpoint": spec,
+        "session_id": str(running.leader()),
+        "start_time": str(int(time.time()) - started_seconds_ago),
+        "euser": running.site.owner_of(running.job),
+    }
+
+
+def test_what_is_due_is_asked_of_the_server_first(site: Site, running: Running) -> None:
+    seen = rounds(site, {running.job: as_told(running, 61)}, refuses=False)
+    assert seen == {"taken": [[running.job]], "asked": [running.job]}
+    assert site.rows() == []  # the server's MOM would do it
+
+
+def test_where_the_server_refuses_the_hook_is_called_once_an_interval(
+    site: Site, running: Running
+) -> None:
+    seen = rounds(site, {running.job: as_told(running, 61)}, count=3)
+    assert seen["taken"] == [[running.job], [], []]
+    assert [row["whole"] for row in site.rows(running.job)] == [True]
+
+
+@pytest.mark.parametrize(
+    ("change", "ago"),
+    [
+        ({}, 30),  # not due yet
+        ({"job_state": "Q"}, 90),
+        ({"exec_host": "another/0+" + os.uname().nodename + "/0"}, 90),  # not mother superior
+        ({"Checkpoint": "enabled"}, 90),
+        ({"Checkpoint": "u"}, 90),
+        ({"Checkpoint": "w=5"}, 90),  # OpenPBS's own
+    ],
+)
+def test_what_is_not_its_business_is_left_alone(
+    site: Site, running: Running, change: dict[str, str], ago: int
+) -> None:
+    seen = rounds(site, {running.job: {**as_told(running, ago), **change}})
+    assert seen == {"taken": [[]], "asked": []}
+
+
+def test_a_job_whose_checkpoint_fails_is_not_tried_at_every_round(
+    site: Site, running: Running
+) -> None:
+    site.configure(periodic_grace_seconds=0, criu_path="/nonexistent")
+    seen = rounds(site, {running.job: as_told(running, 61)}, count=3)
+    assert seen["asked"] == [running.job]
+    assert seen["taken"] == [[], [], []]
+
+
+def test_a_user_is_told_that_it_is_roots(site: Site, user: User) -> None:
+    answer = site.call(user, "periodic", "--once")
+    assert (answer.returncode, "needs root" in answer.stderr) == (77, True)
+
+
+def test_without_a_library_the_command_says_where_it_looked(site: Site) -> None:
+    answer = site.call(None, "periodic", "--once")
+    assert answer.returncode in (90, 94)
+    assert len(answer.stderr.splitlines()) == 1

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: MIT
+"""The periodic service of a node: takes the checkpoints that are due and that nobody took.
+
+Many releases of TORQUE never arm MOM's own timer.  Where it works it comes first, and this finds
+nothing to do: what is due has a time of grace.  Times are seconds of the epoch: the server's are.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from torqueckpt import log, paths, run
+from torqueckpt.batch import checkpoint_spec, due
+from torqueckpt.batch.checkpoint_spec import CheckpointSpec
+from torqueckpt.errors import InvalidSpec, NeedsRoot, StoreMissing, TorqueCkptError
+from torqueckpt.ifl import Connection
+from torqueckpt.ifl.errors import PbsError
+from torqueckpt.ifl.records import Job
+from torqueckpt.process import become
+from torqueckpt.settings import Settings
+from torqueckpt.store.store import Store
+
+_ASKED_FOR = (
+    *("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id"),
+    *("start_time", "stime", "euser"),
+)
+_ANSWER_SECONDS = 60
+
+
+class Server(Protocol):
+    """What is asked of the server: torqueckpt.ifl.Connection has it."""
+
+    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
+
+    def checkpoint(self, job_id: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class _Try:
+    """The last time that a checkpoint of a job was asked for."""
+
+    at: float
+    failures: int
+
+
+@dataclass(frozen=True)
+class _Image:
+    """A job's newest image; created 0 when there is none."""
+
+    created: float = 0.0
+    frozen_seconds: float = 0.0
+
+
+class Periodic:
+    """One node's service; keeps what it needs to know between two rounds."""
+
+    def __init__(self, settings: Settings) -> None:
+        if os.getuid() != 0:
+            raise NeedsRoot(what="the periodic service", remedy="run it as root, or by its unit")
+        self._settings = settings
+        self._tries: dict[str, _Try] = {}
+        self._told: dict[str, str] = {}
+
+    def serve(self, server: str | None) -> None:
+        """For ever; a server that does not answer is asked again at the next round."""
+        while True:
+            try:
+                with Connection(server, timeout_seconds=_ANSWER_SECONDS) as pbs:
+                    self.round(pbs)
+                self._tell("server", "the server answers")
+            except TorqueCkptError as failure:
+                self._tell("server", str(failure))
+            time.sleep(self._settings.periodic_poll_seconds)
+
+    def round(self, server: Server) -> list[str]:
+        """Look at all jobs of this node once; gives the ids of those it had checkpointed."""
+        here = [(job, spec) for job, spec in self._jobs(server) if spec.periodic]
+        self._forget_all_but({job.id for job, _ in here})
+        return [job.id for job, spec in here if self._is_due(job, spec) and self._take(server, job)]
+
+    def shutdown(self, server: Server) -> list[str]:
+        """The node goes down: every job that can be is checkpointed now, due or not."""
+        here = [job for job, spec in self._jobs(server) if spec.checkpointable]
+        return [job.id for job in here if self._call_hook(job)]
+
+    def _jobs(self, server: Server) -> list[tuple[Job, CheckpointSpec]]:
+        """Running jobs whose mother superior is this node, each with its -c."""
+        found = []
+        for job in server.jobs(_ASKED_FOR):
+            if job.state != "R" or not job.hosts or not _is_here(job.hosts[0]):
+                continue
+            try:
+                found.append((job, checkpoint_spec.parse(job.checkpoint or "u")))
+            except InvalidSpec as other:  # OpenPBS's w= and c= are its MOM's own to serve
+                self._tell(job.id, str(other))
+        return found
+
+    def _is_due(self, job: Job, spec: CheckpointSpec) -> bool:
+        now, image = time.time(), self._newest_image(job)
+        started = _number(job.text("start_time", "stime")) or now
+        interval = spec.interval_seconds or self._settings.interval_minutes * 60
+        tried = self._tries.get(job.id)
+        failures = 0
+        if tried is not None and image.created < tried.at - 1:
+            failures = tried.failures + 1
+        history = due.History(
+            started=started,
+            last_image=image.created if image.created >= started else None,
+            last_try=tried.at if tried is not None else None,
+            failures=failures,
+        )
+        at = due.next_due(history, interval, self._settings.jitter_seconds)
+        if now < at + self._settings.periodic_grace_seconds:
+            return False
+        percent = self._settings.max_frozen_percent
+        costly = due.too_costly(image.frozen_seconds, interval, percent)
+        if costly:
+            self._tell(job.id, f"checkpoint skipped: {costly}")
+            return False
+        self._tries[job.id] = _Try(now, failures)
+        return True
+
+    def _take(self, server: Server, job: Job) -> bool:
+        """By the server, so that it knows; by the hook where the server refuses."""
+        try:
+            server.checkpoint(job.id)
+        except PbsError as refusal:
+            self._tell(job.id, f"the server refuses ({refusal}), so the hook is called here")
+            return self._call_hook(job)
+        log.info(f"{job.id}: checkpoint was due, asked the server for it")
+        return True
+
+    def _call_hook(self, job: Job) -> bool:
+        program = paths.program("sbin", "mom-checkpoint")
+        words = [str(job.session_id or "-"), job.id, job.text("euser") or job.owner]
+        finished = run.run(
+            [str(program), *words], timeout_seconds=self._settings.dump_timeout_seconds + 60
+        )
+        if not finished.ok:
+            self._tell(job.id, f"checkpoint failed: {finished.last_line()}")
+            return False
+        log.info(f"{job.id}: checkpointed")
+        return True
+
+    def _newest_image(self, job: Job) -> _Image:
+        try:
+            who = become.owner(job.text("euser") or job.owner)
+            with become.acting_as(who):
+                lineage = Store.open(self._settings.store).owner(who).lineage_of(job.id)
+                if lineage is None or not lineage.numbers():
+                    return _Image()
+                made = lineage.generation(lineage.numbers()[-1]).manifest()
+                return _Image(made.created, made.frozen_us / 1e6)
+        except StoreMissing:
+            return _Image()
+        except TorqueCkptError as failure:
+            self._tell(job.id, str(failure))
+            return _Image()
+
+    def _tell(self, about: str, line: str) -> None:
+        """Log a decision once, not at each round."""
+        if self._told.get(about) != line:
+            self._told[about] = line
+            log.info(f"{about}: {line}")
+
+    def _forget_all_but(self, jobs: set[str]) -> None:
+        self._tries = {job: each for job, each in self._tries.items() if job in jobs}
+        self._told = {
+            about: line for about, line in self._told.items() if about in jobs | {"server"}
+        }
+
+
+def _is_here(host: str) -> bool:
+    return host.partition(".")[0] == socket.gethostname().partition(".")[0]
+
+
+def _number(text: str) -> float:
+    return float(text) if text.isdigit() else 0.0

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""torqueckpt periodic: the service of a node."""
+
+from __future__ import annotations
+
+import click
+
+from torqueckpt import settings
+from torqueckpt.actions.periodic import Periodic
+from torqueckpt.ifl import Connection
+
+
+@click.command("periodic")
+@click.option("--once", is_flag=True, help="One round, for cron; prints whom it checkpointed.")
+@click.option("--shutdown", is_flag=True, help="Checkpoint every job that can be, due or not.")
+@click.option("--server", metavar="HOST", help="Not the default server.")
+def periodic_command(once: bool, shutdown: bool, server: str | None) -> None:
+    """Take the periodic checkpoints of this node's jobs that MOM does not take (root).
+
+    \b
+    torqueckpt periodic           for ever, as the service does
+    torqueckpt periodic --once    from cron
+    """
+    service = Periodic(settings.load())
+    if not (once or shutdown):
+        service.serve(server)
+    with Connection(server, timeout_seconds=60) as pbs:
+        for job in service.shutdown(pbs) if shutdown else service.round(pbs):
+            click.echo(job)
