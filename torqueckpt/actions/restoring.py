@@ -11,14 +11,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from torqueckpt import run
-from torqueckpt.actions import checked
+from torqueckpt import log, run
+from torqueckpt.actions import catalogue, checked
 from torqueckpt.checkpointers.base import Checkpointer, Restore
 from torqueckpt.errors import (
     ManifestTorn,
     OutputNotAFile,
     RestoreFailed,
     RestoreTimeout,
+    TorqueCkptError,
 )
 from torqueckpt.files import intent, kept, stdio
 from torqueckpt.identity import Owner, ProcessId
@@ -80,6 +81,21 @@ def as_written_now(streams: tuple[LiveStream, ...]) -> tuple[LiveStream, ...]:
     """One stream for each file: a new job may join (-j oe) what the old one had apart."""
     files = {(each.device, each.inode): each for each in reversed(streams)}
     return tuple(each for each in streams if files[each.device, each.inode] is each)
+
+
+def tell_in_output(job: str, who: Owner, settings: Settings, line: str) -> None:
+    """Add a line to the job's stderr (where joined, its stdout): there its owner will look."""
+    try:
+        with catalogue.lineage_of(job, who, settings) as (_, lineage):
+            made = lineage.generation(lineage.numbers()[-1]).manifest()
+            stream = made.streams[-1]
+            fd = os.open(stream.path, _APPEND)
+            try:
+                os.write(fd, f"torqueckpt: {log.one_line(line)}\n".encode())
+            finally:
+                os.close(fd)
+    except (TorqueCkptError, OSError, IndexError) as untold:
+        log.warning(f"{job}: not told in its output: {untold}")
 
 
 def intended(lineage: Lineage, made: Manifest) -> Intent:

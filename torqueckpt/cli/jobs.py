@@ -13,6 +13,7 @@ from torqueckpt.actions import restoring
 from torqueckpt.actions.restart import prepare
 from torqueckpt.actions.resume_job import resume_job
 from torqueckpt.batch.local import control, mom, submission
+from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.cli import watch, who
 from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob, ProgramMissing
@@ -57,7 +58,7 @@ def run_command(
         return mom.submit(
             submission.build(Path.cwd() / script, arguments, owner, options),
             Spool(chosen.local_home),
-            mom.Site(
+            Site(
                 checkpoint_program=paths.program("sbin", "mom-checkpoint"),
                 restart_program=paths.program("sbin", "mom-restart"),
                 default_interval_seconds=chosen.interval_minutes * 60,

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.status import Status
 
 from torqueckpt.actions import catalogue
-from torqueckpt.batch.local.mom import Progress
+from torqueckpt.batch.local.site import Progress
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.settings import Settings

@@ -8,7 +8,7 @@ from torqueckpt.actions import restoring
 from torqueckpt.actions.restart import prepare, restore
 from torqueckpt.batch import pointer
 from torqueckpt.batch.torque.calls import MomCall
-from torqueckpt.errors import OWN_FAILURE, BadArguments
+from torqueckpt.errors import OWN_FAILURE, BadArguments, TorqueCkptError
 from torqueckpt.hooks import door
 from torqueckpt.process import become
 from torqueckpt.store import key
@@ -28,6 +28,10 @@ def _restart(argv: list[str]) -> int:
     with become.acting_as(who):
         found = pointer.read(call.directory, call.name) if call.directory and call.name else None
     request = call.to_restart(found.generation if found else None)
-    with prepare(request, who, restoring.spooled_outputs, chosen, secret) as prepared:
-        mine, lineage, made, lock = prepared
-        return restore(mine, lineage, made, who, lock, chosen)
+    try:
+        with prepare(request, who, restoring.spooled_outputs, chosen, secret) as prepared:
+            mine, lineage, made, lock = prepared
+            return restore(mine, lineage, made, who, lock, chosen)
+    except TorqueCkptError as failure:  # MOM has put our own stderr on /dev/null
+        restoring.tell_in_output(call.job_id, who, chosen, str(failure))
+        raise

@@ -19,6 +19,7 @@ from pathlib import Path
 from torqueckpt.batch import due
 from torqueckpt.batch.local import control, launch
 from torqueckpt.batch.local.hook import Hook
+from torqueckpt.batch.local.site import Progress, Site, Watcher
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.batch.local.submission import Submission, target
 from torqueckpt.errors import WrongState
@@ -26,31 +27,6 @@ from torqueckpt.identity import ProcessId
 from torqueckpt.process import proc, signals, tree
 
 _KILL_DELAY_SECONDS = 2.0
-
-
-@dataclass(frozen=True)
-class Site:
-    """The installed programs and the settings that concern the local MOM."""
-
-    checkpoint_program: Path
-    restart_program: Path
-    default_interval_seconds: int
-    jitter_seconds: int
-    max_frozen_percent: int
-
-
-@dataclass
-class Progress:
-    """What a watcher is shown."""
-
-    job: str
-    state: str = "R"  # as qstat: R running, H held, E ending
-    checkpoints: int = 0
-    failures: int = 0
-    comment: str = ""
-
-
-Watcher = Callable[[Progress], float]  # told of each change; gives the last image's frozen seconds
 
 
 @dataclass

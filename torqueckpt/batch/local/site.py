@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""What the local MOM is given and what it tells: its programs and settings, a job's progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Site:
+    """The installed programs and the settings that concern the local MOM."""
+
+    checkpoint_program: Path
+    restart_program: Path
+    default_interval_seconds: int
+    jitter_seconds: int
+    max_frozen_percent: int
+
+
+@dataclass
+class Progress:
+    """What a watcher is shown."""
+
+    job: str
+    state: str = "R"  # as qstat: R running, H held, E ending
+    checkpoints: int = 0
+    failures: int = 0
+    comment: str = ""
+
+
+Watcher = Callable[[Progress], float]  # told of each change; gives the last image's frozen seconds
