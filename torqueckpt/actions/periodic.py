@@ -21,14 +21,12 @@ from torqueckpt.errors import InvalidSpec, NeedsRoot, StoreMissing, TorqueCkptEr
 from torqueckpt.ifl import Connection
 from torqueckpt.ifl.errors import PbsError
 from torqueckpt.ifl.records import Job
-from torqueckpt.process import become
+from torqueckpt.process import become, proc
 from torqueckpt.settings import Settings
 from torqueckpt.store.store import Store
 
-_ASKED_FOR = (
-    *("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id"),
-    *("start_time", "stime", "euser"),
-)
+# Names that TORQUE and OpenPBS both know: a server refuses the question for one that it does not.
+_ASKED_FOR = ("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", "euser")
 _ANSWER_SECONDS = 60
 
 
@@ -102,7 +100,7 @@ class Periodic:
 
     def _is_due(self, job: Job, spec: CheckpointSpec) -> bool:
         now, image = time.time(), self._newest_image(job)
-        started = _number(job.text("start_time", "stime")) or now
+        started = _started(job) or image.created or now
         interval = spec.interval_seconds or self._settings.interval_minutes * 60
         tried = self._tries.get(job.id)
         failures = 0
@@ -179,5 +177,7 @@ def _is_here(host: str) -> bool:
     return host.partition(".")[0] == socket.gethostname().partition(".")[0]
 
 
-def _number(text: str) -> float:
-    return float(text) if text.isdigit() else 0.0
+def _started(job: Job) -> float:
+    """When its session leader started; 0 when that is gone, as after a restart in place."""
+    leader = proc.stat(job.session_id) if job.session_id else None
+    return float(proc.start_epoch(leader.id)) if leader is not None else 0.0
