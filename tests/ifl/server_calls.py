@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from torqueckpt.actions.periodic import ASKED_FOR
 from torqueckpt.ifl.attributes import DECR, SET, Attribute
 from torqueckpt.ifl.connection import CHANGE, CREATE, DELETE, NODE, QUEUE, SERVER, Connection
 from torqueckpt.ifl.errors import (
@@ -55,6 +56,10 @@ class ServerCalls(ServerTests):
         assert all(node.states for node in nodes)
         one = pbs.nodes(["state"], where=nodes[0].name)[0]
         assert (one.name, one.states) == (nodes[0].name, nodes[0].states)
+
+    def test_the_periodic_services_question_is_understood(self, pbs: Connection, job: str) -> None:
+        asked = {each.id: each for each in pbs.jobs(ASKED_FOR)}
+        assert (asked[job].state, asked[job].checkpoint) != ("", "")
 
     def test_a_jobs_life(
         self, batch: Batch, pbs: Connection, user: pwd.struct_passwd, job: str

@@ -26,7 +26,7 @@ from torqueckpt.settings import Settings
 from torqueckpt.store.store import Store
 
 # Names that TORQUE and OpenPBS both know: a server refuses the question for one that it does not.
-_ASKED_FOR = ("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", "euser")
+ASKED_FOR = ("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", "euser")
 _ANSWER_SECONDS = 60
 
 
@@ -89,7 +89,7 @@ class Periodic:
     def _jobs(self, server: Server) -> list[tuple[Job, CheckpointSpec]]:
         """Running jobs whose mother superior is this node, each with its -c."""
         found = []
-        for job in server.jobs(_ASKED_FOR):
+        for job in server.jobs(ASKED_FOR):
             if job.state != "R" or not job.hosts or not _is_here(job.hosts[0]):
                 continue
             try:
