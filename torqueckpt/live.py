@@ -48,13 +48,27 @@ class Live:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """A stream whose file still holds the job's output: cut to its size at the freeze.
+
+    tail names the file in the lineage's tails/ that keeps what was behind that.
+    """
+
+    name: str
+    size: int
+    tail: str
+
+
+@dataclass(frozen=True)
 class Intent:
     """What a restart changes before the job runs again, so that it can be undone.
 
-    Each new stream had its `base` as size before the job's earlier output was put into it.
+    A new stream had its `base` as size before the job's earlier output was put into it; one in
+    `cuts` was longer than it is now.
     """
 
     attempt: str
     job: str
     generation: int
     streams: tuple[LiveStream, ...]
+    cuts: tuple[Cut, ...] = ()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Site, User, alive, count_script, lines, wait_until
+from tests.support import Site, User, alive, count_script, kill, lines, session, wait_until
 
 
 def test_the_processes_have_pbs_moms_shape(site: Site, user: User) -> None:
@@ -267,3 +267,34 @@ def test_a_release_that_cannot_be_is_told_in_the_jobs_stderr_and_the_image_stays
     resumed = site.resume(user, running.job, running.directory)
     assert resumed.wait() == 7
     assert resumed.out() == lines(30)
+
+
+def test_a_mom_that_keeps_the_spool_files_gets_each_line_once_all_the_same(
+    site: Site, user: User
+) -> None:
+    """TORQUE 4.2 and OpenPBS: the output is still there at the restart, and may have grown."""
+    running = site.start(user, user.script(count_script(), user.directory()), "-c", "enabled")
+    running.wait_for_line(3)
+    sid, out = running.leader(), site.spool / "spool" / f"{running.job}.OU"
+    assert site.call(user, "checkpoint", running.job).returncode == 0
+    running.wait_for_line(9)
+    written = out.read_text()
+    kill(running.process.pid)
+    running.process.wait()
+    for pid in session(sid):
+        kill(pid)
+    wait_until(lambda: not session(sid))
+    words = [str(sid), running.job, user.name, user.name, "-", "-"]
+    damaged = site.lineage(running.job) / "1" / "image" / "pages-1.img"
+    whole = damaged.read_bytes()
+    damaged.write_bytes(whole[:-1])
+    restart = [site.restart_program, *words]
+    failed = subprocess.run(restart, start_new_session=True, capture_output=True, timeout=60)
+    assert failed.returncode == 125
+    assert out.read_text().startswith(written)  # nothing was cut for a restart that cannot be
+    damaged.write_bytes(whole)
+    restarted = subprocess.run(restart, start_new_session=True, capture_output=True, timeout=60)
+    assert restarted.returncode == 7, restarted.stderr
+    assert out.read_text() == lines(30)
+    tails = (site.store / "jobs" / user.name).glob("*/tails/*.stdout")
+    assert "line 9\n" in next(tails).read_text()

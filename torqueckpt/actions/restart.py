@@ -7,7 +7,6 @@ restore() is root's: it believes only what is signed, and what it starts runs as
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import time
@@ -25,7 +24,7 @@ from torqueckpt.errors import (
 )
 from torqueckpt.files import check, intent, stdio
 from torqueckpt.identity import Owner
-from torqueckpt.live import Intent, Live, LiveStream
+from torqueckpt.live import Cut, Intent, Live, LiveStream
 from torqueckpt.manifest import Manifest, Stream
 from torqueckpt.process import become, proc, supervise
 from torqueckpt.process.guard import Guard, kill_restored
@@ -65,7 +64,7 @@ def prepare(
         plan = _plan(lineage, made, request, outputs(made))
         intent.write(lineage.directory, plan)
         try:
-            _replay(lineage, made, plan)
+            _fill(lineage, made, plan)
             mine.belongs(request.present_job, lineage)
             yield mine, lineage, made, lock
         except BaseException:
@@ -149,15 +148,19 @@ def _check_files(made: Manifest, request: RestartRequest) -> None:
 def _plan(
     lineage: Lineage, made: Manifest, request: RestartRequest, outputs: dict[str, LiveStream]
 ) -> Intent:
+    """Which files the output goes to, and which of them still hold what was written so far."""
+    attempt = secrets.token_hex(8)
+    streams, cuts = [], []
     with lineage.directory.make("output") as output:
-        streams = tuple(
-            replace(
-                outputs[stream.name],
-                kept=stdio.branch(output, stream, _needed_by_others(lineage, made, stream)),
-            )
-            for stream in made.streams
-        )
-    return Intent(secrets.token_hex(8), request.present_job, made.generation, streams)
+        for stream in made.streams:
+            kept = stdio.branch(output, stream, _needed_by_others(lineage, made, stream))
+            now = replace(outputs[stream.name], kept=kept)
+            with restoring.opened_stream(now) as target:
+                if stdio.holds(output, stream, target):
+                    now = replace(now, base=0)
+                    cuts.append(Cut(stream.name, stream.size, f"{attempt}.{stream.name}"))
+            streams.append(now)
+    return Intent(attempt, request.present_job, made.generation, tuple(streams), tuple(cuts))
 
 
 def _needed_by_others(lineage: Lineage, made: Manifest, stream: Stream) -> int:
@@ -175,12 +178,14 @@ def _needed_by_others(lineage: Lineage, made: Manifest, stream: Stream) -> int:
     return max(sizes)
 
 
-def _replay(lineage: Lineage, made: Manifest, plan: Intent) -> None:
-    targets = {stream.name: stream for stream in plan.streams}
+def _fill(lineage: Lineage, made: Manifest, plan: Intent) -> None:
+    """Bring each new stream to what it was at the freeze."""
+    now = {stream.name: stream for stream in plan.streams}
+    cuts = {cut.name: cut for cut in plan.cuts}
     with lineage.directory.sub("output") as output:
         for stream in made.streams:
-            target = restoring.open_stream(targets[stream.name])
-            try:
-                stdio.replay(output, stream, target)
-            finally:
-                os.close(target)
+            with restoring.opened_stream(now[stream.name]) as target:
+                if stream.name in cuts:
+                    stdio.cut(lineage.directory, cuts[stream.name], target)
+                else:
+                    stdio.replay(output, stream, target)

@@ -77,6 +77,15 @@ def open_stream(stream: LiveStream) -> int:
     return fd
 
 
+@contextmanager
+def opened_stream(stream: LiveStream) -> Iterator[int]:
+    fd = open_stream(stream)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
 def as_written_now(streams: tuple[LiveStream, ...]) -> tuple[LiveStream, ...]:
     """One stream for each file: a new job may join (-j oe) what the old one had apart."""
     files = {(each.device, each.inode): each for each in reversed(streams)}

@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from torqueckpt import log, manifest
 from torqueckpt.errors import RecordTorn
+from torqueckpt.files import stdio
 from torqueckpt.live import Intent, Live
 from torqueckpt.paths import Directory
 
@@ -44,12 +45,13 @@ def settle(lineage: Directory, live: Live | None) -> None:
     if intent is None:
         return
     if live is None or live.attempt != intent.attempt or live.tree is None:
-        undo(intent)
+        undo(lineage, intent)
     done(lineage)
 
 
-def undo(intent: Intent) -> None:
-    """Cut each new stream back to what it held before the job's earlier output was put into it."""
+def undo(lineage: Directory, intent: Intent) -> None:
+    """Give each stream back what it held: cut what was filled, put back what was cut off."""
+    cuts = {cut.name: cut for cut in intent.cuts}
     for stream in intent.streams:
         try:
             fd = os.open(stream.path, os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -58,8 +60,11 @@ def undo(intent: Intent) -> None:
             continue
         try:
             status = os.fstat(fd)
-            same = (status.st_dev, status.st_ino) == (stream.device, stream.inode)
-            if same and 0 <= stream.base < status.st_size:
+            if (status.st_dev, status.st_ino) != (stream.device, stream.inode):
+                continue
+            if stream.name in cuts:
+                stdio.put_back(lineage, cuts[stream.name], fd)
+            elif 0 <= stream.base < status.st_size:
                 os.ftruncate(fd, stream.base)
         finally:
             os.close(fd)

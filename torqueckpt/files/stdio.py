@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 
-from torqueckpt.live import LiveStream
+from torqueckpt.live import Cut, LiveStream
 from torqueckpt.manifest import Stream
 from torqueckpt.paths import Directory
 
@@ -82,6 +82,48 @@ def replay(output: Directory, stream: Stream, target: int) -> None:
         _copy(source, 0, target, os.fstat(target).st_size, stream.size)
     finally:
         os.close(source)
+
+
+def holds(output: Directory, stream: Stream, target: int) -> bool:
+    """Whether the file behind `target` begins with the output so far: some MOMs keep it there."""
+    if not 0 < stream.size <= os.fstat(target).st_size or _size(output, stream.kept) < stream.size:
+        return False
+    kept, at = output.open_file(stream.kept, os.O_RDONLY), 0
+    try:
+        while at < stream.size:
+            count = min(stream.size - at, _CHUNK)
+            if os.pread(kept, count, at) != os.pread(target, count, at):
+                return False
+            at += count
+    finally:
+        os.close(kept)
+    return True
+
+
+def cut(lineage: Directory, cut: Cut, target: int) -> None:
+    """Cut the file to its size at the freeze, what is behind that safe in tails/ first."""
+    with lineage.make("tails") as tails:
+        tail = tails.open_file(cut.tail, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        try:
+            _copy(target, cut.size, tail, 0, os.fstat(target).st_size - cut.size)
+            os.fsync(tail)
+        finally:
+            os.close(tail)
+        tails.sync()
+    os.ftruncate(target, cut.size)
+
+
+def put_back(lineage: Directory, cut: Cut, target: int) -> None:
+    """Undo cut(), unless the file is another length by now: then nothing was cut, or it went on."""
+    with lineage.make("tails") as tails:
+        if os.fstat(target).st_size != cut.size or not tails.has(cut.tail):
+            return
+        tail = tails.open_file(cut.tail, os.O_RDONLY)
+        try:
+            _copy(tail, 0, target, cut.size, os.fstat(tail).st_size)
+        finally:
+            os.close(tail)
+        tails.remove(cut.tail)
 
 
 def branch(output: Directory, stream: Stream, others: int) -> str:
