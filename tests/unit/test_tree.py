@@ -126,9 +126,13 @@ def test_the_tree_has_all_generations_and_the_session_also_what_was_forked_away(
     script = "(sleep 61 & (sleep 62 & wait) & wait) & (sleep 63 &) ; wait"
     sid = _session(started, script, 1)
     root = tree.exec_process(sid)
-    found = real.until(
-        lambda: len(tree.session(sid)) == 6 and tree.below(root), "all six processes"
-    )
+
+    def all_six() -> list[proc.Stat]:  # each of the three sleeps has got that far
+        members = tree.session(sid)
+        asleep = [each for each in members if each.name == "sleep"]
+        return tree.below(root) if (len(members), len(asleep)) == (6, 3) else []
+
+    found = real.until(all_six, "all six processes")
     sleeps = {proc.argv(each.pid)[1] for each in found if each.name == "sleep"}
     assert found[0].pid == root.pid
     assert sleeps == {"61", "62"}

@@ -113,7 +113,9 @@ class Periodic:
             failures=failures,
         )
         at = due.next_due(history, interval, self._settings.jitter_seconds)
-        if now < at + self._settings.periodic_grace_seconds:
+        # Once this service had to take one, the MOM is not waited for at the next.
+        grace = self._settings.periodic_grace_seconds if tried is None else 0
+        if now < at + grace:
             return False
         percent = self._settings.max_frozen_percent
         costly = due.too_costly(image.frozen_seconds, interval, percent)
