@@ -20,6 +20,7 @@ class CheckpointRequest:
     owner: str | None = None  # None: whoever the session leader belongs to
     name: str = ""
     pointer_dir: Path | None = None
+    pointer_by_root: bool = False  # that directory is MOM's own and closed to the owner
     end: bool = False  # end the job's processes once the image is safe
     depth: int | None = None  # how many generations to keep; None: the settings say
 

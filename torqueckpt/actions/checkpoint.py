@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -120,7 +120,9 @@ def _make_known(
     except OSError as problem:  # a file server that does not obey root; the image needs no link
         log.warning(f"no link for {made.job.id} in {store.root.path}: {problem.strerror}")
     if request.pointer_dir is not None and request.name:
-        pointer.write(request.pointer_dir, request.name, lineage.name, made.generation)
+        where = (request.pointer_dir, request.name)
+        with become.acting_as_root() if request.pointer_by_root else nullcontext():
+            pointer.write(*where, lineage.name, made.generation)
 
 
 def _tidy(

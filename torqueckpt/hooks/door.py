@@ -17,6 +17,7 @@ def run(program: str, action: Callable[[], int], own_failure: int | None = None)
     own_failure replaces the code where the status belongs to the job.
     """
     os.umask(0o077)
+    _open_what_is_closed()
     log.start(program)
     try:
         return action()
@@ -28,3 +29,13 @@ def run(program: str, action: Callable[[], int], own_failure: int | None = None)
     log.error(str(told))
     print(log.one_line(str(told)), file=sys.stderr)
     return told.exit_code if own_failure is None else own_failure
+
+
+def _open_what_is_closed() -> None:
+    """OpenPBS calls with 0, 1 and 2 closed: the next file to be opened must not become stdin."""
+    while True:
+        fd = os.open("/dev/null", os.O_RDWR)
+        if fd > 2:
+            os.close(fd)
+            return
+        os.set_inheritable(fd, True)

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from torqueckpt import settings
 from torqueckpt.actions import restoring
 from torqueckpt.actions.restart import prepare, restore
 from torqueckpt.batch import pointer
+from torqueckpt.batch.openpbs.calls import WORD, ActionCall
 from torqueckpt.batch.torque.calls import MomCall
 from torqueckpt.errors import OWN_FAILURE, BadArguments, TorqueCkptError
 from torqueckpt.hooks import door
@@ -19,13 +22,14 @@ def main(argv: list[str]) -> int:
 
 
 def _restart(argv: list[str]) -> int:
-    call = MomCall.restart(argv)
+    openpbs = argv[:1] == [WORD]
+    call = ActionCall.restart(argv) if openpbs else MomCall.restart(argv)
     if call.owner is None:
         raise BadArguments(program="mom-restart", problem="no user", usage="SID JOBID EUSER …")
     chosen = settings.load()
     secret = key.read(chosen.key())
     who = become.owner(call.owner)
-    with become.acting_as(who):
+    with nullcontext() if openpbs else become.acting_as(who):  # OpenPBS's directory is root's own
         found = pointer.read(call.directory, call.name) if call.directory and call.name else None
     request = call.to_restart(found.generation if found else None)
     try:
