@@ -17,8 +17,8 @@ from typing import Protocol
 from torqueckpt import log, paths, run
 from torqueckpt.batch import checkpoint_spec, due
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
+from torqueckpt.batch.server import connect
 from torqueckpt.errors import InvalidSpec, NeedsRoot, StoreMissing, TorqueCkptError
-from torqueckpt.ifl import Connection
 from torqueckpt.ifl.errors import PbsError
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import become, proc
@@ -27,7 +27,6 @@ from torqueckpt.store.store import Store
 
 # Names that TORQUE and OpenPBS both know: a server refuses the question for one that it does not.
 ASKED_FOR = ("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", "euser")
-_ANSWER_SECONDS = 60
 
 
 class Server(Protocol):
@@ -68,7 +67,7 @@ class Periodic:
         """For ever; a server that does not answer is asked again at the next round."""
         while True:
             try:
-                with Connection(server, timeout_seconds=_ANSWER_SECONDS) as pbs:
+                with connect(self._settings, server) as pbs:
                     self.round(pbs)
                 self._tell("server", "the server answers")
             except TorqueCkptError as failure:

@@ -7,7 +7,7 @@ import click
 
 from torqueckpt import settings
 from torqueckpt.actions.periodic import Periodic
-from torqueckpt.ifl import Connection
+from torqueckpt.batch.server import connect
 
 
 @click.command("periodic")
@@ -21,9 +21,10 @@ def periodic_command(once: bool, shutdown: bool, server: str | None) -> None:
     torqueckpt periodic           for ever, as the service does
     torqueckpt periodic --once    from cron
     """
-    service = Periodic(settings.load())
+    chosen = settings.load()
+    service = Periodic(chosen)
     if not (once or shutdown):
         service.serve(server)
-    with Connection(server, timeout_seconds=60) as pbs:
+    with connect(chosen, server) as pbs:
         for job in service.shutdown(pbs) if shutdown else service.round(pbs):
             click.echo(job)

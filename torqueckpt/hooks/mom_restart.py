@@ -11,6 +11,7 @@ from torqueckpt.actions.restart import prepare, restore
 from torqueckpt.batch import pointer
 from torqueckpt.batch.openpbs.calls import WORD, ActionCall
 from torqueckpt.batch.torque.calls import MomCall
+from torqueckpt.batch.torque.keep_held import keep_held
 from torqueckpt.errors import OWN_FAILURE, BadArguments, TorqueCkptError
 from torqueckpt.hooks import door
 from torqueckpt.process import become
@@ -38,4 +39,6 @@ def _restart(argv: list[str]) -> int:
             return restore(mine, lineage, made, who, lock, chosen)
     except TorqueCkptError as failure:  # MOM has put our own stderr on /dev/null
         restoring.tell_in_output(call.job_id, who, chosen, str(failure))
+        if not openpbs:
+            keep_held(call.job_id, str(failure), chosen)
         raise
