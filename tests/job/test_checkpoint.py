@@ -35,7 +35,7 @@ raise SystemExit(7)
 
 @pytest.fixture
 def running(site: Site, user: User) -> Running:
-    started = site.start(user, user.script(count_script(40), user.directory()), "-c", "enabled")
+    started = site.start(user, user.script(count_script(60), user.directory()), "-c", "enabled")
     started.wait_for_line(1)
     return started
 
@@ -43,7 +43,7 @@ def running(site: Site, user: User) -> Running:
 @pytest.fixture
 def patient(site: Site, user: User) -> Running:
     """A job that is still there when fifty hooks have had their turn."""
-    script = user.script(count_script(40, 0.5), user.directory())
+    script = user.script(count_script(60, 0.35), user.directory())
     started = site.start(user, script, "-c", "enabled")
     started.wait_for_line(1)
     return started
@@ -66,7 +66,7 @@ def criu_that(site: Site, at_dump: str) -> str:
 def still_good(site: Site, running: Running) -> None:
     """The job runs on to its end, and the image that it had is whole."""
     assert running.wait() == 7
-    assert running.out() == lines(40)
+    assert running.out() == lines(60)
     answer = site.call(None, "verify", running.job)
     assert answer.returncode == 0, answer.stderr
 

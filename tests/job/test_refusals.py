@@ -15,7 +15,7 @@ from tests.support import Running, Site, User, count_script, lines, wait_until
 
 @pytest.fixture
 def running(site: Site, user: User) -> Running:
-    started = site.start(user, user.script(count_script(60), user.directory()), "-c", "enabled")
+    started = site.start(user, user.script(count_script(100), user.directory()), "-c", "enabled")
     started.wait_for_line(1)
     return started
 
@@ -137,7 +137,7 @@ def test_a_full_store_keeps_the_last_image(site: Site, running: Running, small_s
     (small_store / "ballast").unlink()
     assert subprocess.run(running.hook_argv(name="again")).returncode == 0
     assert running.wait() == 7
-    assert running.out() == lines(60)
+    assert running.out() == lines(100)
 
 
 def test_a_read_only_store(site: Site, running: Running, small_store: Path) -> None:
@@ -184,13 +184,13 @@ def test_an_unknown_job(site: Site, user: User) -> None:
 def test_users_see_and_touch_their_own_images_only(
     site: Site, user: User, other_user: User, running: Running
 ) -> None:
+    assert site.call(other_user, "hold", running.job).returncode == 83
     assert subprocess.run(running.hook_argv()).returncode == 0
     assert json.loads(site.call(user, "list", "--json").stdout)[0]["job"] == running.job
     assert json.loads(site.call(other_user, "list", "--json").stdout) == []
     for verb in ("show", "verify", "delete", "resume-job"):
         assert site.call(other_user, verb, running.job).returncode == 20
     assert site.call(other_user, "list", "--user", user.name).returncode == 77
-    assert site.call(other_user, "hold", running.job).returncode == 83
     assert running.wait() == 7
 
 
