@@ -353,7 +353,7 @@ def test_a_directory_for_pointers_that_lies_behind_a_link(site: Site, user: User
     directory = user.directory()
     link = directory / "scratch"
     link.symlink_to(user.directory())
-    script = user.script(count_script(40), directory)
+    script = user.script(count_script(60), directory)
     running = site.start(user, script, "-c", f"enabled,dir={link}")
     running.wait_for_line(1)
     asked = site.call(user, "checkpoint", running.job)

@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import struct
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -83,7 +84,10 @@ def ask(path: Path, verb: str, job: str) -> Answer:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.connect(str(path))
-            connection.sendall(f"{verb}\n".encode())
+            with suppress(
+                BrokenPipeError, ConnectionResetError
+            ):  # refused unheard: the answer is there
+                connection.sendall(f"{verb}\n".encode())
             line = connection.makefile("rb").readline(_LINE * 4)
             return manifest.from_json(Answer, manifest.load(line))
         except (OSError, manifest.Malformed) as nobody:
