@@ -258,6 +258,11 @@ class NotInAJob(TorqueCkptError):
     exit_code = 62
 
 
+class NotSubmitted(TorqueCkptError):
+    message = "job {job}: no resume job was submitted: {reason}"
+    exit_code = 63
+
+
 # The local batch system ---------------------------------------------------------------------------
 
 

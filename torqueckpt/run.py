@@ -40,6 +40,8 @@ def run(
     environment: dict[str, str] | None = None,
     keep_fds: Sequence[int] = (),
     as_root: bool = False,
+    directory: str = "/",
+    stdin_text: str = "",
 ) -> Finished:
     """Run to the end; KILLed after the time limit (a stopped program is ended too).
 
@@ -50,19 +52,19 @@ def run(
     try:
         child = subprocess.Popen(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE if stdin_text else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={"PATH": PATH, "LANG": "C.UTF-8", **(environment or {})},
             pass_fds=tuple(keep_fds),
-            cwd="/",
+            cwd=directory,
             user=0 if as_root and os.geteuid() != 0 else None,
             group=0 if as_root and os.geteuid() != 0 else None,
         )
     except OSError as problem:
         raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
     try:
-        output, errors = child.communicate(timeout=timeout_seconds)
+        output, errors = child.communicate(stdin_text.encode() or None, timeout_seconds)
         status: int | None = child.returncode
     except subprocess.TimeoutExpired as late:
         status = child.poll()  # its own when it had ended, and its children held the pipe open

@@ -23,6 +23,8 @@ class Server:
     def __init__(self, told): self.told, self.asked = told, []
     def jobs(self, attributes=(), *, where=""):
         return [Job(name, attributes) for name, attributes in self.told["jobs"].items()]
+    def job(self, name):
+        return Job(name, self.told["jobs"][name])
     def checkpoint(self, job):
         self.asked.append(job)
         if self.told["refuses"]:
@@ -75,6 +77,15 @@ def test_where_the_server_refuses_the_hook_is_called_once_an_interval(
     seen = rounds(site, {running.job: as_told(running)}, count=3)
     assert seen["taken"] == [[running.job], [], []]
     assert [row["whole"] for row in site.rows(running.job)] == [True]
+
+
+def test_what_the_job_asked_for_is_known_when_its_server_has_forgotten_it(
+    site: Site, user: User, running: Running
+) -> None:
+    told = {**as_told(running), "Account_Name": "proj7", "queue": "long"}
+    rounds(site, {running.job: told}, count=2)
+    script = site.call(user, "resume-job", running.job).stdout.splitlines()
+    assert {"#PBS -A proj7", "#PBS -q long"} <= set(script)
 
 
 @pytest.mark.parametrize(

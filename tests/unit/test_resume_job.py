@@ -14,7 +14,7 @@ import pytest
 from tests.unit import samples
 from torqueckpt import paths, render
 from torqueckpt.actions import resume_job
-from torqueckpt.batch import directives
+from torqueckpt.batch import asked, directives
 from torqueckpt.errors import SettingsError
 from torqueckpt.manifest import Directive, Manifest
 from torqueckpt.settings import Settings
@@ -44,7 +44,8 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _text(made: Manifest, generation: int | None = None, shared: bool = False) -> str:
-    return resume_job.text(made, made.job.id, Settings(store_shared=shared), generation)
+    image = resume_job.Image(made, asked.of_script(made.job.directives))
+    return resume_job.text(image, made.job.id, Settings(store_shared=shared), generation)
 
 
 def _with(*wanted: tuple[str, str]) -> Manifest:
@@ -143,7 +144,7 @@ def test_the_script_calls_the_program_with_exactly_the_right_words(
     program.write_text('#!/bin/sh\nprintf "%s\\n.\\n" "$PWD" "$@" >"$OUT"\nexit 7\n')
     program.chmod(0o755)
     monkeypatch.setattr(paths, "program", lambda *_: program)
-    text = resume_job.text(samples.made(), job, Settings(), generation)
+    text = resume_job.text(resume_job.Image(samples.made(), []), job, Settings(), generation)
     environment = {"PATH": os.defpath, "PBS_O_WORKDIR": str(where), "OUT": str(place / "called")}
     ended = subprocess.run(["/bin/sh"], input=text.encode(), env=environment, cwd=place)
     options = ["--generation", str(generation)] if generation else []

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
 from torqueckpt import log, paths, run
-from torqueckpt.batch import checkpoint_spec, due
+from torqueckpt.actions import remembered
+from torqueckpt.batch import asked, checkpoint_spec, due
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.server import connect
 from torqueckpt.errors import InvalidSpec, NeedsRoot, StoreMissing, TorqueCkptError
@@ -23,6 +25,7 @@ from torqueckpt.ifl.errors import PbsError
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import become, proc
 from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import Store
 
 # Names that TORQUE and OpenPBS both know: a server refuses the question for one that it does not.
@@ -33,6 +36,8 @@ class Server(Protocol):
     """What is asked of the server: torqueckpt.ifl.Connection has it."""
 
     def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
+
+    def job(self, job_id: str) -> Job: ...
 
     def checkpoint(self, job_id: str) -> None: ...
 
@@ -62,6 +67,7 @@ class Periodic:
         self._settings = settings
         self._tries: dict[str, _Try] = {}
         self._told: dict[str, str] = {}
+        self._remembered: set[str] = set()
 
     def serve(self, server: str | None) -> None:
         """For ever; a server that does not answer is asked again at the next round."""
@@ -76,9 +82,12 @@ class Periodic:
 
     def round(self, server: Server) -> list[str]:
         """Look at all jobs of this node once; gives the ids of those it had checkpointed."""
-        here = [(job, spec) for job, spec in self._jobs(server) if spec.periodic]
+        here = self._jobs(server)
         self._forget_all_but({job.id for job, _ in here})
-        return [job.id for job, spec in here if self._is_due(job, spec) and self._take(server, job)]
+        for job, _ in here:
+            self._remember(server, job)
+        due = [job for job, spec in here if spec.periodic and self._is_due(job, spec)]
+        return [job.id for job in due if self._take(server, job)]
 
     def shutdown(self, server: Server) -> list[str]:
         """The node goes down: every job that can be is checkpointed now, due or not."""
@@ -146,20 +155,42 @@ class Periodic:
         log.info(f"{job.id}: checkpointed")
         return True
 
+    def _remember(self, server: Server, job: Job) -> None:
+        """Keep what it asked for beside its images, once it has some."""
+        if job.id in self._remembered:
+            return
+        try:
+            with self._lineage(job) as lineage:
+                if lineage is not None:
+                    with become.acting_as_root():
+                        directives = asked.of_server(server.job(job.id))
+                    remembered.keep(lineage, job.id, directives)
+                    self._remembered.add(job.id)
+        except (TorqueCkptError, OSError) as failure:
+            self._tell(job.id, str(failure))
+
     def _newest_image(self, job: Job) -> _Image:
         try:
-            who = become.owner(job.text("euser") or job.owner)
-            with become.acting_as(who):
-                lineage = Store.open(self._settings.store).owner(who).lineage_of(job.id)
+            with self._lineage(job) as lineage:
                 if lineage is None or not lineage.numbers():
                     return _Image()
                 made = lineage.generation(lineage.numbers()[-1]).manifest()
                 return _Image(made.created, made.frozen_us / 1e6)
-        except StoreMissing:
-            return _Image()
         except TorqueCkptError as failure:
             self._tell(job.id, str(failure))
             return _Image()
+
+    @contextmanager
+    def _lineage(self, job: Job) -> Iterator[Lineage | None]:
+        """Its lineage, acting as its owner; None when it has no image yet."""
+        who = become.owner(job.text("euser") or job.owner)
+        with become.acting_as(who):
+            try:
+                mine = Store.open(self._settings.store).owner(who)
+            except StoreMissing:
+                yield None
+                return
+            yield mine.lineage_of(job.id)
 
     def _tell(self, about: str, line: str) -> None:
         """Log a decision once, not at each round."""
@@ -168,6 +199,7 @@ class Periodic:
             log.info(f"{about}: {line}")
 
     def _forget_all_but(self, jobs: set[str]) -> None:
+        self._remembered &= jobs
         self._tries = {job: each for job, each in self._tries.items() if job in jobs}
         self._told = {
             about: line for about, line in self._told.items() if about in jobs | {"server"}

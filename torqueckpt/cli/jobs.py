@@ -9,9 +9,8 @@ from pathlib import Path
 import click
 
 from torqueckpt import paths, run, settings
-from torqueckpt.actions import restoring
+from torqueckpt.actions import restoring, resubmit, resume_job
 from torqueckpt.actions.restart import prepare
-from torqueckpt.actions.resume_job import resume_job
 from torqueckpt.batch.local import control, mom, submission
 from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
@@ -96,18 +95,28 @@ def release_command(job: str) -> None:
 @click.option("-o", "out", metavar="FILE", type=click.Path(path_type=Path), help="Not to stdout.")
 @click.option("--generation", type=click.IntRange(min=1), help="An older image than the newest.")
 @click.option("--user", metavar="USER", help="Whose job it is (root).")
+@click.option("--submit", is_flag=True, help="Submit it too; prints the new id, as qsub does.")
 def resume_job_command(
-    job: str, out: Path | None, generation: int | None, user: str | None
+    job: str, out: Path | None, generation: int | None, user: str | None, submit: bool
 ) -> None:
     """Write the script that goes on with JOB as a new job.
+
+    It asks for what JOB asked for: its queue, resources, account, mail and output, from the server
+    while that knows the job.  --submit also has the jobs that wait for JOB wait for the new one.
 
     \b
     torqueckpt resume-job 12.node1 -o resume_job.sh
     qsub resume_job.sh
+    torqueckpt resume-job 12.node1 --submit
     """
     chosen = settings.load()
     named = who.job_or_lineage(job)
-    text = resume_job(named, who.owner_of(named, chosen, user), chosen, generation)
+    owner = who.owner_of(named, chosen, user)
+    image = resubmit.as_known(resume_job.image_of(named, owner, chosen, generation), chosen)
+    text = resume_job.text(image, named, chosen, generation)
+    if submit:
+        click.echo(resubmit.submit(text, named, image.made, owner, chosen, _tell))
+        return
     if out is None:
         click.echo(text, nl=False)
         return
@@ -141,6 +150,10 @@ def resume_command(job: str, generation: int | None, force: bool) -> None:
         os.dup2(lock, 0)
         words = ["restore", lineage.name, str(made.generation), request.present_job]
         os.execve(SUDO, [SUDO, "-n", door, *words], {"PATH": run.PATH})
+
+
+def _tell(line: str) -> None:
+    click.echo(line, err=True)
 
 
 def _ask(job: str, verb: str) -> None:

@@ -78,9 +78,13 @@ class Connection:
         """All jobs, those of a queue or of a server; `attributes` limits what the server sends."""
         return self._records(Job, "pbs_statjob", where, _names(attributes), None)
 
-    def job(self, job_id: str, attributes: Iterable[str] = ()) -> Job:
-        """One job; UnknownJob when the server has none of that id."""
-        found = self._records(Job, "pbs_statjob", job_id, _names(attributes), None)
+    def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job:
+        """One job; UnknownJob when the server has none of that id.
+
+        ended: also from OpenPBS's job history, without which it forgets a job at its end.
+        """
+        extend = "x" if ended and self._library.is_openpbs else None
+        found = self._records(Job, "pbs_statjob", job_id, _names(attributes), extend)
         if not found:  # 6.1 may answer so for a moment, while it asks the MOM
             raise UnknownJob(call="pbs_statjob", text=f"no answer for {job_id}", number=UNKNOWN_JOB)
         return found[0]

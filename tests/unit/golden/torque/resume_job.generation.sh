@@ -1,4 +1,5 @@
 #!/bin/sh
+#PBS -S /bin/sh
 #PBS -N relax
 #PBS -l nodes=1:ppn=2
 #PBS -l walltime=1:00:00

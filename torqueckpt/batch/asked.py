@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""What a job asked for, in qsub's options: as its server knows it, or as its script said.
+
+The server knows what was given on qsub's command line too, but forgets a job soon after its end.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from torqueckpt.ifl.records import Job
+from torqueckpt.manifest import Directive
+
+# A job that goes on asks again for these.  Not: when to start, dependencies, arrays, staging, and
+# not the shell, which was the old script's.
+_CARRIED = frozenset("AejklmMNopqrv")
+_CARRIED_W = ("group_list=", "umask=")
+# option → attribute, and the value that stands for "not given"
+_ATTRIBUTES = (
+    ("N", "Job_Name", ""),
+    ("A", "Account_Name", ""),
+    ("P", "project", "_pbs_project_default"),
+    ("p", "Priority", "0"),
+    ("m", "Mail_Points", "a"),
+    ("M", "Mail_Users", ""),
+    ("j", "Join_Path", "n"),
+    ("k", "Keep_Files", "n"),
+    ("c", "Checkpoint", "u"),
+)
+_COUNTED = frozenset({"nodect", "neednodes"})  # by the server, from nodes=
+_OF_CHUNKS = frozenset({"ncpus", "mem", "mpiprocs", "ompthreads", "nodes"})  # summed from select=
+_OURS = re.compile(r"(?:^|,)(TORQUECKPT_[A-Z_]+=(?:\\.|[^,\\])*)")
+_RESUMED = "resumed:"
+
+
+def of_script(directives: Iterable[Directive]) -> list[Directive]:
+    """Those of a script's directives that a job which goes on asks for again."""
+    wanted = []
+    for each in directives:
+        if each.option in _CARRIED or (each.option == "W" and each.value.startswith(_CARRIED_W)):
+            wanted.append(each)
+    return wanted
+
+
+def of_server(job: Job) -> list[Directive]:
+    """The same of a job that its server still knows.
+
+    A job without an account string gets one that names the old job, for the server's accounting.
+    """
+    wanted = [
+        Directive(option, job.text(attribute))
+        for option, attribute, default in _ATTRIBUTES
+        if job.text(attribute) not in ("", default)
+    ]
+    if not job.text("Account_Name") or job.text("Account_Name").startswith(_RESUMED):
+        wanted = [each for each in wanted if each.option != "A"]
+        wanted.append(Directive("A", f"{_RESUMED}{job.id}"))
+    variables = job.text("Variable_List")
+    queue = re.search(r"(?:^|,)PBS_O_QUEUE=([^,]+)", variables)  # the one before any routing
+    wanted.append(Directive("q", queue.group(1) if queue else job.queue))
+    wanted.append(Directive("r", "y" if job.text("Rerunable") == "True" else "n"))
+    wanted += [Directive("l", item) for item in _resources(job.attributes.get("Resource_List"))]
+    wanted += _outputs(job)
+    wanted += [
+        Directive("W", f"{name}={job.text(name)}")
+        for name in ("group_list", "umask")
+        if job.text(name)
+    ]
+    ours = ",".join(_OURS.findall(variables))
+    return [*wanted, Directive("v", ours)] if ours else wanted
+
+
+def on_node(wanted: Iterable[Directive], host: str) -> list[Directive]:
+    """The same on one node, the image's: what was asked for on a node is asked for there."""
+    left, there = [], f"nodes={host}"
+    for directive in wanted:
+        if directive.option != "l":
+            left.append(directive)
+            continue
+        if directive.value.startswith("select="):
+            there = _chunk_there(directive.value, host)
+            continue
+        items = directive.value.split(",")
+        for item in items:
+            if item.startswith("nodes="):
+                asked = item.partition("+")[0].split(":")[1:]
+                there = ":".join([f"nodes={host}", *(word for word in asked if "=" in word)])
+        others = ",".join(item for item in items if not item.startswith("nodes="))
+        if others:
+            left.append(Directive("l", others))
+    return [*left, Directive("l", there)]
+
+
+def moved(depend: str, old: Iterable[str], new: str) -> str:
+    """A depend attribute with the new job's id in the place of the old ones'."""
+    for each in old:
+        depend = re.sub(rf"(?<=:){re.escape(each)}(?:@[^:,]*)?(?=[:,]|$)", new, depend)
+    return depend
+
+
+def _resources(asked: str | Mapping[str, str] | None) -> list[str]:
+    if not isinstance(asked, Mapping):
+        return []
+    left_out = set(_COUNTED)
+    if "select" in asked:  # OpenPBS sums up what its chunks ask for, and takes no sum beside them
+        left_out |= _OF_CHUNKS | set(re.findall(r":([A-Za-z]\w*)=", asked["select"]))
+    return [f"{name}={value}" for name, value in asked.items() if name not in left_out]
+
+
+def _chunk_there(select: str, host: str) -> str:
+    chunk = select.partition("+")[0]
+    words = [each for each in chunk.split(":") if not each.startswith(("host=", "vnode="))]
+    return ":".join([*words, f"host={host}"])
+
+
+def _outputs(job: Job) -> list[Directive]:
+    """-o and -e where they were given: a name that the server made names the old job."""
+    number = job.id.partition("[")[0].partition(".")[0]
+    found = []
+    for option, attribute, other in (("o", "Output_Path", "eo"), ("e", "Error_Path", "oe")):
+        path = job.text(attribute)
+        made_up = rf".*/{re.escape(job.title)}\.{option}{number}([-.]\d+)?"
+        if path and job.text("Join_Path") != other and not re.fullmatch(made_up, path):
+            found.append(Directive(option, path))
+    return found
