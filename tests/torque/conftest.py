@@ -1,28 +1,57 @@
 # SPDX-License-Identifier: MIT
 """Tests against an installed TORQUE; the report's header says whether they ran.
 
-It is looked for at $TORQUECKPT_TORQUE (a prefix), else around the pbs_server on PATH.
+It is looked for at $TORQUECKPT_TORQUE (a prefix), else around the pbs_server on PATH, and started
+in namespaces of the tests' own: nothing of it needs to run.
 """
 
 from __future__ import annotations
 
 import pwd
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.ifl.batch import Batch, find, ordinary_user
+from tests.private_batch import installed
+from tests.support import User
+from tests.torque.private import PrivateTorque
 
-BATCH, FOUND = find("TORQUECKPT_TORQUE", "libtorque.so", is_openpbs=False)
 USER = ordinary_user()
+BATCH, FOUND = find("TORQUECKPT_TORQUE", "libtorque.so", is_openpbs=False)
+INSTALLED = installed("TORQUECKPT_TORQUE", "libtorque.so", USER is not None)
 
 
 def pytest_report_collectionfinish() -> list[str]:
-    found = FOUND if USER or BATCH is None else "DID NOT RUN: there is no ordinary user"
-    return [f"torqueckpt: tests with a TORQUE server: {found}"]
+    calls = f"torqueckpt: tests of calls with a TORQUE server that runs: {FOUND}"
+    return [calls, INSTALLED.report("TORQUE")]
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PrivateTorque]:
+    if INSTALLED.reason:
+        pytest.skip(f"TORQUE: {INSTALLED.reason}")
+    made = PrivateTorque(INSTALLED.prefix, INSTALLED.library)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def torque(server: PrivateTorque, owner: User) -> Iterator[PrivateTorque]:
+    """The server, for tests of jobs: each leaves nothing to the next."""
+    server.configure()
+    yield server
+    server.leave_nothing(owner)
 
 
 @pytest.fixture(scope="session")
 def batch() -> Batch:
+    """A server that runs already, for tests of calls."""
     if BATCH is None:
         pytest.skip(f"TORQUE: {FOUND}")
     return BATCH
@@ -30,6 +59,19 @@ def batch() -> Batch:
 
 @pytest.fixture(scope="session")
 def user() -> pwd.struct_passwd:
-    if USER is None:
-        pytest.skip("no ordinary user to submit as")
+    assert USER is not None
     return USER
+
+
+@pytest.fixture(scope="session")
+def owner(user: pwd.struct_passwd) -> User:
+    """The same, for tests of jobs."""
+    return User(user.pw_name, user.pw_uid, user.pw_gid, Path(user.pw_dir))
+
+
+@pytest.fixture
+def directory(owner: User) -> Iterator[Path]:
+    """One of the user's, for one test."""
+    made = owner.directory()
+    yield made
+    shutil.rmtree(made)

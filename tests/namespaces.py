@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""A place of its own for a batch system: processes, network, mounts and a host name.
+
+Its first process holds it.  When that ends, at the end of the tests or because these have died,
+the kernel ends all processes in there, and mounts and addresses are gone with them.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.support import User, wait_until
+
+ADDRESS = "10.99.0.1"  # OpenPBS takes no address of the loopback network for a host
+_PROGRAMS = ("unshare", "nsenter", "setpriv", "mount", "ip")
+_ENVIRONMENT = {"LANG": "C.UTF-8", "HOME": "/root", "USER": "root", "LOGNAME": "root"}
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+# What init must do, and no more: take what daemons leave, and end when the tests do.
+_INIT = """
+import os, signal
+def reap(*_):
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        return
+signal.signal(signal.SIGCHLD, reap)
+print("ready", flush=True)
+os.read(0, 1)
+"""
+
+
+def missing() -> str:
+    """The program that is missing on this machine, "" if none is."""
+    return next((name for name in _PROGRAMS if shutil.which(name) is None), "")
+
+
+class Namespaces:
+    """root is a directory on this machine for what is mounted in there."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.path = _PATH
+        self.root = Path(tempfile.mkdtemp(prefix="tckpt-", dir="/var/tmp"))
+        self.root.chmod(0o755)
+        kinds = ["--mount", "--net", "--pid", "--uts", "--mount-proc", "--fork", "--kill-child"]
+        self._holder = subprocess.Popen(
+            ["unshare", *kinds, "--", sys.executable, "-I", "-c", _INIT],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._holder.stdout is not None
+        assert self._holder.stdout.readline() == "ready\n", "no namespaces"
+        children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children")
+        self.init = int(children.read_text())
+        self.check("mount", "--make-rprivate", "/")
+        self.check("hostname", host)
+        self.check("ip", "link", "set", "lo", "up")
+        self.check("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
+        hosts = f"127.0.0.1 localhost\n{ADDRESS} {host}\n127.0.0.9 spare\n"
+        self.put("/etc/hosts", hosts)
+
+    def put(self, path: str | Path, text: str) -> None:
+        """A file of its own in there, over one that is there on this machine."""
+        own = self.root / Path(path).name
+        own.write_text(text)
+        self.bind(own, path)
+
+    def bind(self, own: Path, over: str | Path) -> None:
+        self.check("mount", "--bind", str(own), str(over))
+
+    def inside(self, path: str | Path) -> Path:
+        """How a path in there is reached from here."""
+        return Path(f"/proc/{self.init}/root{path}")
+
+    def argv(
+        self, *words: str | Path, user: User | None = None, directory: str | Path = "/"
+    ) -> list[str]:
+        """argv that runs `words` in there, as root or as the user, with a clean environment."""
+        enter = ["--mount", "--net", "--pid", "--uts", f"--wd={self.inside(directory)}"]
+        become, given = [], {**_ENVIRONMENT, "PATH": self.path, **self.environment()}
+        if user is not None:
+            become = ["setpriv", "--reuid", user.name, "--regid", str(user.gid), "--init-groups"]
+            given |= {"HOME": str(user.home), "USER": user.name, "LOGNAME": user.name}
+        clean = ["env", "-i", *(f"{name}={value}" for name, value in given.items())]
+        return ["nsenter", f"--target={self.init}", *enter, "--", *become, *clean, *map(str, words)]
+
+    def environment(self) -> dict[str, str]:
+        """What programs in there have besides."""
+        return {}
+
+    def run(
+        self,
+        *words: str | Path,
+        user: User | None = None,
+        directory: str | Path = "/",
+        seconds: float = 60,
+        stdin: str = "",
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.argv(*words, user=user, directory=directory),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+        )
+
+    def check(self, *words: str | Path, user: User | None = None, stdin: str = "") -> str:
+        """Its stdout; the test fails when it does."""
+        done = self.run(*words, user=user, stdin=stdin)
+        assert done.returncode == 0, f"{words}: {done.returncode}: {done.stderr}{done.stdout}"
+        return done.stdout.strip()
+
+    def processes(self, user: User) -> list[int]:
+        """Living processes of a user in there, by the numbers that they have in there."""
+        found = []
+        for entry in self.inside("/proc").glob("[0-9]*/status"):
+            try:
+                status = entry.read_bytes().decode(errors="replace")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if f"\nUid:\t{user.uid}\t" in status and "\nState:\tZ" not in status:
+                found.append(int(entry.parent.name))
+        return sorted(found)
+
+    def remove(self) -> None:
+        assert self._holder.stdin is not None and self._holder.stdout is not None
+        self._holder.stdin.close()
+        self._holder.stdout.close()
+        self._holder.wait(30)
+        wait_until(lambda: not Path(f"/proc/{self.init}").exists())
+        shutil.rmtree(self.root)

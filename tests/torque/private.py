@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""A TORQUE of the tests' own, told to call torqueckpt by `torqueckpt configure torque --apply`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.private_batch import HOST, PrivateBatch
+
+QUEUE = """
+create queue batch queue_type=Execution
+set queue batch enabled=True
+set queue batch started=True
+set queue batch checkpoint_dir={pointers}
+set server default_queue=batch
+set server keep_completed=300
+set server operators += root@{host}
+set server scheduling=True
+"""
+# MOM's own times, in seconds: a node is free, and usage is known, sooner than after 45.
+_SOONER = "$status_update_time 2\n$check_poll_time 2\n"
+
+
+class PrivateTorque(PrivateBatch):
+    """Server, MOM and scheduler on the ports that TORQUE has by default."""
+
+    def __init__(self, prefix: Path, library: Path) -> None:
+        super().__init__(prefix, home_of(prefix), library)
+        run = prefix / "run"
+        if run.is_dir():  # where trqauthd's socket is, in this installation
+            own = self.root / "run"
+            own.mkdir()
+            self.bind(own, run)
+
+    @property
+    def mom_priv(self) -> Path:
+        return self.home / "mom_priv"
+
+    def start(self) -> None:
+        home = self.root / "home"
+        (home / "server_name").write_text(f"{HOST}\n")
+        (home / "mom_priv/config").write_text(_SOONER)
+        self.check(*self.configure_argv("--apply"))
+        self.check("trqauthd")
+        self.check("pbs_server", "-t", "create", stdin="y\n")
+        self.wait(lambda: self.run("qstat", "-B").returncode == 0, "the server's answer")
+        self.check("qmgr", "-c", f"create node {HOST} np=8")
+        self.check("qmgr", stdin=QUEUE.format(host=HOST, pointers=self.pointers))
+        self.start_mom()
+        self.check("pbs_sched")
+        self.wait_until_free()
+
+    def configure_argv(self, *options: str) -> list[str]:
+        """As an administrator says it, with what this site has besides."""
+        words = ["configure", "torque", "--mom-priv", str(self.mom_priv)]
+        site = ["--pbsserver", HOST, "--usecp", "*:/ /", "--logevent", "255"]
+        return [str(self.torqueckpt), *words, *site, *options]
+
+    def wait_until_free(self) -> None:
+        def free() -> bool:
+            told = self.run("pbsnodes").stdout
+            if "offline" in told:
+                self.run("pbsnodes", "-c", HOST)
+            return "state = free" in told
+
+        self.wait(free, "a free node", 90, lambda: self.run("pbsnodes").stdout)
+
+
+def home_of(prefix: Path) -> Path:
+    """PBS_HOME, else below the prefix, else TORQUE's own default."""
+    places = [os.environ.get("PBS_HOME", ""), f"{prefix}/spool", "/var/spool/torque"]
+    found = (Path(place) for place in places if place and Path(place, "mom_priv").is_dir())
+    return next(found, Path("/var/spool/torque"))
