@@ -121,6 +121,8 @@ def _make_known(
         log.warning(f"no link for {made.job.id} in {store.root.path}: {problem.strerror}")
     if request.pointer_dir is not None and request.name:
         where = (request.pointer_dir, request.name)
+        if not request.pointer_by_root:
+            pointer.make_place(request.pointer_dir)
         with become.acting_as_root() if request.pointer_by_root else nullcontext():
             pointer.write(*where, lineage.name, made.generation)
 

@@ -8,6 +8,7 @@ about which generation was meant, never a permission: the user can write it.
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +21,19 @@ from torqueckpt.paths import Directory
 class Pointer:
     lineage: str
     generation: int
+
+
+def make_place(directory: Path) -> None:
+    """Make CKPTDIR with all above it, as the owner; StoreNotWritable when he may not.
+
+    MOM makes the last part only: under a directory of qsub's -c dir= that is not there, nothing.
+    """
+    try:
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+    except OSError as problem:
+        raise StoreNotWritable(
+            path=directory, problem=f"no pointer: {problem.strerror}"
+        ) from problem
 
 
 def write(directory: Path, name: str, lineage: str, generation: int) -> None:
