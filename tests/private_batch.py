@@ -135,6 +135,13 @@ class PrivateBatch(Namespaces):
         self.wait_until_running(job)
         return job
 
+    def resume(self, job: str, user: User, directory: Path) -> str:
+        """As a user does: the script, and qsub of it; running."""
+        script = directory / "resume_job.sh"
+        script.unlink(missing_ok=True)
+        self.check(self.torqueckpt, "resume-job", job, "-o", script, user=user)
+        return self.start_job(user, script)
+
     def wait_until_running(self, job: str, seconds: float = 60) -> None:
         """Without waiting for the scheduler's next turn."""
 
@@ -204,6 +211,16 @@ class PrivateBatch(Namespaces):
         )
         return found + after
 
+    def journal(self, user: User) -> list[dict[str, Any]]:
+        """What happened to the user's images, oldest first."""
+        path = self.store / "jobs" / user.name / "journal"
+        return [json.loads(line) for line in path.read_text().splitlines()]
+
+    def generation(self, job: str, user: User) -> Path:
+        """Where the job's newest image lies, as it is seen from here."""
+        row = self.images(job)[-1]
+        return self.store / "jobs" / user.name / row["lineage"] / str(row["generation"])
+
     def written(self, job: str) -> str:
         """What the job has written to stdout and MOM has not delivered yet."""
         path = self.inside(self.home / "spool" / f"{job}.OU")
@@ -223,6 +240,13 @@ class PrivateBatch(Namespaces):
         digits = "".join(filter(str.isdigit, lock.read_text())) if lock.exists() else ""
         comm = self.inside(f"/proc/{digits or 0}/comm")
         return int(digits) if comm.exists() and comm.read_text().startswith("pbs_mom") else None
+
+    def delivered(self, job: str, directory: Path, name: str = "run_job.sh") -> tuple[str, str]:
+        """The job's stdout and stderr where MOM brings them."""
+        number = job.partition(".")[0]
+        out, err = (directory / f"{name}.{kind}{number}" for kind in "oe")
+        wait_until(lambda: out.exists() and err.exists())
+        return out.read_text(), err.read_text()
 
     def kill(self, pid: int, number: int = signal.SIGKILL) -> None:
         """A process in there, by its number in there."""

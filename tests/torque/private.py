@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from tests.private_batch import HOST, PrivateBatch
+from tests.support import User
 
 QUEUE = """
 create queue batch queue_type=Execution
@@ -56,6 +57,19 @@ class PrivateTorque(PrivateBatch):
         words = ["configure", "torque", "--mom-priv", str(self.mom_priv)]
         site = ["--pbsserver", HOST, "--usecp", "*:/ /", "--logevent", "255"]
         return [str(self.torqueckpt), *words, *site, *options]
+
+    @property
+    def forgets_a_second_end(self) -> bool:
+        """4.2.10's MOM reports the end of a job once, and a hold is one: only after a restart of
+        pbs_mom does the server hear of the next hold or end (measured; MOM_EPILOGUE_RUN)."""
+        return "pbs_version = 4.2." in self.run("qstat", "-B", "-f").stdout
+
+    def release(self, job: str, user: User) -> None:
+        """qrls of a held job, and what an administrator of 4.2.10 has to do before."""
+        if self.forgets_a_second_end:
+            self.kill_mom()
+            self.start_mom()
+        self.check("qrls", job, user=user)
 
     def wait_until_free(self) -> None:
         def free() -> bool:

@@ -97,3 +97,17 @@ def test_a_directory_that_the_owner_cannot_write_is_told(where: Path, user: Owne
         pointer.write(where, _NAME, samples.LINEAGE, 3)
     with pytest.raises(StoreNotWritable, match="no pointer"):
         pointer.write(where / "gone", _NAME, samples.LINEAGE, 3)
+
+
+def test_a_directory_that_is_not_there_is_made_as_the_owner_where_he_may(
+    place: Path, user: Owner
+) -> None:
+    own = place / "own"
+    own.mkdir()
+    os.chown(own, user.uid, user.gid)
+    with become.acting_as(user):
+        pointer.make_place(own / "images" / "12.srv.CK")
+        pointer.write(own / "images" / "12.srv.CK", _NAME, samples.LINEAGE, 3)
+        with pytest.raises(StoreNotWritable, match="no pointer: Permission denied"):
+            pointer.make_place(place / "images" / "12.srv.CK")
+    assert (own / "images").stat().st_uid == user.uid
