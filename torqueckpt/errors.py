@@ -258,9 +258,14 @@ class NotInAJob(TorqueCkptError):
     exit_code = 62
 
 
+class PointerMissing(TorqueCkptError):
+    message = "job {job}: {path} was gone, so that MOM lets no restart go on; it is put back"
+    exit_code = 63
+
+
 class NotSubmitted(TorqueCkptError):
     message = "job {job}: no resume job was submitted: {reason}"
-    exit_code = 63
+    exit_code = 68
 
 
 # The local batch system ---------------------------------------------------------------------------

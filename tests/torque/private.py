@@ -64,12 +64,25 @@ class PrivateTorque(PrivateBatch):
         pbs_mom does the server hear of the next hold or end (measured; MOM_EPILOGUE_RUN)."""
         return "pbs_version = 4.2." in self.run("qstat", "-B", "-f").stdout
 
-    def release(self, job: str, user: User) -> None:
+    def release(self, job: str, user: User | None, *options: str) -> None:
         """qrls of a held job, and what an administrator of 4.2.10 has to do before."""
         if self.forgets_a_second_end:
             self.kill_mom()
             self.start_mom()
-        self.check("qrls", job, user=user)
+        self.check("qrls", *options, job, user=user)
+
+    def wait_for_hold(self, job: str) -> dict[str, str]:
+        """Attributes of a job once a restart that failed has put it on hold."""
+
+        def held() -> dict[str, str] | None:
+            status = self.full_status(job)
+            on_hold = status.get("Hold_Types") == "s" and status.get("job_state") == "H"
+            return status if on_hold and "restart failed" in status.get("comment", "") else None
+
+        found: dict[str, str] = self.wait(
+            held, "a system hold", instead=lambda: self.full_status(job)
+        )
+        return found
 
     def wait_until_free(self) -> None:
         def free() -> bool:

@@ -73,19 +73,14 @@ def test_a_restart_from_a_damaged_image_waits_held_until_it_is_mended(
     image = torque.generation(job, owner) / "image" / "inventory.img"
     whole = image.read_bytes()
     image.write_bytes(whole[:10])
-    torque.check("qrls", job, user=owner)
+    torque.release(job, owner)
     torque.run("qrun", job)
-    status = torque.wait(
-        lambda: (found := torque.full_status(job)).get("Hold_Types") == "s" and found,
-        "a system hold",
-        instead=lambda: torque.full_status(job),
-    )
+    status = torque.wait_for_hold(job)
     assert "restart failed" in status["comment"] and "inventory.img" in status["comment"]
-    status = torque.wait_for_state(job, "H")
     time.sleep(3)
     assert torque.full_status(job)["start_count"] == status["start_count"]
     image.write_bytes(whole)
-    torque.check("qrls", "-h", "s", job)
+    torque.release(job, None, "-h", "s")
     torque.wait_until_running(job)
     assert torque.wait_for_state(job, "C", 60)["exit_status"] == "7"
     out, err = torque.delivered(job, directory)

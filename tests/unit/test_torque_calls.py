@@ -123,13 +123,17 @@ def test_a_job_id_that_is_none_is_refused(job: str) -> None:
 
 @given(st.lists(st.one_of(st.text(), st.sampled_from(["0", "1", "15", "-", _DIR, "12.srv", "7"]))))
 def test_whatever_the_arguments_it_is_a_call_or_a_refusal(argv: list[str]) -> None:
-    for parse in (MomCall.checkpoint, MomCall.restart):
+    for parse, lowest in ((MomCall.checkpoint, 2), (MomCall.restart, 0)):
         try:
             call = parse(argv)
         except (BadArguments, InvalidJobId):
             continue
-        assert call.sid > 1 and "/" not in call.name
+        assert call.sid >= lowest and "/" not in call.name
         assert call.directory is None or call.directory.is_absolute()
+
+
+def test_a_requeued_job_is_restarted_without_a_session_id() -> None:
+    assert MomCall.restart(f"0 12.srv ann staff {_DIR} {_NAME}".split()).job_id == "12.srv"
 
 
 def test_a_call_becomes_a_request_with_nothing_lost() -> None:

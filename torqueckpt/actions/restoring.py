@@ -10,13 +10,16 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from torqueckpt import log, run
 from torqueckpt.actions import catalogue, checked
+from torqueckpt.batch import pointer
 from torqueckpt.checkpointers.base import Checkpointer, Restore
 from torqueckpt.errors import (
     ManifestTorn,
     OutputNotAFile,
+    PointerMissing,
     RestoreFailed,
     RestoreTimeout,
     TorqueCkptError,
@@ -105,6 +108,23 @@ def tell_in_output(job: str, who: Owner, settings: Settings, line: str) -> None:
                 os.close(fd)
     except (TorqueCkptError, OSError, IndexError) as untold:
         log.warning(f"{job}: not told in its output: {untold}")
+
+
+def refuse_without_pointer(
+    job: str, directory: Path, name: str, who: Owner, settings: Settings
+) -> None:
+    """PointerMissing when nothing is where MOM expects an image; it is there again after this.
+
+    TORQUE's MOM looks for it once this program has been started, and then requeues the job at once
+    and again and again: what was restored meanwhile would run beside the job.
+    """
+    with become.acting_as(who):
+        if os.path.exists(directory / name):  # MOM follows links
+            return
+        with catalogue.lineage_of(job, who, settings) as (_, lineage):
+            pointer.make_place(directory)
+            pointer.write(directory, name, lineage.name, max(lineage.numbers(), default=0))
+    raise PointerMissing(job=job, path=directory / name)
 
 
 def intended(lineage: Lineage, made: Manifest) -> Intent:

@@ -14,7 +14,9 @@ from torqueckpt.batch.torque.calls import MomCall
 from torqueckpt.batch.torque.keep_held import keep_held
 from torqueckpt.errors import OWN_FAILURE, BadArguments, TorqueCkptError
 from torqueckpt.hooks import door
+from torqueckpt.identity import job_id
 from torqueckpt.process import become
+from torqueckpt.settings import Settings
 from torqueckpt.store import key
 
 
@@ -23,15 +25,27 @@ def main(argv: list[str]) -> int:
 
 
 def _restart(argv: list[str]) -> int:
-    openpbs = argv[:1] == [WORD]
-    call = ActionCall.restart(argv) if openpbs else MomCall.restart(argv)
+    chosen = settings.load()
+    if argv[:1] == [WORD]:
+        return _go_on(ActionCall.restart(argv), chosen)
+    try:
+        return _go_on(MomCall.restart(argv), chosen)
+    except Exception as failure:  # whatever it is: MOM would take our status for the job's
+        if len(argv) > 1:
+            keep_held(job_id(argv[1]), str(failure), chosen)
+        raise
+
+
+def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
     if call.owner is None:
         raise BadArguments(program="mom-restart", problem="no user", usage="SID JOBID EUSER …")
-    chosen = settings.load()
     secret = key.read(chosen.key())
     who = become.owner(call.owner)
+    openpbs = isinstance(call, ActionCall)
     with nullcontext() if openpbs else become.acting_as(who):  # OpenPBS's directory is root's own
         found = pointer.read(call.directory, call.name) if call.directory and call.name else None
+    if isinstance(call, MomCall) and call.directory and call.name and found is None:
+        restoring.refuse_without_pointer(call.job_id, call.directory, call.name, who, chosen)
     request = call.to_restart(found.generation if found else None)
     try:
         with prepare(request, who, restoring.spooled_outputs, chosen, secret) as prepared:
@@ -39,6 +53,4 @@ def _restart(argv: list[str]) -> int:
             return restore(mine, lineage, made, who, lock, chosen)
     except TorqueCkptError as failure:  # MOM has put our own stderr on /dev/null
         restoring.tell_in_output(call.job_id, who, chosen, str(failure))
-        if not openpbs:
-            keep_held(call.job_id, str(failure), chosen)
         raise

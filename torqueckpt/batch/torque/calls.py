@@ -44,12 +44,13 @@ class MomCall:
         listing = _CHECKPOINT_LISTS.get(len(argv), "")
         if len(argv) == 8 and argv[6] not in _GO_ON + _END and argv[5] in _GO_ON + _END:
             listing = _WITH_ROLE
-        return cls._parse("mom-checkpoint", argv, listing, _CHECKPOINT_LISTS[8])
+        return cls._parse("mom-checkpoint", argv, listing, _CHECKPOINT_LISTS[8], lowest_sid=2)
 
     @classmethod
     def restart(cls, argv: list[str]) -> MomCall:
+        """SID is 0 when 4.2.10 starts a job that was requeued; nothing depends on it."""
         listing = _RESTART_LISTS.get(len(argv), "")
-        return cls._parse("mom-restart", argv, listing, _RESTART_LISTS[6])
+        return cls._parse("mom-restart", argv, listing, _RESTART_LISTS[6], lowest_sid=0)
 
     def to_checkpoint(self) -> CheckpointRequest:
         return CheckpointRequest(
@@ -66,7 +67,9 @@ class MomCall:
         return RestartRequest(job_id=self.job_id, present_job=self.job_id, hint=hint)
 
     @classmethod
-    def _parse(cls, program: str, argv: list[str], listing: str, usage: str) -> MomCall:
+    def _parse(
+        cls, program: str, argv: list[str], listing: str, usage: str, *, lowest_sid: int
+    ) -> MomCall:
         def refuse(problem: str) -> BadArguments:
             return BadArguments(program=program, problem=problem, usage=usage)
 
@@ -76,7 +79,7 @@ class MomCall:
         signal = word.get("SIGNAL", word.get("ABORT", "0"))
         if signal not in _GO_ON + _END:
             raise refuse(f"signal {signal!r} is none of 0, 1, 15")
-        if not _number(word.get("SID", "")) or int(word["SID"]) < 2:
+        if not _number(word.get("SID", "")) or int(word["SID"]) < lowest_sid:
             raise refuse(f"session id {word.get('SID', '-')!r} is no process number")
         depth = word.get("DEPTH", "0")
         if not _number(depth):
