@@ -104,6 +104,11 @@ class OwnProgramInTree(TorqueCkptError):
     exit_code = 16
 
 
+class SeveralTasks(TorqueCkptError):
+    message = "job {job}: {what}; a job of several tasks or nodes cannot be checkpointed"
+    exit_code = 17
+
+
 # The image that is asked for ----------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from torqueckpt.ifl.errors import PbsError
 from torqueckpt.ifl.records import Job
 
 class Server:
+    is_openpbs = False
     def __init__(self, told): self.told, self.asked = told, []
     def jobs(self, attributes=(), *, where=""):
         return [Job(name, attributes) for name, attributes in self.told["jobs"].items()]

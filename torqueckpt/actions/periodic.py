@@ -2,7 +2,9 @@
 """The periodic service of a node: takes the checkpoints that are due and that nobody took.
 
 Many releases of TORQUE never arm MOM's own timer.  Where it works it comes first, and this finds
-nothing to do: what is due has a time of grace.  Times are seconds of the epoch: the server's are.
+nothing to do: what is due has a time of grace.  OpenPBS's timer works, but stands still once MOM
+has restarted a job in place: there those jobs alone are this service's.  Times are seconds of the
+epoch: the server's are.
 """
 
 from __future__ import annotations
@@ -34,6 +36,9 @@ ASKED_FOR = ("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", 
 
 class Server(Protocol):
     """What is asked of the server: torqueckpt.ifl.Connection has it."""
+
+    @property
+    def is_openpbs(self) -> bool: ...
 
     def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
 
@@ -86,12 +91,20 @@ class Periodic:
         self._forget_all_but({job.id for job, _ in here})
         for job, _ in here:
             self._remember(server, job)
-        due = [job for job, spec in here if spec.periodic and self._is_due(job, spec)]
-        return [job.id for job in due if self._take(server, job)]
+        ours = [
+            (job, spec)
+            for job, spec in here
+            if spec.periodic and not (server.is_openpbs and self._mom_has_timer(job))
+        ]
+        return [job.id for job, spec in ours if self._is_due(job, spec) and self._take(server, job)]
 
     def shutdown(self, server: Server) -> list[str]:
         """The node goes down: every job that can be is checkpointed now, due or not."""
-        here = [job for job, spec in self._jobs(server) if spec.checkpointable]
+        here = [
+            job
+            for job, spec in self._jobs(server)
+            if spec.checkpointable or (server.is_openpbs and not spec.never)
+        ]
         return [job.id for job in here if self._call_hook(job)]
 
     def _jobs(self, server: Server) -> list[tuple[Job, CheckpointSpec]]:
@@ -102,7 +115,7 @@ class Periodic:
                 continue
             try:
                 found.append((job, checkpoint_spec.parse(job.checkpoint or "u")))
-            except InvalidSpec as other:  # OpenPBS's w= and c= are its MOM's own to serve
+            except InvalidSpec as other:
                 self._tell(job.id, str(other))
         return found
 
@@ -172,13 +185,24 @@ class Periodic:
     def _newest_image(self, job: Job) -> _Image:
         try:
             with self._lineage(job) as lineage:
-                if lineage is None or not lineage.numbers():
-                    return _Image()
-                made = lineage.generation(lineage.numbers()[-1]).manifest()
-                return _Image(made.created, made.frozen_us / 1e6)
-        except TorqueCkptError as failure:
+                if lineage is not None and lineage.numbers():
+                    made = lineage.generation(lineage.numbers()[-1]).manifest()
+                    return _Image(made.created, made.frozen_us / 1e6)
+        except (TorqueCkptError, OSError) as failure:
             self._tell(job.id, str(failure))
-            return _Image()
+        return _Image()
+
+    def _mom_has_timer(self, job: Job) -> bool:
+        """OpenPBS: not once the job's session leader is our own restart, whose walltime stands."""
+        try:
+            with self._lineage(job) as lineage:
+                live = lineage.live() if lineage is not None else None
+                if live is not None and live.restored and live.job == job.id:
+                    keeper = proc.alive(live.keeper)
+                    return keeper is None or keeper.session != keeper.pid
+        except (TorqueCkptError, OSError) as failure:
+            self._tell(job.id, str(failure))
+        return True
 
     @contextmanager
     def _lineage(self, job: Job) -> Iterator[Lineage | None]:

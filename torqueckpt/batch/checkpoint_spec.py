@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""qsub's -c: when and how a job is checkpointed (source: TORQUE's qsub(1))."""
+"""qsub's -c: when and how a job is checkpointed (source: qsub(1) of TORQUE and of OpenPBS).
+
+OpenPBS's w= are minutes of walltime, as TORQUE's c= are; its own c= are minutes of CPU time.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +41,12 @@ class CheckpointSpec:
     def checkpointable(self) -> bool:
         return self.periodic or self.shutdown or self.enabled
 
+    @property
+    def never(self) -> bool:
+        """-c n: OpenPBS checkpoints a job that says nothing (u) when it is told to, TORQUE does
+        not."""
+        return self.text in ("n", "none")
+
 
 def parse(text: str) -> CheckpointSpec:
     """qsub's forms, comma-separated; minutes, or seconds with a trailing s (ours: to try out)."""
@@ -52,7 +61,7 @@ def parse(text: str) -> CheckpointSpec:
             if word not in _FLAGS:
                 raise refuse(f"{word!r} is unknown")
             found[_FLAGS[word] or "none"] = True
-        elif word in ("c", "interval"):
+        elif word in ("c", "interval", "w"):
             found["interval_seconds"] = _seconds(value, refuse)
             found["periodic"] = True
         elif word == "depth":

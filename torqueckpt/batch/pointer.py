@@ -57,6 +57,15 @@ def read(directory: Path, name: str) -> Pointer | None:
         return None
 
 
+def remove(directory: Path, name: str) -> None:
+    """Take it away again; fine when it is not there."""
+    try:
+        with _opened(directory) as opened:
+            opened.remove(name)
+    except OSError as problem:
+        log.warning(f"pointer {directory / name}: not removed: {problem.strerror}")
+
+
 def _opened(directory: Path) -> Directory:
     """What is above CKPTDIR often lies behind links (MOM's home, scratch): not CKPTDIR itself."""
     return Directory.open(directory.parent.resolve(strict=True) / directory.name)

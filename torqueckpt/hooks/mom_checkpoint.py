@@ -4,17 +4,38 @@ $action checkpoint and checkpoint_abort."""
 
 from __future__ import annotations
 
+import os
+
 from torqueckpt import settings
 from torqueckpt.actions.checkpoint import checkpoint
+from torqueckpt.batch import pointer
+from torqueckpt.batch.openpbs import tasks
 from torqueckpt.batch.openpbs.calls import WORD, ActionCall
+from torqueckpt.batch.openpbs.comment import comment
 from torqueckpt.batch.torque.calls import MomCall
 from torqueckpt.hooks import door
 
 
 def main(argv: list[str]) -> int:
-    def action() -> int:
-        parse = ActionCall.checkpoint if argv[:1] == [WORD] else MomCall.checkpoint
-        checkpoint(parse(argv).to_checkpoint(), settings.load())
-        return 0
+    return door.run("mom-checkpoint", lambda: _checkpoint(argv))
 
-    return door.run("mom-checkpoint", action)
+
+def _checkpoint(argv: list[str]) -> int:
+    if argv[:1] == [WORD]:
+        _for_openpbs(ActionCall.checkpoint(argv))
+    else:
+        checkpoint(MomCall.checkpoint(argv).to_checkpoint(), settings.load())
+    return 0
+
+
+def _for_openpbs(call: ActionCall) -> None:
+    """Where one fails nothing must be left at MOM's %path: it would have MOM refuse later holds,
+    and restart the job when that ends."""
+    chosen = settings.load()
+    try:
+        tasks.refuse_several(call.job_id, call.sid, os.environ.get("PBS_NODEFILE", ""))
+        checkpoint(call.to_checkpoint(), chosen)
+    except Exception as failure:
+        pointer.remove(call.directory, call.name)
+        comment(call.job_id, f"checkpoint failed: {failure}", chosen)
+        raise

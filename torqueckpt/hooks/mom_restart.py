@@ -10,6 +10,7 @@ from torqueckpt.actions import restoring
 from torqueckpt.actions.restart import prepare, restore
 from torqueckpt.batch import pointer
 from torqueckpt.batch.openpbs.calls import WORD, ActionCall
+from torqueckpt.batch.openpbs.comment import comment
 from torqueckpt.batch.torque.calls import MomCall
 from torqueckpt.batch.torque.keep_held import keep_held
 from torqueckpt.errors import OWN_FAILURE, BadArguments, TorqueCkptError
@@ -26,13 +27,15 @@ def main(argv: list[str]) -> int:
 
 def _restart(argv: list[str]) -> int:
     chosen = settings.load()
-    if argv[:1] == [WORD]:
-        return _go_on(ActionCall.restart(argv), chosen)
+    openpbs = argv[:1] == [WORD]
     try:
-        return _go_on(MomCall.restart(argv), chosen)
+        return _go_on(ActionCall.restart(argv) if openpbs else MomCall.restart(argv), chosen)
     except Exception as failure:  # whatever it is: MOM would take our status for the job's
-        if len(argv) > 1:
-            keep_held(job_id(argv[1]), str(failure), chosen)
+        for job in argv[2:3] if openpbs else argv[1:2]:
+            if openpbs:
+                comment(job_id(job), f"restart failed, the image is kept: {failure}", chosen)
+            else:
+                keep_held(job_id(job), str(failure), chosen)
         raise
 
 

@@ -72,6 +72,10 @@ class Connection:
     ) -> None:
         self.close()
 
+    @property
+    def is_openpbs(self) -> bool:
+        return self._library.is_openpbs
+
     # Questions ----------------------------------------------------------------------------------
 
     def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]:

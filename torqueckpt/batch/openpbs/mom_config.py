@@ -50,6 +50,7 @@ def block(sbin: Path, pointer_dir: Path, timeout_seconds: int) -> list[tuple[str
         ("action", f"checkpoint {timeout_seconds} !{checkpoint} {_CALL} 0"),
         ("action", f"checkpoint_abort {timeout_seconds} !{checkpoint} {_CALL} 15"),
         ("action", f"restart 0 !{restart} {_CALL}"),
+        ("restart_background", "true"),  # means nothing beside the next line, but MOM warns without
         ("restart_transmogrify", "true"),
         ("checkpoint_path", str(pointer_dir)),
     ]

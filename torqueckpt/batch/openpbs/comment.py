@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: MIT
+"""What went wrong, as the job's comment: OpenPBS's MOM keeps what our programs say to itself.
+
+root@node must be an operator or manager of the server; where it is none, nobody is told so.
+"""
+
+from __future__ import annotations
+
+import os
+
+from torqueckpt import log
+from torqueckpt.errors import TorqueCkptError
+from torqueckpt.process import proc
+from torqueckpt.settings import Settings
+
+_ANSWER_SECONDS = 10
+_WHERE_PBS_IS = "PBS_CONF_FILE"
+
+
+def comment(job: str, text: str, settings: Settings) -> None:
+    """Set it; never the reason that something else fails."""
+    from torqueckpt.batch import server  # cffi only where it has come to this
+
+    _as_mom_was_started()
+    try:
+        with server.connect(settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
+            pbs.comment(job, f"torqueckpt: {log.one_line(text)}")
+    except TorqueCkptError as refusal:
+        log.warning(f"{job}: no comment: {refusal}")
+
+
+def _as_mom_was_started() -> None:
+    """MOM gives its scripts an environment of the job's; libpbs needs MOM's own pbs.conf."""
+    named = proc.environment(os.getppid()).get(_WHERE_PBS_IS)
+    if named:
+        os.environ[_WHERE_PBS_IS] = named
