@@ -74,10 +74,10 @@ class PrivateBatch(Namespaces):
     status_options: tuple[str, ...] = ("-f",)
     purge: tuple[str, ...] = ("-p",)  # qdel's, for a job that does not go
 
-    def __init__(self, prefix: Path, home: Path, library: Path) -> None:
-        super().__init__(HOST)
+    def __init__(self, prefix: Path, home: Path, library: Path, host: str = HOST) -> None:
+        super().__init__(host)
         self.prefix, self.home, self.library = prefix, home, library
-        self.server = HOST
+        self.server = host
         self.path = f"{prefix}/bin:{prefix}/sbin:{self.path}"
         self._own_home()
         self._own_installation()

@@ -1,24 +1,33 @@
 # SPDX-License-Identifier: MIT
 """Tests against an installed OpenPBS; the report's header says whether they ran.
 
-It is looked for at $TORQUECKPT_OPENPBS (a prefix), else around the pbs_server on PATH.
+It is looked for at $TORQUECKPT_OPENPBS (a prefix), else around the pbs_server on PATH.  Those of
+calls take a server that runs, those of jobs start one in namespaces of their own.
 """
 
 from __future__ import annotations
 
 import pwd
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.ifl.batch import Batch, find, ordinary_user
+from tests.openpbs.private import PrivateOpenPBS
+from tests.private_batch import installed
+from tests.support import User
 
-BATCH, FOUND = find("TORQUECKPT_OPENPBS", "libpbs.so", is_openpbs=True)
 USER = ordinary_user()
+BATCH, FOUND = find("TORQUECKPT_OPENPBS", "libpbs.so", is_openpbs=True)
+INSTALLED = installed("TORQUECKPT_OPENPBS", "libpbs.so", USER is not None)
 
 
 def pytest_report_collectionfinish() -> list[str]:
     found = FOUND if USER or BATCH is None else "DID NOT RUN: there is no ordinary user"
-    return [f"torqueckpt: tests with an OpenPBS server: {found}"]
+    calls = f"torqueckpt: tests of calls with an OpenPBS server that runs: {found}"
+    return [calls, INSTALLED.report("OpenPBS")]
 
 
 @pytest.fixture(scope="session")
@@ -33,3 +42,37 @@ def user() -> pwd.struct_passwd:
     if USER is None:
         pytest.skip("no ordinary user to submit as")
     return USER
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[PrivateOpenPBS]:
+    if INSTALLED.reason:
+        pytest.skip(f"OpenPBS: {INSTALLED.reason}")
+    made = PrivateOpenPBS(INSTALLED.prefix, INSTALLED.library)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def openpbs(server: PrivateOpenPBS, owner: User) -> Iterator[PrivateOpenPBS]:
+    """The server, for tests of jobs: each leaves nothing to the next."""
+    server.configure()
+    yield server
+    server.leave_nothing(owner)
+
+
+@pytest.fixture(scope="session")
+def owner(user: pwd.struct_passwd) -> User:
+    """The same, for tests of jobs."""
+    return User(user.pw_name, user.pw_uid, user.pw_gid, Path(user.pw_dir))
+
+
+@pytest.fixture
+def directory(owner: User) -> Iterator[Path]:
+    """One of the user's, for one test."""
+    made = owner.directory()
+    yield made
+    shutil.rmtree(made)

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: MIT
+"""An OpenPBS of the tests' own, told to call torqueckpt by `torqueckpt configure openpbs --apply`.
+
+Its server keeps jobs in a data base, so the home is copied with that; what was queued is deleted.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.private_batch import PrivateBatch
+from tests.support import User
+
+# A minute of a job's time is over in five seconds, and MOM looks every four: less than three, and
+# the server never hears of a job's session, as updates are held back for two.
+_FASTER = "$wallmult 12\n$cputmult 12\n$min_check_poll 4\n$max_check_poll 4\n"
+_LEFT_BEHIND = ("mom_priv/jobs", "spool", "checkpoint", "undelivered", "mom_logs", "server_logs")
+
+
+class PrivateOpenPBS(PrivateBatch):
+    """Server with its data base, MOM, scheduler and pbs_comm, on the ports of its pbs.conf."""
+
+    status_options = ("-x", "-f")
+    purge = ("-W", "force")
+
+    def __init__(self, prefix: Path, library: Path) -> None:
+        self.conf = prefix / "etc" / "pbs.conf"
+        pairs = (line.split("=", 1) for line in self.conf.read_text().split())
+        values = dict(pairs)
+        super().__init__(prefix, Path(values["PBS_HOME"]), library, values["PBS_SERVER"])
+
+    def _own_home(self) -> None:
+        own = self.root / "home"
+        subprocess.run(["cp", "-a", self.home, own], check=True)
+        for lock in [*own.glob("*/*.lock"), own / "datastore/postmaster.pid"]:
+            lock.unlink(missing_ok=True)
+        for name in _LEFT_BEHIND:
+            subprocess.run(["find", own / name, "-mindepth", "1", "-delete"], check=True)
+        self.bind(own, self.home)
+
+    def environment(self) -> dict[str, str]:
+        return {"PBS_CONF_FILE": str(self.conf)}
+
+    @property
+    def mom_config(self) -> Path:
+        return self.root / "home/mom_priv/config"
+
+    def start(self) -> None:
+        self.mom_config.write_text(_FASTER)
+        self.check(*self.configure_argv("--apply"))
+        for daemon in ("pbs_comm", "pbs_mom", "pbs_sched"):
+            self.check(daemon)
+        self.start_server()
+        for job in self.run("qselect", "-x").stdout.split():
+            self.run("qdel", "-x", *self.purge, job)
+
+    def start_server(self) -> None:
+        self.check("pbs_server")
+        self.wait(lambda: self.run("qstat", "-B").returncode == 0, "the server's answer")
+        self.wait(lambda: "state = free" in self.run("pbsnodes", "-a").stdout, "a free node", 60)
+
+    def configure_argv(self, *options: str) -> list[str]:
+        """As an administrator says it, with what this site has besides."""
+        site = ["--usecp", "*:/ /", "--logevent", "511"]
+        return [str(self.torqueckpt), "configure", "openpbs", *site, *options]
+
+    def reconfigure_mom(self, config: bytes) -> None:
+        """MOM reads this from now on."""
+        self.mom_config.write_bytes(config)
+        pid = self.mom()
+        assert pid is not None
+        self.kill(pid, signal.SIGHUP)
+
+    def submit(self, user: User, script: Path, *options: str) -> str:
+        """In the foreground: else qsub leaves a process of the user's behind, for the next one."""
+        return super().submit(user, script, "-f", *options)
+
+    def hold(self, job: str, user: User) -> None:
+        """qhold, and held: it answers when the image is there."""
+        self.check("qhold", job, user=user)
+        self.wait_for_state(job, "H")
+
+    def release(self, job: str, user: User) -> None:
+        """qrls, and running again; the server does not hear of the restarted job's session."""
+        self.check("qrls", job, user=user)
+        self.wait(lambda: self.supervisor(job), "a restart", 30, lambda: self.full_status(job))
+
+    def supervisor(self, job: str) -> int | None:
+        """The pid, in there, of the mom-restart that is the job now, once it has a child."""
+        for entry in self.inside("/proc").glob("[0-9]*"):
+            words = _words(entry / "cmdline")
+            children = _words(entry / "task" / entry.name / "children")
+            if job in words and any(w.endswith("/mom-restart") for w in words) and children:
+                session = (entry / "stat").read_text().rpartition(")")[2].split()[3]
+                if session == entry.name and len(children[0].split()) > 1:  # the guard, the tree
+                    return int(entry.name)
+        return None
+
+    def mom_log(self) -> str:
+        return "".join(path.read_text() for path in (self.root / "home/mom_logs").iterdir())
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(errors="replace").split("\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []

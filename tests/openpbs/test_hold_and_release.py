@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""qhold, qrls and qdel of real jobs under a real pbs_mom."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from tests.openpbs.private import PrivateOpenPBS
+from tests.support import User, count_script, lines
+
+
+def test_a_held_job_goes_on_and_its_own_exit_status_is_reported(
+    openpbs: PrivateOpenPBS, owner: User, directory: Path
+) -> None:
+    job = openpbs.start_job(owner, owner.script(count_script(60), directory))
+    openpbs.wait_for_line(job, 5)
+    before = time.monotonic()
+    openpbs.hold(job, owner)
+    assert time.monotonic() - before < 10
+    assert openpbs.processes(owner) == []
+    assert [row["whole"] for row in openpbs.images(job)] == [True]
+
+    openpbs.release(job, owner)
+    status = openpbs.wait_for_state(job, "F", 60)
+    assert status["Exit_status"] == "7"
+    assert openpbs.delivered(job, directory) == (lines(60), "")
+
+
+def test_a_second_hold_takes_no_image_and_does_no_harm(
+    openpbs: PrivateOpenPBS, owner: User, directory: Path
+) -> None:
+    """OpenPBS's own doing: its server believes that a restarted job has not started yet."""
+    job = openpbs.start_job(owner, owner.script(count_script(60), directory))
+    openpbs.wait_for_line(job, 5)
+    openpbs.hold(job, owner)
+    openpbs.release(job, owner)
+    openpbs.check("qhold", job, user=owner)
+    status = openpbs.wait_for_state(job, "F", 60)
+    assert (status["Exit_status"], openpbs.newest(job)) == ("7", 1)
+    assert openpbs.delivered(job, directory) == (lines(60), "")
+
+
+def test_a_restored_job_that_is_deleted_leaves_no_process_and_can_be_resumed(
+    openpbs: PrivateOpenPBS, owner: User, directory: Path
+) -> None:
+    job = openpbs.start_job(owner, owner.script(count_script(60), directory))
+    openpbs.wait_for_line(job, 5)
+    openpbs.hold(job, owner)
+    openpbs.release(job, owner)
+    openpbs.check("qdel", job, user=owner)
+    openpbs.wait_for_state(job, "F")
+    openpbs.wait(lambda: openpbs.processes(owner) == [], "no process")
+
+    resumed = openpbs.resume(job, owner, directory)
+    status = openpbs.wait_for_state(resumed, "F", 60)
+    assert status["Exit_status"] == "7"
+    assert openpbs.delivered(resumed, directory) == (lines(60), "")
+
+
+def test_a_restarted_job_has_the_files_open_that_it_had_and_its_supervisor_none_of_moms(
+    openpbs: PrivateOpenPBS, owner: User, directory: Path
+) -> None:
+    """MOM calls with descriptors 0, 1 and 2 closed and its own log as the third."""
+    job = openpbs.start_job(owner, owner.script(count_script(60), directory))
+    openpbs.wait_for_line(job, 5)
+    before = files_of_script(openpbs, owner)
+    assert len(before) == 4
+    openpbs.hold(job, owner)
+    openpbs.release(job, owner)
+    openpbs.wait_for_line(job, 40)
+    supervisor = openpbs.supervisor(job)
+    assert supervisor is not None
+    assert list(opened(openpbs, supervisor).values())[:3] == ["/dev/null"] * 3
+    assert not [to for to in opened(openpbs, supervisor).values() if "_logs/" in to]
+    assert files_of_script(openpbs, owner) == before
+
+
+def test_a_held_job_that_the_server_forgot_starts_anew_or_goes_on_from_its_image(
+    openpbs: PrivateOpenPBS, owner: User, directory: Path
+) -> None:
+    """OpenPBS's own doing: a server that restarts has MOM throw away what it keeps of held jobs."""
+    job = openpbs.start_job(owner, owner.script(count_script(60), directory))
+    openpbs.wait_for_line(job, 20)
+    openpbs.hold(job, owner)
+    openpbs.check("qterm", "-t", "quick")
+    openpbs.wait(lambda: openpbs.run("qstat", "-B").returncode != 0, "the server's end")
+    openpbs.start_server()
+    openpbs.wait(lambda: f"{job};Job discarded" in openpbs.mom_log(), "MOM's forgetting")
+    assert openpbs.state(job) == "H"
+    assert [row["whole"] for row in openpbs.images(job)] == [True]
+
+    openpbs.check("qdel", job, user=owner)
+    resumed = openpbs.resume(job, owner, directory)
+    assert openpbs.wait_for_state(resumed, "F", 60)["Exit_status"] == "7"
+    assert openpbs.delivered(resumed, directory) == (lines(60), "")
+
+
+def opened(openpbs: PrivateOpenPBS, pid: int) -> dict[str, str]:
+    """What a process in there has open, by descriptor."""
+    rows = openpbs.check("find", f"/proc/{pid}/fd", "-type", "l", "-printf", "%f %l\n")
+    found = dict(row.split(" ", 1) for row in rows.splitlines())
+    return {fd: found[fd] for fd in sorted(found, key=int)}
+
+
+def files_of_script(openpbs: PrivateOpenPBS, owner: User) -> dict[str, str]:
+    """The same of the shell that runs the job's script; names of files alone."""
+    for pid in openpbs.processes(owner):
+        found = {fd: to.rpartition("/")[2] for fd, to in opened(openpbs, pid).items()}
+        if any(name.endswith(".SC") for name in found.values()):
+            return {fd: to for fd, to in found.items() if not to.startswith("pipe:")} | {
+                fd: "pipe" for fd, to in found.items() if to.startswith("pipe:")
+            }
+    return {}

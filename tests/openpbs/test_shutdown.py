@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: MIT
+"""The node goes down, or the server does: every job that can be is checkpointed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.openpbs.private import PrivateOpenPBS
+from tests.support import User, count_script, lines
+
+
+def three_jobs(openpbs: PrivateOpenPBS, owner: User, directory: Path) -> list[str]:
+    """-c s, nothing said, -c n."""
+    script = owner.script(count_script(60), directory)
+    jobs = [
+        openpbs.submit(owner, script, "-l", "ncpus=0", *options)
+        for options in (("-c", "s"), (), ("-c", "n"))
+    ]
+    for job in jobs:
+        openpbs.wait_until_running(job)
+        openpbs.wait_for_line(job, 3)
+    return jobs
+
+
+def test_the_shutdown_unit_takes_an_image_of_all_but_those_that_want_none(
+    openpbs: PrivateOpenPBS, owner: User, directory: Path
+) -> None:
+    asked, silent, never = three_jobs(openpbs, owner, directory)
+    told = openpbs.check(openpbs.torqueckpt, "periodic", "--shutdown").split()
+    assert sorted(told) == sorted([asked, silent])
+    assert [openpbs.newest(job) for job in (asked, silent, never)] == [1, 1, 0]
+    for job in (asked, silent, never):
+        assert openpbs.wait_for_state(job, "F", 60)["Exit_status"] == "7"
+        assert openpbs.delivered(job, directory) == (lines(60), "")
+
+
+def test_a_server_that_is_shut_down_at_once_leaves_images_to_go_on_from(
+    openpbs: PrivateOpenPBS, owner: User, directory: Path
+) -> None:
+    asked, silent, never = three_jobs(openpbs, owner, directory)
+    openpbs.check("qterm", "-t", "immediate")
+    openpbs.wait(lambda: openpbs.run("qstat", "-B").returncode != 0, "the server's end")
+    assert [openpbs.newest(job) for job in (asked, silent, never)] == [1, 1, 0]
+    openpbs.start_server()
+    for job in (silent, never):
+        openpbs.run("qdel", *openpbs.purge, job)
+    print(openpbs.full_status(asked), openpbs.mom_log()[-3000:])
+    assert 0
