@@ -34,8 +34,9 @@ def test_a_job_with_a_periodic_image_goes_on_by_itself_after_a_crash(
 def test_a_job_that_was_deleted_goes_on_as_a_new_one_after_a_crash_too(
     openpbs: PrivateOpenPBS, owner: User, directory: Path
 ) -> None:
-    options = ("-c", "w=1", "-l", "select=1:ncpus=1", "-N", "counts")
-    job = openpbs.start_job(owner, owner.script(count_script(150), directory), *options)
+    wishes = "#!/bin/sh\n#PBS -c w=1\n#PBS -l select=1:ncpus=1:mem=200mb\n#PBS -N counts\n"
+    text = count_script(150).replace("#!/bin/sh\n", wishes)
+    job = openpbs.start_job(owner, owner.script(text, directory))
     openpbs.wait_for_image(job, 0)
     crash(openpbs, owner)
     openpbs.check("qdel", "-W", "force", job, user=owner)
@@ -50,4 +51,5 @@ def test_a_job_that_was_deleted_goes_on_as_a_new_one_after_a_crash_too(
     assert usage > 1000
     status = openpbs.wait_for_state(resumed, "F", 90)
     assert (status["Exit_status"], status["Job_Name"]) == ("7", "counts")
+    assert (status["Checkpoint"], status["Resource_List.mem"]) == ("w=1", "200mb")
     assert openpbs.delivered(resumed, directory, "counts") == (lines(150), "")

@@ -42,7 +42,10 @@ def test_a_server_that_is_shut_down_at_once_leaves_images_to_go_on_from(
     openpbs.wait(lambda: openpbs.run("qstat", "-B").returncode != 0, "the server's end")
     assert [openpbs.newest(job) for job in (asked, silent, never)] == [1, 1, 0]
     openpbs.start_server()
-    for job in (silent, never):
+    openpbs.wait(lambda: f"{asked};Job discarded" in openpbs.mom_log(), "MOM's forgetting")
+    for job in (asked, silent, never):  # OpenPBS's own doing: all of them start anew
         openpbs.run("qdel", *openpbs.purge, job)
-    print(openpbs.full_status(asked), openpbs.mom_log()[-3000:])
-    assert 0
+    openpbs.wait(lambda: openpbs.processes(owner) == [], "their end")
+    resumed = openpbs.resume(asked, owner, directory)
+    assert openpbs.wait_for_state(resumed, "F", 60)["Exit_status"] == "7"
+    assert openpbs.delivered(resumed, directory) == (lines(60), "")

@@ -109,7 +109,10 @@ def test_an_output_name_that_the_server_made_is_not_given_to_another_job(
 @pytest.mark.parametrize(
     ("wanted", "there"),
     [
-        (["select=2:ncpus=2:host=n7+1:mem=1gb"], ["select=2:ncpus=2:host=node1"]),
+        (
+            ["select=2:ncpus=2:host=n7+1:mem=1gb"],
+            ["select=2:ncpus=2:host=node1+1:mem=1gb:host=node1"],
+        ),
         (
             ["select=1:vnode=n7[0]:ncpus=1", "place=pack"],
             ["place=pack", "select=1:ncpus=1:host=node1"],

@@ -119,6 +119,11 @@ def test_a_host_name_from_a_manifest_that_was_tampered_with_is_no_line_of_its_ow
         (["walltime=60,nodes=node7:ppn=4:gpus=1"], ["walltime=60", "nodes=node1:ppn=4:gpus=1"]),
         (["nodes=1:big:ppn=2+1:ppn=8"], ["nodes=node1:ppn=2"]),
         (["walltime=60"], ["walltime=60", "nodes=node1"]),
+        (["select=1:ncpus=2:mem=4gb"], ["select=1:ncpus=2:mem=4gb:host=node1"]),
+        (
+            ["select=ncpus=2:host=n7+2:mem=1gb:vnode=n8,walltime=60"],
+            ["walltime=60", "select=ncpus=2:host=node1+2:mem=1gb:host=node1"],
+        ),
         ([], ["nodes=node1"]),
     ],
 )

@@ -72,24 +72,28 @@ def of_server(job: Job) -> list[Directive]:
 
 
 def on_node(wanted: Iterable[Directive], host: str) -> list[Directive]:
-    """The same on one node, the image's: what was asked for on a node is asked for there."""
-    left, there = [], f"nodes={host}"
+    """The same with their nodes=, or OpenPBS's select=, narrowed to one host, the image's.
+
+    OpenPBS takes one of the two; of what nodes= asked for on a node, as in ":ppn=2", all stays.
+    """
+    left, nodes = [], f"nodes={host}"
     for directive in wanted:
         if directive.option != "l":
             left.append(directive)
             continue
-        if directive.value.startswith("select="):
-            there = _chunk_there(directive.value, host)
-            continue
-        items = directive.value.split(",")
-        for item in items:
-            if item.startswith("nodes="):
-                asked = item.partition("+")[0].split(":")[1:]
-                there = ":".join([f"nodes={host}", *(word for word in asked if "=" in word)])
-        others = ",".join(item for item in items if not item.startswith("nodes="))
+        others = []
+        for item in directive.value.split(","):
+            name, _, value = item.partition("=")
+            if name == "nodes":
+                words = value.partition("+")[0].split(":")[1:]
+                nodes = f"nodes={host}" + "".join(f":{word}" for word in words if "=" in word)
+            elif name == "select":
+                nodes = f"select={'+'.join(_chunk(each, host) for each in value.split('+'))}"
+            else:
+                others.append(item)
         if others:
-            left.append(Directive("l", others))
-    return [*left, Directive("l", there)]
+            left.append(Directive("l", ",".join(others)))
+    return [*left, Directive("l", nodes)]
 
 
 def moved(depend: str, old: Iterable[str], new: str) -> str:
@@ -108,10 +112,10 @@ def _resources(asked: str | Mapping[str, str] | None) -> list[str]:
     return [f"{name}={value}" for name, value in asked.items() if name not in left_out]
 
 
-def _chunk_there(select: str, host: str) -> str:
-    chunk = select.partition("+")[0]
-    words = [each for each in chunk.split(":") if not each.startswith(("host=", "vnode="))]
-    return ":".join([*words, f"host={host}"])
+def _chunk(asked: str, host: str) -> str:
+    """A chunk of select=, on this host wherever it was asked to be; OpenPBS names hosts shortly."""
+    words = [w for w in asked.split(":") if w.partition("=")[0] not in ("host", "vnode")]
+    return ":".join([*words, f"host={host.partition('.')[0]}"])
 
 
 def _outputs(job: Job) -> list[Directive]:
