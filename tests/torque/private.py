@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from tests.private_batch import HOST, PrivateBatch
@@ -52,9 +53,9 @@ class PrivateTorque(PrivateBatch):
         self.check("pbs_sched")
         self.wait_until_free()
 
-    def configure_argv(self, *options: str) -> list[str]:
+    def configure_argv(self, *options: str, mom_priv: Path | None = None) -> list[str]:
         """As an administrator says it, with what this site has besides."""
-        words = ["configure", "torque", "--mom-priv", str(self.mom_priv)]
+        words = ["configure", "torque", "--mom-priv", str(mom_priv or self.mom_priv)]
         site = ["--pbsserver", HOST, "--usecp", "*:/ /", "--logevent", "255"]
         return [str(self.torqueckpt), *words, *site, *options]
 
@@ -83,6 +84,20 @@ class PrivateTorque(PrivateBatch):
             held, "a system hold", instead=lambda: self.full_status(job)
         )
         return found
+
+    def end(self, job: str) -> None:
+        """qdel, and what is left when MOM has lost the job meanwhile."""
+        self.run("qdel", job)
+        if not self.ended(job, 10):
+            self.run("qdel", "-p", job)
+
+    def ended(self, job: str, seconds: float) -> bool:
+        until = time.monotonic() + seconds
+        while self.state(job) not in ("C", ""):
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.2)
+        return True
 
     def wait_until_free(self) -> None:
         def free() -> bool:

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""`torqueckpt configure torque` on a node with a TORQUE, and the prologue that it writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support import User, count_script
+from tests.torque.private import PrivateTorque
+
+
+def test_an_empty_mom_priv_is_right_after_one_apply(torque: PrivateTorque) -> None:
+    empty = torque.root / "empty"
+    empty.mkdir()
+    before = torque.run(*torque.configure_argv("--check", mom_priv=empty))
+    assert (before.returncode, "are not there" in before.stdout) == (86, True)
+    torque.check(*torque.configure_argv("--apply", mom_priv=empty))
+    text = (empty / "config").read_text()
+    assert torque.check(*torque.configure_argv("--check", mom_priv=empty)) == ""
+    assert "nothing to change" in torque.check(*torque.configure_argv("--apply", mom_priv=empty))
+    assert (empty / "config").read_text() == text
+    assert [path.name for path in empty.iterdir()] == ["config"]
+
+
+def test_pbs_mom_has_taken_every_line_of_the_block(torque: PrivateTorque) -> None:
+    assert torque.run(*torque.configure_argv("--check")).returncode == 0
+    config = torque.inside(torque.mom_priv / "config").read_text()
+    names = {line.split()[0][1:] for line in config.splitlines() if line.startswith("$")}
+    assert {"checkpoint_script", "restart_script", "checkpoint_run_exe"} < names
+    logs = torque.inside(torque.home / "mom_logs").iterdir()
+    told = "".join(path.read_text(errors="replace") for path in logs)
+    assert "sbin/mom-checkpoint" in told and "added RemChkptDir[0]" in told
+    assert "invalid" not in told and "cannot" not in told.lower()
+
+
+def test_the_prologue_refuses_a_job_whose_directory_is_a_command(
+    torque: PrivateTorque, owner: User, directory: Path
+) -> None:
+    out = torque.root / "generated"
+    torque.check(*torque.configure_argv("--output", str(out), "--prefix", str(torque.prefix)))
+    prologue = torque.root / "home/mom_priv/prologue"
+    prologue.write_bytes((out / "mom_priv/torqueckpt-prologue").read_bytes())
+    prologue.chmod(0o500)
+    script = owner.script(count_script(40), directory)
+    try:
+        done = torque.root / "done"
+        job = torque.submit(owner, script, "-c", f"enabled,dir={directory}/x;touch>{done}")
+        torque.run("qrun", job)
+        torque.wait(
+            lambda: (
+                "refused" in torque.full_status(job).get("comment", "")
+                or torque.state(job) in ("C", "")
+            ),
+            "a refusal",
+            instead=lambda: torque.full_status(job),
+        )
+        assert "line 1\n" not in torque.written(job)
+        assert torque.run("qchkpt", job).returncode != 0 or not torque.processes(owner)
+        assert not done.exists()
+        other = torque.start_job(owner, script, "-c", f"enabled,dir={directory}/images")
+        torque.wait_for_line(other, 1)
+    finally:
+        prologue.unlink()

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+"""Checkpoints that nobody asks for: each minute, and when the node goes down."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.private_batch import LONG
+from tests.support import User, count_script, lines
+from tests.torque.private import PrivateTorque
+
+
+def test_when_the_node_goes_down_every_job_that_can_be_is_checkpointed(
+    torque: PrivateTorque, owner: User, directory: Path
+) -> None:
+    script = owner.script(count_script(400), directory)
+    can = [torque.start_job(owner, script, "-c", spec) for spec in ("s", "shutdown", "enabled")]
+    cannot = torque.start_job(owner, script, "-c", "n")
+    for job in (*can, cannot):
+        torque.wait_for_line(job, 1)
+    told = torque.check(torque.torqueckpt, "periodic", "--shutdown")
+    assert sorted(told.split()) == sorted(can)
+    for job in can:
+        assert [row["whole"] for row in torque.images(job)] == [True]
+    assert torque.images(cannot) == []
+    assert {torque.state(job) for job in can} == {"R"}
+
+
+@pytest.mark.skipif(not LONG, reason="takes 4 minutes: TORQUECKPT_LONG=1")
+def test_one_image_a_minute_whether_moms_timer_works_or_not(
+    torque: PrivateTorque, owner: User, directory: Path
+) -> None:
+    """The service runs beside MOM with its settings as they come."""
+    service = subprocess.Popen(torque.argv(torque.torqueckpt, "periodic"))
+    try:
+        script = owner.script(count_script(2200), directory)
+        job = torque.start_job(owner, script, "-c", "c=1")
+        began = datetime.now().timestamp()
+        torque.wait(lambda: torque.newest(job) >= 3, "the third image", 230)
+        made = [datetime.fromisoformat(row["created"]).timestamp() for row in torque.images(job)]
+        seconds = [round(each - began) for each in made]
+        print(f"images after {seconds} s")
+        assert torque.newest(job) == 3
+        for minute, each in enumerate(seconds, 1):
+            assert 55 <= each - (minute - 1) * 60 <= 60 + minute * 35
+        status = torque.wait_for_state(job, "C", 200)
+        assert torque.newest(job) <= 4
+        assert status["exit_status"] == "7"
+        assert torque.delivered(job, directory)[0] == lines(2200)
+    finally:
+        service.terminate()
+        service.wait(30)
