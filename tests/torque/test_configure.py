@@ -46,16 +46,9 @@ def test_the_prologue_refuses_a_job_whose_directory_is_a_command(
         done = torque.root / "done"
         job = torque.submit(owner, script, "-c", f"enabled,dir={directory}/x;touch>{done}")
         torque.run("qrun", job)
-        torque.wait(
-            lambda: (
-                "refused" in torque.full_status(job).get("comment", "")
-                or torque.state(job) in ("C", "")
-            ),
-            "a refusal",
-            instead=lambda: torque.full_status(job),
-        )
-        assert "line 1\n" not in torque.written(job)
-        assert torque.run("qchkpt", job).returncode != 0 or not torque.processes(owner)
+        status = torque.wait_for_state(job, "C")
+        assert status["exit_status"] == "-2"
+        assert status["comment"].startswith("refused: its Checkpoint holds characters")
         assert not done.exists()
         other = torque.start_job(owner, script, "-c", f"enabled,dir={directory}/images")
         torque.wait_for_line(other, 1)

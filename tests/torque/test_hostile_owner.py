@@ -48,6 +48,24 @@ def test_an_image_name_that_leads_to_a_file_of_roots_is_refused_and_told(
     assert torque.delivered(held, directory)[0] == lines(40)
 
 
+def test_a_directory_that_is_a_command_is_not_restarted_from(
+    torque: PrivateTorque, owner: User, held: str
+) -> None:
+    """The prologue has seen another one: a held job's can be altered, and below the directory for
+    pointers MOM copies nothing.  6.1 would run the command as root at the next checkpoint."""
+    name = torque.full_status(held)["checkpoint_name"]
+    own = torque.pointers / f"{held}.CK"
+    bad = f"{own}/a;touch done;b"
+    torque.check("mkdir", "-p", f"{bad}/{held}.CK", user=owner)
+    torque.check("cp", own / name, f"{bad}/{held}.CK/{name}", user=owner)
+    torque.check("qalter", "-W", f"checkpoint_dir={bad}", held, user=owner)
+    torque.release(held, owner)
+    torque.run("qrun", held)
+    assert "a shell acts on" in torque.wait_for_hold(held)["comment"]
+    assert not (torque.root / "home/mom_priv/done").exists()
+    torque.end(held)
+
+
 @pytest.mark.parametrize(
     "change",
     ["checkpoint_name=../../x", "checkpoint_name=x;touch {}/y", "checkpoint_dir={}", "deleted"],

@@ -132,6 +132,12 @@ def test_whatever_the_arguments_it_is_a_call_or_a_refusal(argv: list[str]) -> No
         assert call.directory is None or call.directory.is_absolute()
 
 
+@pytest.mark.parametrize("directory", ["/tmp/a;id", "/tmp/$(id)", "/tmp/a b", "/tmp/a\nid"])
+def test_a_directory_that_a_shell_would_act_on_is_not_restarted_from(directory: str) -> None:
+    with pytest.raises(BadArguments, match="a shell acts on"):
+        MomCall.restart(["4241", "12.srv", "ann", "staff", directory, _NAME])
+
+
 def test_a_requeued_job_is_restarted_without_a_session_id() -> None:
     assert MomCall.restart(f"0 12.srv ann staff {_DIR} {_NAME}".split()).job_id == "12.srv"
 

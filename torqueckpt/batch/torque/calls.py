@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,7 @@ _RESTART_LISTS = {
     5: "SID JOBID EUSER CKPTDIR CKPTNAME",  # 2.3
     6: "SID JOBID EUSER EGROUP CKPTDIR CKPTNAME",
 }
+_PLAIN = re.compile(r"[A-Za-z0-9_.,=:@%+/-]*")  # as the prologue check has it
 _GO_ON, _END = ("0",), ("1", "15")
 
 
@@ -48,9 +50,17 @@ class MomCall:
 
     @classmethod
     def restart(cls, argv: list[str]) -> MomCall:
-        """SID is 0 when 4.2.10 starts a job that was requeued; nothing depends on it."""
+        """SID is 0 when 4.2.10 starts a job that was requeued; nothing depends on it.
+
+        CKPTDIR is refused when a shell would act on it: its owner may have altered it since the
+        prologue looked, and MOM would hand it to root's shell at the next checkpoint.
+        """
         listing = _RESTART_LISTS.get(len(argv), "")
-        return cls._parse("mom-restart", argv, listing, _RESTART_LISTS[6], lowest_sid=0)
+        call = cls._parse("mom-restart", argv, listing, _RESTART_LISTS[6], lowest_sid=0)
+        if not _PLAIN.fullmatch(str(call.directory or "")):
+            problem = f"checkpoint directory {str(call.directory)!r} holds what a shell acts on"
+            raise BadArguments(program="mom-restart", problem=problem, usage=_RESTART_LISTS[6])
+        return call
 
     def to_checkpoint(self) -> CheckpointRequest:
         return CheckpointRequest(
