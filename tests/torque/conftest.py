@@ -20,13 +20,11 @@ from tests.support import User
 from tests.torque.private import PrivateTorque
 
 USER = ordinary_user()
-BATCH, FOUND = find("TORQUECKPT_TORQUE", "libtorque.so", is_openpbs=False)
 INSTALLED = installed("TORQUECKPT_TORQUE", "libtorque.so", USER is not None)
 
 
 def pytest_report_collectionfinish() -> list[str]:
-    calls = f"torqueckpt: tests of calls with a TORQUE server that runs: {FOUND}"
-    return [calls, INSTALLED.report("TORQUE")]
+    return [INSTALLED.report("TORQUE")]
 
 
 @pytest.fixture(scope="session")
@@ -51,10 +49,11 @@ def torque(server: PrivateTorque, owner: User) -> Iterator[PrivateTorque]:
 
 @pytest.fixture(scope="session")
 def batch() -> Batch:
-    """A server that runs already, for tests of calls."""
-    if BATCH is None:
-        pytest.skip(f"TORQUE: {FOUND}")
-    return BATCH
+    """A server that runs already, for calls.py and endurance.py (test_calls.py runs them)."""
+    found, told = find("TORQUECKPT_TORQUE", "libtorque.so", is_openpbs=False)
+    if found is None:
+        pytest.skip(f"TORQUE: {told}")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -1,59 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""The calls, against a real TORQUE server and its MOM."""
+"""The tests of calls, which want a server that runs, run where the tests' own one does."""
 
 from __future__ import annotations
 
-import pwd
-from pathlib import Path
+import sys
 
-from tests.ifl.batch import Batch
-from tests.ifl.server_calls import ServerCalls
-from torqueckpt.ifl.connection import Connection
-from torqueckpt.ifl.library import Library
-from torqueckpt.ifl.resmon import ResourceMonitor
+from tests.support import REPOSITORY, User
+from tests.torque.private import PrivateTorque
 
 
-class TestTORQUE(ServerCalls):
-    def test_a_mom_answers_one_question_after_the_other(
-        self, batch: Batch, pbs: Connection
-    ) -> None:
-        monitor = ResourceMonitor(Library(str(batch.library)))
-        number = monitor.openrm(pbs.nodes()[0].name, 0)
-        assert number > 0
-        for question in ("ncpus", "arch", "nosuch"):
-            assert monitor.addreq(number, question) == 0
-        answers = [monitor.getreq(number) for _ in range(4)]
-        assert answers[0] and answers[0].startswith("ncpus=")
-        assert answers[1:] == ["arch=linux", "nosuch=? 15201", None]
-        assert monitor.closerm(number) == 0
-        assert monitor.openrm("127.0.0.1", 1) < 0
-
-    def test_a_node_goes_offline_by_the_example(self, batch: Batch, pbs: Connection) -> None:
-        node = pbs.nodes()[0].name
-        assert batch.example("node_offline.py", node, "disk", "broken").returncode == 0
-        try:
-            assert "disk broken" in batch.example("list_nodes.py").stdout
-            assert "offline" in pbs.nodes(where=node)[0].states
-        finally:
-            assert batch.example("node_offline.py", node).returncode == 0
-        assert "offline" not in pbs.nodes(where=node)[0].states
-
-    def test_a_chain_of_jobs_waits_by_the_example(
-        self, batch: Batch, pbs: Connection, user: pwd.struct_passwd
-    ) -> None:
-        scripts = [Path(user.pw_dir, f"torqueckpt-{name}.sh") for name in ("one", "two")]
-        for script in scripts:
-            script.write_text("#!/bin/sh\nexit 0\n")
-        try:
-            done = batch.example_as(user, "submit_chain.py", *map(str, scripts))
-            assert done.returncode == 0, done.stderr
-            first, second = done.stdout.split()
-            try:
-                assert pbs.job(second).text("depend").startswith(f"afterok:{first}")
-                assert (pbs.job(first).state, pbs.job(second).state) == ("Q", "H")
-            finally:
-                pbs.delete(second)
-                pbs.delete(first)
-        finally:
-            for script in scripts:
-                script.unlink()
+def test_the_tests_of_calls_pass_with_the_private_server(
+    torque: PrivateTorque, owner: User
+) -> None:
+    given = (f"TORQUECKPT_TORQUE={torque.prefix}", f"TORQUECKPT_TEST_USER={owner.name}")
+    files = ("tests/torque/calls.py", "tests/torque/endurance.py")
+    done = torque.run(
+        *("env", *given, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files),
+        directory=REPOSITORY,
+        seconds=300,
+    )
+    print(done.stdout)
+    assert done.returncode == 0 and "skipped" not in done.stdout.splitlines()[-1]
