@@ -6,10 +6,11 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 
 import pytest
 
-from tests.support import Running, Site, User, count_script
+from tests.support import Running, Site, User, count_script, wait_until
 
 # In a process of its own, with the site's interpreter: the programs are found from there.
 ROUND = """
@@ -20,8 +21,8 @@ from torqueckpt.ifl.errors import PbsError
 from torqueckpt.ifl.records import Job
 
 class Server:
-    is_openpbs = False
-    def __init__(self, told): self.told, self.asked = told, []
+    def __init__(self, told):
+        self.told, self.asked, self.is_openpbs = told, [], told["openpbs"]
     def jobs(self, attributes=(), *, where=""):
         return [Job(name, attributes) for name, attributes in self.told["jobs"].items()]
     def job(self, name):
@@ -38,8 +39,14 @@ print(json.dumps({"taken": taken, "asked": server.asked}))
 """
 
 
-def rounds(site: Site, jobs: dict[str, dict[str, str]], refuses: bool = True, count: int = 1):
-    told = {"jobs": jobs, "refuses": refuses, "rounds": count}
+def rounds(
+    site: Site,
+    jobs: dict[str, dict[str, str]],
+    refuses: bool = True,
+    count: int = 1,
+    openpbs: bool = False,
+):
+    told = {"jobs": jobs, "refuses": refuses, "rounds": count, "openpbs": openpbs}
     python = site.root / "lib" / "torqueckpt" / "venv" / "bin" / "python"
     answer = subprocess.run(
         [python, "-I", "-c", ROUND], input=json.dumps(told), capture_output=True, text=True
@@ -97,7 +104,7 @@ def test_what_the_job_asked_for_is_known_when_its_server_has_forgotten_it(
         {"exec_host": "another/0+" + os.uname().nodename + "/0"},  # not mother superior
         {"Checkpoint": "enabled"},
         {"Checkpoint": "u"},
-        {"Checkpoint": "w=5"},  # OpenPBS's own
+        {"Checkpoint": "w=5"},
     ],
 )
 def test_what_is_not_its_business_is_left_alone(
@@ -105,6 +112,18 @@ def test_what_is_not_its_business_is_left_alone(
 ) -> None:
     seen = rounds(site, {running.job: {**as_told(running), **change}})
     assert seen == {"taken": [[]], "asked": []}
+
+
+def test_under_openpbs_it_is_moms_until_the_job_was_restarted_in_place(
+    site: Site, running: Running
+) -> None:
+    told = {running.job: as_told(running, "w=1s")}
+    assert rounds(site, told, openpbs=True) == {"taken": [[]], "asked": []}
+    for verb in ("hold", "release"):
+        assert site.call(None, verb, running.job).returncode == 0
+    wait_until(lambda: (site.lineage(running.job) / "live.json").read_text().count('"pid"') == 2)
+    time.sleep(2)
+    assert rounds(site, told, openpbs=True)["taken"] == [[running.job]]
 
 
 def test_a_job_whose_checkpoint_fails_is_not_tried_at_every_round(

@@ -32,6 +32,7 @@ _PERIODIC = CheckpointSpec("", periodic=True)
         ("enabled", _ENABLED),
         ("c=20", replace(_PERIODIC, interval_seconds=1200)),
         ("interval=20", replace(_PERIODIC, interval_seconds=1200)),
+        ("w=20", replace(_PERIODIC, interval_seconds=1200)),
         ("c=2s", replace(_PERIODIC, interval_seconds=2)),
         ("periodic,interval=1", replace(_PERIODIC, interval_seconds=60)),
         ("enabled,depth=2", replace(_ENABLED, depth=2)),
@@ -43,6 +44,11 @@ _PERIODIC = CheckpointSpec("", periodic=True)
 )  # fmt: skip
 def test_every_form_of_qsub_is_understood(text: str, spec: CheckpointSpec) -> None:
     assert checkpoint_spec.parse(text) == replace(spec, text=text)
+
+
+def test_only_who_says_so_never_wants_an_image() -> None:
+    told = {text: checkpoint_spec.parse(text).never for text in ("n", "none", "u", "s", "c=5")}
+    assert told == {"n": True, "none": True, "u": False, "s": False, "c=5": False}
 
 
 @pytest.mark.parametrize(

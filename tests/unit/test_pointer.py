@@ -33,6 +33,18 @@ def test_a_pointer_comes_back_as_it_was_written(where: Path) -> None:
     assert os.listdir(where) == [_NAME]
 
 
+def test_a_pointer_is_taken_away_and_nothing_behind_a_link_is(where: Path) -> None:
+    pointer.write(where, _NAME, samples.LINEAGE, 3)
+    pointer.remove(where, _NAME)
+    pointer.remove(where, _NAME)
+    pointer.remove(where / "gone", _NAME)
+    assert os.listdir(where) == []
+    pointer.write(where, _NAME, samples.LINEAGE, 3)
+    (where.parent / "link.CK").symlink_to(where)
+    pointer.remove(where.parent / "link.CK", _NAME)
+    assert os.listdir(where) == [_NAME]
+
+
 def test_a_pointer_or_directory_that_was_deleted_is_none(where: Path) -> None:
     assert pointer.read(where, _NAME) is None
     assert pointer.read(where / "gone", _NAME) is None
