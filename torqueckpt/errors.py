@@ -52,6 +52,11 @@ class UnknownUser(TorqueCkptError):
     exit_code = 67
 
 
+class BadFileRule(TorqueCkptError):
+    message = "TORQUECKPT_FILES: {problem}"
+    exit_code = 69
+
+
 class NeedsRoot(TorqueCkptError):
     message = "{what} needs root: {remedy}"
     exit_code = 77
@@ -247,7 +252,9 @@ class RecordTorn(TorqueCkptError):
 
 
 class FilesChanged(TorqueCkptError):
-    message = "job {job}: cannot restart generation {generation}, nothing was changed: {files}"
+    message = (
+        "job {job}: cannot restart generation {generation}, nothing was changed: {files}{remedy}"
+    )
     exit_code = 60
 
 

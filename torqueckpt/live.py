@@ -60,11 +60,35 @@ class Cut:
 
 
 @dataclass(frozen=True)
+class FileChange:
+    """A file of the job's that a restart brings back to what it was at the freeze.
+
+    Its first `keep` bytes stay; what was behind them goes to `tail` in tails/, and is replaced by
+    the file `copy` of copies/ ("" for nothing).  present: it is there now, with this device, inode,
+    size and mode, and time of change; wanted: it is to be there afterwards.
+    """
+
+    path: str
+    present: bool
+    device: int
+    inode: int
+    size: int
+    mode: int
+    mtime_ns: int
+    wanted: bool
+    keep: int
+    copy: str
+    wanted_mtime_ns: int
+    tail: str
+
+
+@dataclass(frozen=True)
 class Intent:
     """What a restart changes before the job runs again, so that it can be undone.
 
     A new stream had its `base` as size before the job's earlier output was put into it; one in
-    `cuts` was longer than it is now.
+    `cuts` was longer than it is now.  directories are made for files that are gone.  edited names
+    the files of the image that are replaced by those in edited/.
     """
 
     attempt: str
@@ -72,3 +96,6 @@ class Intent:
     generation: int
     streams: tuple[LiveStream, ...]
     cuts: tuple[Cut, ...] = ()
+    files: tuple[FileChange, ...] = ()
+    directories: tuple[str, ...] = ()
+    edited: tuple[str, ...] = ()

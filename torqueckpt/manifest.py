@@ -14,7 +14,7 @@ import json
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-FORMAT = 1
+FORMAT = 2  # 2: what the job's files were like at the freeze
 T = TypeVar("T")
 
 
@@ -51,19 +51,66 @@ class Process:
     pid: int
     ppid: int
     name: str
+    cwd: str
 
 
 @dataclass(frozen=True)
 class OpenFile:
-    """A regular file open in the tree; size and offset in bytes as of the freeze."""
+    """A regular file open in the tree; size and offset in bytes as of the freeze.
+
+    fd is -1 for one that is only mapped or executed; mapped: shared, so that writing goes to it.
+    """
 
     pid: int
     fd: int
     path: str
+    device: int
+    inode: int
     flags: int
     offset: int
     size: int
+    mapped: bool
     deleted: bool
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What policies.py makes of `scratch/**=snapshot`: the glob absolute.
+
+    complete: all files that it matched at the freeze were recorded.
+    """
+
+    glob: str
+    policy: str
+    complete: bool
+
+
+@dataclass(frozen=True)
+class Block:
+    """A part of a file and its checksum."""
+
+    offset: int
+    length: int
+    xxh3: str
+
+
+@dataclass(frozen=True)
+class WatchedFile:
+    """A file that the job writes, or that a rule names, as it was at the freeze.
+
+    blocks are samples of it, of a small file all; copy its name in the lineage's copies/, "" when
+    there is none.
+    """
+
+    path: str
+    policy: str
+    device: int
+    inode: int
+    mode: int
+    size: int
+    mtime_ns: int
+    blocks: tuple[Block, ...]
+    copy: str
 
 
 @dataclass(frozen=True)
@@ -117,6 +164,9 @@ class Manifest:
     established_tcp: bool
     processes: tuple[Process, ...]
     files: tuple[OpenFile, ...]
+    watched: tuple[WatchedFile, ...]
+    rules: tuple[Rule, ...]
+    remarks: tuple[str, ...]
     streams: tuple[Stream, ...]
     kept: tuple[Kept, ...]
     image: tuple[ImageFile, ...]

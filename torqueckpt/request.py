@@ -44,3 +44,5 @@ class RestartRequest:
     generation: int | None = None
     hint: int | None = None
     force: bool = False  # believe that the tree recorded on another node is over
+    accept_changed: bool = False  # go on with files that were changed by somebody else
+    moves: tuple[tuple[str, str], ...] = ()  # files below the first path lie below the second now

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from torqueckpt import paths
+from torqueckpt import paths, policies
 from torqueckpt.errors import SettingsError
 
 
@@ -29,6 +29,9 @@ class Settings:
     lock_timeout_seconds: int = 120
     repeat_window_seconds: int = 2
     pid_wait_seconds: int = 20
+    files: tuple[str, ...] = ()
+    snapshot_limit_mib: int = 64
+    accept_changed_files: bool = False
     interval_minutes: int = 10
     jitter_seconds: int = 0
     max_frozen_percent: int = 50
@@ -111,6 +114,8 @@ def _checked(name: str, value: object, kind: type, where: str) -> object:
         if not isinstance(value, str) or not value.startswith("/") or ".." in Path(value).parts:
             raise SettingsError(file=where, problem=f"{name}: an absolute path was expected")
         return Path(value)
+    if kind is tuple:
+        return _rules(name, value, where)
     if type(value) is not kind:
         raise SettingsError(file=where, problem=f"{name}: {kind.__name__} was expected")
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:
@@ -121,6 +126,17 @@ def _checked(name: str, value: object, kind: type, where: str) -> object:
         known = ", ".join(_CHOICES[name])
         raise SettingsError(file=where, problem=f"{name}: {value!r} is none of {known}")
     return value
+
+
+def _rules(name: str, value: object, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise SettingsError(file=where, problem=f"{name}: a list of GLOB=POLICY was expected")
+    for item in value:
+        try:
+            policies.check(item)
+        except policies.BadRule as bad:
+            raise SettingsError(file=where, problem=f"{name}: {bad}") from bad
+    return tuple(value)
 
 
 def _line_of(name: str, text: str) -> int:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torqueckpt import manifest
 from torqueckpt.identity import ProcessId
 from torqueckpt.live import Live, LiveStream
 from torqueckpt.manifest import (
+    Block,
     Directive,
     ImageFile,
     Job,
@@ -18,7 +20,9 @@ from torqueckpt.manifest import (
     Manifest,
     OpenFile,
     Process,
+    Rule,
     Stream,
+    WatchedFile,
 )
 from torqueckpt.store.lineage import Lineage
 
@@ -59,14 +63,31 @@ def made(**changes: Any) -> Manifest:
         exec_pid=4242,
         sid=4241,
         established_tcp=False,
-        processes=(Process(4242, 4241, "bash"), Process(4243, 4242, "relax")),
-        files=(OpenFile(4243, 3, "/home/ann/relax/traj", 0o100001, 10, 10, False),),
+        processes=(
+            Process(4242, 4241, "bash", "/home/ann/relax"),
+            Process(4243, 4242, "relax", ""),
+        ),
+        files=(open_file("/home/ann/relax/traj"),),
+        watched=(
+            WatchedFile(
+                *("/home/ann/relax/traj", "rollback", 2049, 78, 0o644, 10, 1700000500000000000),
+                *((Block(0, 10, "1f2e3d4c5b6a7988"),), ""),
+            ),
+        ),
+        rules=(Rule("/home/ann/relax/log*", "snapshot", True),),
+        remarks=("/home/ann/relax/big: not copied",),
         streams=(Stream("stdout", "/var/spool/torque/spool/12.srv.OU", "stdout", 7),),
         kept=(Kept("/var/spool/torque/mom_priv/jobs/12.srv.SC", "12.srv.SC", 33),),
         image=(),
         frozen_us=7000,
         wall_ms=32,
     )
+    return replace(found, **changes)
+
+
+def open_file(path: str | Path, **changes: Any) -> OpenFile:
+    """A file that the job has open for writing, ten bytes long."""
+    found = OpenFile(4243, 3, str(path), 2049, 78, os.O_RDWR, 10, 10, False, False)
     return replace(found, **changes)
 
 

@@ -6,70 +6,17 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.unit import samples
-from torqueckpt.files import check, intent, kept
+from torqueckpt.files import intent, kept
 from torqueckpt.live import Intent
-from torqueckpt.manifest import Kept, OpenFile
+from torqueckpt.manifest import Kept
 from torqueckpt.paths import Directory
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
-_READ_WRITE, _APPEND = os.O_RDWR, os.O_WRONLY | os.O_APPEND
-
-
-def _open_file(path: Path, size: int, flags: int = _READ_WRITE, **changes: object) -> OpenFile:
-    return replace(OpenFile(4242, 3, str(path), flags, 0, size, False), **changes)
-
-
-def test_files_as_they_were_are_no_problem(tmp_path: Path) -> None:
-    (tmp_path / "data").write_bytes(b"0123")
-    assert check.problems([_open_file(tmp_path / "data", 4)], set()) == []
-
-
-@pytest.mark.parametrize("flags", [_READ_WRITE, os.O_RDONLY, os.O_WRONLY, os.O_RDWR | os.O_APPEND])
-def test_a_file_that_grew_or_shrank_is_a_problem_with_both_sizes(
-    tmp_path: Path, flags: int
-) -> None:
-    file = tmp_path / "data"
-    file.write_bytes(b"0123")
-    for size in (3, 5):
-        told = check.problems([_open_file(file, size, flags)], set())
-        assert told == [f"{file} has 4 bytes, {size} at the checkpoint"]
-
-
-def test_a_file_open_only_for_appending_may_have_any_size(tmp_path: Path) -> None:
-    (tmp_path / "log").write_bytes(b"0123")
-    assert check.problems([_open_file(tmp_path / "log", 99, _APPEND)], set()) == []
-
-
-def test_a_file_that_is_missing_unreachable_or_another_thing_is_a_problem(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    os.mkfifo(tmp_path / "fifo")
-    gone, below, fifo = tmp_path / "gone", tmp_path / "file" / "x", tmp_path / "fifo"
-    told = check.problems([_open_file(each, 0, _APPEND) for each in (gone, below, fifo)], set())
-    assert told == [
-        f"{gone} cannot be reached (No such file or directory)",
-        f"{below} cannot be reached (Not a directory)",
-        f"{fifo} is no regular file any more",
-    ]
-
-
-def test_all_problems_are_told_at_once_each_file_only_once(tmp_path: Path) -> None:
-    files = [_open_file(tmp_path / name, 1) for name in ("a", "b", "a")]
-    assert [each.split()[0] for each in check.problems(files, set())] == [
-        str(tmp_path / "a"),
-        str(tmp_path / "b"),
-    ]
-
-
-def test_deleted_files_and_those_handed_over_are_left_out(tmp_path: Path) -> None:
-    deleted = _open_file(tmp_path / "deleted", 1, deleted=True)
-    spooled = _open_file(tmp_path / "12.srv.OU", 1)
-    assert check.problems([deleted, spooled], {spooled.path}) == []
 
 
 @pytest.fixture
@@ -187,8 +134,8 @@ def test_a_fifo_under_the_name_of_a_script_hangs_nobody(
 
 def test_copies_are_handed_over_at_the_offset_of_the_freeze(directory: Directory) -> None:
     directory.write_whole("12.srv.SC", b"#!/bin/sh\nsleep 60\necho next\n")
-    frozen = _open_file(Path("/spool/mom_priv/jobs/12.srv.SC"), 29, os.O_RDONLY, offset=19)
-    found = kept.as_of_freeze({frozen.path: "12.srv.SC"}, [frozen, _open_file(Path("/x"), 1)])
+    frozen = samples.open_file("/spool/mom_priv/jobs/12.srv.SC", size=29, offset=19)
+    found = kept.as_of_freeze({frozen.path: "12.srv.SC"}, [frozen, samples.open_file("/x")])
     assert found == (Kept(frozen.path, "12.srv.SC", 19),)
     ((fd, path),) = kept.open_copies(directory, found)
     assert path == frozen.path

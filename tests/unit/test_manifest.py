@@ -97,7 +97,7 @@ def test_a_manifest_torn_at_any_byte_is_malformed() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "named"),
     [
-        ("format", 2, "format 2"),
+        ("format", 1, "format 1"),
         ("format", "1", "format unknown"),
         ("format", None, "format unknown"),
         ("generation", "1", "Manifest.generation: int"),
@@ -143,9 +143,9 @@ def test_nesting_of_any_depth_is_malformed_or_ignored_and_never_a_crash(depth: i
     start = b'{"manifest": {'
     for data in (
         nest,
-        right.replace(b'"format": 1,', b'"format": ' + nest + b","),
-        right.replace(b'"format": 1,', b'"format": 1, "more": ' + nest + b","),
-        start + b'"format": 1, "host": ' + nest + b"}}",
+        right.replace(b'"format": 2,', b'"format": ' + nest + b","),
+        right.replace(b'"format": 2,', b'"format": 2, "more": ' + nest + b","),
+        start + b'"format": 2, "host": ' + nest + b"}}",
     ):
         try:
             assert not manifest.signed(data, samples.KEY)

@@ -26,9 +26,16 @@ _NAME = "torqueckpt-"
 
 @contextmanager
 def image(
-    checkpointer: Checkpointer, generation: Generation, made: Manifest, who: Owner
+    checkpointer: Checkpointer,
+    generation: Generation,
+    made: Manifest,
+    who: Owner,
+    edited: dict[str, Path],
 ) -> Iterator[Path]:
-    """A directory of root's that stands for the image; called acting as the owner."""
+    """A directory of root's that stands for the image; called acting as the owner.
+
+    edited: files of the image that others take the place of.
+    """
     with become.acting_as_root():
         place = Directory.open(_PLACE.resolve())
         _sweep(place)
@@ -43,7 +50,8 @@ def image(
                     _copy(directory, name, _checked(checkpointer, original, name, made), who)
                 else:
                     with become.acting_as_root():
-                        os.symlink(original.path / name, name, dir_fd=directory.fd)
+                        seen = edited.get(name, original.path / name)
+                        os.symlink(seen, name, dir_fd=directory.fd)
         yield path
     finally:
         if os.getuid() == 0:

@@ -15,12 +15,13 @@ from dataclasses import replace
 from typing import Any
 
 from torqueckpt import checkpointers, log, manifest
-from torqueckpt.actions import dumping
+from torqueckpt.actions import dumping, looking
 from torqueckpt.actions.target import Target, find_lineage, find_tree, owner_of
 from torqueckpt.batch import details, pointer
 from torqueckpt.checkpointers.base import ImageFacts
 from torqueckpt.errors import DumpFailed, JobEnded, NeedsRoot, TorqueCkptError
 from torqueckpt.files import intent, kept, stdio
+from torqueckpt.files.look import Look
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Job, Manifest, Stream
 from torqueckpt.process import become, proc, signals, tree
@@ -60,21 +61,23 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     lineage.write_live(target.live)  # before there is an image to resume from
                     dump = dumping.plan(target, generation, request.end)
                     scripts = _keep_scripts(target, lineage)
-                    wall_ms = dumping.dump(checkpointer, dump, target, lock, settings)
+                    task = looking.task(target, generation, lineage, scripts, sources, settings)
+                    seen, wall_ms = dumping.dump(checkpointer, dump, target, task, lock, settings)
                     reading = dumping.read(checkpointer, dump, target)  # while the files are sealed
                     image = generation.seal()
-                    facts = dumping.facts(reading, request.job_id)
+                    facts = dumping.facts(reading, seen, request.job_id)
                     made = _described(
                         request,
                         target,
                         facts,
+                        seen,
                         lineage=lineage.name,
                         generation=generation.number,
                         job=_job(target, lineage, scripts, settings),
                         checkpointer=checkpointer.name,
                         checkpointer_version=version,
                         established_tcp=dump.established_tcp,
-                        streams=_grow_streams(lineage, target, sources, facts),
+                        streams=_grow_streams(lineage, target, sources, seen),
                         kept=kept.as_of_freeze(scripts, facts.files),
                         image=image,
                         wall_ms=wall_ms,
@@ -90,7 +93,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
 
 
 def _described(
-    request: CheckpointRequest, target: Target, facts: ImageFacts, **rest: Any
+    request: CheckpointRequest, target: Target, facts: ImageFacts, seen: Look, **rest: Any
 ) -> Manifest:
     """The manifest: what was asked for, what the image says, what this node is, and the rest."""
     return Manifest(
@@ -100,6 +103,9 @@ def _described(
         exec_pid=target.root.pid,
         processes=facts.processes,
         files=facts.files,
+        watched=seen.watched,
+        rules=seen.rules,
+        remarks=seen.remarks,
         frozen_us=facts.frozen_us,
         created=int(time.time()),
         host=socket.gethostname(),
@@ -187,31 +193,29 @@ def _keep_scripts(target: Target, lineage: Lineage) -> dict[str, str]:
 
 
 @contextmanager
-def _opened(target: Target) -> Iterator[list[tuple[int, int]]]:
-    """The job's output files for reading, each with its size now."""
-    sources: list[tuple[int, int]] = []
+def _opened(target: Target) -> Iterator[list[int]]:
+    """The job's output files for reading."""
+    sources: list[int] = []
     try:
         for stream in target.live.streams:
-            source = stdio.open_now(stream, target.root.pid)
-            sources.append((source, os.fstat(source).st_size))
+            sources.append(stdio.open_now(stream, target.root.pid))
         yield sources
     except FileNotFoundError as gone:
         raise DumpFailed(job=target.live.job, reason=gone.strerror) from gone
     finally:
-        for source, _ in sources:
+        for source in sources:
             os.close(source)
 
 
 def _grow_streams(
-    lineage: Lineage, target: Target, sources: list[tuple[int, int]], facts: ImageFacts
+    lineage: Lineage, target: Target, sources: list[int], seen: Look
 ) -> tuple[Stream, ...]:
-    """Keep the job's output up to the freeze; `sources` were opened, and looked at, before it."""
-    grown = []
+    """Keep the job's output up to the freeze; `sources` were opened before it."""
     with lineage.directory.make("output") as output:
-        for stream, (source, before) in zip(target.live.streams, sources):
-            at_freeze = [file.size for file in facts.files if file.path == stream.path]
-            grown.append(stdio.grow(output, stream, source, max([before, *at_freeze])))
-    return tuple(grown)
+        return tuple(
+            stdio.grow(output, stream, source, size)
+            for stream, source, size in zip(target.live.streams, sources, seen.stream_sizes)
+        )
 
 
 def _job(target: Target, lineage: Lineage, scripts: dict[str, str], settings: Settings) -> Job:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from torqueckpt import run
+from torqueckpt import paths, run
 from torqueckpt.actions.target import Target
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageFacts
 from torqueckpt.errors import (
@@ -20,8 +21,11 @@ from torqueckpt.errors import (
     ProgramMissing,
     StoreFull,
 )
+from torqueckpt.files.look import Look, Task, look
+from torqueckpt.manifest import OpenFile
 from torqueckpt.process import become, proc, tree
 from torqueckpt.process.aside import Aside, AsideFailed
+from torqueckpt.process.freeze import Freeze
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
 
@@ -56,29 +60,60 @@ def plan(target: Target, generation: Generation, stopped: bool) -> Dump:
         work_dir=generation.work_dir,
         stopped=stopped,
         established_tcp=tree.has_established_tcp(target.root.pid, target.open_files),
+        at_freeze=paths.installation() / "at-freeze",
     )
 
 
 def dump(
-    checkpointer: Checkpointer, dump: Dump, target: Target, lock: int, settings: Settings
-) -> int:
-    """Run the dump as the owner; gives its wall time in ms.
+    checkpointer: Checkpointer,
+    dump: Dump,
+    target: Target,
+    task: Task,
+    lock: int,
+    settings: Settings,
+) -> tuple[Look, int]:
+    """Run the dump as the owner; gives what was seen of the files meanwhile, and wall time in ms.
 
     It inherits the lineage's lock, so that one that outlives its caller still holds it.
     """
     job = target.live.job
     proc.still(target.root.id)
-    finished = run.run(
-        become.as_owner_argv(
-            target.owner,
-            checkpointer.capabilities(dump.established_tcp),
-            checkpointer.dump_argv(dump),
-        ),
-        timeout_seconds=settings.dump_timeout_seconds,
-        environment={"XDG_RUNTIME_DIR": str(dump.work_dir)},
-        keep_fds=(lock,),
-        as_root=True,
-    )
+    freeze = Freeze()
+    limit = settings.dump_timeout_seconds
+    looking = Aside(target.owner, lambda: look(task, freeze), 2 * limit)
+    freeze.leave_to_looker()
+    try:
+        finished = run.run(
+            become.as_owner_argv(
+                target.owner,
+                checkpointer.capabilities(dump.established_tcp),
+                checkpointer.dump_argv(dump),
+            ),
+            timeout_seconds=limit,
+            environment={"XDG_RUNTIME_DIR": str(dump.work_dir), **freeze.environment},
+            keep_fds=(lock, *freeze.hook_fds),
+            as_root=True,
+        )
+        _check(checkpointer, dump, target, finished, settings)
+    except BaseException:
+        looking.stop()
+        raise
+    finally:
+        freeze.close_hook()
+    try:
+        return looking.result(Look), finished.wall_ms
+    except AsideFailed as unseen:
+        raise DumpFailed(job=job, reason=f"its files were not looked at: {unseen}") from unseen
+
+
+def _check(
+    checkpointer: Checkpointer,
+    dump: Dump,
+    target: Target,
+    finished: run.Finished,
+    settings: Settings,
+) -> None:
+    job = target.live.job
     if finished.status is None:
         raise DumpTimeout(job=job, seconds=settings.dump_timeout_seconds)
     if not finished.ok:
@@ -91,7 +126,6 @@ def dump(
     missing = checkpointer.incomplete(dump)
     if missing:
         raise DumpFailed(job=job, reason=missing)
-    return finished.wall_ms
 
 
 def read(checkpointer: Checkpointer, dump: Dump, target: Target) -> Aside[ImageFacts]:
@@ -99,11 +133,29 @@ def read(checkpointer: Checkpointer, dump: Dump, target: Target) -> Aside[ImageF
     return Aside(target.owner, lambda: checkpointer.read_image(dump.image_dir, dump.work_dir))
 
 
-def facts(reading: Aside[ImageFacts], job: str) -> ImageFacts:
+def facts(reading: Aside[ImageFacts], seen: Look, job: str) -> ImageFacts:
+    """What the image says, with what only a look at the files themselves could tell."""
     try:
-        return reading.result(ImageFacts)
+        found = reading.result(ImageFacts)
+        return replace(found, files=_completed(found.files, seen))
     except AsideFailed as unreadable:
         raise DumpFailed(job=job, reason=f"its image cannot be read: {unreadable}") from unreadable
+
+
+def _completed(files: tuple[OpenFile, ...], seen: Look) -> tuple[OpenFile, ...]:
+    looked_at = {(file.pid, file.fd): file for file in seen.open}
+    mapped = {file.path for file in seen.open if file.mapped}
+    return tuple(
+        replace(
+            file,
+            device=beside.device,
+            inode=beside.inode,
+            size=beside.size if beside.fd >= 0 else file.size,
+            mapped=file.path in mapped,
+        )
+        for file in files
+        for beside in [looked_at.get((file.pid, file.fd), file)]
+    )
 
 
 def _no_room(directory: Path) -> bool:

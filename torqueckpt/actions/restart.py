@@ -15,14 +15,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from torqueckpt import checkpointers, log
-from torqueckpt.actions import catalogue, dumping, restoring
+from torqueckpt.actions import catalogue, dumping, restoring, rollback
 from torqueckpt.errors import (
-    FilesChanged,
     ForeignImage,
     JobStillRuns,
     TorqueCkptError,
 )
-from torqueckpt.files import check, intent, stdio
+from torqueckpt.files import intent, stdio
 from torqueckpt.identity import Owner
 from torqueckpt.live import Cut, Intent, Live, LiveStream
 from torqueckpt.manifest import Manifest, Stream
@@ -60,10 +59,18 @@ def prepare(
             raise ForeignImage(
                 path=lineage.path, owner=made.job.owner, uid=made.job.uid, caller=who.name
             )
-        _check_files(made, request)
-        plan = _plan(lineage, made, request, outputs(made))
+        attempt = secrets.token_hex(8)
+        files = rollback.checked(lineage, made, request, attempt, settings)
+        edited = rollback.edit(lineage, made, request, files, who, settings)
+        plan = replace(
+            _plan(lineage, made, request, outputs(made), attempt),
+            files=tuple(files.changes),
+            directories=tuple(files.directories),
+            edited=edited,
+        )
         intent.write(lineage.directory, plan)
         try:
+            rollback.apply(lineage, made, plan)
             _fill(lineage, made, plan)
             mine.belongs(request.present_job, lineage)
             yield mine, lineage, made, lock
@@ -107,7 +114,14 @@ def restore(
         raise
     lineage.write_live(replace(live, tree=root))
     intent.done(lineage.directory)
-    journal.note(mine, "restart", plan.job, generation=made.generation, image_of=made.job.id)
+    journal.note(
+        mine,
+        "restart",
+        plan.job,
+        generation=made.generation,
+        image_of=made.job.id,
+        tails={change.path: change.tail for change in plan.files if change.tail},
+    )
     restoring.unlock(lock)
     become.drop(who)
     status = supervise.wait_for(root)
@@ -136,20 +150,14 @@ def refuse_if_running(live: Live | None, request: RestartRequest) -> None:
         )
 
 
-def _check_files(made: Manifest, request: RestartRequest) -> None:
-    handed_over = {stream.path for stream in made.streams} | {kept.path for kept in made.kept}
-    problems = check.problems(made.files, handed_over)
-    if problems:
-        raise FilesChanged(
-            job=request.job_id, generation=made.generation, files="; ".join(problems)
-        )
-
-
 def _plan(
-    lineage: Lineage, made: Manifest, request: RestartRequest, outputs: dict[str, LiveStream]
+    lineage: Lineage,
+    made: Manifest,
+    request: RestartRequest,
+    outputs: dict[str, LiveStream],
+    attempt: str,
 ) -> Intent:
     """Which files the output goes to, and which of them still hold what was written so far."""
-    attempt = secrets.token_hex(8)
     streams, cuts = [], []
     with lineage.directory.make("output") as output:
         for stream in made.streams:

@@ -149,7 +149,8 @@ def restore(
     """
     generation = lineage.generation(made.generation)
     until = time.monotonic() + settings.pid_wait_seconds
-    sight = checked.image(checkpointer, generation, made, who)
+    edited = {name: lineage.path / intent.EDITED / name for name in plan.edited}
+    sight = checked.image(checkpointer, generation, made, who, edited)
     with _descriptors(lineage, made, plan) as inherited, sight as image_dir:
         argv = checkpointer.restore_argv(
             Restore(image_dir, generation.work_dir, made.established_tcp, inherited)

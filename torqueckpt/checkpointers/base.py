@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ class Dump:
     work_dir: Path
     stopped: bool
     established_tcp: bool
+    at_freeze: Path | None = None  # called while the tree stands still (process/freeze.py)
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,13 @@ class Checkpointer(ABC):
     def left_out(self, name: str) -> bool:
         """Whether a restore must not see this file at all."""
         return False
+
+    @abstractmethod
+    def edited_files(
+        self, image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]
+    ) -> dict[str, bytes]:
+        """Image files, name → content, for a job whose files have other names now, or are of
+        another size: positions are the offsets to go on at there, negative for the recorded."""
 
     @abstractmethod
     def read_image(self, image_dir: Path, work_dir: Path) -> ImageFacts:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torqueckpt.checkpointers import criu_log, criu_rights
@@ -51,6 +52,7 @@ class Criu(Checkpointer):
             *("--tree", str(dump.exec_pid)),
             "--leave-stopped" if dump.stopped else "--leave-running",
             *(("--tcp-established", "--network-lock", "skip") if dump.established_tcp else ()),
+            *(("--action-script", str(dump.at_freeze)) if dump.at_freeze else ()),
         ]
 
     def restore_argv(self, restore: Restore) -> list[str]:
@@ -92,6 +94,13 @@ class Criu(Checkpointer):
         from torqueckpt.checkpointers import criu_images  # protobuf is slow to import
 
         return criu_images.read(image_dir, work_dir)
+
+    def edited_files(
+        self, image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]
+    ) -> dict[str, bytes]:
+        from torqueckpt.checkpointers import criu_images
+
+        return {criu_images.FILES: criu_images.edited(image_dir, name_now, positions)}
 
     def _argv(self, verb: str, image_dir: Path, work_dir: Path) -> list[str]:
         return [

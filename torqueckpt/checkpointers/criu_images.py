@@ -8,8 +8,9 @@ https://criu.org/Images).  Only the fields below are declared; protobuf skips th
 from __future__ import annotations
 
 import os
+import stat
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from torqueckpt.manifest import OpenFile, Process
 
 _MAGICS = {0x54564319: 2, 0x55105940: 2}  # "common" and "service" files carry a second magic
 _REGULAR = 1  # fd_types.REG
+FILES = "files.img"
 
 # message → field → (number, type); a type that is a message's name nests it, "[]" repeats it.
 _DECLARED: dict[str, dict[str, tuple[int, str]]] = {
@@ -34,7 +36,9 @@ _DECLARED: dict[str, dict[str, tuple[int, str]]] = {
         "pos": (3, "uint64"),
         "name": (6, "bytes"),
         "size": (8, "uint64"),
+        "mode": (10, "uint32"),
     },
+    "fs_entry": {"cwd_id": (1, "uint32")},
     "file_entry": {"type": (1, "uint32"), "id": (2, "uint32"), "reg": (3, "reg_file_entry")},
     "remap_file_path_entry": {"orig_id": (1, "uint32")},
     "dump_stats_entry": {"frozen_time": (2, "uint32")},
@@ -46,28 +50,56 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
     """Processes, open regular files and frozen time; ValueError when a file is not CRIU's."""
     regular = {
         entry.id: entry.reg
-        for entry in _messages(image_dir / "files.img", "file_entry")
+        for entry in _messages(image_dir / FILES, "file_entry")
         if entry.type == _REGULAR
     }
     deleted = {
         entry.orig_id for entry in _messages(image_dir / "remap-fpath.img", "remap_file_path_entry")
     }
     processes = [
-        Process(pid=entry.pid, ppid=entry.ppid, name=_name(image_dir, entry.pid))
+        Process(
+            pid=entry.pid,
+            ppid=entry.ppid,
+            name=_name(image_dir, entry.pid),
+            cwd=_cwd(image_dir, entry.pid, regular),
+        )
         for entry in _messages(image_dir / "pstree.img", "pstree_entry")
     ]
     files = []
+    mapped = {number: file for number, file in regular.items() if stat.S_ISREG(file.mode)}
     for process in processes:
         for table in _messages(image_dir / f"ids-{process.pid}.img", "task_kobj_ids_entry"):
             name = f"fdinfo-{table.files_id}.img"
             for opened in _messages(image_dir / name, "fdinfo_entry"):
                 if opened.id in regular:
                     file = regular[opened.id]
+                    mapped.pop(opened.id, None)
                     files.append(_open_file(process.pid, opened.fd, file, opened.id in deleted))
+    root = processes[0].pid if processes else 0
+    files += [_open_file(root, -1, file, number in deleted) for number, file in mapped.items()]
     stats = next(_messages(work_dir / "stats-dump", "stats_entry"), None)
     if stats is None:
         raise ValueError("stats-dump is missing or empty")
     return ImageFacts(tuple(processes), tuple(files), stats.dump.frozen_time)
+
+
+def edited(image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]) -> bytes:
+    """files.img with regular files and directories under the names that they have now.
+
+    positions: files, under those names, whose size CRIU shall not check → the offset at which the
+    job goes on, negative for the recorded one.  What is not declared above is kept by protobuf.
+    """
+    entries = list(_messages(image_dir / FILES, "file_entry"))
+    for file in (entry.reg for entry in entries if entry.type == _REGULAR):
+        name = name_now(os.fsdecode(file.name))
+        file.name = os.fsencode(name)
+        if name in positions:
+            file.ClearField("size")
+            file.pos = positions[name] if positions[name] >= 0 else file.pos
+    with open(image_dir / FILES, "rb") as original:
+        head = original.read(8)
+    packed = [entry.SerializeToString() for entry in entries]
+    return head + b"".join(struct.pack("<I", len(each)) + each for each in packed)
 
 
 def _open_file(pid: int, fd: int, file: Any, deleted: bool) -> OpenFile:
@@ -75,11 +107,14 @@ def _open_file(pid: int, fd: int, file: Any, deleted: bool) -> OpenFile:
         pid=pid,
         fd=fd,
         path=os.fsdecode(file.name),
+        device=0,
+        inode=0,
         flags=file.flags,
         offset=file.pos,
         # CRIU records no size for write-only append files: there the offset is where the last write
         # through this descriptor ended.
         size=file.size if file.HasField("size") else file.pos,
+        mapped=False,
         deleted=deleted,
     )
 
@@ -87,6 +122,13 @@ def _open_file(pid: int, fd: int, file: Any, deleted: bool) -> OpenFile:
 def _name(image_dir: Path, pid: int) -> str:
     core = next(_messages(image_dir / f"core-{pid}.img", "core_entry"), None)
     return os.fsdecode(core.tc.comm) if core is not None else "zombie"
+
+
+def _cwd(image_dir: Path, pid: int, regular: dict[int, Any]) -> str:
+    """Its working directory; "" for a zombie, and one that shares its parent's."""
+    entry = next(_messages(image_dir / f"fs-{pid}.img", "fs_entry"), None)
+    place = regular.get(entry.cwd_id) if entry is not None else None
+    return os.fsdecode(place.name) if place is not None else ""
 
 
 def _messages(file: Path, kind: str) -> Iterator[Any]:

@@ -85,6 +85,8 @@ def show_command(job: str, generation: int | None, user: str | None, as_json: bo
         processes.add_row(str(process.pid), str(process.ppid), one_line(process.name))
     files = _table("pid", "fd", "offset", "size", "file")
     for file in made.files:
+        if file.fd < 0 and not file.mapped:  # programs and libraries
+            continue
         name = one_line(file.path) + (" (deleted)" if file.deleted else "")
         files.add_row(*map(str, (file.pid, file.fd, file.offset, file.size)), name)
     _print(processes)

@@ -16,11 +16,26 @@ from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.cli import watch, who
 from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob, ProgramMissing
+from torqueckpt.files import relocate
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.process import become
 from torqueckpt.request import RestartRequest
 
 SUDO = "/usr/bin/sudo"
+
+_accept = click.option(
+    "--accept-changed-files",
+    "accept_changed",
+    is_flag=True,
+    help="Go on with files that were changed by somebody else since the image.",
+)
+_relocate = click.option(
+    "--relocate",
+    "moves",
+    metavar="OLD=NEW",
+    multiple=True,
+    help="What lay in OLD lies in NEW now (absolute paths; may be repeated).",
+)
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
@@ -131,7 +146,15 @@ def resume_job_command(
 @click.argument("job")
 @click.option("--generation", type=click.IntRange(min=1), help="An older image than the newest.")
 @click.option("--force", is_flag=True, help="Although another node may still run it.")
-def resume_command(job: str, generation: int | None, force: bool) -> None:
+@_accept
+@_relocate
+def resume_command(
+    job: str,
+    generation: int | None,
+    force: bool,
+    accept_changed: bool,
+    moves: tuple[str, ...],
+) -> None:
     """Go on with JOB inside a new batch job, as its owner; resume_job.sh calls this."""
     named = who.job_or_lineage(job)
     present = os.environ.get("PBS_JOBID") or os.environ.get("LSB_JOBID")
@@ -144,7 +167,14 @@ def resume_command(job: str, generation: int | None, force: bool) -> None:
     allowed = run.run([SUDO, "-n", "-l", door], timeout_seconds=60)
     if not allowed.ok:
         raise ProgramMissing(program=door, problem=f"sudo: {allowed.last_line()}")
-    request = RestartRequest(named, job_id(present), generation, force=force)
+    request = RestartRequest(
+        job_id=named,
+        present_job=job_id(present),
+        generation=generation,
+        force=force,
+        accept_changed=accept_changed,
+        moves=_moves(moves),
+    )
     me = become.owner_of_uid(os.getuid())
     with prepare(request, me, restoring.own_outputs, chosen) as (_, lineage, made, lock):
         os.dup2(lock, 0)
@@ -154,6 +184,13 @@ def resume_command(job: str, generation: int | None, force: bool) -> None:
 
 def _tell(line: str) -> None:
     click.echo(line, err=True)
+
+
+def _moves(items: tuple[str, ...]) -> relocate.Moves:
+    try:
+        return relocate.parse(items)
+    except ValueError as slip:
+        raise click.BadParameter(str(slip), param_hint="--relocate") from slip
 
 
 def _ask(job: str, verb: str) -> None:

@@ -1,41 +1,237 @@
 # SPDX-License-Identifier: MIT
-"""Whether the files that an image has open are still as the checkpointer needs them.
+"""Whether the job's files are still what the image needs, and what brings them back to it.
 
-CRIU reopens every file by its name; one that was not opened for append must have exactly the size
-that it had at the freeze.  Nothing is changed here; all problems are found before anything is.
+Nothing is changed here, and all problems are found before anything is: a checkpointer reopens each
+file by its name and wants one not opened for append to be as long as it was.
 """
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
-from torqueckpt.manifest import OpenFile
+from torqueckpt import log, policies
+from torqueckpt.files import content, globbing
+from torqueckpt.files.changes import COPIES
+from torqueckpt.live import FileChange
+from torqueckpt.manifest import Manifest, WatchedFile
+from torqueckpt.paths import Directory
 
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+_RESTORED = (policies.ROLLBACK, policies.SNAPSHOT)
+AS_IT_WAS = -1
 
 
-def problems(files: Iterable[OpenFile], handed_over: set[str]) -> list[str]:
-    """One phrase for each file that would make the restore fail, `handed_over` paths left out."""
-    found: dict[str, str] = {}
-    for file in files:
-        if file.deleted or file.path in handed_over:
-            continue
-        problem = _problem(file)
-        if problem:
-            found[file.path] = problem
-    return [f"{path} {problem}" for path, problem in found.items()]
+@dataclass
+class Findings:
+    """missing and wrong stop a restart; changed does unless such files are accepted.
+
+    positions: files whose size the checkpointer must not insist on → the offset at which the job
+    goes on, AS_IT_WAS or the present end.
+    """
+
+    missing: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    changes: list[FileChange] = field(default_factory=list)
+    directories: list[str] = field(default_factory=list)
+    positions: dict[str, int] = field(default_factory=dict)
+
+    def moved_away(self) -> list[str]:
+        """For each missing file the topmost directory, or file, that is not there any more."""
+        return sorted({_topmost_missing(path) for path in self.missing})
 
 
-def _problem(file: OpenFile) -> str:
-    try:
-        status = os.stat(file.path)
-    except OSError as problem:
-        return f"cannot be reached ({problem.strerror})"
-    if not stat.S_ISREG(status.st_mode):
-        return "is no regular file any more"
-    appended = file.flags & os.O_APPEND and file.flags & _ACCESS == os.O_WRONLY
-    if status.st_size != file.size and not appended:
-        return f"has {status.st_size} bytes, {file.size} at the checkpoint"
+def find(made: Manifest, lineage: Directory, handed_over: set[str], attempt: str) -> Findings:
+    """All that is to be said, and done, about the files of an image; those in `handed_over` come
+    from elsewhere."""
+    return _Checker(made, lineage, handed_over, attempt).find()
+
+
+class _Checker:
+    def __init__(
+        self, made: Manifest, lineage: Directory, handed_over: set[str], attempt: str
+    ) -> None:
+        self._made = made
+        self._lineage = lineage
+        self._handed_over = handed_over
+        self._attempt = attempt
+        self._found = Findings()
+        self._open = {file.path for file in made.files if not file.deleted}
+        self._fixed = {  # CRIU wants these to have the recorded size
+            file.path
+            for file in made.files
+            if not (file.flags & os.O_APPEND and file.flags & _ACCESS == os.O_WRONLY)
+        }
+
+    def find(self) -> Findings:
+        for file in self._made.watched:
+            if file.policy in _RESTORED:
+                self._restored(file)
+            else:
+                self._left_alone(file.path, file.size, file.policy)
+        watched = {file.path for file in self._made.watched} | self._handed_over
+        for path, size in {f.path: f.size for f in self._made.files if not f.deleted}.items():
+            if path not in watched:
+                self._left_alone(path, size, "")
+        for rule in self._made.rules:
+            if rule.complete and rule.policy in _RESTORED:
+                for path in globbing.Matches(rule, self._made.rules):
+                    if path not in watched and path not in self._open:
+                        self._new(path)
+        for cwd in sorted({process.cwd for process in self._made.processes if process.cwd}):
+            if not os.path.isdir(cwd):
+                self._found.missing.append(cwd)
+        return self._found
+
+    def _left_alone(self, path: str, size: int, policy: str) -> None:
+        """A file that the job only reads, or one that is to stay as it is."""
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            self._found.missing.append(path)
+            return
+        except OSError as problem:
+            self._found.wrong.append(f"{path} cannot be reached ({problem.strerror})")
+            return
+        if not stat.S_ISREG(status.st_mode):
+            self._found.wrong.append(f"{path} is no regular file any more")
+        elif status.st_size != size and path in self._fixed:
+            end = status.st_size if policy == policies.APPEND else AS_IT_WAS
+            self._found.positions[path] = end
+            if not policy:
+                self._found.changed.append(_sizes(path, status.st_size, size))
+
+    def _restored(self, file: WatchedFile) -> None:
+        try:
+            fd = content.open_regular(file.path, os.O_RDONLY)
+        except FileNotFoundError:
+            self._gone(file)
+            return
+        except OSError as problem:
+            self._found.wrong.append(f"{file.path}: {problem.strerror}")
+            return
+        try:
+            status = os.fstat(fd)
+            if self._has_copy(file):
+                if not self._is_the_copy(file, fd, status.st_size):
+                    self._change(file.path, status, 0, file.copy, file.mtime_ns)
+                return
+            why = _problem(file, fd, status)
+            if why:
+                self._found.changed.append(f"{file.path} {why}")
+            if status.st_size > file.size:
+                self._change(file.path, status, file.size, "", file.mtime_ns)
+            elif status.st_size < file.size and file.path in self._fixed:
+                self._found.positions[file.path] = AS_IT_WAS
+        finally:
+            os.close(fd)
+
+    def _has_copy(self, file: WatchedFile) -> bool:
+        """A copy that has got lost or damaged is as none, and that is said."""
+        if not file.copy:
+            return False
+        try:
+            with self._lineage.sub(COPIES) as copies:
+                fd = copies.open_file(file.copy, os.O_RDONLY)
+            try:
+                whole = os.fstat(fd).st_size == file.size and content.unchanged(fd, file.blocks)
+            finally:
+                os.close(fd)
+        except OSError:
+            whole = False
+        if not whole:
+            log.warning(f"{file.path}: its copy {COPIES}/{file.copy} is damaged")
+        return whole
+
+    def _is_the_copy(self, file: WatchedFile, fd: int, size: int) -> bool:
+        with self._lineage.sub(COPIES) as copies:
+            copy = copies.open_file(file.copy, os.O_RDONLY)
+            try:
+                return size == file.size and content.same(fd, 0, copy, 0, size)
+            finally:
+                os.close(copy)
+
+    def _gone(self, file: WatchedFile) -> None:
+        if not self._has_copy(file):
+            if file.path in self._open:
+                self._found.missing.append(file.path)
+            else:
+                self._found.changed.append(f"{file.path} is gone")
+            return
+        missing = list(_missing_directories(file.path))
+        above = os.path.dirname(missing[0] if missing else file.path)
+        if not os.access(above, os.W_OK | os.X_OK, effective_ids=True):
+            self._found.wrong.append(f"{file.path} is to be put back, {above} is write-protected")
+        self._found.directories += [d for d in missing if d not in self._found.directories]
+        change = FileChange(
+            *(file.path, False, 0, 0, 0, file.mode, 0),
+            *(True, 0, file.copy, file.mtime_ns, ""),
+        )
+        self._found.changes.append(change)
+
+    def _new(self, path: str) -> None:
+        """A file that a rule names and that was not there at the freeze: it goes."""
+        try:
+            status = os.stat(path, follow_symlinks=False)
+        except OSError:  # gone meanwhile
+            return
+        self._change(path, status, 0, "", 0, wanted=False)
+
+    def _change(
+        self,
+        path: str,
+        now: os.stat_result,
+        keep: int,
+        copy: str,
+        mtime_ns: int,
+        wanted: bool = True,
+    ) -> None:
+        touched = path if wanted else os.path.dirname(path)
+        if not os.access(touched, os.W_OK, effective_ids=True):
+            self._found.wrong.append(f"{path} is to be rolled back, {touched} is write-protected")
+        change = FileChange(
+            path=path,
+            present=True,
+            device=now.st_dev,
+            inode=now.st_ino,
+            size=now.st_size,
+            mode=stat.S_IMODE(now.st_mode),
+            mtime_ns=now.st_mtime_ns,
+            wanted=wanted,
+            keep=keep,
+            copy=copy,
+            wanted_mtime_ns=mtime_ns,
+            tail=f"{self._attempt}.{len(self._found.changes)}",
+        )
+        self._found.changes.append(change)
+
+
+def _problem(file: WatchedFile, fd: int, now: os.stat_result) -> str:
+    """Why cutting alone cannot bring a file back."""
+    if now.st_size < file.size:
+        return f"has {now.st_size} bytes, {file.size} at the checkpoint"
+    if not content.unchanged(fd, file.blocks):
+        return "was rewritten in place since"
+    same_size = now.st_size == file.size and now.st_mtime_ns != file.mtime_ns
+    if same_size and not content.covers(file.blocks, file.size):
+        return "was written to since, its size being the same"
     return ""
+
+
+def _sizes(path: str, now: int, then: int) -> str:
+    return f"{path} has {now} bytes, {then} at the checkpoint"
+
+
+def _missing_directories(path: str) -> Iterator[str]:
+    """The directories above `path` that are not there, the topmost first."""
+    above = os.path.dirname(path)
+    if not os.path.lexists(above):
+        yield from _missing_directories(above)
+        yield above
+
+
+def _topmost_missing(path: str) -> str:
+    return next(_missing_directories(path), path)

@@ -9,11 +9,12 @@ from dataclasses import asdict
 
 from torqueckpt import log, manifest
 from torqueckpt.errors import RecordTorn
-from torqueckpt.files import stdio
+from torqueckpt.files import changes, stdio
 from torqueckpt.live import Intent, Live
 from torqueckpt.paths import Directory
 
 _NAME = "intent.json"
+EDITED = "edited"
 
 
 def write(lineage: Directory, intent: Intent) -> None:
@@ -33,6 +34,7 @@ def read(lineage: Directory) -> Intent | None:
 def done(lineage: Directory) -> None:
     """The restart has happened: nothing is to be undone any more."""
     lineage.remove(_NAME)
+    lineage.remove_tree(EDITED)
 
 
 def settle(lineage: Directory, live: Live | None) -> None:
@@ -50,7 +52,8 @@ def settle(lineage: Directory, live: Live | None) -> None:
 
 
 def undo(lineage: Directory, intent: Intent) -> None:
-    """Give each stream back what it held: cut what was filled, put back what was cut off."""
+    """Give each file back what it held: cut what was filled, put back what was cut off."""
+    changes.undo(lineage, intent.directories, intent.files)
     cuts = {cut.name: cut for cut in intent.cuts}
     for stream in intent.streams:
         try:

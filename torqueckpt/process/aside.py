@@ -45,15 +45,23 @@ class Aside(Generic[T]):
 
     def result(self, kind: type[T]) -> T:
         text = self._read()
-        with suppress(PermissionError):  # not the owner's yet: it failed before it became him
-            os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        self._end()
         if not text.startswith(b"{"):
             raise AsideFailed(text.decode("utf-8", "replace") or "it was killed")
         try:
             return manifest.from_json(kind, manifest.load(text))
         except manifest.Malformed as torn:
             raise AsideFailed("it was killed") from torn
+
+    def stop(self) -> None:
+        """Its result is not wanted any more."""
+        os.close(self._read_end)
+        self._end()
+
+    def _end(self) -> None:
+        with suppress(PermissionError):  # not the owner's yet: it failed before it became him
+            os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
 
     def _read(self) -> bytes:
         """All that it reports until its end, or until its time is over."""

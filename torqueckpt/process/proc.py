@@ -153,6 +153,36 @@ def environment(pid: int) -> dict[str, str]:
     return dict(item.split("=", 1) for item in text.split("\0") if "=" in item)
 
 
+def descriptors(pid: int) -> list[int]:
+    """Its open descriptors; none when it has ended or may not be looked at."""
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/fd")]
+    except (FileNotFoundError, PermissionError, ProcessLookupError):
+        return []
+
+
+def offset_and_flags(pid: int, fd: int) -> tuple[int, int]:
+    """Of an open descriptor of a process that stands still."""
+    with open(f"/proc/{pid}/fdinfo/{fd}") as file:
+        rows = dict(line.split(":", 1) for line in file)
+    return int(rows["pos"]), int(rows["flags"], 8)
+
+
+def shared_maps(pid: int) -> set[str]:
+    """Paths of the files that it has mapped for writing and for all to see."""
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            rows = [line.rstrip(b"\n").split(None, 5) for line in file if b"s " in line]
+    except (OSError, ProcessLookupError):
+        return set()
+    return {
+        os.fsdecode(row[5].replace(b"\\012", b"\n"))
+        for row in rows
+        if len(row) == 6 and row[1][1:2] == b"w" and row[1][3:4] == b"s"
+        if row[4] != b"0" and not row[5].endswith(b" (deleted)")
+    }
+
+
 def start_epoch(process: ProcessId) -> int:
     """When it started, in seconds of the epoch (as the clock goes now)."""
     with open("/proc/stat") as file:

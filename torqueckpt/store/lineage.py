@@ -8,6 +8,8 @@ LINEAGE/N/            a whole generation       LINEAGE/N.partial   one that is b
 LINEAGE/kept/         the job's script and what else of the batch system's a restart needs
 LINEAGE/failed-….log  what the checkpointer said of the last dump that failed
 LINEAGE/output/       stdout and stderr so far, grown from generation to generation
+LINEAGE/copies/       files of the job's as they were at a freeze, for the policy snapshot
+LINEAGE/tails/        what restarts have taken from the job's files; LINEAGE/edited/ is a restart's
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from torqueckpt import log, manifest
-from torqueckpt.errors import NoImage
+from torqueckpt.errors import NoImage, TorqueCkptError
 from torqueckpt.identity import ProcessId
 from torqueckpt.live import Live
 from torqueckpt.paths import Directory
@@ -130,7 +132,23 @@ class Lineage:
         old = self.numbers()[: -max(depth, 1)]
         for number in old:
             self.remove(number)
+        if old:
+            self._sweep_copies()
         return old
+
+    def _sweep_copies(self) -> None:
+        """Remove the copies of files that no generation needs any more."""
+        if not self.directory.has("copies"):
+            return
+        try:
+            needed = {w.copy for each in self.generations() for w in each.manifest().watched}
+        except TorqueCkptError as torn:  # nobody knows what that one needs
+            log.warning(f"{self.path}: old copies stay: {torn}")
+            return
+        with self.directory.sub("copies") as copies:
+            for name in copies.names():
+                if name not in needed:
+                    copies.remove(name)
 
     def live(self) -> Live | None:
         """The live record; None when there is none yet, RecordTorn when it is damaged."""

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: MIT
+"""What a checkpoint looks at while the job stands still: which rules there are for its files."""
+
+from __future__ import annotations
+
+import os
+
+from torqueckpt import policies
+from torqueckpt.actions.target import Target
+from torqueckpt.errors import BadFileRule
+from torqueckpt.files.look import Task
+from torqueckpt.manifest import Rule
+from torqueckpt.process import proc
+from torqueckpt.settings import Settings
+from torqueckpt.store.generation import Generation
+from torqueckpt.store.lineage import Lineage
+
+
+def task(
+    target: Target,
+    generation: Generation,
+    lineage: Lineage,
+    scripts: dict[str, str],
+    sources: list[int],
+    settings: Settings,
+) -> Task:
+    return Task(
+        root=target.root,
+        rules=tuple(_rules(target, settings)),
+        streams=tuple(sources),
+        spooled=tuple(scripts),
+        lineage=lineage.directory,
+        store=str(settings.store),
+        prefix=str(generation.number),
+        copy_limit=settings.snapshot_limit_mib * 1024 * 1024,
+    )
+
+
+def _rules(target: Target, settings: Settings) -> list[Rule]:
+    """The job's before the site's: from the environment that the tree was started with, which it
+    also has after a restart."""
+    environment = proc.environment(target.root.pid)
+    items = [*policies.of_job(environment), *settings.files]
+    if not items:
+        return []
+    directory = environment.get("PBS_O_WORKDIR", "")
+    if not os.path.isdir(directory):  # moved (--relocate), or never known
+        directory = os.readlink(f"/proc/{target.root.pid}/cwd")
+    try:
+        return policies.read(items, directory, environment)
+    except policies.BadRule as bad:
+        raise BadFileRule(problem=bad) from bad

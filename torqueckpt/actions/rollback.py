@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The job's files at a restart: checked all at once, then brought back to what they were."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torqueckpt import checkpointers
+from torqueckpt.errors import FilesChanged, RestoreFailed
+from torqueckpt.files import changes, check, intent, relocate
+from torqueckpt.files.check import Findings
+from torqueckpt.identity import Owner
+from torqueckpt.live import Intent
+from torqueckpt.manifest import Manifest
+from torqueckpt.process.aside import Aside, AsideFailed
+from torqueckpt.request import RestartRequest
+from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
+
+
+@dataclass(frozen=True)
+class Edited:
+    """The names of image files that were written anew."""
+
+    names: tuple[str, ...]
+
+
+def checked(
+    lineage: Lineage, made: Manifest, request: RestartRequest, attempt: str, settings: Settings
+) -> Findings:
+    """What is to be done for the files of the image; FilesChanged, all files in it, when it
+    cannot be restarted.  Nothing is changed here."""
+    handed_over = _handed_over(made)
+    now = relocate.relocated(made, request.moves, handed_over)
+    found = check.find(now, lineage.directory, handed_over, attempt)
+    problems, remedies = [f"{path} is missing" for path in found.missing] + found.wrong, []
+    if found.missing:
+        top = found.moved_away()[0]
+        remedies.append(f"--relocate {top}=NEW would look for {top} in NEW")
+    if found.changed and not (request.accept_changed or settings.accept_changed_files):
+        problems += found.changed
+        remedies.append("--accept-changed-files would go on with changed files as they are")
+    if problems:
+        raise FilesChanged(
+            job=request.job_id,
+            generation=made.generation,
+            files="; ".join(problems),
+            remedy=f" ({'; '.join(remedies)})" if remedies else "",
+        )
+    return found
+
+
+def edit(
+    lineage: Lineage,
+    made: Manifest,
+    request: RestartRequest,
+    found: Findings,
+    who: Owner,
+    settings: Settings,
+) -> tuple[str, ...]:
+    """Write image files for names and sizes that are others now, beside the image; gives their
+    names.  Done as the owner for good: the image is his, so its reader must have no more rights."""
+    if not request.moves and not found.positions:
+        return ()
+    checkpointer = checkpointers.load(made.checkpointer, settings)
+    handed_over = _handed_over(made)
+
+    def name_now(path: str) -> str:
+        return path if path in handed_over else relocate.moved(path, request.moves)
+
+    def write() -> Edited:
+        image_dir = lineage.generation(made.generation).image_dir
+        files = checkpointer.edited_files(image_dir, name_now, found.positions)
+        with lineage.directory.make(intent.EDITED) as place:
+            for name, data in files.items():
+                place.write_whole(name, data)
+        return Edited(tuple(files))
+
+    try:
+        return Aside(who, write).result(Edited).names
+    except AsideFailed as failed:
+        reason = f"its image cannot be changed: {failed}"
+        raise RestoreFailed(
+            job=request.job_id, generation=made.generation, reason=reason
+        ) from failed
+
+
+def apply(lineage: Lineage, made: Manifest, plan: Intent) -> None:
+    """Bring the files back to what they were at the freeze; the caller settles the intent when
+    this, or anything after it, fails."""
+    try:
+        changes.apply(lineage.directory, plan.directories, plan.files)
+    except OSError as problem:
+        reason = f"{problem.filename}: {problem.strerror}"
+        raise RestoreFailed(job=plan.job, generation=made.generation, reason=reason) from problem
+
+
+def _handed_over(made: Manifest) -> set[str]:
+    return {stream.path for stream in made.streams} | {kept.path for kept in made.kept}

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""The bytes of a file: samples that tell whether it was rewritten, copies, comparisons."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+from collections.abc import Iterable
+
+import xxhash
+
+from torqueckpt.manifest import Block
+
+_FICLONE = 0x40049409
+_CHUNK = 1024 * 1024
+_WHOLE = 256 * 1024  # a file up to this size is sampled whole
+_SAMPLE = 32 * 1024
+_SAMPLES = 8
+
+
+def open_regular(path: str, flags: int) -> int:
+    """A descriptor of the regular file `path`, its last component no link; else OSError."""
+    if not stat.S_ISREG(os.lstat(path).st_mode):  # opening a device may do something
+        raise OSError(errno.EINVAL, "is no regular file", path)
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "is no regular file", path)
+    return fd
+
+
+def samples(fd: int, size: int) -> tuple[Block, ...]:
+    """Checksums of the first `size` bytes: of all in a small file, else begin, middle and end."""
+    if size <= _WHOLE:
+        spans = [(0, size)] if size else []
+    else:
+        step = (size - _SAMPLE) // (_SAMPLES - 1)
+        spans = [(n * step, _SAMPLE) for n in range(_SAMPLES - 1)] + [(size - _SAMPLE, _SAMPLE)]
+    return tuple(Block(at, length, _digest(fd, at, length)) for at, length in spans)
+
+
+def unchanged(fd: int, blocks: Iterable[Block]) -> bool:
+    return all(_digest(fd, each.offset, each.length) == each.xxh3 for each in blocks)
+
+
+def covers(blocks: Iterable[Block], size: int) -> bool:
+    """Whether the samples are all of the file."""
+    return sum(each.length for each in blocks) >= size
+
+
+def same(one: int, at: int, other: int, there: int, count: int) -> bool:
+    """Whether `count` bytes of two files are equal."""
+    while count > 0:
+        length = min(count, _CHUNK)
+        block = os.pread(one, length, at)
+        if len(block) < length or block != os.pread(other, length, there):
+            return False
+        at, there, count = at + length, there + length, count - length
+    return True
+
+
+def copy(source: int, start: int, target: int, position: int, count: int) -> None:
+    """Copy `count` bytes, or all there are; shared instead of copied where a whole file is taken
+    and the file system can.  Whoever looks at the source meanwhile must have stopped its writers.
+    """
+    if start == position == 0 and count >= os.fstat(source).st_size and _cloned(source, target):
+        return
+    while count > 0:
+        block = os.pread(source, min(count, _CHUNK), start)
+        if not block:
+            return
+        done = 0
+        while done < len(block):
+            done += os.pwrite(target, block[done:], position + done)
+        start, position, count = start + len(block), position + len(block), count - len(block)
+
+
+def _cloned(source: int, target: int) -> bool:
+    try:
+        fcntl.ioctl(target, _FICLONE, source)
+    except OSError:  # another file system, or one that cannot
+        return False
+    return True
+
+
+def _digest(fd: int, at: int, length: int) -> str:
+    return xxhash.xxh3_64_hexdigest(os.pread(fd, length, at))

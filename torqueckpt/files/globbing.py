@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: MIT
+"""Which files there are for a rule: links are not followed, and nobody waits for a huge tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from torqueckpt import policies
+from torqueckpt.manifest import Rule
+
+MOST = 1000  # files of one rule
+_MOST_ENTRIES = 20_000  # names looked at for one rule
+
+
+class Matches:
+    """Iterates over the regular files that this rule, and none before it, decides on.
+
+    complete is False once there turned out to be too many.
+    """
+
+    def __init__(self, rule: Rule, rules: Iterable[Rule]) -> None:
+        self.complete = True
+        self._rule = rule
+        self._before = list(rules)
+        self._before = self._before[: self._before.index(rule) + 1]
+
+    def __iter__(self) -> Iterator[str]:
+        count = 0
+        for seen, entry in enumerate(_entries(policies.base(self._rule.glob), self._deep())):
+            if seen >= _MOST_ENTRIES or count >= MOST:
+                self.complete = False
+                return
+            if self._mine(entry.path) and entry.is_file(follow_symlinks=False):
+                count += 1
+                yield entry.path
+
+    def _deep(self) -> int:
+        """How many directories down the glob can reach."""
+        below = self._rule.glob[len(policies.base(self._rule.glob)) :].strip("/")
+        return 1_000 if "**" in below else below.count("/")
+
+    def _mine(self, path: str) -> bool:
+        *others, mine = self._before
+        return policies.of_path([mine], path) != "" and policies.of_path(others, path) == ""
+
+
+def _entries(directory: str, deep: int) -> Iterator[os.DirEntry[str]]:
+    """Everything below, as far as the owner may look."""
+    try:
+        with os.scandir(directory) as entries:
+            found = list(entries)
+    except OSError:
+        return
+    for entry in found:
+        yield entry
+        if deep > 0 and entry.is_dir(follow_symlinks=False):
+            yield from _entries(entry.path, deep - 1)

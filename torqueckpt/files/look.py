@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: MIT
+"""What the job's files are like while its tree stands still at a checkpoint.
+
+Runs as the owner for good, beside the dump.  What is recorded here is what a restart brings back.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from torqueckpt import policies
+from torqueckpt.files import content, globbing
+from torqueckpt.files.changes import COPIES
+from torqueckpt.manifest import OpenFile, Rule, WatchedFile
+from torqueckpt.paths import Directory
+from torqueckpt.process import proc, tree
+from torqueckpt.process.freeze import Freeze
+
+_ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+
+
+@dataclass(frozen=True)
+class Task:
+    """What to look at: streams are descriptors of the job's output, each kept in another way, as
+    what lies below `store` is.  copies begin with prefix and are made up to copy_limit bytes."""
+
+    root: proc.Stat
+    rules: tuple[Rule, ...]
+    streams: tuple[int, ...]
+    spooled: tuple[str, ...]
+    lineage: Directory
+    store: str
+    prefix: str
+    copy_limit: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen; stream_sizes are in the order of the task's streams."""
+
+    stream_sizes: tuple[int, ...] = ()
+    open: tuple[OpenFile, ...] = ()
+    watched: tuple[WatchedFile, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def look(task: Task, freeze: Freeze) -> Look:
+    """Wait for the freeze, look, let the tree go on, then put on the disk what was seen."""
+    if not freeze.arrives():
+        return Look()
+    seen = tuple(_open_files(tree.below(task.root)))
+    looker = _Looker(task)
+    for path, policy in _written(seen, looker).items():
+        looker.watch(path, policy)
+    rules = tuple(looker.follow(rule) for rule in task.rules)
+    sizes = tuple(os.fstat(fd).st_size for fd in task.streams)
+    freeze.over()
+    looker.sync()
+    return Look(sizes, seen, tuple(looker.watched.values()), rules, tuple(looker.remarks))
+
+
+class _Looker:
+    """Collects the files to watch, each held open until it is on the disk."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.watched: dict[str, WatchedFile] = {}
+        self.remarks: list[str] = []
+        self._held: list[int] = []
+        self._copies: Directory | None = None
+        self._streams = {_identity(os.fstat(fd)) for fd in task.streams}
+
+    def ours(self, path: str, status: os.stat_result) -> bool:
+        """Whether the file is kept in another way: the job's output, its script, the store."""
+        below_store = path.startswith(self.task.store.rstrip("/") + "/")
+        return _identity(status) in self._streams or path in self.task.spooled or below_store
+
+    def watch(self, path: str, policy: str) -> None:
+        try:
+            fd = content.open_regular(path, os.O_RDONLY)
+        except OSError as problem:
+            self.remarks.append(f"{path}: not looked after: {problem.strerror}")
+            return
+        self._held.append(fd)
+        status = os.fstat(fd)
+        if self.ours(path, status):
+            return
+        restored = policy in (policies.ROLLBACK, policies.SNAPSHOT)
+        self.watched[path] = WatchedFile(
+            path=path,
+            policy=policy,
+            device=status.st_dev,
+            inode=status.st_ino,
+            mode=stat.S_IMODE(status.st_mode),
+            size=status.st_size,
+            mtime_ns=status.st_mtime_ns,
+            blocks=content.samples(fd, status.st_size) if restored else (),
+            copy=self._copied(path, fd, status.st_size) if policy == policies.SNAPSHOT else "",
+        )
+
+    def follow(self, rule: Rule) -> Rule:
+        """Watch what a rule matches, open or not; whether that was all of it stands in the result.
+
+        Files that are left alone need no record.
+        """
+        if rule.policy not in (policies.ROLLBACK, policies.SNAPSHOT):
+            return rule
+        matches = globbing.Matches(rule, self.task.rules)
+        for path in matches:
+            if path not in self.watched:
+                self.watch(path, rule.policy)
+        if not matches.complete:
+            self.remarks.append(
+                f"{rule.glob}: too many files, those beyond {globbing.MOST} are not looked after"
+            )
+        return replace(rule, complete=matches.complete)
+
+    def sync(self) -> None:
+        for fd in self._held:
+            os.fsync(fd)
+            os.close(fd)
+        if self._copies is not None:
+            self._copies.sync()
+            self._copies.close()
+            self.task.lineage.sync()
+
+    def _copied(self, path: str, fd: int, size: int) -> str:
+        if size > self.task.copy_limit:
+            self.remarks.append(f"{path}: {size} bytes, more than snapshot_limit: not copied")
+            return ""
+        self._copies = self._copies or self.task.lineage.make(COPIES)
+        name = f"{self.task.prefix}.{len(self._held)}"
+        target = self._copies.open_file(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        self._held.append(target)
+        content.copy(fd, 0, target, 0, size)
+        return name
+
+
+def _written(seen: tuple[OpenFile, ...], looker: _Looker) -> dict[str, str]:
+    """Path → policy of the files that the tree has open for writing, or mapped so.
+
+    Who writes without O_APPEND owns the file; one that is appended to may be others' too.
+    """
+    found: dict[str, str] = {}
+    for file in seen:
+        if file.deleted or not (file.mapped or file.flags & _ACCESS):
+            continue
+        default = policies.APPEND if file.flags & os.O_APPEND else policies.ROLLBACK
+        if found.get(file.path) != policies.ROLLBACK:
+            found[file.path] = default
+    return {
+        path: policies.of_path(looker.task.rules, path) or default
+        for path, default in found.items()
+    }
+
+
+def _open_files(members: list[proc.Stat]) -> Iterator[OpenFile]:
+    """Regular files that the tree has open, and those that it has mapped for all to see."""
+    for each in members:
+        mapped = proc.shared_maps(each.pid)
+        yield from (
+            OpenFile(each.pid, -1, path, 0, 0, os.O_RDWR, 0, 0, True, False) for path in mapped
+        )
+        for fd in proc.descriptors(each.pid):
+            link = f"/proc/{each.pid}/fd/{fd}"
+            status = os.stat(link)
+            if stat.S_ISREG(status.st_mode):
+                path = os.readlink(link)
+                offset, flags = proc.offset_and_flags(each.pid, fd)
+                yield OpenFile(
+                    *(each.pid, fd, path, status.st_dev, status.st_ino, flags, offset),
+                    *(status.st_size, path in mapped, status.st_nlink == 0),
+                )
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+"""--relocate OLD=NEW: the job's files lie elsewhere now."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+
+from torqueckpt.manifest import Manifest
+
+Moves = tuple[tuple[str, str], ...]
+
+
+def moved(path: str, moves: Moves) -> str:
+    """Where a file or directory lies now: the first OLD that is it, or lies above it, decides."""
+    for old, new in moves:
+        if path == old or path.startswith(f"{old}/"):
+            return new + path[len(old) :]
+    return path
+
+
+def relocated(made: Manifest, moves: Moves, handed_over: Collection[str]) -> Manifest:
+    """The manifest with names as they are now, but for files that come from elsewhere."""
+
+    def now(path: str) -> str:
+        return path if path in handed_over else moved(path, moves)
+
+    return replace(
+        made,
+        files=tuple(replace(file, path=now(file.path)) for file in made.files),
+        watched=tuple(replace(file, path=now(file.path)) for file in made.watched),
+        rules=tuple(replace(rule, glob=now(rule.glob)) for rule in made.rules),
+        processes=tuple(replace(each, cwd=now(each.cwd)) for each in made.processes),
+    )
+
+
+def parse(items: Iterable[str]) -> Moves:
+    """From OLD=NEW; ValueError when it is not two absolute paths."""
+    found = []
+    for item in items:
+        old, _, new = item.partition("=")
+        if not old.startswith("/") or not new.startswith("/"):
+            raise ValueError(f"{item}: OLD=NEW with two absolute paths was expected")
+        found.append((old.rstrip("/"), new.rstrip("/")))
+    return tuple(found)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: MIT
+"""The moment at which a checkpointer holds a tree still: somebody else may look at it then."""
+
+from __future__ import annotations
+
+import os
+
+FROZEN, GO = "TORQUECKPT_FROZEN", "TORQUECKPT_GO"
+
+
+class Freeze:
+    """Two pipes between the program that the checkpointer calls at that moment (at-freeze) and the
+    one that looks: the first says that the tree stands still, and waits for an end of file.
+
+    Should the one that looks die, that is an end of file too, and the tree runs on.
+    """
+
+    def __init__(self) -> None:
+        self._frozen, self._says_frozen = os.pipe()
+        self._waits, self._go = os.pipe()
+
+    @property
+    def hook_fds(self) -> tuple[int, int]:
+        """What the checkpointer must inherit."""
+        return self._says_frozen, self._waits
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {FROZEN: str(self._says_frozen), GO: str(self._waits)}
+
+    def arrives(self) -> bool:
+        """In the forked process that looks: wait; False when the checkpointer ended without it."""
+        os.close(self._says_frozen)
+        os.close(self._waits)
+        return os.read(self._frozen, 1) != b""
+
+    def over(self) -> None:
+        """In the process that looks: the tree may run again."""
+        os.close(self._go)
+
+    def leave_to_looker(self) -> None:
+        """In the maker, once the looker is forked: only that one says go."""
+        os.close(self._go)
+        os.close(self._frozen)
+
+    def close_hook(self) -> None:
+        """In the maker, once the checkpointer has ended: the looker need not wait any longer."""
+        os.close(self._says_frozen)
+        os.close(self._waits)
