@@ -3,44 +3,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
-from pathlib import Path
-
 import pytest
 
-from tests.support import Running, Site, User
-
-STEPS = 60
-_LOOP = "i=0; while [ $i -lt 60 ]; do i=$((i + 1)); {body}; echo line $i; sleep $PAUSE; done"
-_PYTHON = """
-import mmap, os, struct, sys, time
-def steps():
-    for i in range(1, 61):
-        yield i
-        os.write(1, b"line %d\\n" % i)
-        time.sleep(float(os.environ["PAUSE"]))
-"""
-
-
-def _shell(body: str, around: str = "{}") -> str:
-    return around.format(_LOOP.format(body=body))
-
-
-def _python(text: str) -> str:
-    return f"cat >../program.py <<'END'\n{_PYTHON}{text}END\nexec /usr/bin/python3 ../program.py\n"
-
+from tests.job.file_jobs import (
+    STEPS,
+    crashed_at,
+    hashes,
+    python,
+    resumed,
+    shell,
+    started,
+    uninterrupted,
+)
+from tests.support import Site, User
 
 # name → (rules, the job's program)
 KINDS = {
-    "truncated, then growing": ("", _shell("echo $i >&5", "( {} ) 5>out.txt")),
+    "truncated, then growing": ("", shell("echo $i >&5", "( {} ) 5>out.txt")),
     "buffered by stdio": (
         "",
-        _python("out = open('out.txt', 'w')\nfor i in steps(): out.write(f'{i}\\n' * 77)\n"),
+        python("out = open('out.txt', 'w')\nfor i in steps(): out.write(f'{i}\\n' * 77)\n"),
     ),
     "read and written, growing": (
         "",
-        _python(
+        python(
             "out = open('out', 'w+b')\n"
             "for i in steps():\n"
             "    out.write(b'%d' % i * 999); out.flush()\n"
@@ -49,7 +35,7 @@ KINDS = {
     ),
     "rewritten in place": (
         "data/state=snapshot",
-        _python(
+        python(
             "state = open('state', 'w+b'); state.write(bytes(8 * 4096))\n"
             "for i in steps():\n"
             "    state.seek(8 * (i * 37 % 4096)); old = struct.unpack('q', state.read(8))[0]\n"
@@ -60,7 +46,7 @@ KINDS = {
     ),
     "mapped for all to see": (
         "data/st*=snapshot",
-        _python(
+        python(
             "fd = os.open('state', os.O_RDWR | os.O_CREAT); os.ftruncate(fd, 1 << 20)\n"
             "m = mmap.mmap(fd, 1 << 20); os.close(fd)\n"
             "for i in steps():\n"
@@ -69,21 +55,21 @@ KINDS = {
     ),
     "appended to": (
         "data/*.txt=rollback",
-        _python(
+        python(
             "out = open('out.txt', 'a')\nfor i in steps(): print('step', i, file=out, flush=True)\n"
         ),
     ),
     "appended to by a shell, opened for each line": (
         "other=ignore,data/out.txt=rollback",
-        _shell("echo step $i >>out.txt"),
+        shell("echo step $i >>out.txt"),
     ),
     "several writers on one open file": (
         "",
-        _shell("(echo a $i >&5); sh -c 'echo b $0 >&5' $i; echo c >&5", "( {} ) 5>out.txt"),
+        shell("(echo a $i >&5); sh -c 'echo b $0 >&5' $i; echo c >&5", "( {} ) 5>out.txt"),
     ),
     "two that have the file open each for itself": (
         "data/out.txt=rollback",
-        _python(
+        python(
             "one = open('out.txt', 'a'); two = open('out.txt', 'a+')\n"
             "for i in steps(): print('one', i, file=one, flush=True); "
             "print('two', i, file=two, flush=True)\n"
@@ -91,7 +77,7 @@ KINDS = {
     ),
     "a rotating log": (
         "data/log*=snapshot",
-        _python(
+        python(
             "log = open('log', 'w')\n"
             "for i in steps():\n"
             "    print('entry', i, file=log, flush=True)\n"
@@ -104,7 +90,7 @@ KINDS = {
     ),
     "files that come and go": (
         "data/**=snapshot",
-        _python(
+        python(
             "for i in steps():\n"
             "    os.makedirs(f'd{i // 10}', exist_ok=True)\n"
             "    with open(f'd{i // 10}/part{i}', 'w') as part: part.write('x' * i)\n"
@@ -115,59 +101,6 @@ KINDS = {
         ),
     ),
 }
-
-
-def _job(program: str) -> str:
-    return f"mkdir -p data; cd data || exit 9\n{program}"
-
-
-def hashes(directory: Path) -> dict[str, str]:
-    """Name → sha256 of all below the job's data/."""
-    top = directory / "data"
-    return {
-        str(file.relative_to(top)): hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in sorted(top.rglob("*"))
-        if file.is_file()
-    }
-
-
-def uninterrupted(user: User, program: str) -> dict[str, str]:
-    """What the program makes when nothing happens to it."""
-    directory = user.directory()
-    script = user.script(_job(program), directory)
-    with (directory / "stdout").open("w") as out:
-        subprocess.run(
-            user.argv("/usr/bin/env", "PAUSE=0", "/bin/bash", script),
-            cwd=directory,
-            stdout=out,
-            check=True,
-        )
-    return hashes(directory)
-
-
-def started(site: Site, user: User, program: str, rules: str = "") -> Running:
-    variables = "PAUSE=0.05" + (f",TORQUECKPT_FILES={rules}" if rules else "")
-    script = user.script(_job(program), user.directory())
-    return site.start(user, script, "-c", "enabled,depth=9", "-v", variables)
-
-
-def checkpoint(running: Running, name: str = "one") -> None:
-    answer = subprocess.run(running.hook_argv(name=name), capture_output=True, text=True)
-    assert answer.returncode == 0, answer.stderr
-
-
-def crashed_at(running: Running, first: int, second: int) -> None:
-    """Checkpointed about line `first`, crashed about line `second`."""
-    running.wait_for_line(first)
-    checkpoint(running)
-    running.wait_for_line(second)
-    running.crash()
-
-
-def resumed(site: Site, user: User, running: Running, *options: str) -> Running:
-    again = site.resume(user, running.job, running.directory, *options)
-    again.wait()
-    return again
 
 
 @pytest.fixture(autouse=True)
@@ -186,4 +119,42 @@ def test_files_are_those_of_an_uninterrupted_run(site: Site, user: User, kind: s
     again = resumed(site, user, running)
     assert again.process.returncode == 0, again.err()
     assert hashes(running.directory) == wanted
+    assert again.out() == "".join(f"line {n}\n" for n in range(1, STEPS + 1))
+
+
+def test_output_is_complete_whoever_writes_it_and_however_it_was_opened(
+    site: Site, user: User
+) -> None:
+    """Descriptors that share the open file, and one that was opened for itself by name."""
+    program = (
+        "exec 2>&1 7>>/proc/$$/fd/1 8</dev/null 9<.\n"
+        "for i in $(seq 1 60); do\n"
+        "    echo line $i; echo error $i >&2; sh -c 'echo child $0' $i; echo other $i >&7\n"
+        "    read -r word <&8 && echo read $word; sleep $PAUSE\n"
+        "done | cat\n"
+        "(echo end) >&7\n"
+    )
+    running = started(site, user, program)
+    crashed_at(running, 21, 34)
+    again = resumed(site, user, running)
+    assert again.process.returncode == 0, again.err()
+    told = again.out().splitlines()
+    for word in ("line", "child", "error", "other"):
+        assert [each for each in told if each.startswith(word)] == [
+            f"{word} {n}" for n in range(1, STEPS + 1)
+        ]
+    assert told[-1] == "end" and len(told) == 4 * STEPS + 1
+
+
+@pytest.mark.parametrize("shell_name", ["/bin/bash", "/bin/dash"])
+def test_a_shell_goes_on_in_its_script_where_it_was(
+    site: Site, user: User, shell_name: str
+) -> None:
+    text = "".join(f"echo line {n}; sleep 0.05\n" for n in range(1, STEPS + 1))
+    running = site.start(
+        user, user.script(f"#!{shell_name}\n{text}exit 5\n", user.directory()), "-c", "enabled"
+    )
+    crashed_at(running, 21, 34)
+    again = resumed(site, user, running)
+    assert again.process.returncode == 5, again.err()
     assert again.out() == "".join(f"line {n}\n" for n in range(1, STEPS + 1))

@@ -38,8 +38,15 @@ def image_of(job: str, who: Owner, settings: Settings, generation: int | None) -
         return Image(made, remembered.read(lineage) or asked.of_script(made.job.directives))
 
 
-def text(image: Image, job: str, settings: Settings, generation: int | None) -> str:
-    """The script that goes on from the image; `job` is how the user named it."""
+def text(
+    image: Image,
+    job: str,
+    settings: Settings,
+    generation: int | None,
+    options: tuple[str, ...] = (),
+) -> str:
+    """The script that goes on from the image; `job` is how the user named it, options are more
+    words for `torqueckpt resume`."""
     made, wanted = image.made, list(image.asked)
     if made.job.name and not any(d.option == "N" for d in wanted):
         wanted.insert(0, Directive("N", made.job.name))
@@ -56,6 +63,7 @@ def text(image: Image, job: str, settings: Settings, generation: int | None) -> 
         else:
             dropped = one_line(directive.value)
             remarks.append(f"Left out, no line can hold it: -{directive.option} {dropped}")
+    words = (*(("--generation", str(generation)) if generation else ()), *options)
     return render.render(
         "torque/resume_job.sh.j2",
         {
@@ -64,7 +72,7 @@ def text(image: Image, job: str, settings: Settings, generation: int | None) -> 
             "job": job,
             "which": f"generation {generation}" if generation else "its newest image",
             "program": str(paths.program("bin", "torqueckpt")),
-            "options": f" --generation {generation}" if generation else "",
+            "options": "".join(f" {shlex.quote(word)}" for word in words),
         },
     )
 

@@ -66,13 +66,15 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
         for entry in _messages(image_dir / "pstree.img", "pstree_entry")
     ]
     files = []
-    mapped = {number: file for number, file in regular.items() if stat.S_ISREG(file.mode)}
+    # Directories and devices are among them, as /dev/null and those that processes work in.
+    files_only = {n: each for n, each in regular.items() if stat.S_ISREG(each.mode)}
+    mapped = dict(files_only)
     for process in processes:
         for table in _messages(image_dir / f"ids-{process.pid}.img", "task_kobj_ids_entry"):
             name = f"fdinfo-{table.files_id}.img"
             for opened in _messages(image_dir / name, "fdinfo_entry"):
-                if opened.id in regular:
-                    file = regular[opened.id]
+                if opened.id in files_only:
+                    file = files_only[opened.id]
                     mapped.pop(opened.id, None)
                     files.append(_open_file(process.pid, opened.fd, file, opened.id in deleted))
     root = processes[0].pid if processes else 0

@@ -78,6 +78,7 @@ def show_command(job: str, generation: int | None, user: str | None, as_json: bo
         f"{made.checkpointer} {made.checkpointer_version} on {made.host}, kernel {made.kernel}",
         f"{_size(made.bytes)}, frozen {made.frozen_us / 1000:.0f} ms, "
         f"dump {made.wall_ms} ms, {'whole' if whole else 'NOT WHOLE'}",
+        *made.remarks,
     ):
         click.echo(one_line(line))
     processes = _table("pid", "parent", "process")

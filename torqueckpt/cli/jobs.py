@@ -111,8 +111,16 @@ def release_command(job: str) -> None:
 @click.option("--generation", type=click.IntRange(min=1), help="An older image than the newest.")
 @click.option("--user", metavar="USER", help="Whose job it is (root).")
 @click.option("--submit", is_flag=True, help="Submit it too; prints the new id, as qsub does.")
+@_accept
+@_relocate
 def resume_job_command(
-    job: str, out: Path | None, generation: int | None, user: str | None, submit: bool
+    job: str,
+    out: Path | None,
+    generation: int | None,
+    user: str | None,
+    submit: bool,
+    accept_changed: bool,
+    moves: tuple[str, ...],
 ) -> None:
     """Write the script that goes on with JOB as a new job.
 
@@ -128,7 +136,10 @@ def resume_job_command(
     named = who.job_or_lineage(job)
     owner = who.owner_of(named, chosen, user)
     image = resubmit.as_known(resume_job.image_of(named, owner, chosen, generation), chosen)
-    text = resume_job.text(image, named, chosen, generation)
+    options = ["--accept-changed-files"] if accept_changed else []
+    for old, new in _moves(moves):
+        options += ["--relocate", f"{old}={new}"]
+    text = resume_job.text(image, named, chosen, generation, tuple(options))
     if submit:
         click.echo(resubmit.submit(text, named, image.made, owner, chosen, _tell))
         return

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from torqueckpt import log, policies
@@ -82,9 +82,21 @@ class _Checker:
                     if path not in watched and path not in self._open:
                         self._new(path)
         for cwd in sorted({process.cwd for process in self._made.processes if process.cwd}):
-            if not os.path.isdir(cwd):
-                self._found.missing.append(cwd)
+            if not os.path.isdir(cwd) and cwd not in self._found.directories:
+                self._missing_cwd(cwd)
         return self._found
+
+    def _missing_cwd(self, cwd: str) -> None:
+        """One whose files are put back, if there were any, is made again."""
+        inside = f"{cwd}/."
+        if policies.of_path(self._made.rules, inside) == policies.SNAPSHOT:
+            self._to_make(_missing_directories(inside))
+        else:
+            self._found.missing.append(cwd)
+
+    def _to_make(self, directories: Iterable[str]) -> None:
+        known = self._found.directories
+        known += [each for each in directories if each not in known]
 
     def _left_alone(self, path: str, size: int, policy: str) -> None:
         """A file that the job only reads, or one that is to stay as it is."""
@@ -165,7 +177,7 @@ class _Checker:
         above = os.path.dirname(missing[0] if missing else file.path)
         if not os.access(above, os.W_OK | os.X_OK, effective_ids=True):
             self._found.wrong.append(f"{file.path} is to be put back, {above} is write-protected")
-        self._found.directories += [d for d in missing if d not in self._found.directories]
+        self._to_make(missing)
         change = FileChange(
             *(file.path, False, 0, 0, 0, file.mode, 0),
             *(True, 0, file.copy, file.mtime_ns, ""),

@@ -130,7 +130,7 @@ class _Looker:
 
     def _copied(self, path: str, fd: int, size: int) -> str:
         if size > self.task.copy_limit:
-            self.remarks.append(f"{path}: {size} bytes, more than snapshot_limit: not copied")
+            self.remarks.append(f"{path}: {size} bytes, more than snapshot_limit_mib: not copied")
             return ""
         self._copies = self._copies or self.task.lineage.make(COPIES)
         name = f"{self.task.prefix}.{len(self._held)}"
