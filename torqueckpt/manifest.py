@@ -99,7 +99,7 @@ class WatchedFile:
     """A file that the job writes, or that a rule names, as it was at the freeze.
 
     blocks are samples of it, of a small file all; copy its name in the lineage's copies/, "" when
-    there is none.
+    there is none.  settled: whoever finds the same ctime_ns again finds the same content.
     """
 
     path: str
@@ -109,6 +109,8 @@ class WatchedFile:
     mode: int
     size: int
     mtime_ns: int
+    ctime_ns: int
+    settled: bool
     blocks: tuple[Block, ...]
     copy: str
 

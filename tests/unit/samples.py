@@ -71,6 +71,7 @@ def made(**changes: Any) -> Manifest:
         watched=(
             WatchedFile(
                 *("/home/ann/relax/traj", "rollback", 2049, 78, 0o644, 10, 1700000500000000000),
+                *(1700000500000000000, True),
                 *((Block(0, 10, "1f2e3d4c5b6a7988"),), ""),
             ),
         ),

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import os
 
-from torqueckpt import policies
+from torqueckpt import log, policies
 from torqueckpt.actions.target import Target
-from torqueckpt.errors import BadFileRule
+from torqueckpt.errors import BadFileRule, TorqueCkptError
 from torqueckpt.files.look import Task
-from torqueckpt.manifest import Rule
+from torqueckpt.manifest import Rule, WatchedFile
 from torqueckpt.process import proc
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
@@ -33,7 +33,18 @@ def task(
         store=str(settings.store),
         prefix=str(generation.number),
         copy_limit=settings.snapshot_limit_mib * 1024 * 1024,
+        earlier=_earlier(lineage),
     )
+
+
+def _earlier(lineage: Lineage) -> dict[str, WatchedFile]:
+    numbers = lineage.numbers()
+    try:
+        made = lineage.generation(numbers[-1]).manifest() if numbers else None
+    except TorqueCkptError as torn:  # then all is copied again
+        log.warning(str(torn))
+        made = None
+    return {file.path: file for file in made.watched} if made else {}
 
 
 def _rules(target: Target, settings: Settings) -> list[Rule]:

@@ -52,7 +52,10 @@ def undo(lineage: Directory, directories: Iterable[str], changes: Iterable[FileC
 
 
 def _apply(change: FileChange, copies: Directory, tails: Directory) -> None:
-    fd = _open(change) if change.present else _create(change)
+    if change.present:
+        fd = _open(change, os.O_RDWR if change.wanted else os.O_RDONLY)
+    else:
+        fd = _create(change)
     try:
         if change.present:
             _save(change, fd, tails)
@@ -75,7 +78,7 @@ def _undo(change: FileChange, copies: Directory, tails: Directory) -> None:
     if not tails.has(change.tail) or _size(tails, change.tail) != change.size - change.keep:
         return  # it was not touched yet
     gone = not change.wanted and not os.path.lexists(change.path)
-    fd = _create(change) if gone else _open(change)
+    fd = _create(change) if gone else _open(change, os.O_RDWR)
     try:
         if gone or _as_left(change, fd, copies, tails):
             os.ftruncate(fd, change.keep)
@@ -125,11 +128,13 @@ def _take_away(change: FileChange, copies: Directory) -> None:
         os.close(fd)
 
 
-def _open(change: FileChange) -> int:
-    """The file, checked to be the one that was looked at; for reading alone if it is to go."""
-    fd = content.open_regular(change.path, os.O_RDWR if change.wanted else os.O_RDONLY)
+def _open(change: FileChange, flags: int) -> int:
+    """The file, checked to be the one that was looked at; one that was to go is a new one once
+    undo() has begun to put it back."""
+    fd = content.open_regular(change.path, flags)
     status = os.fstat(fd)
-    if (status.st_dev, status.st_ino) != (change.device, change.inode):
+    same = (status.st_dev, status.st_ino) == (change.device, change.inode)
+    if not same and (change.wanted or flags == os.O_RDONLY):
         os.close(fd)
         raise OSError(errno.ESTALE, "replaced by another file meanwhile", change.path)
     return fd

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -20,12 +21,15 @@ from torqueckpt.process import proc, tree
 from torqueckpt.process.freeze import Freeze
 
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+_SETTLES_NS = 2_000_000_000  # coarser than any file system's clock
 
 
 @dataclass(frozen=True)
 class Task:
     """What to look at: streams are descriptors of the job's output, each kept in another way, as
-    what lies below `store` is.  copies begin with prefix and are made up to copy_limit bytes."""
+    what lies below `store` is.  Names of copies begin with prefix, they are made of files up to
+    copy_limit bytes, and one of `earlier` (path → the last checkpoint's) is taken where it will do.
+    """
 
     root: proc.Stat
     rules: tuple[Rule, ...]
@@ -35,6 +39,7 @@ class Task:
     store: str
     prefix: str
     copy_limit: int
+    earlier: dict[str, WatchedFile]
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ def look(task: Task, freeze: Freeze) -> Look:
     if not freeze.arrives():
         return Look()
     seen = tuple(_open_files(tree.below(task.root)))
-    looker = _Looker(task)
+    looker = _Looker(task, {file.path for file in seen if file.mapped})
     for path, policy in _written(seen, looker).items():
         looker.watch(path, policy)
     rules = tuple(looker.follow(rule) for rule in task.rules)
@@ -66,8 +71,10 @@ def look(task: Task, freeze: Freeze) -> Look:
 class _Looker:
     """Collects the files to watch, each held open until it is on the disk."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, mapped: set[str]) -> None:
         self.task = task
+        self._mapped = mapped
+        self._settled_before = time.time_ns() - _SETTLES_NS
         self.watched: dict[str, WatchedFile] = {}
         self.remarks: list[str] = []
         self._held: list[int] = []
@@ -98,8 +105,11 @@ class _Looker:
             mode=stat.S_IMODE(status.st_mode),
             size=status.st_size,
             mtime_ns=status.st_mtime_ns,
+            ctime_ns=status.st_ctime_ns,
+            # Stores to a mapped page need not change the times.
+            settled=status.st_ctime_ns < self._settled_before and path not in self._mapped,
             blocks=content.samples(fd, status.st_size) if restored else (),
-            copy=self._copied(path, fd, status.st_size) if policy == policies.SNAPSHOT else "",
+            copy=self._copied(path, fd, status) if policy == policies.SNAPSHOT else "",
         )
 
     def follow(self, rule: Rule) -> Rule:
@@ -128,7 +138,13 @@ class _Looker:
             self._copies.close()
             self.task.lineage.sync()
 
-    def _copied(self, path: str, fd: int, size: int) -> str:
+    def _copied(self, path: str, fd: int, status: os.stat_result) -> str:
+        size = status.st_size
+        before = self.task.earlier.get(path)
+        if before is not None and before.copy and path not in self._mapped:
+            known = (before.device, before.inode, before.size, before.ctime_ns, before.settled)
+            if known == (*_identity(status), size, status.st_ctime_ns, True):
+                return before.copy
         if size > self.task.copy_limit:
             self.remarks.append(f"{path}: {size} bytes, more than snapshot_limit_mib: not copied")
             return ""

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""Rules for a job's files: which glob means which file, and slips told in one phrase."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torqueckpt import policies
+from torqueckpt.manifest import Rule
+from torqueckpt.policies import BadRule
+
+
+@pytest.mark.parametrize(
+    ("glob", "path", "matches"),
+    [
+        ("/d/*.log", "/d/a.log", True),
+        ("/d/*.log", "/d/e/a.log", False),
+        ("/d/**", "/d/e/f/a", True),
+        ("/d/**", "/d", False),
+        ("/d/**/a", "/d/a", True),
+        ("/d/**/a", "/d/x/y/a", True),
+        ("/d/**/a", "/d/xa", False),
+        ("/d/?", "/d/a", True),
+        ("/d/?", "/d/ab", False),
+        ("/d/[ab]1", "/d/b1", True),
+        ("/d/[!ab]1", "/d/b1", False),
+        ("/d/[!ab]1", "/d//1", False),
+        ("/d/a.c", "/d/abc", False),
+        ("/d/a+(b)", "/d/a+(b)", True),
+        ("/d/*", "/d/new\nline", True),
+    ],
+)
+def test_which_file_a_glob_means(glob: str, path: str, matches: bool) -> None:
+    assert (policies.of_path([Rule(glob, "ignore", True)], path) == "ignore") is matches
+
+
+def test_the_first_rule_that_matches_decides() -> None:
+    rules = [Rule("/d/keep*", "ignore", True), Rule("/d/**", "snapshot", True)]
+    assert policies.of_path(rules, "/d/keep1") == "ignore"
+    assert policies.of_path(rules, "/d/other") == "snapshot"
+    assert policies.of_path(rules, "/e") == ""
+
+
+def test_relative_globs_and_variables_and_links_before_the_glob(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    environment = {"TMPDIR": "/scratch/12.srv"}
+    items = ["link/*.log=append", "$TMPDIR/**=snapshot", "${NOBODY}x=ignore"]
+    found = policies.read(items, str(tmp_path), environment)
+    assert [rule.glob for rule in found] == [
+        f"{tmp_path.resolve()}/real/*.log",
+        "/scratch/12.srv/**",
+        f"{tmp_path.resolve()}/${{NOBODY}}x",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("item", "told"),
+    [
+        ("name", "not GLOB=POLICY"),
+        ("=snapshot", "not GLOB=POLICY"),
+        ("*.log=", "no policy ''"),
+        ("*.log=snapshots", "no policy 'snapshots'; known: rollback snapshot append ignore"),
+        ("../x=ignore", "'..'"),
+    ],
+)
+def test_a_slip_is_told(item: str, told: str) -> None:
+    with pytest.raises(BadRule, match=told.replace("*", ".")) as refused:
+        policies.read([item], "/", {})
+    assert item in str(refused.value)
+
+
+def test_rules_of_a_job_also_where_qsub_cut_them_at_their_commas() -> None:
+    environment = {
+        "HOME": "/home/ann",
+        "MODE": "append",
+        policies.VARIABLE: "*.log=append;a=ignore",
+        "scratch/**": "snapshot",
+    }
+    assert policies.of_job(environment) == ["*.log=append", "a=ignore", "scratch/**=snapshot"]
+    assert policies.of_job({"scratch/**": "snapshot"}) == []
+
+
+@pytest.mark.parametrize(
+    ("glob", "base"), [("/d/e/*.log", "/d/e"), ("/d/e/f", "/d/e"), ("/*", "/"), ("/d/[a]/x", "/d")]
+)
+def test_where_what_a_glob_matches_lies(glob: str, base: str) -> None:
+    assert policies.base(glob) == base
+
+
+@given(st.text(max_size=30), st.text(max_size=30))
+def test_no_text_is_too_odd_for_a_rule(glob: str, path: str) -> None:
+    try:
+        rules = policies.read([f"{glob}=snapshot"], "/d", {})
+    except BadRule:
+        return
+    assert policies.of_path(rules, path) in ("", "snapshot")
