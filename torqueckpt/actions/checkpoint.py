@@ -63,6 +63,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     scripts = _keep_scripts(target, lineage)
                     task = looking.task(target, generation, lineage, scripts, sources, settings)
                     seen, wall_ms = dumping.dump(checkpointer, dump, target, task, lock, settings)
+                    dumping.mend(checkpointer, dump, target)
                     reading = dumping.read(checkpointer, dump, target)  # while the files are sealed
                     image = generation.seal()
                     facts = dumping.facts(reading, seen, request.job_id)

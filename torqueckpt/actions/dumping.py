@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torqueckpt import paths, run
+from torqueckpt import log, paths, run
 from torqueckpt.actions.target import Target
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageFacts
 from torqueckpt.errors import (
@@ -128,6 +128,24 @@ def _check(
         raise DumpFailed(job=job, reason=missing)
 
 
+@dataclass(frozen=True)
+class _Mended:
+    count: int
+
+
+def mend(checkpointer: Checkpointer, dump: Dump, target: Target) -> None:
+    """Put right what the checkpointer is known to save wrongly, as the owner for good."""
+    if not any(to in checkpointer.mends for _, _, to in target.open_files):
+        return
+    mending = Aside(target.owner, lambda: _Mended(checkpointer.mend(dump.image_dir)))
+    try:
+        count = mending.result(_Mended).count
+    except AsideFailed as unreadable:
+        raise _unreadable(target.live.job, unreadable) from unreadable
+    if count:
+        log.info(f"{target.live.job}: {count} timer(s) that had expired unread armed again")
+
+
 def read(checkpointer: Checkpointer, dump: Dump, target: Target) -> Aside[ImageFacts]:
     """Start reading the image, as the owner for good; facts() waits for the result."""
     return Aside(target.owner, lambda: checkpointer.read_image(dump.image_dir, dump.work_dir))
@@ -139,7 +157,11 @@ def facts(reading: Aside[ImageFacts], seen: Look, job: str) -> ImageFacts:
         found = reading.result(ImageFacts)
         return replace(found, files=_completed(found.files, seen))
     except AsideFailed as unreadable:
-        raise DumpFailed(job=job, reason=f"its image cannot be read: {unreadable}") from unreadable
+        raise _unreadable(job, unreadable) from unreadable
+
+
+def _unreadable(job: str, why: AsideFailed) -> DumpFailed:
+    return DumpFailed(job=job, reason=f"its image cannot be read: {why}")
 
 
 def _completed(files: tuple[OpenFile, ...], seen: Look) -> tuple[OpenFile, ...]:

@@ -52,6 +52,7 @@ class Checkpointer(ABC):
     program: Path
     needs_kernel: tuple[int, int] = (0, 0)
     needs_version: tuple[int, ...] = ()
+    mends: tuple[str, ...] = ()  # mend() is called when the tree has one of these open
 
     @abstractmethod
     def version_argv(self) -> list[str]: ...
@@ -94,6 +95,10 @@ class Checkpointer(ABC):
     def left_out(self, name: str) -> bool:
         """Whether a restore must not see this file at all."""
         return False
+
+    def mend(self, image_dir: Path) -> int:
+        """Put right what is known to be saved wrongly, before the image is sealed; how many."""
+        return 0
 
     @abstractmethod
     def edited_files(

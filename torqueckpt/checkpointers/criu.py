@@ -31,6 +31,7 @@ class Criu(Checkpointer):
     name = "criu"
     needs_kernel = (5, 9)  # CAP_CHECKPOINT_RESTORE
     needs_version = (4, 2)  # older ones cannot dump on kernels of today
+    mends = ("anon_inode:[timerfd]",)
 
     def __init__(self, settings: Settings) -> None:
         self.program = settings.criu()
@@ -89,6 +90,11 @@ class Criu(Checkpointer):
 
     def left_out(self, name: str) -> bool:
         return criu_rights.left_out(name)
+
+    def mend(self, image_dir: Path) -> int:
+        from torqueckpt.checkpointers import criu_images
+
+        return criu_images.mend(image_dir)
 
     def read_image(self, image_dir: Path, work_dir: Path) -> ImageFacts:
         from torqueckpt.checkpointers import criu_images  # protobuf is slow to import

@@ -39,7 +39,19 @@ _DECLARED: dict[str, dict[str, tuple[int, str]]] = {
         "mode": (10, "uint32"),
     },
     "fs_entry": {"cwd_id": (1, "uint32")},
-    "file_entry": {"type": (1, "uint32"), "id": (2, "uint32"), "reg": (3, "reg_file_entry")},
+    "timerfd_entry": {
+        "ticks": (5, "uint64"),
+        "vsec": (7, "uint64"),
+        "vnsec": (8, "uint64"),
+        "isec": (9, "uint64"),
+        "insec": (10, "uint64"),
+    },
+    "file_entry": {
+        "type": (1, "uint32"),
+        "id": (2, "uint32"),
+        "reg": (3, "reg_file_entry"),
+        "tfd": (12, "timerfd_entry"),
+    },
     "remap_file_path_entry": {"orig_id": (1, "uint32")},
     "dump_stats_entry": {"frozen_time": (2, "uint32")},
     "stats_entry": {"dump": (1, "dump_stats_entry")},
@@ -48,11 +60,12 @@ _DECLARED: dict[str, dict[str, tuple[int, str]]] = {
 
 def read(image_dir: Path, work_dir: Path) -> ImageFacts:
     """Processes, open regular files and frozen time; ValueError when a file is not CRIU's."""
-    regular = {
+    named = {
         entry.id: entry.reg
         for entry in _messages(image_dir / FILES, "file_entry")
         if entry.type == _REGULAR
     }
+    regular = {number: file for number, file in named.items() if _is_regular(file)}
     deleted = {
         entry.orig_id for entry in _messages(image_dir / "remap-fpath.img", "remap_file_path_entry")
     }
@@ -61,7 +74,7 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
             pid=entry.pid,
             ppid=entry.ppid,
             name=_name(image_dir, entry.pid),
-            cwd=_cwd(image_dir, entry.pid, regular),
+            cwd=_cwd(image_dir, entry.pid, named),
         )
         for entry in _messages(image_dir / "pstree.img", "pstree_entry")
     ]
@@ -104,6 +117,34 @@ def edited(image_dir: Path, name_now: Callable[[str], str], positions: Mapping[s
     return head + b"".join(struct.pack("<I", len(each)) + each for each in packed)
 
 
+def mend(image_dir: Path) -> int:
+    """Arm those periodic timerfds again that had expired unread; gives how many.
+
+    The kernel tells such a timer as not running until it is read, so CRIU saves it as one that is
+    off: the program would read what has expired and then wait for ever (contracts/criu.md).  It is
+    given its period as the time to go.  To be called before the image is sealed.
+    """
+    file = image_dir / FILES
+    data = file.read_bytes()
+    written, mended = data[: _first(data)], 0
+    for raw in _raw(file.name, data):
+        entry = _CLASSES["file_entry"].FromString(raw)
+        timer = entry.tfd
+        if timer.ticks and not (timer.vsec or timer.vnsec) and (timer.isec or timer.insec):
+            timer.vsec, timer.vnsec = timer.isec, timer.insec
+            raw = entry.SerializeToString()  # with the fields that are not declared here
+            mended += 1
+        written += struct.pack("<I", len(raw)) + raw
+    if mended:
+        file.write_bytes(written)
+    return mended
+
+
+def _is_regular(file: Any) -> bool:
+    """CRIU counts directories and /dev/null among the regular files too."""
+    return not file.HasField("mode") or stat.S_ISREG(file.mode)
+
+
 def _open_file(pid: int, fd: int, file: Any, deleted: bool) -> OpenFile:
     return OpenFile(
         pid=pid,
@@ -126,10 +167,10 @@ def _name(image_dir: Path, pid: int) -> str:
     return os.fsdecode(core.tc.comm) if core is not None else "zombie"
 
 
-def _cwd(image_dir: Path, pid: int, regular: dict[int, Any]) -> str:
+def _cwd(image_dir: Path, pid: int, named: dict[int, Any]) -> str:
     """Its working directory; "" for a zombie, and one that shares its parent's."""
     entry = next(_messages(image_dir / f"fs-{pid}.img", "fs_entry"), None)
-    place = regular.get(entry.cwd_id) if entry is not None else None
+    place = named.get(entry.cwd_id) if entry is not None else None
     return os.fsdecode(place.name) if place is not None else ""
 
 
@@ -140,16 +181,26 @@ def _messages(file: Path, kind: str) -> Iterator[Any]:
     except FileNotFoundError:
         return
     try:
-        offset = 4 * _MAGICS.get(struct.unpack_from("<I", data)[0], 1)
-        while offset < len(data):
-            (length,) = struct.unpack_from("<I", data, offset)
-            offset += 4
-            if offset + length > len(data):
-                raise ValueError("it ends in the middle of an entry")
-            yield _CLASSES[kind].FromString(data[offset : offset + length])
-            offset += length
+        for raw in _raw(file.name, data):
+            yield _CLASSES[kind].FromString(raw)
     except Exception as broken:  # protobuf's own error class depends on its implementation
         raise ValueError(f"{file.name} cannot be read: {broken}") from broken
+
+
+def _raw(name: str, data: bytes) -> Iterator[bytes]:
+    offset = _first(data)
+    while offset < len(data):
+        (length,) = struct.unpack_from("<I", data, offset)
+        offset += 4
+        if offset + length > len(data):
+            raise ValueError(f"{name} ends in the middle of an entry")
+        yield data[offset : offset + length]
+        offset += length
+
+
+def _first(data: bytes) -> int:
+    """Where the first message's length stands, behind the magic numbers."""
+    return 4 * _MAGICS.get(struct.unpack_from("<I", data)[0], 1)
 
 
 def _classes() -> dict[str, Any]:
