@@ -114,6 +114,16 @@ class SeveralTasks(TorqueCkptError):
     exit_code = 17
 
 
+class CannotBeDumped(TorqueCkptError):
+    message = "{what} cannot be dumped: {reasons}; it runs on"
+    exit_code = 19
+
+
+class NothingToLookAt(TorqueCkptError):
+    message = "{what}: no running job or process of that number that you may look at"
+    exit_code = 18
+
+
 # The image that is asked for ----------------------------------------------------------------------
 
 

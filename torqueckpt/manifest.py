@@ -14,7 +14,7 @@ import json
 from dataclasses import asdict, dataclass, fields, is_dataclass
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-FORMAT = 2  # 2: what the job's files were like at the freeze
+FORMAT = 2  # 2: what the job's files were like at the freeze, who waited on the monotonic clock
 T = TypeVar("T")
 
 
@@ -158,6 +158,8 @@ class Manifest:
     created: int
     host: str
     boot_id: str
+    monotonic_seconds: int  # that clock when it was made
+    waiting: tuple[int, ...]  # pids that waited for a time of that clock
     kernel: str
     checkpointer: str
     checkpointer_version: str

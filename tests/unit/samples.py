@@ -57,6 +57,8 @@ def made(**changes: Any) -> Manifest:
         created=1700000600,
         host="node1",
         boot_id="4f1a7ad6-4f67-4a8b-9d69-d3a4f3b3bd9b",
+        monotonic_seconds=86400,
+        waiting=(4242,),
         kernel="6.1.0",
         checkpointer="criu",
         checkpointer_version="4.2.1",

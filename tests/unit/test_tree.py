@@ -200,7 +200,7 @@ def test_established_tcp_is_seen_and_listening_alone_is_not(started: Start) -> N
     assert process.stdin is not None and process.stdout is not None
 
     def has() -> bool:
-        return tree.has_established_tcp(process.pid, tree.open_links([_stat(process.pid)]))
+        return tree.has_established_tcp(tree.open_links([_stat(process.pid)]))
 
     process.stdout.readline()
     assert not has()

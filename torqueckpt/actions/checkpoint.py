@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from torqueckpt import checkpointers, log, manifest
-from torqueckpt.actions import dumping, looking
+from torqueckpt.actions import dumping, inspection, looking
 from torqueckpt.actions.target import Target, find_lineage, find_tree, owner_of
 from torqueckpt.batch import details, pointer
 from torqueckpt.checkpointers.base import ImageFacts
@@ -24,7 +24,7 @@ from torqueckpt.files import intent, kept, stdio
 from torqueckpt.files.look import Look
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Job, Manifest, Stream
-from torqueckpt.process import become, proc, signals, tree
+from torqueckpt.process import become, clock, proc, signals, tree
 from torqueckpt.process.guard import Guard, run_on
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
@@ -54,8 +54,10 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
             if made is not None:
                 _make_known(store, mine, lineage, made, request)
                 return made
-            target = find_tree(lineage, request, settings)
+            target = find_tree(lineage.live(), request, settings)
             tree.check(target.tree, owner)
+            inspection.before_dump(checkpointer, target)
+            waiting = clock.waiting(target.tree)
             with _opened(target) as sources, _running_again(target, request.end):
                 with translated(settings.store), lineage.new_generation() as generation:
                     lineage.write_live(target.live)  # before there is an image to resume from
@@ -63,6 +65,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     scripts = _keep_scripts(target, lineage)
                     task = looking.task(target, generation, lineage, scripts, sources, settings)
                     seen, wall_ms = dumping.dump(checkpointer, dump, target, task, lock, settings)
+                    inspection.tell_strays(target)
                     dumping.mend(checkpointer, dump, target)
                     reading = dumping.read(checkpointer, dump, target)  # while the files are sealed
                     image = generation.seal()
@@ -78,6 +81,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                         checkpointer=checkpointer.name,
                         checkpointer_version=version,
                         established_tcp=dump.established_tcp,
+                        waiting=waiting,
                         streams=_grow_streams(lineage, target, sources, seen),
                         kept=kept.as_of_freeze(scripts, facts.files),
                         image=image,
@@ -111,6 +115,7 @@ def _described(
         created=int(time.time()),
         host=socket.gethostname(),
         boot_id=proc.boot_id(),
+        monotonic_seconds=clock.now(),
         kernel=os.uname().release,
         **rest,
     )

@@ -59,7 +59,7 @@ def plan(target: Target, generation: Generation, stopped: bool) -> Dump:
         image_dir=generation.image_dir,
         work_dir=generation.work_dir,
         stopped=stopped,
-        established_tcp=tree.has_established_tcp(target.root.pid, target.open_files),
+        established_tcp=tree.has_established_tcp(target.open_files),
         at_freeze=paths.installation() / "at-freeze",
     )
 

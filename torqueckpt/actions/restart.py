@@ -106,6 +106,7 @@ def restore(
     guard = Guard(who, kill_restored(made.exec_pid))
     lineage.write_live(live)
     try:
+        restoring.tell_of_another_boot(made, plan)
         root = restoring.restore(checkpointer, lineage, made, plan, who, lock, settings)
     except BaseException:
         guard.dismiss()

@@ -28,7 +28,7 @@ from torqueckpt.files import intent, kept, stdio
 from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.live import Intent, LiveStream
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import become, proc, signals
+from torqueckpt.process import become, clock, proc, signals
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
@@ -125,6 +125,25 @@ def refuse_without_pointer(
             pointer.make_place(directory)
             pointer.write(directory, name, lineage.name, max(lineage.numbers(), default=0))
     raise PointerMissing(job=job, path=directory / name)
+
+
+def tell_of_another_boot(made: Manifest, plan: Intent) -> None:
+    """Say in the job's stderr which processes a clock that began anew may keep waiting, or wake."""
+    if made.boot_id == proc.boot_id():
+        return
+    ahead = clock.now() - made.monotonic_seconds
+    told = f"{abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} the checkpoint's"
+    log.info(f"{plan.job}: booted since, or another node: the monotonic clock is {told}")
+    waited = [f"{each.pid} ({each.name})" for each in made.processes if each.pid in made.waiting]
+    if not waited:
+        return
+    how = "stop waiting too early" if ahead > 0 else f"wait for up to {-ahead} s too long"
+    line = f"restarted after a boot, or on another node, with a clock {told}: "
+    line = log.one_line(f"torqueckpt: {line}{', '.join(waited)} waited by it and may {how}")
+    log.warning(line)
+    for stream in plan.streams[-1:]:
+        with opened_stream(stream) as fd:
+            os.write(fd, f"{line}\n".encode("utf-8", "backslashreplace"))
 
 
 def intended(lineage: Lineage, made: Manifest) -> Intent:

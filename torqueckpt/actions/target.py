@@ -78,9 +78,8 @@ def find_lineage(mine: OwnerStore, request: CheckpointRequest, settings: Setting
         return made
 
 
-def find_tree(lineage: Lineage, request: CheckpointRequest, settings: Settings) -> Target:
-    """The tree to dump, looked up under the lineage's lock."""
-    live = lineage.live()
+def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings) -> Target:
+    """The tree to dump; `live` is its lineage's record, None before the first checkpoint."""
     if live is not None and live.restored and live.job == request.job_id:
         root = proc.alive(live.tree) if live.tree is not None else None
         if root is None:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from torqueckpt.checkpointers.finding import Finding
 from torqueckpt.manifest import OpenFile, Process
+from torqueckpt.process.holdings import Holdings
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,10 @@ class Checkpointer(ABC):
 
     @abstractmethod
     def restore_argv(self, restore: Restore) -> list[str]: ...
+
+    def findings(self, held: Holdings) -> list[Finding]:
+        """What of a tree's holdings it cannot save, or does not save as it was."""
+        return []
 
     @abstractmethod
     def incomplete(self, dump: Dump) -> str:

@@ -7,8 +7,10 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from torqueckpt.checkpointers import criu_log, criu_rights
+from torqueckpt.checkpointers import criu_limits, criu_log, criu_rights
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageFacts, Restore
+from torqueckpt.checkpointers.finding import Finding
+from torqueckpt.process.holdings import Holdings
 from torqueckpt.settings import Settings
 
 _LOGS = {"dump": "dump.log", "restore": "restore.log"}
@@ -19,7 +21,7 @@ _COMMON = (
     "--shell-job",  # the exec PID is no session leader: it joins the session of who restores it
     "--file-locks",
     "--link-remap",  # hard-linked names that were deleted
-    *("--ghost-limit", "64M"),  # deleted files up to this size; 1M is the default
+    *("--ghost-limit", f"{criu_limits.GHOST_LIMIT_MIB}M"),  # deleted files up to this size
     "--ext-unix-sk",  # a datagram socket to a daemon outside, as syslog's
     "--manage-cgroups=ignore",  # a restored job belongs to its new job's cgroup
 )
@@ -68,6 +70,9 @@ class Criu(Checkpointer):
                 for word in ("--inherit-fd", f"fd[{fd}]:{path.lstrip('/')}")
             ),
         ]
+
+    def findings(self, held: Holdings) -> list[Finding]:
+        return criu_limits.findings(held)
 
     def incomplete(self, dump: Dump) -> str:
         # A criu that ran out of room or was killed leaves these two behind unwritten.

@@ -15,10 +15,9 @@ from torqueckpt.errors import (
     SeveralExecPids,
 )
 from torqueckpt.identity import Owner
-from torqueckpt.process import proc
+from torqueckpt.process import proc, sockets
 
 _SOCKET = re.compile(r"socket:\[([0-9]+)\]")
-_ESTABLISHED = "01"
 # The supervisor of a restarted job never belongs into an image of that job.
 _OWN_PROGRAMS = ("rootdoor", "mom-restart")
 
@@ -87,16 +86,12 @@ def open_links(tree: list[proc.Stat]) -> list[tuple[int, int, str]]:
     return found
 
 
-def has_established_tcp(root_pid: int, links: list[tuple[int, int, str]]) -> bool:
+def has_established_tcp(links: list[tuple[int, int, str]]) -> bool:
     """Whether the tree has TCP connections, for which a checkpointer needs more rights."""
     inodes = {found.group(1) for _, _, to in links if (found := _SOCKET.fullmatch(to))}
     if not inodes:
         return False
-    return any(
-        row[3] == _ESTABLISHED and row[9] in inodes
-        for table in ("tcp", "tcp6")
-        for row in _rows(root_pid, table)
-    )
+    return any(each.state == sockets.ESTABLISHED and each.inode in inodes for each in sockets.tcp())
 
 
 def session(sid: int) -> list[proc.Stat]:
@@ -113,11 +108,3 @@ def _matches(process: proc.Stat, glob: str) -> bool:
     words = proc.argv(process.pid)
     program = os.path.basename(words[0]) if words else ""
     return fnmatchcase(process.name, glob) or fnmatchcase(program, glob)
-
-
-def _rows(pid: int, table: str) -> list[list[str]]:
-    try:
-        with open(f"/proc/{pid}/net/{table}") as file:
-            return [line.split() for line in file.readlines()[1:]]
-    except (OSError, ProcessLookupError):
-        return []

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""Descriptors that tell of events, and timers."""
+
+from __future__ import annotations
+
+from tests.job.kinds.kind import REFUSED, Kind
+
+_TIMERFD = """
+def timer(first, period):
+    made = call(libc.timerfd_create(1, os.O_NONBLOCK))
+    parts = [int(first), int(first % 1 * 1e9)]
+    parts = [int(period), int(period % 1 * 1e9)] + parts
+    call(libc.timerfd_settime(made, 0, struct.pack("4q", *parts), None))
+    return made
+
+
+def fires(made, seconds=5):
+    if not select.select([made], [], [], seconds)[0]:
+        return 0
+    return struct.unpack("Q", os.read(made, 8))[0]
+
+
+"""
+
+KINDS = (
+    Kind(
+        "epoll",
+        """
+read_end, write_end = os.pipe()
+watch = select.epoll()
+watch.register(read_end, select.EPOLLIN)
+twin = os.dup(read_end)
+watch.register(twin, select.EPOLLIN)
+pause()
+assert watch.poll(0) == []
+os.write(write_end, b"x")
+assert sorted(watch.poll(1)) == sorted([(read_end, 1), (twin, 1)])
+""",
+    ),
+    Kind(
+        "eventfd",
+        """
+count = os.eventfd(5) if hasattr(os, "eventfd") else call(libc.eventfd(5, 0))
+pause()
+assert struct.unpack("Q", os.read(count, 8)) == (5,)
+""",
+    ),
+    Kind(
+        "signalfd with a signal in it",
+        """
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+mask = struct.pack("16Q", 1 << (signal.SIGUSR1 - 1), *[0] * 15)
+ear = call(libc.signalfd(-1, mask, 0))
+os.kill(os.getpid(), signal.SIGUSR1)
+pause()
+assert struct.unpack_from("I", os.read(ear, 128)) == (signal.SIGUSR1,)
+""",
+    ),
+    Kind(
+        "timerfd, armed",
+        _TIMERFD
+        + """
+made = timer(3600, 0)
+soon = timer(2, 0)
+pause()
+assert fires(soon, 6) == 1 and fires(made, 0) == 0
+""",
+    ),
+    Kind(
+        "timerfd, periodic",
+        _TIMERFD
+        + """
+made = timer(0.3, 0.3)
+fires(made)
+pause()
+assert fires(made) and fires(made) and fires(made)
+""",
+    ),
+    Kind(
+        "timerfd, periodic, expired and not read",
+        _TIMERFD
+        + """
+made = timer(0.1, 0.1)
+time.sleep(0.3)
+pause()
+assert fires(made) and fires(made) and fires(made)
+""",
+    ),
+    Kind(
+        "timerfd, once, expired and not read",
+        _TIMERFD
+        + """
+made = timer(0.1, 0)
+time.sleep(0.3)
+pause()
+assert fires(made) == 1 and fires(made, 0.3) == 0
+""",
+    ),
+    Kind(
+        "inotify",
+        """
+watch = call(libc.inotify_init())
+call(libc.inotify_add_watch(watch, b".", 0x100))
+pause()
+""",
+        REFUSED,
+        "inotify",
+    ),
+    Kind(
+        "fanotify",
+        """
+watch = call(libc.fanotify_init(0x200, 0))
+call(libc.fanotify_mark(watch, 1, ctypes.c_uint64(0x2), -100, b"."))
+pause()
+""",
+        REFUSED,
+        "fanotify",
+    ),
+    Kind(
+        "pidfd of a child",
+        """
+child = subprocess.Popen(["/usr/bin/sleep", "1000"])
+handle = os.pidfd_open(child.pid)
+pause()
+signal.pidfd_send_signal(handle, signal.SIGTERM)
+assert child.wait() == -15
+""",
+    ),
+    Kind(
+        "interval timer",
+        """
+fired = []
+signal.signal(signal.SIGALRM, lambda *_: fired.append(time.monotonic()))
+signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+while not fired:
+    time.sleep(0.05)
+pause()
+before = len(fired)
+until = time.monotonic() + 5
+while len(fired) < before + 2 and time.monotonic() < until:
+    time.sleep(0.05)
+assert len(fired) >= before + 2
+""",
+    ),
+    Kind(
+        "CPU time limit and profiling timer",
+        """
+fired = []
+signal.signal(signal.SIGVTALRM, lambda *_: fired.append(1))
+signal.setitimer(signal.ITIMER_VIRTUAL, 0.5)
+pause()
+until = time.monotonic() + 10
+while not fired and time.monotonic() < until:
+    sum(range(1000))
+assert fired
+""",
+    ),
+    Kind(
+        "POSIX timer",
+        """
+fired = []
+signal.signal(signal.SIGRTMIN, lambda *_: fired.append(1))
+event = struct.pack("qii48x", 0, signal.SIGRTMIN, 0)
+timer = ctypes.c_void_p()
+call(libc.timer_create(1, event, ctypes.byref(timer)))
+call(libc.timer_settime(timer, 0, struct.pack("4q", 0, 200000000, 0, 200000000), None))
+while not fired:
+    time.sleep(0.05)
+pause()
+before = len(fired)
+until = time.monotonic() + 5
+while len(fired) < before + 2 and time.monotonic() < until:
+    time.sleep(0.05)
+assert len(fired) >= before + 2
+""",
+    ),
+    Kind(
+        "POSIX timer that has fired, its signal blocked",
+        """
+fired = []
+signal.signal(signal.SIGRTMIN, lambda *_: fired.append(1))
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGRTMIN})
+event = struct.pack("qii48x", 0, signal.SIGRTMIN, 0)
+timer = ctypes.c_void_p()
+call(libc.timer_create(1, event, ctypes.byref(timer)))
+call(libc.timer_settime(timer, 0, struct.pack("4q", 0, 100000000, 0, 100000000), None))
+time.sleep(0.3)
+pause()
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGRTMIN})
+until = time.monotonic() + 5
+while len(fired) < 3 and time.monotonic() < until:
+    time.sleep(0.05)
+assert len(fired) >= 3
+""",
+    ),
+    Kind(
+        "sleeping program",
+        """
+before = time.monotonic()
+child = subprocess.Popen(["/usr/bin/sleep", "3"])
+pause()
+assert child.wait(20) == 0 and time.monotonic() - before >= 2.9
+""",
+    ),
+)

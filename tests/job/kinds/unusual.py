@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: MIT
+"""What few jobs have: io_uring, seccomp, namespaces, terminals, other families of sockets."""
+
+from __future__ import annotations
+
+from tests.job.kinds.kind import REFUSED, Kind
+
+_FILTER = """
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("filter", ctypes.c_char_p)]
+
+
+allow = struct.pack("HBBI", 6, 0, 0, 0x7FFF0000)
+call(libc.prctl(38, 1, 0, 0, 0))
+call(libc.prctl(22, 2, ctypes.byref(Program(1, allow)), 0, 0))
+pause()
+"""
+
+KINDS = (
+    Kind(
+        "io_uring",
+        """
+ring = call(libc.syscall(425, 8, bytes(120)))
+pause()
+""",
+        REFUSED,
+        "io_uring",
+    ),
+    Kind("seccomp filter", _FILTER, REFUSED, "seccomp"),
+    Kind(
+        "seccomp strict mode",
+        """
+wait, held = os.pipe()
+child = os.fork()
+if child == 0:
+    ctypes.PyDLL(None).prctl(22, 1, 0, 0, 0)
+    os.read(wait, 1)
+while "Seccomp:\\t1\\n" not in open(f"/proc/{child}/status").read():
+    time.sleep(0.01)
+pause()
+os.kill(child, signal.SIGKILL)
+""",
+        REFUSED,
+        "seccomp",
+    ),
+    Kind(
+        "child in a user namespace",
+        """
+child = subprocess.Popen(["/usr/bin/unshare", "--user", "/usr/bin/sleep", "1000"])
+while "sleep" not in open(f"/proc/{child.pid}/comm").read():
+    time.sleep(0.01)
+pause()
+child.kill()
+child.wait()
+""",
+        REFUSED,
+        "namespace",
+    ),
+    Kind(
+        "child in namespaces of its own: mount, pid, network",
+        """
+options = ["--user", "--map-root-user", "--mount", "--pid", "--fork", "--net"]
+child = subprocess.Popen(["/usr/bin/unshare", *options, "/usr/bin/sleep", "1000"])
+time.sleep(0.3)
+pause()
+child.kill()
+child.wait()
+""",
+        REFUSED,
+        "namespace",
+    ),
+    Kind(
+        "pseudo terminal inside the tree",
+        """
+master, slave = os.openpty()
+os.write(master, b"line\\n")
+pause()
+assert os.read(slave, 99) == b"line\\n" and os.isatty(slave)
+""",
+    ),
+    Kind(
+        "controlling terminal inside the tree",
+        """
+import pty
+child, master = pty.fork()
+if child == 0:
+    os.execv("/bin/cat", ["cat"])
+pause()
+os.write(master, b"line\\n")
+time.sleep(0.2)
+assert b"line\\r\\nline\\r\\n" in os.read(master, 99)
+os.kill(child, signal.SIGKILL)
+""",
+    ),
+    Kind(
+        "terminal of somebody outside",
+        """
+terminal = os.open(open("terminal").read(), os.O_RDWR | os.O_NOCTTY)
+pause()
+os.write(terminal, b"line")
+""",
+        REFUSED,
+        "terminal",
+        outside="terminal",
+        dumped=True,
+    ),
+    Kind(
+        "GPU device",
+        """
+device = os.open(open("device").read(), os.O_RDWR)
+pause()
+""",
+        REFUSED,
+        "GPU",
+        outside="device",
+    ),
+    Kind(
+        "socket to the hypervisor (AF_VSOCK)",
+        """
+one = socket.socket(40, socket.SOCK_STREAM)
+pause()
+""",
+        REFUSED,
+        "socket",
+    ),
+    Kind(
+        "multipath TCP socket, listening",
+        """
+ear = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)
+ear.bind(("127.0.0.1", 0))
+ear.listen()
+pause()
+one = socket.create_connection(ear.getsockname())
+assert ear.accept()
+""",
+        REFUSED,
+        "socket",
+    ),
+    Kind(
+        "raw netlink socket of another kind",
+        """
+one = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15)
+one.bind((0, 1))
+pause()
+""",
+    ),
+    Kind(
+        "pidfd of a process outside",
+        """
+handle = os.pidfd_open(os.getppid())
+pause()
+""",
+        REFUSED,
+        "pidfd",
+    ),
+)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Each kind of resource comes back as it was, or its checkpoint is refused before the dump.
+
+One site runs all programs, some at a time; each test looks at what became of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from tests.job.held import Outcome, outcome
+from tests.job.kinds import KINDS
+from tests.job.kinds.kind import REFUSED, RESTORED, SAID, Kind
+from tests.support import Site, User
+
+_AT_ONCE = 4
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, users: tuple[User, User]
+) -> Iterator[dict[str, Future[Outcome]]]:
+    """The kinds that this run is asked for, under way."""
+    chosen = {item.name.partition("[")[2][:-1] for item in request.session.items}
+    site = Site.make()
+    site.configure(pid_wait_seconds=120)  # many processes end here: pid 1 takes its time with some
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        yield {
+            kind.name: pool.submit(outcome, site, users[0], kind)
+            for kind in KINDS
+            if kind.name in chosen
+        }
+    users[0].kill_all()
+    site.remove()
+
+
+def of(result: str) -> list[object]:
+    return [pytest.param(kind, id=kind.name) for kind in KINDS if kind.result == result]
+
+
+def ended_well(got: Outcome) -> None:
+    assert (got.out, got.status) == ("held\nstill there\n", 7), got.err
+
+
+@pytest.mark.parametrize("kind", of(RESTORED))
+def test_it_comes_back_as_it_was(kind: Kind, outcomes: dict[str, Future[Outcome]]) -> None:
+    got = outcomes[kind.name].result()
+    assert got.refusal == ""
+    ended_well(got)
+
+
+@pytest.mark.parametrize("kind", of(REFUSED))
+def test_it_is_refused_before_the_dump_with_its_reason_and_the_job_runs_on(
+    kind: Kind, outcomes: dict[str, Future[Outcome]]
+) -> None:
+    got = outcomes[kind.name].result()
+    assert "cannot be dumped: process " in got.refusal
+    assert kind.words in got.refusal
+    assert got.dumped is kind.dumped
+    ended_well(got)
+
+
+@pytest.mark.parametrize("kind", of(SAID))
+def test_it_is_dumped_and_what_will_not_be_as_before_is_said(
+    kind: Kind, outcomes: dict[str, Future[Outcome]]
+) -> None:
+    got = outcomes[kind.name].result()
+    assert got.refusal == ""
+    assert any(kind.words in line for line in got.log.splitlines())
+    ended_well(got)

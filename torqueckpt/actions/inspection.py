@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""Looking at a tree for what forbids its dump, or will not be as before after a restart.
+
+Everything is read as the job's owner: what he may not look at, a checkpointer that runs as he does
+may not either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from torqueckpt import log
+from torqueckpt.actions.target import Target
+from torqueckpt.checkpointers.base import Checkpointer
+from torqueckpt.checkpointers.finding import HAZARD, NOTE, REFUSED, Finding, finding
+from torqueckpt.errors import CannotBeDumped
+from torqueckpt.identity import Owner
+from torqueckpt.process import belonging, clock, holdings, proc
+from torqueckpt.process.holdings import Links
+
+# Programs that start others on other nodes, of which an image of this node knows nothing.
+_LAUNCHERS = ("ssh", "rsh", "srun", "pbsdsh", "pbs_tmrsh", "blaunch", "orted", "prted", "pmi_proxy")
+
+
+def before_dump(checkpointer: Checkpointer, target: Target) -> None:
+    """Refuse what the checkpointer would surely refuse, before any of it is frozen."""
+    found = _findings(checkpointer, target.tree, target.open_files)
+    refused = [str(each) for each in found if each.severity == REFUSED]
+    if refused:
+        raise CannotBeDumped(what=f"job {target.live.job}", reasons="; ".join(refused))
+    _tell(found)
+
+
+def tell_strays(target: Target) -> None:
+    """Processes of the job that its image lacks; looked for while the tree runs again."""
+    _tell(_strays(target.tree, target.leader_pid, target.owner))
+
+
+def everything(
+    checkpointer: Checkpointer, members: list[proc.Stat], links: Links, above: int, owner: Owner
+) -> list[Finding]:
+    """All findings on a tree; `above` is its session leader, or whoever it was started by."""
+    return [
+        *_findings(checkpointer, members, links),
+        *_strays(members, above, owner),
+        *_waiting(members),
+    ]
+
+
+def _findings(checkpointer: Checkpointer, members: list[proc.Stat], links: Links) -> list[Finding]:
+    held = holdings.of_tree(members, links)
+    return [*_elsewhere(members), *checkpointer.findings(held)]
+
+
+def _elsewhere(members: list[proc.Stat]) -> Iterator[Finding]:
+    """What of the job runs on other nodes."""
+    count = belonging.hosts(members[0].pid)
+    if count > 1:
+        what = "an image of one node's processes is not the whole job"
+        remedy = "checkpoint within the program, or run it on one node"
+        yield finding(REFUSED, members[0], f"a job on {count} nodes", what, remedy)
+    for each in members:
+        if each.name in _LAUNCHERS and not each.ended:
+            what = "what it has started on another node is not in the image"
+            yield finding(HAZARD, each, each.name, what, "checkpoint when it has ended")
+
+
+def _strays(members: list[proc.Stat], leader_pid: int, owner: Owner) -> Iterator[Finding]:
+    for each in belonging.strays(members, leader_pid, owner.uid):
+        what = "not in the job's tree: neither dumped nor, in a session of its own, ended with it"
+        remedy = "start it in the foreground or with setsid --wait; or end it before a restart"
+        yield finding(HAZARD, each, "a process that left its parent", what, remedy)
+
+
+def _waiting(members: list[proc.Stat]) -> Iterator[Finding]:
+    pids = clock.waiting(members)
+    for each in members:
+        if each.pid in pids:
+            thing = "waiting until a time of the monotonic clock"
+            what = "after a boot that clock begins anew, and the wait may be too long or too short"
+            yield finding(
+                NOTE, each, thing, what, "resume before the node is booted, or be patient"
+            )
+
+
+def _tell(found: Iterable[Finding]) -> None:
+    for each in found:
+        log.warning(f"{each.severity}: {each}")

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: MIT
+"""What stands in the way of a checkpoint, or of a good restart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torqueckpt.process.proc import Stat
+
+REFUSED = "refused"  # the checkpointer does not dump it, or could never restore it
+HAZARD = "hazard"  # dumped and restored, and yet not as it was
+NOTE = "note"  # good to know
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fact: which process has what, why that matters, what to do about it."""
+
+    severity: str
+    pid: int
+    process: str
+    object: str
+    what: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"process {self.pid} ({self.process}), {self.object}: {self.what}; {self.remedy}"
+
+
+def finding(severity: str, process: Stat, thing: str, what: str, remedy: str) -> Finding:
+    return Finding(severity, process.pid, process.name, thing, what, remedy)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: MIT
+"""The command preflight."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from torqueckpt import settings
+from torqueckpt.actions.preflight import preflight
+from torqueckpt.errors import CannotBeDumped
+from torqueckpt.log import one_line
+
+
+@click.command("preflight")
+@click.argument("what", metavar="JOB|PID")
+@click.option("--json", "as_json", is_flag=True, help="For programs.")
+def preflight_command(what: str, as_json: bool) -> None:
+    """Say whether JOB, or the tree of process PID, can be dumped and would come back.
+
+    \b
+    One line for each fact: refused (no checkpoint while that is so), hazard (it comes back, but
+    not as it was) or note; with process, object, reason and remedy.  Ends with status 17 when a
+    checkpoint would be refused.
+    """
+    report = preflight(what, settings.load())
+    named = f"job {report.job}" if report.job else f"process {report.pid}"
+    if as_json:
+        click.echo(json.dumps(asdict(report), indent=1))
+    else:
+        for each in report.findings:
+            click.echo(one_line(f"{each.severity}: {each}"))
+        if report.dumpable:
+            click.echo(f"{named}: can be dumped, {report.processes} process(es)")
+    if not report.dumpable:
+        refused = sum(each.severity == "refused" for each in report.findings)
+        raise CannotBeDumped(what=named, reasons=f"{refused} reason(s), listed above")

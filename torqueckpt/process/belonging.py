@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""Which processes a batch job has, told by their environment and session, not by their parents."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+
+from torqueckpt.process import proc
+
+_JOB_VARIABLES = ("PBS_JOBID", "LSB_JOBID")
+_HOST_FILES = ("PBS_NODEFILE", "LSB_DJOB_HOSTFILE")
+
+
+def job_of(pid: int) -> str:
+    """The job that a process was started in; "" for none, or when that may not be read."""
+    environment = proc.environment(pid)
+    return next((environment[name] for name in _JOB_VARIABLES if name in environment), "")
+
+
+def leader_of_job(job: str) -> proc.Stat | None:
+    """The oldest session leader that was started in this job, as far as the caller may look."""
+    found = [each for each in proc.everything() if each.pid == each.session and not each.ended]
+    leaders = [each for each in found if job_of(each.pid) == job]
+    return min(leaders, key=lambda each: each.start_ticks, default=None)
+
+
+def strays(tree: list[proc.Stat], leader_pid: int, uid: int) -> list[proc.Stat]:
+    """Processes of the job that are neither in the tree nor above it: daemons that left it.
+
+    Told by the session, or by the job's name in the environment that they were started with.
+    """
+    inside = {each.pid for each in tree}
+    root = tree[0]
+    job, above = job_of(root.pid), {leader_pid, *_above(root)}
+    return [
+        each
+        for each in _of_user(uid)
+        if each.pid not in inside | above
+        and not each.ended
+        and not above & set(_above(each))
+        and (each.session in (leader_pid, root.session) or (job and job_of(each.pid) == job))
+    ]
+
+
+def hosts(pid: int) -> int:
+    """How many nodes the job was given; 0 when nothing tells."""
+    environment = proc.environment(pid)
+    for name in _HOST_FILES:
+        lines = _lines(environment.get(name, ""))
+        if lines:
+            return len({line.split()[0] for line in lines if line.strip()})
+    return len(set(environment.get("LSB_HOSTS", "").split()))
+
+
+def _lines(path: str) -> list[str]:
+    """Of a regular file; none of anything else: the path is the job's, and may be a trap."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return []
+    with os.fdopen(fd, "rb") as file:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return []
+        return file.read(1 << 20).decode("utf-8", "replace").splitlines()
+
+
+def _of_user(uid: int) -> Iterator[proc.Stat]:
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        with suppress(FileNotFoundError, ProcessLookupError):
+            each = proc.stat(int(name)) if os.stat(f"/proc/{name}").st_uid == uid else None
+            if each is not None:
+                yield each
+
+
+def _above(process: proc.Stat) -> Iterator[int]:
+    """Parents, nearest first, up to but not including process 1."""
+    parent: proc.Stat | None = process
+    while parent is not None and parent.ppid > 1:
+        yield parent.ppid
+        parent = proc.stat(parent.ppid)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""Who waits until a time of the monotonic clock, which begins anew when a node is booted.
+
+A program that asked the kernel to wake it after so many seconds gets the rest of them after a
+restart.  One that waits until a time of that clock, or computes the rest from it when it is
+interrupted, finds that time far ahead, or long over.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from torqueckpt.process import proc
+
+# System calls that wait, and what of their arguments tells until when: (argument, values of it
+# that mean no such wait).  clock_nanosleep's flags are 0 for "so long" instead of "until".
+_FOREVER = {0xFFFFFFFF, 0xFFFFFFFFFFFFFFFF, 0}
+_CALLS: dict[str, dict[int, tuple[int, set[int]]]] = {
+    "x86_64": {
+        230: (1, {0}),  # clock_nanosleep
+        202: (3, {0}),  # futex
+        7: (2, _FOREVER),  # poll
+        271: (2, {0}),  # ppoll
+        23: (4, {0}),  # select
+        270: (4, {0}),  # pselect6
+        232: (3, _FOREVER),  # epoll_wait
+        281: (3, _FOREVER),  # epoll_pwait
+    },
+    "aarch64": {
+        115: (1, {0}),
+        98: (3, {0}),
+        73: (2, {0}),
+        72: (4, {0}),
+        22: (3, _FOREVER),
+    },
+}
+
+
+def now() -> int:
+    """Seconds of the monotonic clock."""
+    return int(time.monotonic())
+
+
+def waiting(tree: list[proc.Stat]) -> tuple[int, ...]:
+    """Those of the tree that wait so, as far as can be told: a busy thread shows nothing."""
+    calls = _CALLS.get(os.uname().machine, {})
+    return tuple(each.pid for each in tree if any(_waits(call, calls) for call in _calls(each.pid)))
+
+
+def _calls(pid: int) -> list[list[str]]:
+    """What each thread of a process is in the kernel for: number of the call and arguments."""
+    found = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/syscall") as file:
+                found.append(file.read().split())
+    except (OSError, ProcessLookupError):  # ended meanwhile, or a kernel that does not tell
+        return found
+    return found
+
+
+def _waits(call: list[str], calls: dict[int, tuple[int, set[int]]]) -> bool:
+    if len(call) < 7 or not call[0].isdigit() or int(call[0]) not in calls:
+        return False
+    argument, no_wait = calls[int(call[0])]
+    return int(call[argument + 1], 16) not in no_wait

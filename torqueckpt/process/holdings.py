@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""What a tree of processes holds, read from /proc once, for all that is asked about it then.
+
+Read as the tree's owner: what he may not read, a checkpointer that runs as he does may not either.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+
+from torqueckpt.process import proc
+from torqueckpt.process import sockets as net
+
+_SOCKET = re.compile(r"socket:\[([0-9]+)\]")
+_TOLD = ("TracerPid", "Seccomp")
+_NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts", "time")
+# What is of interest in a list of mappings; most lines are libraries.
+_MAPPED = re.compile(rb"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+ +((?:/SYSV|/dev/|anon_inode:).*)")
+
+Links = list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
+
+
+@dataclass(frozen=True)
+class Mapped:
+    pid: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """A tree and what it holds, as of one moment."""
+
+    tree: dict[int, proc.Stat]
+    links: Links
+    status: dict[int, dict[str, str]]
+    namespaces: dict[int, tuple[str, ...]]  # those that are not ours
+    mapped: list[Mapped]
+    unreadable: list[int]
+    sockets: dict[str, tuple[int, int]]  # inode → one of those that have it: (pid, descriptor)
+
+    def tcp(self) -> list[net.Tcp]:
+        return net.tcp() if self.sockets else []
+
+    def unix(self) -> dict[str, net.Unix]:
+        return net.unix() if self.sockets else {}
+
+
+def of_tree(tree: list[proc.Stat], links: Links) -> Holdings:
+    """`links` are what tree.open_links(tree) gave."""
+    running = {each.pid: each for each in tree if not each.ended}
+    links = [link for link in links if link[0] in running]
+    with_links = {pid for pid, _, _ in links}
+    own = _namespaces("self")
+    return Holdings(
+        tree=running,
+        links=links,
+        status={pid: _status(pid) for pid in running},
+        namespaces={pid: _foreign(_namespaces(str(pid)), own) for pid in running},
+        mapped=[each for pid in running for each in _mapped(pid)],
+        unreadable=[pid for pid in running if pid not in with_links and _closed(pid)],
+        sockets={
+            found.group(1): (pid, fd)
+            for pid, fd, to in links
+            if (found := _SOCKET.fullmatch(to)) is not None
+        },
+    )
+
+
+def status_of(link: tuple[int, int, str]) -> os.stat_result | None:
+    """What a descriptor leads to; None when it is gone by now."""
+    try:
+        return os.stat(f"/proc/{link[0]}/fd/{link[1]}")
+    except OSError:
+        return None
+
+
+def detail(pid: int, fd: int, name: str) -> str:
+    """One line of /proc/PID/fdinfo/FD, such as tty-index; "" when it is not there."""
+    try:
+        with open(f"/proc/{pid}/fdinfo/{fd}") as file:
+            lines = [line.partition(":") for line in file]
+    except (OSError, ProcessLookupError):
+        return ""
+    return next((value.strip() for key, _, value in lines if key == name), "")
+
+
+def _status(pid: int) -> dict[str, str]:
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            rows = [line.decode("utf-8", "replace").partition(":") for line in file]
+    except (OSError, ProcessLookupError):
+        return {}
+    return {name: value.strip() for name, _, value in rows if name in _TOLD}
+
+
+def _namespaces(pid: str) -> dict[str, str]:
+    found = {}
+    for name in _NAMESPACES:
+        try:
+            found[name] = os.readlink(f"/proc/{pid}/ns/{name}")
+        except OSError:  # a kernel without that kind, or a process that is not to be read
+            continue
+    return found
+
+
+def _foreign(theirs: dict[str, str], own: dict[str, str]) -> tuple[str, ...]:
+    return tuple(name for name, link in theirs.items() if own.get(name) != link)
+
+
+def _mapped(pid: int) -> list[Mapped]:
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            found = set(_MAPPED.findall(file.read()))
+    except (OSError, ProcessLookupError):
+        return []
+    return [Mapped(pid, each.decode("utf-8", "surrogateescape")) for each in sorted(found)]
+
+
+def _closed(pid: int) -> bool:
+    """Whether even its user may not look into it."""
+    try:
+        os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        return True
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return False

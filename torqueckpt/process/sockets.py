@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""Which sockets there are and who is at their other ends, asked of the kernel (sock_diag(7)).
+
+/proc/net/tcp tells the same of TCP, but takes milliseconds for an empty list.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+ESTABLISHED, TIME_WAIT, CLOSED, LISTENING = 1, 6, 7, 10  # include/net/tcp_states.h
+
+_DIAG_PROTOCOL, _DIAG_BY_FAMILY, _REQUEST_DUMP = 4, 20, 0x301
+_DONE, _ERROR = 3, 2
+_ALL_STATES = 0xFFFFFFFF
+_SHOW = 0x1 | 0x4 | 0x8 | 0x10  # name, peer, who waits to be accepted, lengths of queues
+_NAME, _PEER, _WAITING, _QUEUES = 0, 2, 3, 4  # attributes of an answer
+_MAPPED = bytes(10) + b"\xff\xff"  # IPv4 in IPv6
+
+
+@dataclass(frozen=True)
+class Tcp:
+    """One TCP socket; inode "0" for one that no process has (yet, or any more)."""
+
+    inode: str
+    state: int
+    local: tuple[bytes, int]
+    remote: tuple[bytes, int]
+
+    @property
+    def peer(self) -> str:
+        """The other end as people write it."""
+        address, port = self.remote
+        family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+        return f"{socket.inet_ntop(family, address)}:{port}"
+
+
+@dataclass(frozen=True)
+class Unix:
+    """One UNIX socket; peer is "0" for one that nobody has accepted yet, "" for none."""
+
+    inode: str
+    stream: bool  # also of packets in sequence: what has a connection
+    name: str
+    peer: str
+    waiting: tuple[str, ...]  # inodes of those that a listening one has not accepted yet
+    unread: int  # bytes sent that the other end has not read
+
+
+def protocol(pid: int, fd: int) -> str:
+    """Which protocol a socket speaks, as the kernel names it: TCP, UNIX-STREAM; "" when unknown."""
+    try:
+        return os.getxattr(f"/proc/{pid}/fd/{fd}", "system.sockprotoname").strip(b"\0").decode()
+    except OSError:
+        return ""
+
+
+def tcp() -> list[Tcp]:
+    """All TCP sockets of this network; [] when the kernel does not tell."""
+    found = []
+    for family in (socket.AF_INET, socket.AF_INET6):
+        asked = struct.pack("=BBBBI48x", family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES)
+        found += [_tcp(answer) for answer in _dump(asked)]
+    return found
+
+
+def unix() -> dict[str, Unix]:
+    """All UNIX sockets of this network, by inode; {} when the kernel does not tell."""
+    asked = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, _ALL_STATES, 0, _SHOW, 0, 0)
+    return {each.inode: each for each in map(_unix, _dump(asked))}
+
+
+def _dump(asked: bytes) -> list[bytes]:
+    header = struct.pack("=IHHII", 16 + len(asked), _DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0)
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _DIAG_PROTOCOL) as kernel:
+            kernel.settimeout(2)
+            kernel.send(header + asked)
+            return list(_answers(kernel))
+    except OSError:
+        return []
+
+
+def _answers(kernel: socket.socket) -> Iterator[bytes]:
+    while True:
+        data = kernel.recv(1 << 18)
+        while data:
+            length, kind = struct.unpack_from("=IH", data)
+            if kind in (_DONE, _ERROR):
+                return
+            yield data[16:length]
+            data = data[(length + 3) & ~3 :]
+
+
+def _tcp(answer: bytes) -> Tcp:
+    family, state = struct.unpack_from("=BB", answer)
+    here, there = struct.unpack_from(">HH", answer, 4)
+    (inode,) = struct.unpack_from("=I", answer, 68)
+    local, remote = _address(family, answer[8:24]), _address(family, answer[24:40])
+    return Tcp(str(inode), state, (local, here), (remote, there))
+
+
+def _address(family: int, words: bytes) -> bytes:
+    """IPv4 in IPv6 as IPv4, so that both ends of a connection look alike."""
+    if family == socket.AF_INET:
+        return words[:4]
+    return words[12:] if words.startswith(_MAPPED) else words
+
+
+def _unix(answer: bytes) -> Unix:
+    _, kind, _, _, inode = struct.unpack_from("=BBBBI", answer)
+    attributes = {}
+    at = 16
+    while at + 4 <= len(answer):
+        length, name = struct.unpack_from("=HH", answer, at)
+        attributes[name] = answer[at + 4 : at + length]
+        at += (max(length, 4) + 3) & ~3
+    waiting = attributes.get(_WAITING, b"")
+    return Unix(
+        inode=str(inode),
+        stream=kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET),
+        name=attributes.get(_NAME, b"").rstrip(b"\0").replace(b"\0", b"@").decode(errors="replace"),
+        peer=str(struct.unpack("=I", attributes[_PEER])[0]) if _PEER in attributes else "",
+        waiting=tuple(map(str, struct.unpack(f"={len(waiting) // 4}I", waiting))),
+        unread=struct.unpack("=II", attributes[_QUEUES])[1] if _QUEUES in attributes else 0,
+    )
