@@ -29,10 +29,11 @@ class Report:
     findings: tuple[Finding, ...]
 
 
-def preflight(what: str, settings: Settings) -> Report:
-    """Look at a job, or at the tree of a process; NothingToLookAt when neither is there."""
+def preflight(what: str, settings: Settings, user: str | None) -> Report:
+    """Look at a job (of `user`), or at the tree of a process; else NothingToLookAt."""
     checkpointer = checkpointers.load(settings.checkpointer, settings)
-    leader = belonging.leader_of_job(job_id(what))
+    uid = become.owner(user).uid if user is not None else None
+    leader = belonging.leader_of_job(job_id(what), uid)
     root = leader or (proc.stat(int(what)) if what.isdigit() else None)
     who = proc.credentials(root.pid) if root is not None else None
     if root is None or who is None:

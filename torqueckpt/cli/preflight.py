@@ -16,8 +16,9 @@ from torqueckpt.log import one_line
 
 @click.command("preflight")
 @click.argument("what", metavar="JOB|PID")
+@click.option("--user", metavar="USER", help="Whose job it is (root).")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def preflight_command(what: str, as_json: bool) -> None:
+def preflight_command(what: str, user: str | None, as_json: bool) -> None:
     """Say whether JOB, or the tree of process PID, can be dumped and would come back.
 
     \b
@@ -25,7 +26,7 @@ def preflight_command(what: str, as_json: bool) -> None:
     not as it was) or note; with process, object, reason and remedy.  Ends with status 17 when a
     checkpoint would be refused.
     """
-    report = preflight(what, settings.load())
+    report = preflight(what, settings.load(), user)
     named = f"job {report.job}" if report.job else f"process {report.pid}"
     if as_json:
         click.echo(json.dumps(asdict(report), indent=1))

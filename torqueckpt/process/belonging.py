@@ -20,9 +20,13 @@ def job_of(pid: int) -> str:
     return next((environment[name] for name in _JOB_VARIABLES if name in environment), "")
 
 
-def leader_of_job(job: str) -> proc.Stat | None:
-    """The oldest session leader that was started in this job, as far as the caller may look."""
-    found = [each for each in proc.everything() if each.pid == each.session and not each.ended]
+def leader_of_job(job: str, uid: int | None) -> proc.Stat | None:
+    """The oldest session leader that was started in this job, as far as the caller may look.
+
+    uid: of this user only; servers of several systems on one node give the same numbers.
+    """
+    all_of_them = proc.everything() if uid is None else _of_user(uid)
+    found = [each for each in all_of_them if each.pid == each.session and not each.ended]
     leaders = [each for each in found if job_of(each.pid) == job]
     return min(leaders, key=lambda each: each.start_ticks, default=None)
 
