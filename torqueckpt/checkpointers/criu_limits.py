@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 
 from torqueckpt.checkpointers.criu_sockets import tcp_connections, unix_connections, unknown_sockets
 from torqueckpt.checkpointers.finding import HAZARD, NOTE, REFUSED, Finding, finding
-from torqueckpt.process.holdings import Holdings, detail, status_of
+from torqueckpt.process.holdings import Holdings, detail, status_of, waits_in
 from torqueckpt.process.proc import Stat
 
 GHOST_LIMIT_MIB = 64
@@ -30,6 +31,8 @@ _REMEDIES = {
 _GPUS = ("/dev/nvidia", "/dev/dri/", "/dev/kfd")
 _MEMORY, _TERMINALS = 1, {4, 5, *range(136, 144)}  # major numbers; memory: null, zero, urandom
 _TUNNEL = os.makedev(10, 200)
+_VFORK = ("kernel_clone", "_do_fork")  # where the kernel waits, newer and older
+_VFORK_SECONDS = 0.5  # as a rule it takes far less than a millisecond
 _MQUEUE_BYTES = 80  # FILENT_SIZE of the kernel's ipc/mqueue.c
 
 Check = Callable[[Holdings], Iterator[Finding]]
@@ -59,6 +62,18 @@ def _processes(held: Holdings) -> Iterator[Finding]:
             yield finding(REFUSED, process, thing, what, "run it outside of containers and unshare")
 
 
+def _forking(held: Holdings) -> Iterator[Finding]:
+    """CRIU tries for ten seconds, all other processes frozen, to stop one that waits in vfork."""
+    for process in held.tree.values():
+        until = time.monotonic() + _VFORK_SECONDS
+        while process.state == "D" and waits_in(process.pid) in _VFORK:
+            if time.monotonic() > until:
+                what = "it waits for its child to run a program, and CRIU cannot stop it meanwhile"
+                yield finding(REFUSED, process, "vfork", what, "checkpoint again when it has")
+                break
+            time.sleep(0.01)
+
+
 def _anonymous(held: Holdings) -> Iterator[Finding]:
     """Descriptors without a file: each kind is one that CRIU knows, or a refusal."""
     seen = [(pid, to) for pid, _, to in held.links] + [(m.pid, m.what) for m in held.mapped]
@@ -86,7 +101,7 @@ def _ipc(held: Holdings) -> Iterator[Finding]:
             what = "CRIU does not save SysV shared memory"
             remedy = "have the program use POSIX shared memory or a mapped file"
             key = each.what.split()[0][len("/SYSV") :]
-            thing = f"segment with key 0x{key}"
+            thing = f"SysV segment 0x{key}"
             yield finding(REFUSED, held.tree[each.pid], thing, what, remedy)
     for link in held.links:
         # The kernel's mount of these is not a directory's: their names stand behind one slash.
@@ -202,6 +217,7 @@ def _rows(table: str) -> list[list[str]]:
 
 _CHECKS: tuple[Check, ...] = (
     _processes,
+    _forking,
     _anonymous,
     _pidfds,
     _ipc,

@@ -76,6 +76,15 @@ def status_of(link: tuple[int, int, str]) -> os.stat_result | None:
         return None
 
 
+def waits_in(pid: int) -> str:
+    """The function of the kernel that a process waits in; "" for none."""
+    try:
+        with open(f"/proc/{pid}/wchan") as file:
+            return file.read()
+    except (OSError, ProcessLookupError):
+        return ""
+
+
 def detail(pid: int, fd: int, name: str) -> str:
     """One line of /proc/PID/fdinfo/FD, such as tty-index; "" when it is not there."""
     try:

@@ -143,7 +143,7 @@ assert len(fired) >= before + 2
 """,
     ),
     Kind(
-        "CPU time limit and profiling timer",
+        "timer of CPU time",
         """
 fired = []
 signal.signal(signal.SIGVTALRM, lambda *_: fired.append(1))

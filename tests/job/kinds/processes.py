@@ -85,6 +85,26 @@ pool.terminate()
 """,
     ),
     Kind(
+        "parent that waits in vfork",
+        """
+code = '''
+import ctypes
+libc = ctypes.PyDLL(None)
+if libc.vfork() == 0:
+    while libc.access(b"go", 0):
+        libc.usleep(20000)
+    libc._exit(0)
+'''
+child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+while open(f"/proc/{child.pid}/stat").read().split()[2] != "D":
+    time.sleep(0.01)
+pause()
+child.wait()  # however it ends: its stack was its child's too
+""",
+        REFUSED,
+        "vfork",
+    ),
+    Kind(
         "names, death signal and reaper (prctl)",
         """
 call(libc.prctl(36, 1, 0, 0, 0))
