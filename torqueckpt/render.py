@@ -33,6 +33,7 @@ def render(template: str, values: Mapping[str, object]) -> str:
         lstrip_blocks=True,
     )
     environment.filters["sh"] = shlex.quote
+    environment.filters["repr"] = repr
     try:
         return environment.get_template(template).render(values)
     except jinja2.TemplateNotFound as missing:

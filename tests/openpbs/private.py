@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tests.private_batch import PrivateBatch
@@ -59,7 +61,31 @@ class PrivateOpenPBS(PrivateBatch):
     def start_server(self) -> None:
         self.check("pbs_server")
         self.wait(lambda: self.run("qstat", "-B").returncode == 0, "the server's answer")
-        self.wait(lambda: "state = free" in self.run("pbsnodes", "-a").stdout, "a free node", 60)
+        self.wait_until_free()
+
+    def wait_until_free(self) -> None:
+        def free() -> bool:
+            """And with its processors, of which the server hears a little later."""
+            told = self.run("pbsnodes", "-a").stdout
+            return "state = free" in told and "resources_available.ncpus = 0" not in told
+
+        self.wait(free, "a free node", 60, lambda: self.run("pbsnodes", "-a").stdout)
+
+    @contextmanager
+    def launch_hook(self) -> Iterator[None]:
+        """With the hook that --output writes, put in place as its README says."""
+        generated = self.root / "generated"
+        self.check(*self.configure_argv("--output", str(generated)))
+        steps = [li.strip() for li in (generated / "README").read_text().splitlines()]
+        for step in (li for li in steps if "torqueckpt-launch" in li):
+            done = self.run("sh", "-c", f"cd {generated} && {step}")
+            assert done.returncode == 0, done.stderr
+        at_mom = [self.root / f"home/mom_priv/hooks/torqueckpt.{kind}" for kind in ("HK", "PY")]
+        self.wait(lambda: all(path.exists() for path in at_mom), "the hook at MOM")
+        try:
+            yield
+        finally:
+            self.check("qmgr", "-c", "delete hook torqueckpt")
 
     def configure_argv(self, *options: str) -> list[str]:
         """As an administrator says it, with what this site has besides."""

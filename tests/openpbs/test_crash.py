@@ -41,7 +41,7 @@ def test_a_job_that_was_deleted_goes_on_as_a_new_one_after_a_crash_too(
     crash(openpbs, owner)
     openpbs.check("qdel", "-W", "force", job, user=owner)
     openpbs.start_mom()
-    openpbs.wait(lambda: "state = free" in openpbs.run("pbsnodes", "-a").stdout, "a node", 60)
+    openpbs.wait_until_free()
     resumed = openpbs.resume(job, owner, directory)
     usage = openpbs.wait(
         lambda: int(openpbs.full_status(resumed).get("resources_used.mem", "0kb")[:-2]),

@@ -4,7 +4,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tests.openpbs.private import PrivateOpenPBS
 from tests.support import User, count_script, lines
@@ -76,24 +79,55 @@ def test_a_restarted_job_has_the_files_open_that_it_had_and_its_supervisor_none_
     assert files_of_script(openpbs, owner) == before
 
 
-def test_a_held_job_that_the_server_forgot_starts_anew_or_goes_on_from_its_image(
-    openpbs: PrivateOpenPBS, owner: User, directory: Path
-) -> None:
-    """OpenPBS's own doing: a server that restarts has MOM throw away what it keeps of held jobs."""
-    job = openpbs.start_job(owner, owner.script(count_script(60), directory))
-    openpbs.wait_for_line(job, 20)
-    openpbs.hold(job, owner)
+def restart_server(openpbs: PrivateOpenPBS) -> None:
     openpbs.check("qterm", "-t", "quick")
     openpbs.wait(lambda: openpbs.run("qstat", "-B").returncode != 0, "the server's end")
     openpbs.start_server()
+
+
+def restart_mom(openpbs: PrivateOpenPBS) -> None:
+    openpbs.kill_mom()
+    openpbs.start_mom()
+
+
+def held_and_forgotten(
+    openpbs: PrivateOpenPBS, owner: User, directory: Path, restart: Callable[[PrivateOpenPBS], None]
+) -> str:
+    """OpenPBS's own doing: after a restart of either MOM throws away what it keeps of held jobs."""
+    job = openpbs.start_job(owner, owner.script(count_script(60), directory))
+    openpbs.wait_for_line(job, 20)
+    openpbs.hold(job, owner)
+    restart(openpbs)
     openpbs.wait(lambda: f"{job};Job discarded" in openpbs.mom_log(), "MOM's forgetting")
     assert openpbs.state(job) == "H"
     assert [row["whole"] for row in openpbs.images(job)] == [True]
+    return job
 
+
+def test_a_held_job_that_was_forgotten_goes_on_from_its_image_as_a_new_one(
+    openpbs: PrivateOpenPBS, owner: User, directory: Path
+) -> None:
+    job = held_and_forgotten(openpbs, owner, directory, restart_server)
     openpbs.check("qdel", job, user=owner)
     resumed = openpbs.resume(job, owner, directory)
     assert openpbs.wait_for_state(resumed, "F", 60)["Exit_status"] == "7"
     assert openpbs.delivered(resumed, directory) == (lines(60), "")
+
+
+@pytest.mark.parametrize("restart", [restart_server, restart_mom])
+def test_with_the_launch_hook_a_held_job_that_was_forgotten_goes_on_by_itself(
+    openpbs: PrivateOpenPBS, owner: User, directory: Path, restart: Callable[[PrivateOpenPBS], None]
+) -> None:
+    with openpbs.launch_hook():
+        job = held_and_forgotten(openpbs, owner, directory, restart)
+        openpbs.wait_until_free()
+        openpbs.check("qrls", job, user=owner)
+        assert openpbs.wait_for_state(job, "F", 60)["Exit_status"] == "7"
+        assert openpbs.delivered(job, directory) == (lines(60), "")
+
+        another = openpbs.submit(owner, owner.script(count_script(5), directory))
+        assert openpbs.wait_for_state(another, "F", 60)["Exit_status"] == "7"
+        assert openpbs.delivered(another, directory) == (lines(5), "")
 
 
 def opened(openpbs: PrivateOpenPBS, pid: int) -> dict[str, str]:

@@ -23,9 +23,11 @@ def service(openpbs: PrivateOpenPBS) -> Iterator[None]:
     """`torqueckpt periodic`, quick to ask and without grace."""
     openpbs.configure(periodic_poll_seconds=1, periodic_grace_seconds=0)
     with subprocess.Popen(openpbs.argv(openpbs.torqueckpt, "periodic")) as running:
-        yield
-        assert running.poll() is None
-        openpbs.check("pkill", "-f", "torqueckpt periodic")  # there is none but ours in there
+        try:
+            yield
+            assert running.poll() is None
+        finally:
+            openpbs.run("pkill", "-f", "torqueckpt periodic")  # there is none but ours in there
 
 
 def taken_by_mom(openpbs: PrivateOpenPBS, job: str) -> int:

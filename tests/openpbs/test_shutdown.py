@@ -34,18 +34,16 @@ def test_the_shutdown_unit_takes_an_image_of_all_but_those_that_want_none(
         assert openpbs.delivered(job, directory) == (lines(60), "")
 
 
-def test_a_server_that_is_shut_down_at_once_leaves_images_to_go_on_from(
+def test_with_the_launch_hook_jobs_go_on_when_the_server_is_there_again(
     openpbs: PrivateOpenPBS, owner: User, directory: Path
 ) -> None:
-    asked, silent, never = three_jobs(openpbs, owner, directory)
-    openpbs.check("qterm", "-t", "immediate")
-    openpbs.wait(lambda: openpbs.run("qstat", "-B").returncode != 0, "the server's end")
-    assert [openpbs.newest(job) for job in (asked, silent, never)] == [1, 1, 0]
-    openpbs.start_server()
-    openpbs.wait(lambda: f"{asked};Job discarded" in openpbs.mom_log(), "MOM's forgetting")
-    for job in (asked, silent, never):  # OpenPBS's own doing: all of them start anew
-        openpbs.run("qdel", *openpbs.purge, job)
-    openpbs.wait(lambda: openpbs.processes(owner) == [], "their end")
-    resumed = openpbs.resume(asked, owner, directory)
-    assert openpbs.wait_for_state(resumed, "F", 60)["Exit_status"] == "7"
-    assert openpbs.delivered(resumed, directory) == (lines(60), "")
+    with openpbs.launch_hook():
+        asked, silent, never = three_jobs(openpbs, owner, directory)
+        openpbs.check("qterm", "-t", "immediate")
+        openpbs.wait(lambda: openpbs.run("qstat", "-B").returncode != 0, "the server's end")
+        assert [openpbs.newest(job) for job in (asked, silent, never)] == [1, 1, 0]
+        openpbs.start_server()
+        for job in (asked, silent):
+            openpbs.run("qrls", job)
+            assert openpbs.wait_for_state(job, "F", 60)["Exit_status"] == "7"
+            assert openpbs.delivered(job, directory) == (lines(60), "")

@@ -101,6 +101,13 @@ def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
         return [row for lineage in mine.lineages() for row in _rows(lineage, who)]
 
 
+def waits_for_its_image(job: str, who: Owner, settings: Settings) -> bool:
+    """Whether the last that happened to the job was a hold: an image was taken, and it ended."""
+    with lineage_of(job, who, settings) as (mine, _):
+        noted = journal.last(mine, job)
+    return noted.get("event") == "checkpoint" and noted.get("ended") is True
+
+
 def verify(job: str, who: Owner, settings: Settings, number: int | None) -> list[tuple[int, str]]:
     """(generation, defect) for each generation; "" where every byte is as it was written."""
     with lineage_of(job, who, settings) as (_, lineage):

@@ -6,6 +6,7 @@ An image is its owner's: he can change it at any time, also after it was verifie
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from torqueckpt.errors import ImageDamaged
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
 from torqueckpt.paths import Directory
-from torqueckpt.process import become, proc
+from torqueckpt.process import become
 from torqueckpt.store.generation import Generation
 
 _PLACE = Path("/run")
@@ -39,8 +40,12 @@ def image(
     with become.acting_as_root():
         place = Directory.open(_PLACE.resolve())
         _sweep(place)
-        path = Path(tempfile.mkdtemp(prefix=f"{_NAME}{os.getpid()}-", dir=place.path))
-        directory = place.sub(path.name)
+        new = Path(tempfile.mkdtemp(prefix=f".{_NAME}", dir=place.path)).name
+        directory = place.sub(new)
+        fcntl.flock(directory.fd, fcntl.LOCK_EX)  # until this restore ends, however it does
+        path = place.path / new[1:]
+        place.rename(new, path.name)
+        directory.path = path
         os.fchown(directory.fd, 0, who.gid)
         os.fchmod(directory.fd, 0o750)
     try:
@@ -60,12 +65,16 @@ def image(
 
 
 def _sweep(place: Directory) -> None:
-    """Remove what restores that were killed have left."""
+    """Remove what restores that were killed have left; a lock tells, not a process number: one
+    in another container may share this place."""
     for name in place.names():
         if name.startswith(_NAME):
-            pid = name[len(_NAME) :].partition("-")[0]
-            if pid.isdigit() and proc.stat(int(pid)) is None:
-                place.remove_tree(name)
+            try:
+                with place.sub(name) as left:
+                    fcntl.flock(left.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    place.remove_tree(name)
+            except OSError:  # in use, or just gone
+                continue
 
 
 def _checked(checkpointer: Checkpointer, image: Directory, name: str, made: Manifest) -> bytes:

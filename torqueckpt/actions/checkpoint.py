@@ -161,6 +161,7 @@ def _tidy(
             generation=made.generation,
             bytes=made.bytes,
             frozen_us=made.frozen_us,
+            ended=request.end,
         )
 
 

@@ -28,6 +28,7 @@ _UNITS = (
 )
 _MODULES = (("modules.service.j2", f"{_UNIT_DIR}/torqueckpt-modules.service", 0o644),)
 _INIT = (("torqueckpt.init.j2", "init.d/torqueckpt", 0o755),)
+_LAUNCH = "torqueckpt-launch.qmgr"
 _MOM_UNITS = {"torque": "pbs_mom.service", "openpbs": "pbs.service"}
 
 
@@ -67,11 +68,12 @@ def files(plan: Plan, site: Site, settings: Settings) -> list[File]:
     own = [
         *_shared(plan, site, settings),
         *(_torque_only(plan, site, settings) if name == "torque" else ()),
+        *(_openpbs_only(settings) if name == "openpbs" else ()),
     ]
-    server = {"torqueckpt.qmgr", "server_priv/nodes"}
+    server = {"torqueckpt.qmgr", "server_priv/nodes", _LAUNCH}
     restorecon = _restorecon(site, settings)
     steps = {
-        "node_steps": [f.goes_to for f in own if f.path not in server] + restorecon,
+        "node_steps": [f.goes_to for f in own if f.goes_to and f.path not in server] + restorecon,
         "server_steps": [f.goes_to for f in own if f.path in server],
     }
     readme = render(f"{name}/README.j2", steps)
@@ -168,6 +170,17 @@ def _torque_only(plan: Plan, site: Site, settings: Settings) -> Iterable[File]:
     yield File(
         "init.d/torque", 0o544, text, f"{_install(0o544, 'init.d/torque')} /etc/init.d/torque"
     )
+
+
+def _openpbs_only(settings: Settings) -> Iterable[File]:
+    values = {
+        "program": str(paths.program("bin", "torqueckpt")),
+        "owners": str(settings.store / "jobs"),
+    }
+    hook = "torqueckpt-launch.hook"
+    yield File(hook, 0o644, render("openpbs/launch_hook.py.j2", values).encode(), "")
+    text = render("openpbs/launch_hook.qmgr.j2", {"hook": hook}).encode()
+    yield File(_LAUNCH, 0o644, text, f"qmgr < {_LAUNCH}")
 
 
 def _services(site: Site, sbin: Path) -> list[str]:

@@ -15,7 +15,8 @@ from rich.table import Table
 from torqueckpt import settings
 from torqueckpt.actions import catalogue
 from torqueckpt.cli import who
-from torqueckpt.errors import ImageDamaged, StoreNotWritable
+from torqueckpt.errors import ImageDamaged, StoreNotWritable, WrongState
+from torqueckpt.identity import job_id
 from torqueckpt.log import one_line
 
 _user = click.option("--user", metavar="USER", help="Whose images (root).")
@@ -55,6 +56,16 @@ def list_command(job: str | None, user: str | None, as_json: bool) -> None:
         )
         table.add_row(*map(one_line, cells))  # manifests are their owners': root reads them here
     _print(table)
+
+
+@click.command("held")
+@click.argument("job")
+@_user
+def held_command(job: str, user: str | None) -> None:
+    """Succeed when JOB was held with an image and has not run since; OpenPBS's hook asks."""
+    chosen, named = settings.load(), job_id(job)
+    if not catalogue.waits_for_its_image(named, who.owner_of(named, chosen, user), chosen):
+        raise WrongState(job=named, problem="the last that happened to it was no hold")
 
 
 @click.command("show")
@@ -147,4 +158,4 @@ def _size(count: float) -> str:
     return f"{count:.1f} GiB"
 
 
-COMMANDS = (list_command, show_command, verify_command, delete_command)
+COMMANDS = (list_command, show_command, verify_command, delete_command, held_command)

@@ -10,6 +10,17 @@ from torqueckpt import log
 from torqueckpt.store.store import OwnerStore
 
 
+def last(store: OwnerStore, job: str) -> dict[str, object]:
+    """What was noted of the job last; {} when nothing was, or it cannot be read."""
+    try:
+        lines = store.directory.read("journal").splitlines()
+        told = (json.loads(line) for line in reversed(lines))
+        return next((each for each in told if each.get("job") == job), {})
+    except (OSError, ValueError, AttributeError) as problem:
+        log.warning(f"{store.path}/journal: {problem}")
+        return {}
+
+
 def note(store: OwnerStore, event: str, job: str, **facts: object) -> None:
     """Append one line; `event` is checkpoint, restart, delete, or one of them with `-failed`.
 
