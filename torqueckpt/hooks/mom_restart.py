@@ -26,9 +26,9 @@ def main(argv: list[str]) -> int:
 
 
 def _restart(argv: list[str]) -> int:
-    chosen = settings.load()
-    openpbs = argv[:1] == [WORD]
+    openpbs, chosen = argv[:1] == [WORD], Settings()
     try:
+        chosen = settings.load()
         return _go_on(ActionCall.restart(argv) if openpbs else MomCall.restart(argv), chosen)
     except Exception as failure:  # whatever it is: MOM would take our status for the job's
         for job in argv[2:3] if openpbs else argv[1:2]:
