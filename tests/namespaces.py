@@ -7,6 +7,7 @@ the kernel ends all processes in there, and mounts and addresses are gone with t
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -65,6 +66,20 @@ class Namespaces:
         self.check("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
         hosts = f"127.0.0.1 localhost\n{ADDRESS} {host}\n127.0.0.9 spare\n"
         self.put("/etc/hosts", hosts)
+        self._own_run()
+
+    def _own_run(self) -> None:
+        """What programs leave there has their process numbers, which mean nothing elsewhere: a
+        restore of other tests would sweep away what one in here is using."""
+        own = self.root / "machine-run"
+        own.mkdir()
+        for entry in os.scandir("/run"):
+            if entry.is_dir(follow_symlinks=False):
+                (own / entry.name).mkdir()
+                status = entry.stat()
+                os.chown(own / entry.name, status.st_uid, status.st_gid)
+                (own / entry.name).chmod(status.st_mode & 0o7777)
+        self.bind(own, "/run")
 
     def put(self, path: str | Path, text: str) -> None:
         """A file of its own in there, over one that is there on this machine."""
