@@ -100,7 +100,7 @@ class PrivateTorque(PrivateBatch):
     def end(self, job: str) -> None:
         """qdel, and what is left when MOM has lost the job meanwhile."""
         self.run("qdel", job)
-        if not self.ended(job, 10):
+        if not self.ended(job, 3):
             self.run("qdel", "-p", job)
 
     def ended(self, job: str, seconds: float) -> bool:

@@ -12,7 +12,7 @@ from tests.torque.private import PrivateTorque
 def test_after_a_crash_of_job_and_mom_the_user_resumes(
     torque: PrivateTorque, owner: User, directory: Path
 ) -> None:
-    job = torque.start_job(owner, owner.script(count_script(120), directory), "-c", "enabled")
+    job = torque.start_job(owner, owner.script(count_script(90), directory), "-c", "enabled")
     torque.wait_for_line(job, 10)
     torque.check("qchkpt", job, user=owner)
     torque.wait_for_image(job, 0)
@@ -31,4 +31,4 @@ def test_after_a_crash_of_job_and_mom_the_user_resumes(
         instead=lambda: torque.full_status(resumed),
     )
     assert torque.wait_for_state(resumed, "C", 60)["exit_status"] == "7"
-    assert torque.delivered(resumed, directory)[0] == lines(120)
+    assert torque.delivered(resumed, directory)[0] == lines(90)

@@ -24,7 +24,7 @@ def asked(request: pytest.FixtureRequest, directory: Path) -> str:
 def test_a_checkpoint_a_restart_and_another_round(
     torque: PrivateTorque, owner: User, directory: Path, asked: str
 ) -> None:
-    job = torque.start_job(owner, owner.script(count_script(90), directory), "-c", asked)
+    job = torque.start_job(owner, owner.script(count_script(110, 0.05), directory), "-c", asked)
     torque.wait_for_line(job, 5)
     torque.check("qchkpt", job, user=owner)
     torque.wait(lambda: torque.full_status(job).get("checkpoint_name"), "checkpoint_name")
@@ -36,14 +36,14 @@ def test_a_checkpoint_a_restart_and_another_round(
         torque.release(job, owner)
         torque.wait_until_running(job)
     assert torque.wait_for_state(job, "C", 60)["exit_status"] == "7"
-    assert torque.delivered(job, directory) == (lines(90), "")
+    assert torque.delivered(job, directory) == (lines(110), "")
     assert [row["whole"] for row in torque.images(job)] == [True] * 3
 
 
 def test_a_restart_from_an_older_image(
     torque: PrivateTorque, owner: User, directory: Path, asked: str
 ) -> None:
-    job = torque.start_job(owner, owner.script(count_script(60), directory), "-c", asked)
+    job = torque.start_job(owner, owner.script(count_script(80, 0.05), directory), "-c", asked)
     torque.wait_for_line(job, 5)
     torque.check("qchkpt", job, user=owner)
     first = torque.wait(lambda: torque.full_status(job).get("checkpoint_name"), "a name")
@@ -54,7 +54,7 @@ def test_a_restart_from_an_older_image(
     torque.release(job, owner)
     torque.wait_until_running(job)
     assert torque.wait_for_state(job, "C", 60)["exit_status"] == "7"
-    assert torque.delivered(job, directory) == (lines(60), "")
+    assert torque.delivered(job, directory) == (lines(80), "")
     restarts = [note for note in torque.journal(owner) if note["event"] == "restart"]
     assert [note["generation"] for note in restarts if note["job"] == job] == [1]
 
@@ -62,10 +62,10 @@ def test_a_restart_from_an_older_image(
 def test_a_completed_job_runs_again_from_its_image(
     torque: PrivateTorque, owner: User, directory: Path, asked: str
 ) -> None:
-    job = torque.start_job(owner, owner.script(count_script(30), directory), "-c", asked)
+    job = torque.start_job(owner, owner.script(count_script(50, 0.05), directory), "-c", asked)
     torque.wait_for_line(job, 10)
     torque.check("qchkpt", job, user=owner)
     assert torque.wait_for_state(job, "C", 60)["exit_status"] == "7"
     resumed = torque.resume(job, owner, directory)
     assert torque.wait_for_state(resumed, "C", 60)["exit_status"] == "7"
-    assert torque.delivered(resumed, directory)[0] == lines(30)
+    assert torque.delivered(resumed, directory)[0] == lines(50)

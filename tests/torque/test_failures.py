@@ -12,11 +12,11 @@ from tests.torque.private import PrivateTorque
 # From line 20 on until the file `free` is there, a child holds shared memory of System V.
 SHARED = """#!/bin/sh
 i=0
-while [ $i -lt 100 ]; do
+while [ $i -lt 80 ]; do
     i=$((i + 1))
     echo line $i
     [ $i -ne 20 ] || python3 shared.py &
-    sleep 0.1
+    sleep 0.05
 done
 wait
 exit 7
@@ -56,11 +56,11 @@ def test_a_checkpoint_that_fails_leaves_the_job_and_the_earlier_image(
     assert [row["generation"] for row in torque.images(job)] == [1]
     (directory / "free").touch()
     assert torque.wait_for_state(job, "C", 60)["exit_status"] == "7"
-    assert torque.delivered(job, directory) == (lines(100), "")
+    assert torque.delivered(job, directory) == (lines(80), "")
 
     resumed = torque.resume(job, owner, directory)
     assert torque.wait_for_state(resumed, "C", 60)["exit_status"] == "7"
-    assert torque.delivered(resumed, directory)[0] == lines(100)
+    assert torque.delivered(resumed, directory)[0] == lines(80)
 
 
 def test_a_restart_from_a_damaged_image_waits_held_until_it_is_mended(

@@ -12,7 +12,7 @@ from tests.torque.private import PrivateTorque
 def test_three_checkpoints_holds_and_releases_of_one_job(
     torque: PrivateTorque, owner: User, directory: Path
 ) -> None:
-    job = torque.start_job(owner, owner.script(count_script(120), directory), "-c", "enabled")
+    job = torque.start_job(owner, owner.script(count_script(160, 0.05), directory), "-c", "enabled")
     for turn in range(3):
         torque.wait_for_line(job, 5 + turn * 20)
         before = torque.newest(job)
@@ -25,7 +25,7 @@ def test_three_checkpoints_holds_and_releases_of_one_job(
         torque.wait_until_running(job)
     status = torque.wait_for_state(job, "C", 60)
     assert status["exit_status"] == "7"
-    assert torque.delivered(job, directory) == (lines(120), "")
+    assert torque.delivered(job, directory) == (lines(160), "")
 
 
 def test_qdel_of_a_released_job_leaves_no_process_and_its_image(
