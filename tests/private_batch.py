@@ -72,6 +72,7 @@ class PrivateBatch(Namespaces):
 
     mom_lock = "mom_priv/mom.lock"
     status_options: tuple[str, ...] = ("-f",)
+    may_run_jobs = True  # beside the scheduler
     purge: tuple[str, ...] = ("-p",)  # qdel's, for a job that does not go
 
     def __init__(self, prefix: Path, home: Path, library: Path, host: str = HOST) -> None:
@@ -143,11 +144,11 @@ class PrivateBatch(Namespaces):
         return self.start_job(user, script)
 
     def wait_until_running(self, job: str, seconds: float = 60) -> None:
-        """Without waiting for the scheduler's next turn."""
+        """Where it may, without waiting for the scheduler's next turn."""
 
         def runs() -> bool:
             status = self.full_status(job)
-            if status.get("job_state") == "Q":
+            if status.get("job_state") == "Q" and self.may_run_jobs:
                 self.run("qrun", job)
             return status.get("job_state") == "R" and bool(status.get("session_id"))
 

@@ -45,7 +45,6 @@ def test_the_prologue_refuses_a_job_whose_directory_is_a_command(
     try:
         done = torque.root / "done"
         job = torque.submit(owner, script, "-c", f"enabled,dir={directory}/x;touch>{done}")
-        torque.run("qrun", job)
         status = torque.wait_for_state(job, "C")
         assert status["exit_status"] == "-2"
         assert status["comment"].startswith("refused: its Checkpoint holds characters")

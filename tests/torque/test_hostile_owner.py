@@ -37,7 +37,6 @@ def test_an_image_name_that_leads_to_a_file_of_roots_is_refused_and_told(
     name = torque.full_status(held)["checkpoint_name"]
     torque.check("qalter", "-W", f"checkpoint_name={'../' * 12}{secret}", held, user=owner)
     torque.release(held, owner)
-    torque.run("qrun", held)
     assert "is not a file name" in torque.wait_for_hold(held)["comment"]
     assert secret.read_text() == "root's\n"
     secret.unlink()
@@ -60,7 +59,6 @@ def test_a_directory_that_is_a_command_is_not_restarted_from(
     torque.check("cp", own / name, f"{bad}/{held}.CK/{name}", user=owner)
     torque.check("qalter", "-W", f"checkpoint_dir={bad}", held, user=owner)
     torque.release(held, owner)
-    torque.run("qrun", held)
     assert "a shell acts on" in torque.wait_for_hold(held)["comment"]
     assert not (torque.root / "home/mom_priv/done").exists()
     torque.end(held)
@@ -80,7 +78,6 @@ def test_where_mom_finds_no_image_nothing_runs_twice_and_the_user_can_resume(
     else:
         torque.check("qalter", "-W", change.format(roots), held, user=owner)
     torque.release(held, owner)
-    torque.run("qrun", held)
     time.sleep(3)
     assert list(roots.iterdir()) == []
     torque.end(held)
