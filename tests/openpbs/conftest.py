@@ -7,19 +7,19 @@ calls take a server that runs, those of jobs start one in namespaces of their ow
 
 from __future__ import annotations
 
-import pwd
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.ifl.batch import Batch, find, ordinary_user
+from tests.ifl.batch import Batch, find
 from tests.openpbs.private import PrivateOpenPBS
 from tests.private_batch import installed
+from tests.private_fixtures import USER
+from tests.private_fixtures import directory as directory
+from tests.private_fixtures import owner as owner
+from tests.private_fixtures import user as user
 from tests.support import User
 
-USER = ordinary_user()
 BATCH, FOUND = find("TORQUECKPT_OPENPBS", "libpbs.so", is_openpbs=True)
 INSTALLED = installed("TORQUECKPT_OPENPBS", "libpbs.so", USER is not None)
 
@@ -35,13 +35,6 @@ def batch() -> Batch:
     if BATCH is None:
         pytest.skip(f"OpenPBS: {FOUND}")
     return BATCH
-
-
-@pytest.fixture(scope="session")
-def user() -> pwd.struct_passwd:
-    if USER is None:
-        pytest.skip("no ordinary user to submit as")
-    return USER
 
 
 @pytest.fixture(scope="session")
@@ -62,17 +55,3 @@ def openpbs(server: PrivateOpenPBS, owner: User) -> Iterator[PrivateOpenPBS]:
     server.configure()
     yield server
     server.leave_nothing(owner)
-
-
-@pytest.fixture(scope="session")
-def owner(user: pwd.struct_passwd) -> User:
-    """The same, for tests of jobs."""
-    return User(user.pw_name, user.pw_uid, user.pw_gid, Path(user.pw_dir))
-
-
-@pytest.fixture
-def directory(owner: User) -> Iterator[Path]:
-    """One of the user's, for one test."""
-    made = owner.directory()
-    yield made
-    shutil.rmtree(made)

@@ -7,19 +7,19 @@ in namespaces of the tests' own: nothing of it needs to run.
 
 from __future__ import annotations
 
-import pwd
-import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.ifl.batch import Batch, find, ordinary_user
+from tests.ifl.batch import Batch, find
 from tests.private_batch import installed
+from tests.private_fixtures import USER
+from tests.private_fixtures import directory as directory
+from tests.private_fixtures import owner as owner
+from tests.private_fixtures import user as user
 from tests.support import User
 from tests.torque.private import PrivateTorque
 
-USER = ordinary_user()
 INSTALLED = installed("TORQUECKPT_TORQUE", "libtorque.so", USER is not None)
 
 
@@ -54,23 +54,3 @@ def batch() -> Batch:
     if found is None:
         pytest.skip(f"TORQUE: {told}")
     return found
-
-
-@pytest.fixture(scope="session")
-def user() -> pwd.struct_passwd:
-    assert USER is not None
-    return USER
-
-
-@pytest.fixture(scope="session")
-def owner(user: pwd.struct_passwd) -> User:
-    """The same, for tests of jobs."""
-    return User(user.pw_name, user.pw_uid, user.pw_gid, Path(user.pw_dir))
-
-
-@pytest.fixture
-def directory(owner: User) -> Iterator[Path]:
-    """One of the user's, for one test."""
-    made = owner.directory()
-    yield made
-    shutil.rmtree(made)
