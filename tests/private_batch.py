@@ -267,7 +267,7 @@ class PrivateBatch(Namespaces):
     def leave_nothing(self, user: User) -> None:
         """Jobs deleted, processes ended: for the next test."""
         for job in self.run("qselect").stdout.split():
-            self.run("qdel", *self.purge, job)
+            self.run("timeout", "15", "qdel", *self.purge, job)
         for pid in self.processes(user):
             self.kill(pid)
         wait_until(lambda: not self.processes(user))

@@ -102,10 +102,13 @@ class PrivateTorque(PrivateBatch):
         return found
 
     def end(self, job: str) -> None:
-        """qdel, and what is left when MOM has lost the job meanwhile."""
-        self.run("qdel", job)
-        if not self.ended(job, 3):
-            self.run("qdel", "-p", job)
+        """qdel, and what is left when MOM has lost the job meanwhile; 6.1's server then makes a
+        qdel wait for minutes."""
+        for options in ((), ("-p",), ("-p",), ("-p",)):
+            self.run("timeout", "15", "qdel", *options, job)
+            if self.ended(job, 3):
+                return
+        raise AssertionError(f"{job} cannot be deleted: {self.full_status(job)}")
 
     def ended(self, job: str, seconds: float) -> bool:
         until = time.monotonic() + seconds
