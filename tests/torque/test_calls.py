@@ -14,23 +14,10 @@ def test_the_tests_of_calls_pass_with_the_private_server(
 ) -> None:
     given = (f"TORQUECKPT_TORQUE={torque.prefix}", f"TORQUECKPT_TEST_USER={owner.name}")
     files = ("tests/torque/calls.py", "tests/torque/endurance.py")
+    argv = ["env", *given, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
     torque.check("qmgr", "-c", "set server scheduler_iteration=600")  # it asks MOM too
     try:
-        done = torque.run(
-            *(
-                "env",
-                *given,
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-p",
-                "no:cacheprovider",
-                *files,
-            ),
-            directory=REPOSITORY,
-            seconds=300,
-        )
+        done = torque.run(*argv, directory=REPOSITORY, seconds=300)
     finally:
         torque.check("qmgr", "-c", "set server scheduler_iteration=1")
     print(done.stdout)
