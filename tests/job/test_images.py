@@ -170,3 +170,13 @@ def test_an_image_of_another_user_cannot_be_had_through_the_door(
     )
     assert answer.returncode == 125
     assert f"{other_user.name} has no image of it" in answer.stderr
+
+
+def test_only_a_job_that_was_held_waits_for_its_image(site: Site, user: User) -> None:
+    running = site.start(user, user.script(count_script(60), user.directory()), "-c", "enabled")
+    running.wait_for_line(3)
+    told = []
+    for verb in ("checkpoint", "hold", "release"):
+        assert site.call(None, verb, running.job).returncode == 0
+        told.append([site.call(who, "held", running.job).returncode for who in (user, None)])
+    assert told == [[82, 82], [0, 0], [82, 82]]

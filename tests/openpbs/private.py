@@ -113,6 +113,18 @@ class PrivateOpenPBS(PrivateBatch):
         self.check("qrls", job, user=user)
         self.wait(lambda: self.supervisor(job), "a restart", 30, lambda: self.full_status(job))
 
+    def wait_for_end(self, job: str) -> dict[str, str]:
+        """Of a job that is queued again: without waiting for the scheduler's next turn."""
+
+        def ended() -> dict[str, str] | None:
+            status = self.full_status(job)
+            if status.get("job_state") == "Q":
+                self.run("qrun", job)
+            return status if status.get("job_state") == "F" else None
+
+        found: dict[str, str] = self.wait(ended, f"{job}'s end", 60, lambda: self.full_status(job))
+        return found
+
     def supervisor(self, job: str) -> int | None:
         """The pid, in there, of the mom-restart that is the job now, once it has a child."""
         for entry in self.inside("/proc").glob("[0-9]*"):

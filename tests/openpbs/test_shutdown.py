@@ -44,6 +44,6 @@ def test_with_the_launch_hook_jobs_go_on_when_the_server_is_there_again(
         assert [openpbs.newest(job) for job in (asked, silent, never)] == [1, 1, 0]
         openpbs.start_server()
         for job in (asked, silent):
-            openpbs.run("qrls", job)
-            assert openpbs.wait_for_state(job, "F", 60)["Exit_status"] == "7"
+            status = openpbs.wait_for_end(job)
+            assert status["Exit_status"] == "7"
             assert openpbs.delivered(job, directory) == (lines(60), "")

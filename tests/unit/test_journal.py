@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""The last that happened to a job decides whether it waits for its image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from torqueckpt.paths import Directory
+from torqueckpt.store import journal
+from torqueckpt.store.store import OwnerStore
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> OwnerStore:
+    directory = Directory.open(tmp_path.resolve())
+    return cast("OwnerStore", SimpleNamespace(directory=directory, path=directory.path))
+
+
+def test_the_last_line_of_the_job_is_found_among_those_of_others(mine: OwnerStore) -> None:
+    assert journal.last(mine, "1.srv") == {}
+    journal.note(mine, "checkpoint", "1.srv", ended=True)
+    journal.note(mine, "checkpoint", "2.srv", ended=False)
+    assert journal.last(mine, "1.srv")["ended"] is True
+    journal.note(mine, "restart", "1.srv")
+    assert journal.last(mine, "1.srv")["event"] == "restart"
+    assert journal.last(mine, "3.srv") == {}
+
+
+@pytest.mark.parametrize("text", ["no json\n", "[1]\n", "\xff\n", '{"job": "1.srv"\n'])
+def test_a_line_that_is_none_of_ours_makes_nothing_certain(
+    mine: OwnerStore, tmp_path: Path, text: str
+) -> None:
+    journal.note(mine, "checkpoint", "1.srv", ended=True)
+    with (tmp_path / "journal").open("a", encoding="latin-1") as file:
+        file.write(text)
+    assert journal.last(mine, "1.srv") == {}
