@@ -63,7 +63,9 @@ def test_a_hold_that_fails_leaves_the_job_and_the_earlier_image_and_can_be_tried
 
     (directory / "take").unlink()
     openpbs.wait(lambda: "shared.py" not in openpbs.check("ps", "ax"), "the shared memory's end")
-    openpbs.hold(job, owner)
+    # Refused, too, while MOM takes a periodic one.
+    openpbs.wait(lambda: openpbs.run("qhold", job, user=owner).returncode == 0, "a hold")
+    openpbs.wait_for_state(job, "H")
     assert openpbs.newest(job) > newest
     openpbs.release(job, owner)
     assert openpbs.wait_for_state(job, "F", 60)["Exit_status"] == "7"
