@@ -101,7 +101,10 @@ def dump(
     finally:
         freeze.close_hook()
     try:
-        return looking.result(Look), finished.wall_ms
+        seen = looking.result(Look)
+        if not seen.frozen:
+            raise AsideFailed(f"{finished.program} did not call {dump.at_freeze}")
+        return seen, finished.wall_ms
     except AsideFailed as unseen:
         raise DumpFailed(job=job, reason=f"its files were not looked at: {unseen}") from unseen
 

@@ -44,8 +44,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Look:
-    """What was seen; stream_sizes are in the order of the task's streams."""
+    """What was seen, if the freeze came; stream_sizes are in the order of the task's streams."""
 
+    frozen: bool = False
     stream_sizes: tuple[int, ...] = ()
     open: tuple[OpenFile, ...] = ()
     watched: tuple[WatchedFile, ...] = ()
@@ -65,7 +66,7 @@ def look(task: Task, freeze: Freeze) -> Look:
     sizes = tuple(os.fstat(fd).st_size for fd in task.streams)
     freeze.over()
     looker.sync()
-    return Look(sizes, seen, tuple(looker.watched.values()), rules, tuple(looker.remarks))
+    return Look(True, sizes, seen, tuple(looker.watched.values()), rules, tuple(looker.remarks))
 
 
 class _Looker:
