@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -248,3 +249,44 @@ def test_a_file_over_the_snapshot_limit_is_said_in_the_manifest(site: Site, user
     assert "big: 3145728 bytes, more than snapshot_limit_mib" in shown.stdout
     refused = resumed(site, user, running)
     assert "big was rewritten in place since" in refused.err()
+
+
+def test_a_rule_that_names_very_many_files_looks_after_some_and_says_so(
+    site: Site, user: User
+) -> None:
+    program = python(
+        "os.mkdir('many')\n"
+        "for n in range(1100): open(f'many/{n}', 'w').write('x' * n)\n"
+        "for i in steps(): open('many/late', 'w').write('y')\n"
+    )
+    running = started(site, user, program, "data/many/*=snapshot")
+    crashed_at(running, 4, 8)
+    shown = json.loads(site.call(user, "show", running.job, "--json").stdout)
+    assert len(shown["watched"]) == 1000 and "too many files" in shown["remarks"][0]
+    again = resumed(site, user, running)
+    assert again.process.returncode == 0, again.err()
+    assert len(hashes(running.directory)) == 1101
+
+
+def test_copies_go_with_the_images_that_need_them_and_unchanged_files_are_not_copied_again(
+    site: Site, user: User
+) -> None:
+    program = python(
+        "open('still', 'w').write('x'); time.sleep(3)\n"
+        "for i in steps(): open('changing', 'w').write(f'{i}')\n"
+    )
+    script = user.script(f"mkdir -p data; cd data || exit 9\n{program}", user.directory())
+    variables = "PAUSE=0.1,TORQUECKPT_FILES=data/*=snapshot"
+    running = site.start(user, script, "-c", "enabled", "-v", variables)
+    seen = []
+    for turn in range(1, 5):
+        running.wait_for_line(3 * turn)
+        checkpoint(running, f"turn{turn}")
+        shown = json.loads(site.call(user, "show", running.job, "--json").stdout)
+        seen.append({Path(each["path"]).name: each["copy"] for each in shown["watched"]})
+    assert len({each["still"] for each in seen}) == 1
+    assert len({each["changing"] for each in seen}) == 4
+    copies = {each.name for each in (site.lineage(running.job) / "copies").iterdir()}
+    assert copies == {name for each in seen[-3:] for name in each.values()}
+    running.crash()
+    assert resumed(site, user, running).process.returncode == 0

@@ -49,12 +49,12 @@ def _earlier(lineage: Lineage) -> dict[str, WatchedFile]:
 
 def _rules(target: Target, settings: Settings) -> list[Rule]:
     """The job's before the site's: from the environment that the tree was started with, which it
-    also has after a restart."""
-    environment = proc.environment(target.root.pid)
+    also has after a restart, and its leader's: some shells drop what no shell could have set."""
+    environment = {**proc.environment(target.leader_pid), **proc.environment(target.root.pid)}
     items = [*policies.of_job(environment), *settings.files]
     if not items:
         return []
-    directory = environment.get("PBS_O_WORKDIR", "")
+    directory = environment.get("PBS_O_WORKDIR") or environment.get("LS_SUBCWD", "")
     if not os.path.isdir(directory):  # moved (--relocate), or never known
         directory = os.readlink(f"/proc/{target.root.pid}/cwd")
     try:

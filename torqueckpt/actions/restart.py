@@ -60,10 +60,11 @@ def prepare(
                 path=lineage.path, owner=made.job.owner, uid=made.job.uid, caller=who.name
             )
         attempt = secrets.token_hex(8)
-        files = rollback.checked(lineage, made, request, attempt, settings)
+        streams = outputs(made)
+        files = rollback.checked(lineage, made, request, streams.values(), attempt, settings)
         edited = rollback.edit(lineage, made, request, files, who, settings)
         plan = replace(
-            _plan(lineage, made, request, outputs(made), attempt),
+            _plan(lineage, made, request, streams, attempt),
             files=tuple(files.changes),
             directories=tuple(files.directories),
             edited=edited,

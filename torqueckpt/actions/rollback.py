@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torqueckpt import checkpointers
@@ -10,7 +11,7 @@ from torqueckpt.errors import FilesChanged, RestoreFailed
 from torqueckpt.files import changes, check, intent, relocate
 from torqueckpt.files.check import Findings
 from torqueckpt.identity import Owner
-from torqueckpt.live import Intent
+from torqueckpt.live import Intent, LiveStream
 from torqueckpt.manifest import Manifest
 from torqueckpt.process.aside import Aside, AsideFailed
 from torqueckpt.request import RestartRequest
@@ -26,13 +27,19 @@ class Edited:
 
 
 def checked(
-    lineage: Lineage, made: Manifest, request: RestartRequest, attempt: str, settings: Settings
+    lineage: Lineage,
+    made: Manifest,
+    request: RestartRequest,
+    streams: Iterable[LiveStream],
+    attempt: str,
+    settings: Settings,
 ) -> Findings:
     """What is to be done for the files of the image; FilesChanged, all files in it, when it
-    cannot be restarted.  Nothing is changed here."""
+    cannot be restarted.  Nothing is changed here.  streams is where the output goes now."""
     handed_over = _handed_over(made)
     now = relocate.relocated(made, request.moves, handed_over)
-    found = check.find(now, lineage.directory, handed_over, attempt)
+    new_outputs = {stream.path for stream in streams}
+    found = check.find(now, lineage.directory, handed_over | new_outputs, attempt)
     problems, remedies = [f"{path} is missing" for path in found.missing] + found.wrong, []
     if found.missing:
         top = found.moved_away()[0]

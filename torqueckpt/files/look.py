@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from torqueckpt import policies
+from torqueckpt import log, policies
 from torqueckpt.files import content, globbing
 from torqueckpt.files.changes import COPIES
 from torqueckpt.manifest import OpenFile, Rule, WatchedFile
@@ -70,7 +70,7 @@ def look(task: Task, freeze: Freeze) -> Look:
 
 
 class _Looker:
-    """Collects the files to watch, each held open until it is on the disk."""
+    """Collects the files to watch."""
 
     def __init__(self, task: Task, mapped: set[str]) -> None:
         self.task = task
@@ -78,8 +78,7 @@ class _Looker:
         self._settled_before = time.time_ns() - _SETTLES_NS
         self.watched: dict[str, WatchedFile] = {}
         self.remarks: list[str] = []
-        self._held: list[int] = []
-        self._copies: Directory | None = None
+        self._copies: list[str] = []
         self._streams = {_identity(os.fstat(fd)) for fd in task.streams}
 
     def ours(self, path: str, status: os.stat_result) -> bool:
@@ -93,12 +92,16 @@ class _Looker:
         except OSError as problem:
             self.remarks.append(f"{path}: not looked after: {problem.strerror}")
             return
-        self._held.append(fd)
-        status = os.fstat(fd)
-        if self.ours(path, status):
-            return
+        try:
+            status = os.fstat(fd)
+            if not self.ours(path, status):
+                self.watched[path] = self._recorded(path, policy, fd, status)
+        finally:
+            os.close(fd)
+
+    def _recorded(self, path: str, policy: str, fd: int, status: os.stat_result) -> WatchedFile:
         restored = policy in (policies.ROLLBACK, policies.SNAPSHOT)
-        self.watched[path] = WatchedFile(
+        return WatchedFile(
             path=path,
             policy=policy,
             device=status.st_dev,
@@ -131,12 +134,17 @@ class _Looker:
         return replace(rule, complete=matches.complete)
 
     def sync(self) -> None:
-        for fd in self._held:
-            os.fsync(fd)
-            os.close(fd)
-        if self._copies is not None:
-            self._copies.sync()
-            self._copies.close()
+        """What was recorded is to survive a crash of the node, so it has to be on the disk."""
+        for path in self.watched:
+            try:
+                _sync(content.open_regular(path, os.O_RDONLY))
+            except OSError as problem:  # renamed or removed since, for the most part
+                log.info(f"{path}: not synced: {problem.strerror}")
+        if self._copies:
+            with self.task.lineage.make(COPIES) as copies:
+                for name in self._copies:
+                    _sync(copies.open_file(name, os.O_RDONLY))
+                copies.sync()
             self.task.lineage.sync()
 
     def _copied(self, path: str, fd: int, status: os.stat_result) -> str:
@@ -149,11 +157,14 @@ class _Looker:
         if size > self.task.copy_limit:
             self.remarks.append(f"{path}: {size} bytes, more than snapshot_limit_mib: not copied")
             return ""
-        self._copies = self._copies or self.task.lineage.make(COPIES)
-        name = f"{self.task.prefix}.{len(self._held)}"
-        target = self._copies.open_file(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        self._held.append(target)
-        content.copy(fd, 0, target, 0, size)
+        name = f"{self.task.prefix}.{len(self._copies)}"
+        with self.task.lineage.make(COPIES) as copies:
+            target = copies.open_file(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
+        try:
+            content.copy(fd, 0, target, 0, size)
+        finally:
+            os.close(target)
+        self._copies.append(name)
         return name
 
 
@@ -192,6 +203,13 @@ def _open_files(members: list[proc.Stat]) -> Iterator[OpenFile]:
                     *(each.pid, fd, path, status.st_dev, status.st_ino, flags, offset),
                     *(status.st_size, path in mapped, status.st_nlink == 0),
                 )
+
+
+def _sync(fd: int) -> None:
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
