@@ -57,8 +57,8 @@ def uninterrupted(user: User, program: str) -> dict[str, str]:
     return hashes(directory)
 
 
-def started(site: Site, user: User, program: str, rules: str = "") -> Running:
-    variables = "PAUSE=0.05" + (f",TORQUECKPT_FILES={rules}" if rules else "")
+def started(site: Site, user: User, program: str, rules: str = "", pause: float = 0.05) -> Running:
+    variables = f"PAUSE={pause}" + (f",TORQUECKPT_FILES={rules}" if rules else "")
     script = user.script(job(program), user.directory())
     return site.start(user, script, "-c", "enabled,depth=9", "-v", variables)
 

@@ -259,7 +259,7 @@ def test_a_rule_that_names_very_many_files_looks_after_some_and_says_so(
         "for n in range(1100): open(f'many/{n}', 'w').write('x' * n)\n"
         "for i in steps(): open('many/late', 'w').write('y')\n"
     )
-    running = started(site, user, program, "data/many/*=snapshot")
+    running = started(site, user, program, "data/many/*=snapshot", pause=0.3)
     crashed_at(running, 4, 8)
     shown = json.loads(site.call(user, "show", running.job, "--json").stdout)
     assert len(shown["watched"]) == 1000 and "too many files" in shown["remarks"][0]
