@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.job.file_jobs import (
+    STEPS,
     checkpoint,
     crashed_at,
     hashes,
@@ -206,20 +207,24 @@ def test_a_scratch_directory_that_went_with_the_job_is_put_back(site: Site, user
 
 def test_an_append_log_of_several_jobs_is_left_as_it_is(site: Site, user: User) -> None:
     program = python(
-        "log = open('log', 'a+'); own = open('own', 'w')\n"
-        "for i in steps(): log.write(f'job {i}\\n'); log.flush(); own.write('x')\n"
+        "log = open('log', 'a+'); own = open('own', 'w'); trace = open('trace', 'w')\n"
+        "for i in steps():\n"
+        "    log.write(f'job {i}\\n'); log.flush(); own.write('x')\n"
+        "    trace.write(f'{i}\\n'); trace.flush()\n"
     )
-    running = started(site, user, program)
+    running = started(site, user, program, "data/trace=append")
     crashed_at(running, 10, 20)
     log = running.directory / "data" / "log"
     with log.open("a") as other:
         other.write("another job\n")
-    before = log.read_text()
+    trace = running.directory / "data" / "trace"
+    before, traced = log.read_text(), trace.read_text()
     again = resumed(site, user, running)
     assert again.process.returncode == 0, again.err()
     after = log.read_text()
     assert after.startswith(before) and after.endswith("job 60\n")
     assert (running.directory / "data" / "own").read_text() == "x" * 60
+    assert trace.read_text().startswith(traced) and trace.read_text().endswith("\n60\n")
 
 
 @pytest.mark.parametrize(
@@ -290,3 +295,23 @@ def test_copies_go_with_the_images_that_need_them_and_unchanged_files_are_not_co
     assert copies == {name for each in seen[-3:] for name in each.values()}
     running.crash()
     assert resumed(site, user, running).process.returncode == 0
+
+
+def test_shared_memory_that_went_with_the_node_is_put_back(site: Site, user: User) -> None:
+    name = f"/dev/shm/{user.name}"
+    program = python(
+        f"fd = os.open({name!r}, os.O_RDWR | os.O_CREAT); os.ftruncate(fd, 8192)\n"
+        "shared = mmap.mmap(fd, 8192); os.close(fd)\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    for i in range(1 << 30): shared[4096] = i % 256; time.sleep(0.01)\n"
+        "for i in steps(): shared[i] = (shared[i - 1] + 7) % 256\n"
+        "open('result', 'wb').write(shared[:100])\n"
+        f"os.unlink({name!r}); os.kill(child, 9)\n"
+    )
+    running = started(site, user, program)
+    crashed_at(running, 10, 25)
+    os.unlink(name)
+    again = resumed(site, user, running)
+    result = (running.directory / "data" / "result").read_bytes()
+    assert result == bytes((7 * i) % 256 if i <= STEPS else 0 for i in range(100)), again.err()

@@ -45,7 +45,7 @@ KINDS = {
         ),
     ),
     "mapped for all to see": (
-        "data/st*=snapshot",
+        "",
         python(
             "fd = os.open('state', os.O_RDWR | os.O_CREAT); os.ftruncate(fd, 1 << 20)\n"
             "m = mmap.mmap(fd, 1 << 20); os.close(fd)\n"

@@ -75,6 +75,20 @@ def test_a_file_that_grew_is_to_be_cut_and_one_rewritten_in_place_is_said(
     assert grown.read_bytes() == b"0123456"
 
 
+def test_a_log_that_was_renamed_and_begun_anew_is_said_to_be_another_file(
+    tmp_path: Path, lineage: Directory
+) -> None:
+    log = _file(tmp_path / "log", b"0123")
+    watched = (_watched(log),)
+    log.rename(tmp_path / "log.1")
+    log.write_bytes(b"4567")
+    told = f"{log} was replaced by another file since"
+    assert _find(lineage, watched=watched).changed == [told]
+    log.unlink()
+    log.write_bytes(b"0123")  # as from a backup
+    assert _find(lineage, watched=watched) == Findings()
+
+
 def test_a_large_file_is_sampled_and_a_later_time_of_change_is_said(
     tmp_path: Path, lineage: Directory
 ) -> None:
@@ -230,3 +244,8 @@ def test_names_below_a_moved_directory_are_those_of_now() -> None:
 def test_a_move_that_is_not_two_absolute_paths_is_refused(item: str) -> None:
     with pytest.raises(ValueError, match="OLD=NEW"):
         relocate.parse([item])
+
+
+def test_a_file_of_a_process_that_is_to_come_is_not_missing(lineage: Directory) -> None:
+    gone = _open_file(Path("/proc/4242/status"), 0, flags=os.O_RDONLY)
+    assert _find(lineage, files=(gone,)) == Findings()

@@ -13,6 +13,7 @@ import xxhash
 
 from torqueckpt.manifest import Block
 
+KERNELS = ("/proc/", "/sys/")  # no files that could be kept; a process's own are there once it is
 _FICLONE = 0x40049409
 _CHUNK = 1024 * 1024
 _WHOLE = 256 * 1024  # a file up to this size is sampled whole

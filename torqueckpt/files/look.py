@@ -60,7 +60,7 @@ def look(task: Task, freeze: Freeze) -> Look:
         return Look()
     seen = tuple(_open_files(tree.below(task.root)))
     looker = _Looker(task, {file.path for file in seen if file.mapped})
-    for path, policy in _written(seen, looker).items():
+    for path, policy in _written(seen, task.rules).items():
         looker.watch(path, policy)
     rules = tuple(looker.follow(rule) for rule in task.rules)
     sizes = tuple(os.fstat(fd).st_size for fd in task.streams)
@@ -82,9 +82,10 @@ class _Looker:
         self._streams = {_identity(os.fstat(fd)) for fd in task.streams}
 
     def ours(self, path: str, status: os.stat_result) -> bool:
-        """Whether the file is kept in another way: the job's output, its script, the store."""
-        below_store = path.startswith(self.task.store.rstrip("/") + "/")
-        return _identity(status) in self._streams or path in self.task.spooled or below_store
+        """Whether nothing is to be done for it: the job's output and script are kept otherwise."""
+        below = (self.task.store.rstrip("/") + "/", *content.KERNELS)
+        in_stream = _identity(status) in self._streams
+        return in_stream or path in self.task.spooled or path.startswith(below)
 
     def watch(self, path: str, policy: str) -> None:
         try:
@@ -168,21 +169,22 @@ class _Looker:
         return name
 
 
-def _written(seen: tuple[OpenFile, ...], looker: _Looker) -> dict[str, str]:
+def _written(seen: tuple[OpenFile, ...], rules: tuple[Rule, ...]) -> dict[str, str]:
     """Path → policy of the files that the tree has open for writing, or mapped so.
 
-    Who writes without O_APPEND owns the file; one that is appended to may be others' too.
+    Who writes without O_APPEND owns the file; one that is appended to may be others' too.  Mapped
+    ones are changed in place, so cutting would not do; shared memory (/dev/shm) is among them.
     """
-    found: dict[str, str] = {}
+    found: dict[str, set[str]] = {}
     for file in seen:
         if file.deleted or not (file.mapped or file.flags & _ACCESS):
             continue
-        default = policies.APPEND if file.flags & os.O_APPEND else policies.ROLLBACK
-        if found.get(file.path) != policies.ROLLBACK:
-            found[file.path] = default
+        own = policies.APPEND if file.flags & os.O_APPEND else policies.ROLLBACK
+        found.setdefault(file.path, set()).add(policies.SNAPSHOT if file.mapped else own)
+    order = (policies.SNAPSHOT, policies.ROLLBACK, policies.APPEND)
     return {
-        path: policies.of_path(looker.task.rules, path) or default
-        for path, default in found.items()
+        path: policies.of_path(rules, path) or next(each for each in order if each in wanted)
+        for path, wanted in found.items()
     }
 
 
