@@ -315,3 +315,23 @@ def test_shared_memory_that_went_with_the_node_is_put_back(site: Site, user: Use
     again = resumed(site, user, running)
     result = (running.directory / "data" / "result").read_bytes()
     assert result == bytes((7 * i) % 256 if i <= STEPS else 0 for i in range(100)), again.err()
+
+
+def test_preflight_names_files_that_could_not_be_brought_back(site: Site, user: User) -> None:
+    site.configure(snapshot_limit_mib=1)
+    program = python(
+        "both = open('both', 'w+b'); log = open('log', 'w'); copied = open('copied', 'w+b')\n"
+        "big = open('big', 'w+b'); big.write(bytes(2 << 20)); big.flush()\n"
+        "for i in steps(): log.write('x')\n"
+    )
+    running = started(site, user, program, "data/big=snapshot;data/copied=snapshot")
+    running.wait_for_line(2)
+    told = json.loads(site.call(user, "preflight", running.job, "--json").stdout)["findings"]
+    data = running.directory / "data"
+    found = {Path(each["object"]).name: each for each in told if str(data) in each["object"]}
+    assert {name: each["severity"] for name, each in found.items()} == {
+        "both": "note",
+        "big": "hazard",
+    }
+    assert f"TORQUECKPT_FILES={data}/both=snapshot" in found["both"]["remedy"]
+    assert running.wait() == 0

@@ -26,7 +26,7 @@ def task(
 ) -> Task:
     return Task(
         root=target.root,
-        rules=tuple(_rules(target, settings)),
+        rules=rules(target.root.pid, target.leader_pid, settings),
         streams=tuple(sources),
         spooled=tuple(scripts),
         lineage=lineage.directory,
@@ -47,17 +47,17 @@ def _earlier(lineage: Lineage) -> dict[str, WatchedFile]:
     return {file.path: file for file in made.watched} if made else {}
 
 
-def _rules(target: Target, settings: Settings) -> list[Rule]:
+def rules(root_pid: int, leader_pid: int, settings: Settings) -> tuple[Rule, ...]:
     """The job's before the site's: from the environment that the tree was started with, which it
     also has after a restart, and its leader's: some shells drop what no shell could have set."""
-    environment = {**proc.environment(target.leader_pid), **proc.environment(target.root.pid)}
+    environment = {**proc.environment(leader_pid), **proc.environment(root_pid)}
     items = [*policies.of_job(environment), *settings.files]
     if not items:
-        return []
+        return ()
     directory = environment.get("PBS_O_WORKDIR") or environment.get("LS_SUBCWD", "")
     if not os.path.isdir(directory):  # moved (--relocate), or never known
-        directory = os.readlink(f"/proc/{target.root.pid}/cwd")
+        directory = os.readlink(f"/proc/{root_pid}/cwd")
     try:
-        return policies.read(items, directory, environment)
+        return tuple(policies.read(items, directory, environment))
     except policies.BadRule as bad:
         raise BadFileRule(problem=bad) from bad

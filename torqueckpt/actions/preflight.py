@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from torqueckpt import checkpointers
-from torqueckpt.actions import catalogue, inspection
+from torqueckpt.actions import catalogue, file_findings, inspection
 from torqueckpt.actions.target import find_tree
 from torqueckpt.checkpointers.finding import REFUSED, Finding
 from torqueckpt.errors import NothingToLookAt, StoreMissing, UnknownJob
@@ -48,7 +48,10 @@ def preflight(what: str, settings: Settings, user: str | None) -> Report:
             members = tree.below(root)
             links, above = tree.open_links(members), root.pid
         tree.check(members, owner)
-        found = inspection.everything(checkpointer, members, links, above, owner)
+        found = [
+            *inspection.everything(checkpointer, members, links, above, owner),
+            *file_findings.of_tree(members, above, settings),
+        ]
     return Report(
         job=what if leader is not None else "",
         pid=members[0].pid,

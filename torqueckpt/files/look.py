@@ -58,9 +58,9 @@ def look(task: Task, freeze: Freeze) -> Look:
     """Wait for the freeze, look, let the tree go on, then put on the disk what was seen."""
     if not freeze.arrives():
         return Look()
-    seen = tuple(_open_files(tree.below(task.root)))
+    seen = tuple(open_files(tree.below(task.root)))
     looker = _Looker(task, {file.path for file in seen if file.mapped})
-    for path, policy in _written(seen, task.rules).items():
+    for path, policy in written(seen, task.rules).items():
         looker.watch(path, policy)
     rules = tuple(looker.follow(rule) for rule in task.rules)
     sizes = tuple(os.fstat(fd).st_size for fd in task.streams)
@@ -169,7 +169,7 @@ class _Looker:
         return name
 
 
-def _written(seen: tuple[OpenFile, ...], rules: tuple[Rule, ...]) -> dict[str, str]:
+def written(seen: tuple[OpenFile, ...], rules: tuple[Rule, ...]) -> dict[str, str]:
     """Path → policy of the files that the tree has open for writing, or mapped so.
 
     Who writes without O_APPEND owns the file; one that is appended to may be others' too.  Mapped
@@ -188,7 +188,7 @@ def _written(seen: tuple[OpenFile, ...], rules: tuple[Rule, ...]) -> dict[str, s
     }
 
 
-def _open_files(members: list[proc.Stat]) -> Iterator[OpenFile]:
+def open_files(members: list[proc.Stat]) -> Iterator[OpenFile]:
     """Regular files that the tree has open, and those that it has mapped for all to see."""
     for each in members:
         mapped = proc.shared_maps(each.pid)
