@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -188,3 +189,25 @@ def test_a_link_that_took_the_place_of_a_file_is_not_followed(
         changes.apply(lineage, *plan)
     changes.undo(lineage, *plan)
     assert secret.read_bytes() == b"then, and since"
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"path": "/a\0b"},
+        {"tail": "../../etc/passwd"},
+        {"tail": ""},
+        {"copy": "../1.0"},
+        {"keep": -(1 << 70), "size": 10 - (1 << 70)},
+        {"size": 1 << 70},
+        {"mode": 1 << 70, "wanted": False},
+        {"mtime_ns": 1 << 90},
+    ],
+)
+def test_a_record_that_its_owner_has_changed_harms_nobody(
+    job: Path, lineage: Directory, forged: dict[str, object]
+) -> None:
+    (lineage.path / "tails").mkdir()
+    (lineage.path / "tails" / "a1.0").write_bytes(b" and since")
+    change = replace(_change(job / "grown", 0, 5), **forged)
+    changes.undo(lineage, ["/no/such\0directory"], [change])

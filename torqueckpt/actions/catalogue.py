@@ -17,6 +17,7 @@ from torqueckpt.errors import (
     TorqueCkptError,
     UnknownJob,
 )
+from torqueckpt.files import intent
 from torqueckpt.identity import Owner
 from torqueckpt.live import Live
 from torqueckpt.manifest import Manifest
@@ -143,6 +144,8 @@ def delete(job: str, who: Owner, settings: Settings, number: int | None) -> list
             raise LastImageKept(job=job, generation=last, why="still runs")
         for each in doomed:
             lineage.remove(each)
+        if not intent.pending(lineage.directory):  # that may need them
+            lineage.sweep_copies()
         journal.note(mine, "delete", job, generations=doomed)
         if not running and not lineage.numbers():
             mine.forget(lineage)

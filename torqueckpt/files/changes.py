@@ -44,11 +44,13 @@ def undo(lineage: Directory, directories: Iterable[str], changes: Iterable[FileC
                 if problem.errno in _LATER:
                     raise
                 log.warning(f"{change.path}: not put back: {problem.strerror}")
+            except (OverflowError, ValueError) as forged:  # the record is its owner's
+                log.warning(f"{change.path!r}: not put back: {forged}")
     for each in reversed(list(directories)):
         try:
             os.rmdir(each)
-        except OSError as problem:
-            log.info(f"{each}: stays: {problem.strerror}")
+        except (OSError, ValueError) as problem:
+            log.info(f"{each!r}: stays: {problem}")
 
 
 def _apply(change: FileChange, copies: Directory, tails: Directory) -> None:

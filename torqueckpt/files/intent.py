@@ -31,6 +31,11 @@ def read(lineage: Directory) -> Intent | None:
         raise RecordTorn(path=lineage.path / _NAME, problem=torn) from torn
 
 
+def pending(lineage: Directory) -> bool:
+    """Whether a restart is under way, or died and is not undone yet."""
+    return lineage.has(_NAME)
+
+
 def done(lineage: Directory) -> None:
     """The restart has happened: nothing is to be undone any more."""
     lineage.remove(_NAME)

@@ -133,10 +133,10 @@ class Lineage:
         for number in old:
             self.remove(number)
         if old:
-            self._sweep_copies()
+            self.sweep_copies()
         return old
 
-    def _sweep_copies(self) -> None:
+    def sweep_copies(self) -> None:
         """Remove the copies of files that no generation needs any more."""
         if not self.directory.has("copies"):
             return
