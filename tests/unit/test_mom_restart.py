@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,10 +18,12 @@ _ARGV = ["4241", "12.srv", "ann", "staff", "/var/spool/pointers/12.srv.CK", "ckp
 
 
 @pytest.fixture
-def held(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, str]]]:
     jobs: list[tuple[str, str]] = []
+    ours = os.umask(0o022)  # the hook sets its own
     monkeypatch.setattr(mom_restart, "keep_held", lambda job, why, _: jobs.append((job, why)))
-    return jobs
+    yield jobs
+    os.umask(ours)
 
 
 def test_settings_that_cannot_be_read(
