@@ -211,7 +211,7 @@ raise SystemExit(7)
     running = site.start(user, user.script(text, user.directory()), "-c", "enabled")
     running.wait_for_line(1)
     refused = call(running.hook_argv())
-    assert refused.returncode == 17
+    assert refused.returncode == 19
     assert len(refused.stderr.splitlines()) == 1
     assert "SysV shared memory" in refused.stderr
     assert running.wait() == 7

@@ -237,7 +237,7 @@ def test_a_rule_with_a_slip_is_told_in_one_line_and_the_job_runs_on(
     running = started(site, user, _PROGRAM, rules)
     running.wait_for_line(2)
     answer = subprocess.run(running.hook_argv(), capture_output=True, text=True)
-    assert (answer.returncode, len(answer.stderr.splitlines())) == (68, 1)
+    assert (answer.returncode, len(answer.stderr.splitlines())) == (69, 1)
     assert told in answer.stderr
     assert running.wait() == 0
 

@@ -69,25 +69,24 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
     deleted = {
         entry.orig_id for entry in _messages(image_dir / "remap-fpath.img", "remap_file_path_entry")
     }
+    there = {number: file for number, file in named.items() if number not in deleted}
     processes = [
         Process(
             pid=entry.pid,
             ppid=entry.ppid,
             name=_name(image_dir, entry.pid),
-            cwd=_cwd(image_dir, entry.pid, named),
+            cwd=_cwd(image_dir, entry.pid, there),
         )
         for entry in _messages(image_dir / "pstree.img", "pstree_entry")
     ]
     files = []
-    # Directories and devices are among them, as /dev/null and those that processes work in.
-    files_only = {n: each for n, each in regular.items() if stat.S_ISREG(each.mode)}
-    mapped = dict(files_only)
+    mapped = dict(regular)
     for process in processes:
         for table in _messages(image_dir / f"ids-{process.pid}.img", "task_kobj_ids_entry"):
             name = f"fdinfo-{table.files_id}.img"
             for opened in _messages(image_dir / name, "fdinfo_entry"):
-                if opened.id in files_only:
-                    file = files_only[opened.id]
+                if opened.id in regular:
+                    file = regular[opened.id]
                     mapped.pop(opened.id, None)
                     files.append(_open_file(process.pid, opened.fd, file, opened.id in deleted))
     root = processes[0].pid if processes else 0
@@ -168,7 +167,7 @@ def _name(image_dir: Path, pid: int) -> str:
 
 
 def _cwd(image_dir: Path, pid: int, named: dict[int, Any]) -> str:
-    """Its working directory; "" for a zombie, and one that shares its parent's."""
+    """Its working directory; "" for a zombie, and where it was deleted: that CRIU makes again."""
     entry = next(_messages(image_dir / f"fs-{pid}.img", "fs_entry"), None)
     place = named.get(entry.cwd_id) if entry is not None else None
     return os.fsdecode(place.name) if place is not None else ""

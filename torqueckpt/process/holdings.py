@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import dataclass
 
 from torqueckpt.process import proc
@@ -18,6 +19,7 @@ _TOLD = ("TracerPid", "Seccomp")
 _NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts", "time")
 # What is of interest in a list of mappings; most lines are libraries.
 _MAPPED = re.compile(rb"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+ +((?:/SYSV|/dev/|anon_inode:).*)")
+_EXEC_SECONDS = 0.5
 
 Links = list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
 
@@ -128,11 +130,16 @@ def _mapped(pid: int) -> list[Mapped]:
 
 
 def _closed(pid: int) -> bool:
-    """Whether even its user may not look into it."""
-    try:
-        os.listdir(f"/proc/{pid}/fd")
-    except PermissionError:
-        return True
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return False
+    """Whether even its user may not look into it; for a moment that is so of each at its exec."""
+    until = time.monotonic() + _EXEC_SECONDS
+    while True:
+        try:
+            os.listdir(f"/proc/{pid}/fd")
+        except PermissionError:
+            if time.monotonic() > until:
+                return True
+            time.sleep(0.005)
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        else:
+            return False
