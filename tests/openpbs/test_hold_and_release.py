@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from tests.openpbs.private import PrivateOpenPBS
 from tests.support import User, count_script, lines
 
@@ -114,12 +112,11 @@ def test_a_held_job_that_was_forgotten_goes_on_from_its_image_as_a_new_one(
     assert openpbs.delivered(resumed, directory) == (lines(60), "")
 
 
-@pytest.mark.parametrize("restart", [restart_server, restart_mom])
 def test_with_the_launch_hook_a_held_job_that_was_forgotten_goes_on_by_itself(
-    openpbs: PrivateOpenPBS, owner: User, directory: Path, restart: Callable[[PrivateOpenPBS], None]
+    openpbs: PrivateOpenPBS, owner: User, directory: Path
 ) -> None:
     with openpbs.launch_hook():
-        job = held_and_forgotten(openpbs, owner, directory, restart)
+        job = held_and_forgotten(openpbs, owner, directory, restart_mom)
         openpbs.wait_until_free()
         openpbs.check("qrls", job, user=owner)
         assert openpbs.wait_for_state(job, "F", 60)["Exit_status"] == "7"
