@@ -17,7 +17,7 @@ ROUND = """
 import json, sys
 from torqueckpt import settings
 from torqueckpt.actions.periodic import Periodic
-from torqueckpt.ifl.errors import PbsError
+from torqueckpt.ifl.errors import PbsError, SymbolMissing
 from torqueckpt.ifl.records import Job
 
 class Server:
@@ -29,6 +29,8 @@ class Server:
         return Job(name, self.told["jobs"][name])
     def checkpoint(self, job):
         self.asked.append(job)
+        if self.is_openpbs:
+            raise SymbolMissing(library="libpbs.so", symbol="pbs_checkpointjob")
         if self.told["refuses"]:
             raise PbsError(call="pbs_checkpointjob", text="not checkpointable", number=15066)
 

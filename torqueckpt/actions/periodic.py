@@ -23,7 +23,7 @@ from torqueckpt.batch import asked, checkpoint_spec, due
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.server import connect
 from torqueckpt.errors import InvalidSpec, NeedsRoot, StoreMissing, TorqueCkptError
-from torqueckpt.ifl.errors import PbsError
+from torqueckpt.ifl.errors import PbsError, SymbolMissing
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import become, proc
 from torqueckpt.settings import Settings
@@ -147,10 +147,11 @@ class Periodic:
         return True
 
     def _take(self, server: Server, job: Job) -> bool:
-        """By the server, so that it knows; by the hook where the server refuses."""
+        """By the server, so that it knows; by the hook where it refuses, or, as OpenPBS's, has no
+        such call."""
         try:
             server.checkpoint(job.id)
-        except PbsError as refusal:
+        except (PbsError, SymbolMissing) as refusal:
             self._tell(job.id, f"the server refuses ({refusal}), so the hook is called here")
             return self._call_hook(job)
         log.info(f"{job.id}: checkpoint was due, asked the server for it")
