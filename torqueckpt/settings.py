@@ -36,7 +36,7 @@ class Settings:
     jitter_seconds: int = 0
     max_frozen_percent: int = 50
     periodic_poll_seconds: int = 10
-    periodic_grace_seconds: int = 20
+    periodic_grace_seconds: int = 5
     pbs_library: Path = Path("/")  # "/" stands for the one that is found (docs/bindings.md)
     local_home: Path = Path("/var/spool/torqueckpt")
     pointer_dir: Path = Path("/var/spool/checkpoint-pointers")

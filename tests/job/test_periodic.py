@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
@@ -87,6 +88,18 @@ def test_where_the_server_refuses_the_hook_is_called_once_an_interval(
     seen = rounds(site, {running.job: as_told(running)}, count=3)
     assert seen["taken"] == [[running.job], [], []]
     assert [row["whole"] for row in site.rows(running.job)] == [True]
+
+
+def test_a_checkpoint_that_is_under_way_is_not_asked_for_again(
+    site: Site, running: Running
+) -> None:
+    assert subprocess.run(running.hook_argv()).returncode == 0
+    running.wait_for_line(55)  # due again
+    with open(site.lineage(running.job) / "lock") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        seen = rounds(site, {running.job: as_told(running)}, refuses=False)
+    assert seen == {"taken": [[]], "asked": []}
+    assert rounds(site, {running.job: as_told(running)}, refuses=False)["asked"] == [running.job]
 
 
 def test_what_the_job_asked_for_is_known_when_its_server_has_forgotten_it(

@@ -121,6 +121,8 @@ class Periodic:
 
     def _is_due(self, job: Job, spec: CheckpointSpec) -> bool:
         now, image = time.time(), self._newest_image(job)
+        if image is None:
+            return False
         started = _started(job) or image.created or now
         interval = spec.interval_seconds or self._settings.interval_minutes * 60
         tried = self._tries.get(job.id)
@@ -183,9 +185,12 @@ class Periodic:
         except (TorqueCkptError, OSError) as failure:
             self._tell(job.id, str(failure))
 
-    def _newest_image(self, job: Job) -> _Image:
+    def _newest_image(self, job: Job) -> _Image | None:
+        """None while a checkpoint or restart of the job is under way: a large one takes minutes."""
         try:
             with self._lineage(job) as lineage:
+                if lineage is not None and lineage.is_locked():
+                    return None
                 if lineage is not None and lineage.numbers():
                     made = lineage.generation(lineage.numbers()[-1]).manifest()
                     return _Image(made.created, made.frozen_us / 1e6)

@@ -24,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from torqueckpt import log, manifest
-from torqueckpt.errors import NoImage, TorqueCkptError
+from torqueckpt.errors import Busy, NoImage, TorqueCkptError
 from torqueckpt.identity import ProcessId
 from torqueckpt.live import Live
 from torqueckpt.paths import Directory
@@ -64,6 +64,14 @@ class Lineage:
             with translated(self.path):
                 fd = held.enter_context(locked(self.directory, seconds, self.first_job))
             yield fd
+
+    def is_locked(self) -> bool:
+        """Whether somebody is at this lineage now."""
+        try:
+            with locked(self.directory, 0, self.first_job):
+                return False
+        except Busy:
+            return True
 
     def holds_lock(self, fd: int) -> bool:
         """Whether `fd`, handed over by another program, is this lineage's lock and holds it."""
