@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from tests.support import Running, Site, User, alive, count_script, kill, lines, wait_until
+from tests.support import (
+    INSTALLED,
+    Running,
+    Site,
+    User,
+    alive,
+    count_script,
+    kill,
+    lines,
+    wait_until,
+)
 
 
 @pytest.fixture
@@ -204,3 +214,25 @@ def test_outputs_that_a_resumed_job_joins_stay_whole_from_then_on(site: Site, us
         assert [each for each in told if each.startswith(word)] == [
             f"{word} {n}" for n in range(1, 61)
         ]
+
+
+def test_a_restore_that_fails_without_a_log_is_not_told_the_reason_of_the_one_before(
+    site: Site, user: User, crashed: Running
+) -> None:
+    """The first finds its pid taken, and is tried again; the second does not come to its log."""
+    criu = site.root / "criu"
+    criu.write_text(
+        f"""#!/bin/sh
+[ "$1" = restore ] || exec {INSTALLED}/criu/criu "$@"
+while [ "$1" != --work-dir ]; do shift; done
+if [ -e "$2/tried" ]; then echo 'nothing can be opened' >&2; exit 1; fi
+: >"$2/tried"
+echo "Error (criu/cr-restore.c:1): Can't fork for 7: File exists" >"$2/restore.log"
+exit 1
+"""
+    )
+    criu.chmod(0o755)
+    site.configure(criu_path=str(criu), pid_wait_seconds=600)
+    refused = site.resume(user, crashed.job, crashed.directory)
+    assert refused.wait() == 125
+    assert "nothing can be opened" in refused.err()

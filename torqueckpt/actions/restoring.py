@@ -175,6 +175,7 @@ def restore(
             Restore(image_dir, generation.work_dir, made.established_tcp, inherited)
         )
         while True:
+            generation.forget_log("restore")
             finished = run.run(
                 become.as_owner_argv(who, checkpointer.capabilities(made.established_tcp), argv),
                 timeout_seconds=settings.restore_timeout_seconds,

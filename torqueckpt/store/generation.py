@@ -64,6 +64,12 @@ class Generation:
             work.sync()
         return files
 
+    def forget_log(self, verb: str) -> None:
+        """Remove what the checkpointer said the last time: one that fails before it has opened its
+        log would seem to have failed for the same reason again."""
+        with self.directory.make("work") as work:
+            work.remove(f"{verb}.log")
+
     def looks_whole(self, recorded: Manifest) -> bool:
         """All files there with their sizes; verify() also reads them."""
         try:
