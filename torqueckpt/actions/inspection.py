@@ -7,6 +7,7 @@ may not either.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 
 from torqueckpt import log
@@ -15,20 +16,31 @@ from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.checkpointers.finding import HAZARD, NOTE, REFUSED, Finding, finding
 from torqueckpt.errors import CannotBeDumped
 from torqueckpt.identity import Owner
-from torqueckpt.process import belonging, clock, holdings, proc
+from torqueckpt.process import belonging, clock, holdings, proc, tree
 from torqueckpt.process.holdings import Links
 
+_PAUSES = (0.02, 0.1, 0.3)  # seconds
 # Programs that start others on other nodes, of which an image of this node knows nothing.
 _LAUNCHERS = ("ssh", "rsh", "srun", "pbsdsh", "pbs_tmrsh", "blaunch", "orted", "prted", "pmi_proxy")
 
 
 def before_dump(checkpointer: Checkpointer, target: Target) -> None:
-    """Refuse what the checkpointer would surely refuse, before any of it is frozen."""
-    found = _findings(checkpointer, target.tree, target.open_files)
-    refused = [str(each) for each in found if each.severity == REFUSED]
-    if refused:
-        raise CannotBeDumped(what=f"job {target.live.job}", reasons="; ".join(refused))
-    _tell(found)
+    """Refuse what the checkpointer would surely refuse, before any of it is frozen.
+
+    Much of that lasts a moment only (a connection that is being closed), so it is looked at again.
+    """
+    members, links = target.tree, target.open_files
+    for pause in (*_PAUSES, None):
+        found = _findings(checkpointer, members, links)
+        refused = [str(each) for each in found if each.severity == REFUSED]
+        if not refused:
+            _tell(found)
+            return
+        if pause is not None:
+            time.sleep(pause)
+            members = tree.below(target.root)
+            links = tree.open_links(members)
+    raise CannotBeDumped(what=f"job {target.live.job}", reasons="; ".join(refused))
 
 
 def tell_strays(target: Target) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import stat
-import time
 from collections.abc import Callable, Iterator
 
 from torqueckpt.checkpointers.criu_sockets import tcp_connections, unix_connections, unknown_sockets
@@ -32,7 +31,6 @@ _GPUS = ("/dev/nvidia", "/dev/dri/", "/dev/kfd")
 _MEMORY, _TERMINALS = 1, {4, 5, *range(136, 144)}  # major numbers; memory: null, zero, urandom
 _TUNNEL = os.makedev(10, 200)
 _VFORK = ("kernel_clone", "_do_fork")  # where the kernel waits, newer and older
-_VFORK_SECONDS = 0.5  # as a rule it takes far less than a millisecond
 _MQUEUE_BYTES = 80  # FILENT_SIZE of the kernel's ipc/mqueue.c
 
 Check = Callable[[Holdings], Iterator[Finding]]
@@ -65,13 +63,9 @@ def _processes(held: Holdings) -> Iterator[Finding]:
 def _forking(held: Holdings) -> Iterator[Finding]:
     """CRIU tries for ten seconds, all other processes frozen, to stop one that waits in vfork."""
     for process in held.tree.values():
-        until = time.monotonic() + _VFORK_SECONDS
-        while process.state == "D" and waits_in(process.pid) in _VFORK:
-            if time.monotonic() > until:
-                what = "it waits for its child to run a program, and CRIU cannot stop it meanwhile"
-                yield finding(REFUSED, process, "vfork", what, "checkpoint again when it has")
-                break
-            time.sleep(0.01)
+        if process.state == "D" and waits_in(process.pid) in _VFORK:
+            what = "it waits for its child to run a program, and CRIU cannot stop it meanwhile"
+            yield finding(REFUSED, process, "vfork", what, "checkpoint again when it has")
 
 
 def _anonymous(held: Holdings) -> Iterator[Finding]:

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: MIT
+"""What forbids a dump for a moment only does not cost the job its checkpoint."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.unit import real, samples
+from torqueckpt import checkpointers
+from torqueckpt.actions import inspection
+from torqueckpt.actions.target import Target
+from torqueckpt.checkpointers.base import Checkpointer
+from torqueckpt.errors import CannotBeDumped
+from torqueckpt.process import become, proc, tree
+from torqueckpt.settings import Settings
+
+Start = Callable[..., subprocess.Popen[bytes]]
+_CONNECT = """\
+import socket, sys, time
+one = socket.socket(socket.AF_UNIX)
+one.connect(NAME)
+print(1, flush=True)
+time.sleep(float(sys.argv[1]))
+one.close()
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def criu() -> Checkpointer:
+    return checkpointers.load("criu", Settings())
+
+
+@pytest.fixture
+def connected(started: Start) -> Iterator[Callable[[float], Target]]:
+    """A program that is connected to a socket outside for so many seconds."""
+    name = f"\0torqueckpt-{os.getpid()}"
+    ear = socket.socket(socket.AF_UNIX)
+    ear.bind(name)
+    ear.listen()
+
+    def start(seconds: float) -> Target:
+        code = _CONNECT.replace("NAME", repr(name))
+        process = started(*real.python(code, str(seconds)), stdout=subprocess.PIPE)
+        assert process.stdout is not None and process.stdout.readline()
+        root = proc.stat(process.pid)
+        assert root is not None
+        owner = become.owner_of_uid(os.getuid())
+        links = tree.open_links([root])
+        return Target(owner, root, [root], samples.live(), process.pid, links)
+
+    yield start
+    ear.close()
+
+
+def test_a_connection_that_lasts_a_moment_refuses_no_checkpoint(
+    criu: Checkpointer, connected: Callable[[float], Target]
+) -> None:
+    inspection.before_dump(criu, connected(0.15))
+
+
+def test_a_connection_that_stays_refuses_it_with_its_name(
+    criu: Checkpointer, connected: Callable[[float], Target]
+) -> None:
+    target = connected(60)
+    with pytest.raises(CannotBeDumped) as refused:
+        inspection.before_dump(criu, target)
+    assert f"process {target.root.pid} " in str(refused.value)
+    assert f"@torqueckpt-{os.getpid()}" in str(refused.value)
