@@ -13,7 +13,7 @@ import pytest
 
 from tests.job.held import Outcome, outcome
 from tests.job.kinds import KINDS
-from tests.job.kinds.kind import REFUSED, RESTORED, SAID, Kind
+from tests.job.kinds.kind import NOT_HERE, REFUSED, RESTORED, SAID, Kind
 from tests.support import Site, User
 
 _AT_ONCE = 4
@@ -41,13 +41,20 @@ def of(result: str) -> list[object]:
     return [pytest.param(kind, id=kind.name) for kind in KINDS if kind.result == result]
 
 
+def of_kind(kind: Kind, outcomes: dict[str, Future[Outcome]]) -> Outcome:
+    got = outcomes[kind.name].result()
+    if got.out.startswith(NOT_HERE):
+        pytest.skip(f"this machine does not let a user have it: {got.out.strip()}")
+    return got
+
+
 def ended_well(got: Outcome) -> None:
     assert (got.out, got.status) == ("held\nstill there\n", 7), got.err
 
 
 @pytest.mark.parametrize("kind", of(RESTORED))
 def test_it_comes_back_as_it_was(kind: Kind, outcomes: dict[str, Future[Outcome]]) -> None:
-    got = outcomes[kind.name].result()
+    got = of_kind(kind, outcomes)
     assert got.refusal == ""
     ended_well(got)
 
@@ -56,7 +63,7 @@ def test_it_comes_back_as_it_was(kind: Kind, outcomes: dict[str, Future[Outcome]
 def test_it_is_refused_before_the_dump_with_its_reason_and_the_job_runs_on(
     kind: Kind, outcomes: dict[str, Future[Outcome]]
 ) -> None:
-    got = outcomes[kind.name].result()
+    got = of_kind(kind, outcomes)
     assert "cannot be dumped: process " in got.refusal
     assert kind.words in got.refusal
     assert got.dumped is kind.dumped
@@ -67,7 +74,7 @@ def test_it_is_refused_before_the_dump_with_its_reason_and_the_job_runs_on(
 def test_it_is_dumped_and_what_will_not_be_as_before_is_said(
     kind: Kind, outcomes: dict[str, Future[Outcome]]
 ) -> None:
-    got = outcomes[kind.name].result()
+    got = of_kind(kind, outcomes)
     assert got.refusal == ""
     assert any(kind.words in line for line in got.log.splitlines())
     ended_well(got)

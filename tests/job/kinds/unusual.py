@@ -49,6 +49,8 @@ os.kill(child, signal.SIGKILL)
 child = subprocess.Popen(["/usr/bin/unshare", "--user", "/usr/bin/sleep", "1000"])
 while "sleep" not in open(f"/proc/{child.pid}/comm").read():
     time.sleep(0.01)
+    if child.poll():
+        raise PermissionError("namespaces")
 pause()
 child.kill()
 child.wait()
@@ -62,6 +64,8 @@ child.wait()
 options = ["--user", "--map-root-user", "--mount", "--pid", "--fork", "--net"]
 child = subprocess.Popen(["/usr/bin/unshare", *options, "/usr/bin/sleep", "1000"])
 time.sleep(0.3)
+if child.poll():
+    raise PermissionError("namespaces")
 pause()
 child.kill()
 child.wait()
