@@ -125,14 +125,14 @@ def test_the_tree_has_all_generations_and_the_session_also_what_was_forked_away(
 ) -> None:
     script = "(sleep 61 & (sleep 62 & wait) & wait) & (sleep 63 &) ; wait"
     sid = _session(started, script, 1)
-    root = tree.exec_process(sid)
 
-    def all_six() -> list[proc.Stat]:  # each of the three sleeps has got that far
+    def all_six() -> bool:  # each of the three sleeps has got that far, the last one's shell ended
         members = tree.session(sid)
-        asleep = [each for each in members if each.name == "sleep"]
-        return tree.below(root) if (len(members), len(asleep)) == (6, 3) else []
+        return (len(members), [each.name for each in members].count("sleep")) == (6, 3)
 
-    found = real.until(all_six, "all six processes")
+    real.until(all_six, "all six processes")
+    root = tree.exec_process(sid)
+    found = tree.below(root)
     sleeps = {proc.argv(each.pid)[1] for each in found if each.name == "sleep"}
     assert found[0].pid == root.pid
     assert sleeps == {"61", "62"}
