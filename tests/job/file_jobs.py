@@ -78,5 +78,5 @@ def crashed_at(running: Running, first: int, second: int) -> None:
 
 def resumed(site: Site, user: User, running: Running, *options: str) -> Running:
     again = site.resume(user, running.job, running.directory, *options)
-    again.wait()
+    again.wait(180)
     return again

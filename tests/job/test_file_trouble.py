@@ -38,7 +38,7 @@ _RULES = "data/state=snapshot;data/parts/**=snapshot"
 
 @pytest.fixture(autouse=True)
 def patient(site: Site) -> None:
-    site.configure(pid_wait_seconds=60)
+    site.configure(pid_wait_seconds=120)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def _criu(site: Site, restore: str) -> None:
     real = PREFIX / "lib" / "torqueckpt" / "criu" / "criu"
     wrapper.write_text(f'#!/bin/sh\n[ "$1" != restore ] || {restore}\nexec {real} "$@"\n')
     wrapper.chmod(0o755)
-    site.configure(criu_path=str(wrapper), pid_wait_seconds=60)
+    site.configure(criu_path=str(wrapper), pid_wait_seconds=120)
 
 
 def test_the_same_image_restarted_twice_gives_the_same_result(
@@ -110,7 +110,7 @@ def test_a_node_that_crashes_in_the_middle_of_a_restart_leaves_nothing_half_done
     _criu(site, "exit 1")
     assert resumed(site, user, crashed).process.returncode == 125
     assert _contents(crashed.directory) == before
-    site.configure(pid_wait_seconds=60)
+    site.configure(pid_wait_seconds=120)
     again = resumed(site, user, crashed)
     assert again.process.returncode == 0, again.err()
     assert hashes(crashed.directory) == uninterrupted(user, _PROGRAM)

@@ -106,7 +106,7 @@ KINDS = {
 @pytest.fixture(autouse=True)
 def patient(site: Site) -> None:
     """Where the machine's first process is slow to reap, pids stay taken for a while."""
-    site.configure(pid_wait_seconds=60)
+    site.configure(pid_wait_seconds=120)
 
 
 @pytest.mark.parametrize("kind", KINDS)
