@@ -76,7 +76,7 @@ static int fd;
 static void *work(void *which)
 {
     uint64_t x = (uint64_t)(intptr_t)which * 77777 + 1;
-    for (int i = 0; i < 400; i++) {
+    for (int i = 0; i < 1200; i++) {
         for (int j = 0; j < 2000000; j++)
             x = x * 6364136223846793005u + 1442695040888963407u;
         if (pwrite(fd, &x, sizeof x, ((intptr_t)which * 400 + i % 40) * sizeof x) != sizeof x)
@@ -126,7 +126,7 @@ PROGRAMS = {
     "C with pthreads": ("cc", "data/table=snapshot", _PTHREADS),
     "sqlite3": ("sqlite3", "data/db*=snapshot", _SQLITE),
 }
-_RUNS_SECONDS = 0.8
+_RUNS_SECONDS = 0.6
 
 
 def _crashed(running: Running, name: str) -> None:
