@@ -141,7 +141,9 @@ class Periodic:
         if now < at + grace:
             return False
         percent = self._settings.max_frozen_percent
-        costly = due.too_costly(image.frozen_seconds, interval, percent)
+        costly = due.too_costly(
+            image.frozen_seconds, now - (history.last_image or started), percent
+        )
         if costly:
             self._tell(job.id, f"checkpoint skipped: {costly}")
             return False

@@ -27,12 +27,16 @@ def next_due(history: History, interval_seconds: float, jitter_seconds: float = 
     return since + interval_seconds + jitter_seconds
 
 
-def too_costly(frozen_seconds: float, interval_seconds: float, max_percent: int) -> str:
-    """Why a checkpoint is skipped that would stop the job for too much of its time; "" if not."""
-    percent = 100 * frozen_seconds / interval_seconds
+def too_costly(frozen_seconds: float, since_image_seconds: float, max_percent: int) -> str:
+    """Why a checkpoint is skipped that would stop the job for too much of its time; "" if not.
+
+    It counts against the time since the last image: one slow dump puts the next one off, and no
+    more.
+    """
+    percent = 100 * frozen_seconds / max(since_image_seconds, 0.001)
     if percent <= max_percent:
         return ""
     return (
-        f"it would stop the job for {frozen_seconds:.1f} s of every {interval_seconds:.0f} s, "
+        f"it would stop the job for {frozen_seconds:.1f} s of {since_image_seconds:.0f} s, "
         f"more than {max_percent} %"
     )

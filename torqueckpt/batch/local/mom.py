@@ -46,6 +46,7 @@ class LocalMom:
     _ended: int | None = None
     _kill_at: float | None = None
     _frozen_seconds: float = 0.0
+    _image_at: float = 0.0
     _history: due.History = due.History(0.0)
     _waiting: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _checkpoint_name: str = ""
@@ -55,7 +56,8 @@ class LocalMom:
 
     def run(self) -> int:
         """Run the job to its end and give its exit status, 128 + N for signal N."""
-        self._history = due.History(time.monotonic())
+        self._image_at = time.monotonic()
+        self._history = due.History(self._image_at)
         ear = control.listen(self.spool.socket(self.job))
         wake = self._catch_signals()
         self._waiting.register(ear, selectors.EVENT_READ, lambda: self._called(ear))
@@ -99,6 +101,7 @@ class LocalMom:
         now = time.monotonic()
         if status == 0:
             self._checkpoint_name = hook.name
+            self._image_at = now
             self._history = replace(self._history, last_image=now, last_try=now, failures=0)
             self.progress.checkpoints += 1
             if hook.end:
@@ -155,10 +158,10 @@ class LocalMom:
             self._kill_at = now + _KILL_DELAY_SECONDS
         if not self._periodic() or now < self._next_due():
             return
-        interval = self._interval()
-        costly = due.too_costly(self._frozen_seconds, interval, self.site.max_frozen_percent)
+        percent = self.site.max_frozen_percent
+        costly = due.too_costly(self._frozen_seconds, now - self._image_at, percent)
         if costly:
-            self._history = replace(self._history, last_image=now)
+            self._history = replace(self._history, last_image=now)  # looked at again then
             self._tell(f"checkpoint skipped: {costly}")
             return
         self._call_hook(None, end=False)
