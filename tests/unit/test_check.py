@@ -53,7 +53,7 @@ def _open_file(path: Path, size: int, **changes: Any) -> OpenFile:
 def _find(lineage: Directory, **parts: Any) -> Findings:
     nothing = {"files": (), "watched": (), "rules": (), "processes": ()}
     made: Manifest = samples.made(**{**nothing, **parts})
-    return check.find(made, lineage, set(), "a1")
+    return check.find(made, lineage, set(), "a1", str(lineage.path))
 
 
 def test_files_as_they_were_need_nothing(tmp_path: Path, lineage: Directory) -> None:
@@ -155,6 +155,15 @@ def test_new_files_that_a_rule_names_are_to_go_if_all_were_known(
         assert [each.path for each in found.changes if not each.wanted] == wanted
 
 
+def test_a_rule_that_covers_the_store_takes_no_image_away(
+    tmp_path: Path, lineage: Directory
+) -> None:
+    _file(lineage.path / "1" / "pages-1.img", b"the only image")
+    new = _file(tmp_path / "d" / "new", b"x")
+    found = _find(lineage, rules=(Rule(f"{tmp_path}/**", "rollback", True),))
+    assert [each.path for each in found.changes] == [str(new)]
+
+
 def test_all_that_is_missing_is_told_with_where_it_must_have_gone(
     tmp_path: Path, lineage: Directory
 ) -> None:
@@ -194,7 +203,7 @@ def test_files_open_only_for_appending_deleted_ones_and_those_handed_over_are_le
     )
     assert _find(lineage, files=files) == Findings()
     spooled = samples.made(files=(_open_file(tmp_path / "12.OU", 1),), watched=(), processes=())
-    assert check.find(spooled, lineage, {str(tmp_path / "12.OU")}, "a1") == Findings()
+    assert check.find(spooled, lineage, {str(tmp_path / "12.OU")}, "a1", "/s") == Findings()
 
 
 def test_a_file_that_the_policy_leaves_alone_may_have_any_size(

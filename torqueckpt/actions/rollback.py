@@ -39,7 +39,8 @@ def checked(
     handed_over = _handed_over(made)
     now = relocate.relocated(made, request.moves, handed_over)
     new_outputs = {stream.path for stream in streams}
-    found = check.find(now, lineage.directory, handed_over | new_outputs, attempt)
+    elsewhere = handed_over | new_outputs
+    found = check.find(now, lineage.directory, elsewhere, attempt, str(settings.store))
     problems, remedies = [f"{path} is missing" for path in found.missing] + found.wrong, []
     if found.missing:
         top = found.moved_away()[0]

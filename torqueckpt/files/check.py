@@ -44,20 +44,23 @@ class Findings:
         return sorted({_topmost_missing(path) for path in self.missing})
 
 
-def find(made: Manifest, lineage: Directory, handed_over: set[str], attempt: str) -> Findings:
+def find(
+    made: Manifest, lineage: Directory, handed_over: set[str], attempt: str, store: str
+) -> Findings:
     """All that is to be said, and done, about the files of an image; those in `handed_over` come
-    from elsewhere."""
-    return _Checker(made, lineage, handed_over, attempt).find()
+    from elsewhere, those below `store` are nobody's to bring back."""
+    return _Checker(made, lineage, handed_over, attempt, store).find()
 
 
 class _Checker:
     def __init__(
-        self, made: Manifest, lineage: Directory, handed_over: set[str], attempt: str
+        self, made: Manifest, lineage: Directory, handed_over: set[str], attempt: str, store: str
     ) -> None:
         self._made = made
         self._lineage = lineage
         self._handed_over = handed_over
         self._attempt = attempt
+        self._store = store.rstrip("/") + "/"
         self._found = Findings()
         self._open = {file.path for file in made.files if not file.deleted}
         self._fixed = {  # CRIU wants these to have the recorded size
@@ -185,7 +188,10 @@ class _Checker:
         self._found.changes.append(change)
 
     def _new(self, path: str) -> None:
-        """A file that a rule names and that was not there at the freeze: it goes."""
+        """A file that a rule names and that was not there at the freeze: it goes; an image never,
+        though a checkpoint records none."""
+        if path.startswith(self._store):
+            return
         try:
             status = os.stat(path, follow_symlinks=False)
         except OSError:  # gone meanwhile
