@@ -16,18 +16,21 @@ _MOST_ENTRIES = 20_000  # names looked at for one rule
 class Matches:
     """Iterates over the regular files that this rule, and none before it, decides on.
 
-    complete is False once there turned out to be too many.
+    complete is False once there turned out to be too many; closed are directories that could not be
+    looked into.
     """
 
     def __init__(self, rule: Rule, rules: Iterable[Rule]) -> None:
         self.complete = True
+        self.closed: list[str] = []
         self._rule = rule
         self._before = list(rules)
         self._before = self._before[: self._before.index(rule) + 1]
 
     def __iter__(self) -> Iterator[str]:
         count = 0
-        for seen, entry in enumerate(_entries(policies.base(self._rule.glob), self._deep())):
+        entries = _entries(policies.base(self._rule.glob), self._deep(), self.closed)
+        for seen, entry in enumerate(entries):
             if seen >= _MOST_ENTRIES or count >= MOST:
                 self.complete = False
                 return
@@ -45,14 +48,17 @@ class Matches:
         return policies.of_path([mine], path) != "" and policies.of_path(others, path) == ""
 
 
-def _entries(directory: str, deep: int) -> Iterator[os.DirEntry[str]]:
-    """Everything below, as far as the owner may look."""
+def _entries(directory: str, deep: int, closed: list[str]) -> Iterator[os.DirEntry[str]]:
+    """Everything below, as far as the owner may look; `closed` gets where he may not."""
     try:
         with os.scandir(directory) as entries:
             found = list(entries)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as problem:
+        closed.append(f"{directory}: {problem.strerror}")
         return
     for entry in found:
         yield entry
         if deep > 0 and entry.is_dir(follow_symlinks=False):
-            yield from _entries(entry.path, deep - 1)
+            yield from _entries(entry.path, deep - 1, closed)

@@ -87,16 +87,18 @@ class _Looker:
         in_stream = _identity(status) in self._streams
         return in_stream or path in self.task.spooled or path.startswith(below)
 
-    def watch(self, path: str, policy: str) -> None:
+    def watch(self, path: str, policy: str) -> bool:
+        """False when the file cannot be read, though it is there."""
         try:
             fd = content.open_regular(path, os.O_RDONLY)
         except OSError as problem:
             self.remarks.append(f"{path}: not looked after: {problem.strerror}")
-            return
+            return isinstance(problem, FileNotFoundError)
         try:
             status = os.fstat(fd)
             if not self.ours(path, status):
                 self.watched[path] = self._recorded(path, policy, fd, status)
+            return True
         finally:
             os.close(fd)
 
@@ -118,21 +120,23 @@ class _Looker:
         )
 
     def follow(self, rule: Rule) -> Rule:
-        """Watch what a rule matches, open or not; whether that was all of it stands in the result.
+        """Watch what a rule matches, open or not; whether that was all of it stands in the result:
+        what a restart finds beyond is new only then.
 
         Files that are left alone need no record.
         """
         if rule.policy not in (policies.ROLLBACK, policies.SNAPSHOT):
             return rule
-        matches = globbing.Matches(rule, self.task.rules)
+        matches, read_all = globbing.Matches(rule, self.task.rules), True
         for path in matches:
-            if path not in self.watched:
-                self.watch(path, rule.policy)
+            if path not in self.watched and not self.watch(path, rule.policy):
+                read_all = False
+        self.remarks += [f"{each}: not looked into" for each in matches.closed]
         if not matches.complete:
             self.remarks.append(
                 f"{rule.glob}: too many files, those beyond {globbing.MOST} are not looked after"
             )
-        return replace(rule, complete=matches.complete)
+        return replace(rule, complete=matches.complete and not matches.closed and read_all)
 
     def sync(self) -> None:
         """What was recorded is to survive a crash of the node, so it has to be on the disk."""
