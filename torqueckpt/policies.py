@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What is to happen to a job's files at a restart: rules such as `scratch/**=snapshot`.
 
-In a glob ** crosses directories, * and ? do not; $NAME stands for a variable of the job.
+In a glob ** crosses directories, * and ? do not; $NAME stands for a variable of the job.  What a
+variable holds is no pattern, nor a directory's name: array jobs have brackets in theirs.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from torqueckpt.manifest import Rule
 
 ROLLBACK, SNAPSHOT, APPEND, IGNORE = KINDS = ("rollback", "snapshot", "append", "ignore")
 VARIABLE = "TORQUECKPT_FILES"
-_MAGIC = re.compile(r"[*?[]")
+_MAGIC = re.compile(r"([*?[])")
+_QUOTED = re.compile(r"\[([*?[])\]")
 _PARTS = re.compile(r"(\*\*/|\*\*|\*|\?|\[[!^]?\]?[^]]*\])")
 _PATTERNS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
@@ -59,6 +61,7 @@ def check(item: str) -> None:
         raise BadRule(f"{item!r}: no policy {kind!r}; known: {' '.join(KINDS)}")
     if not glob.startswith("$") and ".." in glob.split("/"):
         raise BadRule(f"{item!r}: '..' in a glob")
+    _check_brackets(item, glob)
 
 
 def of_path(rules: Iterable[Rule], path: str) -> str:
@@ -68,18 +71,40 @@ def of_path(rules: Iterable[Rule], path: str) -> str:
 
 def base(glob: str) -> str:
     """The directory below which all that an absolute glob matches lies."""
+    return _parts(glob)[0]
+
+
+def below_base(glob: str) -> str:
+    """What of an absolute glob is behind its base."""
+    return _parts(glob)[1]
+
+
+def _parts(glob: str) -> tuple[str, str]:
     parts = glob.split("/")
-    fixed = next((n for n, part in enumerate(parts) if _MAGIC.search(part)), len(parts) - 1)
-    return "/".join(parts[:fixed]) or "/"
+    magic = (n for n, part in enumerate(parts) if _MAGIC.search(_QUOTED.sub("", part)))
+    fixed = next(magic, len(parts) - 1)
+    return _QUOTED.sub(r"\1", "/".join(parts[:fixed])) or "/", "/".join(parts[fixed:])
+
+
+def _quoted(text: str) -> str:
+    return _MAGIC.sub(r"[\1]", text)
 
 
 def _rule(item: str, directory: str, environment: Mapping[str, str]) -> Rule:
     check(item)
     glob, _, kind = item.rpartition("=")
-    glob = os.path.join(directory, Template(glob).safe_substitute(environment))
-    where = base(glob)
-    rest = glob[len(where) :].lstrip("/")
-    return Rule(os.path.join(os.path.realpath(where), rest), kind, True)
+    known = {name: _quoted(value) for name, value in environment.items()}
+    where, rest = _parts(os.path.join(_quoted(directory), Template(glob).safe_substitute(known)))
+    glob = os.path.join(_quoted(os.path.realpath(where)), rest)
+    _check_brackets(item, glob)
+    return Rule(glob, kind, True)
+
+
+def _check_brackets(item: str, glob: str) -> None:
+    try:
+        _pattern(glob)
+    except re.error as wrong:
+        raise BadRule(f"{item!r}: {wrong.msg}") from wrong
 
 
 @lru_cache(maxsize=256)
@@ -92,5 +117,5 @@ def _translated(part: str) -> str:
         return _PATTERNS[part]
     if not part.startswith("["):
         return re.escape(part)
-    inner = part[1:-1].replace("\\", "\\\\")
+    inner = re.sub(r"([\\[])", r"\\\1", part[1:-1])
     return f"(?!/)[{'^' + inner[1:] if inner.startswith('!') else inner}]"

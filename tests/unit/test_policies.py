@@ -58,6 +58,24 @@ def test_relative_globs_and_variables_and_links_before_the_glob(tmp_path: Path) 
     ]
 
 
+def test_brackets_and_stars_in_variables_and_directories_are_no_pattern() -> None:
+    """An array job's number has brackets, and so has its $TMPDIR."""
+    environment = {"TMPDIR": "/scratch/12[3].srv", "NAME": "a*"}
+    items = ["$TMPDIR/**=snapshot", "out/[ab]*=append", "$NAME=ignore"]
+    rules = policies.read(items, "/home/ann/run[1]?", environment)
+    for path, policy in (
+        ("/scratch/12[3].srv/x/y", "snapshot"),
+        ("/scratch/123.srv/x", ""),
+        ("/home/ann/run[1]?/out/b1", "append"),
+        ("/home/ann/run1x/out/b1", ""),
+        ("/home/ann/run[1]?/a*", "ignore"),
+        ("/home/ann/run[1]?/ab", ""),
+    ):
+        assert policies.of_path(rules, path) == policy, path
+    where = [policies.base(rule.glob) for rule in rules]
+    assert where == ["/scratch/12[3].srv", "/home/ann/run[1]?/out", "/home/ann/run[1]?"]
+
+
 @pytest.mark.parametrize(
     ("item", "told"),
     [
@@ -66,6 +84,7 @@ def test_relative_globs_and_variables_and_links_before_the_glob(tmp_path: Path) 
         ("*.log=", "no policy ''"),
         ("*.log=snapshots", "no policy 'snapshots'; known: rollback snapshot append ignore"),
         ("../x=ignore", "'..'"),
+        ("run[9-0]/*=ignore", "bad character range 9-0"),
     ],
 )
 def test_a_slip_is_told(item: str, told: str) -> None:

@@ -40,7 +40,7 @@ class Matches:
 
     def _deep(self) -> int:
         """How many directories down the glob can reach."""
-        below = self._rule.glob[len(policies.base(self._rule.glob)) :].strip("/")
+        below = policies.below_base(self._rule.glob)
         return 1_000 if "**" in below else below.count("/")
 
     def _mine(self, path: str) -> bool:
