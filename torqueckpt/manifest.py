@@ -16,6 +16,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 FORMAT = 2  # 2: what the job's files were like at the freeze, who waited on the monotonic clock
 T = TypeVar("T")
+_BITS = 128  # more is nobody's size or time, and no float holds what a hostile owner could write
 
 
 class Malformed(ValueError):
@@ -253,4 +254,6 @@ def _build(kind: Any, value: object, where: str) -> Any:
         return _build(get_args(kind)[0], value, where)
     if type(value) is not kind:  # bool is no int here
         raise Malformed(f"{where}: {kind.__name__} was expected")
+    if isinstance(value, int) and value.bit_length() > _BITS:
+        raise Malformed(f"{where}: too large a number")
     return value

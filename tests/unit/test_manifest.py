@@ -103,6 +103,8 @@ def test_a_manifest_torn_at_any_byte_is_malformed() -> None:
         ("generation", "1", "Manifest.generation: int"),
         ("generation", True, "Manifest.generation: int"),
         ("generation", 1.0, "Manifest.generation: int"),
+        ("frozen_us", 10**400, "Manifest.frozen_us: too large"),
+        ("job.groups.1", -(10**400), "Manifest.job.groups[1]: too large"),
         ("established_tcp", 0, "Manifest.established_tcp: bool"),
         ("host", None, "Manifest.host: str"),
         ("job", [], "Manifest.job: an object"),
