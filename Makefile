@@ -26,10 +26,10 @@ in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
 	POINTERS=$(TEST_PREFIX)/var/spool/checkpoint-pointers
 scripts = install/* .ci/run
 
-.PHONY: help setup install uninstall wheelhouse demo test lint typecheck check dist clean test-prefix
+.PHONY: help setup install install-shims uninstall wheelhouse demo test lint typecheck check dist clean test-prefix
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables: PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) STORE=$(STORE) SPOOL=$(SPOOL)'
 	@echo '           POINTERS=$(POINTERS) FLAVOUR=$(FLAVOUR) WHEELHOUSE=$(WHEELHOUSE)'
 	@echo '           DESTDIR=$(DESTDIR) PYTHON=$(PYTHON) TEST_PREFIX=$(TEST_PREFIX)'
@@ -41,6 +41,9 @@ setup: .venv/made ## make .venv, for working on torqueckpt
 
 install: ## install on this node (as root), with whatever is missing for it
 	@install/install
+
+install-shims: ## install, and link chkpnt resume cr_run cr_checkpoint cr_restart, done by CRIU, into PREFIX/bin
+	@SHIMS=yes install/install
 
 uninstall: ## take the installation away again; settings, key and images stay
 	@install/uninstall

@@ -285,6 +285,11 @@ class PointerMissing(TorqueCkptError):
     exit_code = 63
 
 
+class NotAnImage(TorqueCkptError):
+    message = "{path} names no image in {store}; `torqueckpt list` shows which there are"
+    exit_code = 58
+
+
 class NotSubmitted(TorqueCkptError):
     message = "job {job}: no resume job was submitted: {reason}"
     exit_code = 68

@@ -23,6 +23,7 @@ class CheckpointRequest:
     pointer_by_root: bool = False  # that directory is MOM's own and closed to the owner
     end: bool = False  # end the job's processes once the image is safe
     depth: int | None = None  # how many generations to keep; None: the settings say
+    exec_pid: int | None = None  # dump from this process, whatever its session: chkpnt's way
 
     @property
     def named_once(self) -> bool:

@@ -38,6 +38,8 @@ class Target:
         """
         parent = proc.stat(self.root.ppid)
         found = {self.root.session}
+        if self.leader_pid == self.root.pid != self.root.session:
+            return set()  # a process that was named, in a session of somebody's
         if parent is not None and parent.pid == self.leader_pid:
             found.add(parent.session)
         return {sid for sid in found if self._leads(sid)}
@@ -51,10 +53,15 @@ def owner_of(request: CheckpointRequest) -> Owner:
     """The owner as MOM names him, else whoever the session belongs to."""
     if request.owner is not None:
         return become.owner(request.owner)
-    who = proc.credentials(tree.leader(request.sid).pid)
+    who = proc.credentials(_keeper(request).pid)
     if who is None:
         raise SessionGone(sid=request.sid)
     return become.owner_of_uid(who.uids[0])
+
+
+def _keeper(request: CheckpointRequest) -> proc.Stat:
+    """The process that is the job as long as it lives: the session leader, or the one named."""
+    return tree.leader(request.sid if request.exec_pid is None else request.exec_pid)
 
 
 def find_lineage(mine: OwnerStore, request: CheckpointRequest, settings: Settings) -> Lineage:
@@ -69,7 +76,7 @@ def find_lineage(mine: OwnerStore, request: CheckpointRequest, settings: Setting
         known = mine.lineage_of(request.job_id)
         if known is not None and (_gone(request.sid) or _runs(known, request)):
             return known
-        leader = tree.leader(request.sid)
+        leader = _keeper(request)
         for each in mine.lineages_of_first(request.job_id):
             if each.first_leader() == leader.id:
                 return each
@@ -85,8 +92,10 @@ def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings)
         if root is None:
             raise SessionGone(sid=request.sid)
         return _target(root, live, live.keeper.pid)
-    leader = tree.leader(request.sid)
-    root = tree.exec_process(request.sid, settings.tree, settings.exec_match)
+    leader = _keeper(request)
+    root = leader
+    if request.exec_pid is None:
+        root = tree.exec_process(request.sid, settings.tree, settings.exec_match)
     first = Live(
         job=request.job_id,
         host=socket.gethostname(),

@@ -40,11 +40,14 @@ def write(directory: Path, name: str, lineage: str, generation: int) -> None:
     """Write it as the owner; StoreNotWritable when the batch system's directory refuses it."""
     try:
         with _opened(directory) as opened:
-            text = json.dumps(asdict(Pointer(lineage, generation)))
-            opened.write_whole(name, text.encode())
+            put(opened, name, Pointer(lineage, generation))
     except OSError as problem:
         where = directory / name
         raise StoreNotWritable(path=where, problem=f"no pointer: {problem.strerror}") from problem
+
+
+def put(directory: Directory, name: str, pointer: Pointer) -> None:
+    directory.write_whole(name, json.dumps(asdict(pointer)).encode())
 
 
 def read(directory: Path, name: str) -> Pointer | None:

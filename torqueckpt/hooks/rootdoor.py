@@ -2,10 +2,12 @@
 """rootdoor: the one program that users run as root, through sudo.
 
     sudo rootdoor restore LINEAGE GENERATION JOB <LINEAGE/lock
+    sudo rootdoor dump PID SIGNAL JOB         prints LINEAGE GENERATION; SIGNAL 15 ends the tree
 
 What it believes: SUDO_UID, which sudo sets; the signature key.  What it checks: every argument
-against a strict pattern, that the image is of that user and was signed by root, that the caller
-holds the lineage's lock (handed over as descriptor 0).  All files are touched, and the checkpointer
+against a strict pattern; for a restore that the image is of that user and was signed by root, and
+that the caller holds the lineage's lock (handed over as descriptor 0); for a dump that all of the
+tree is that user's.  All files are touched, and the checkpointer
 is run, as that user.  In the end it is the user's process, waiting for his job.
 """
 
@@ -15,7 +17,7 @@ import fcntl
 import os
 
 from torqueckpt import settings
-from torqueckpt.actions import catalogue
+from torqueckpt.actions import catalogue, named_process
 from torqueckpt.actions.restart import refuse_if_running, restore
 from torqueckpt.errors import OWN_FAILURE, BadArguments, Busy, ForeignImage, NeedsRoot
 from torqueckpt.files import intent
@@ -25,7 +27,7 @@ from torqueckpt.process import become
 from torqueckpt.request import RestartRequest
 from torqueckpt.store import key
 
-_USAGE = "rootdoor restore LINEAGE GENERATION JOB, through sudo, the lineage's lock as stdin"
+_USAGE = "rootdoor restore LINEAGE GENERATION JOB <lock, or rootdoor dump PID 0|15 JOB, by sudo"
 
 
 def main(argv: list[str]) -> int:
@@ -37,17 +39,26 @@ def _open(argv: list[str]) -> int:
         raise NeedsRoot(what="rootdoor", remedy="`torqueckpt resume` calls it through sudo")
     caller = os.environ.get("SUDO_UID", "")
     os.environ.clear()
-    if len(argv) != 4 or argv[0] != "restore":
-        raise _refused("not a call that it knows")
-    _, lineage_name, number, present_job = argv
-    if not is_lineage_name(lineage_name):
-        raise _refused(f"{lineage_name!r} is no lineage")
-    if not (number.isascii() and number.isdigit() and len(number) < 10):
-        raise _refused(f"{number!r} is no generation")
     if not (caller.isascii() and caller.isdigit() and int(caller) > 0):
         raise _refused("no ordinary user called it through sudo")
     who = become.owner_of_uid(int(caller))
-    return _restore(who.name, lineage_name, int(number), job_id(present_job))
+    if len(argv) == 4 and argv[0] == "restore" and is_lineage_name(argv[1]):
+        return _restore(who.name, argv[1], _number(argv[2]), job_id(argv[3]))
+    if len(argv) == 4 and argv[0] == "dump" and argv[2] in ("0", "15"):
+        return _dump(who.name, _number(argv[1]), argv[2] == "15", job_id(argv[3]))
+    raise _refused("not a call that it knows")
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise _refused(f"{text!r} is no number")
+    return int(text)
+
+
+def _dump(user: str, pid: int, end: bool, job: str) -> int:
+    made = named_process.dump(pid, job, end, user, settings.load())
+    print(made.lineage, made.generation)
+    return 0
 
 
 def _restore(user: str, lineage_name: str, number: int, present_job: str) -> int:

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: MIT
+"""What all shims do around their one action: an error is one line, unless it is to be quiet."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from torqueckpt import log
+from torqueckpt.errors import TorqueCkptError
+
+
+def run(program: str, quiet: bool, action: Callable[[], int]) -> int:
+    """The action's exit status, or an error's exit code (docs/exit-codes.md)."""
+    log.start(program)
+    try:
+        return action()
+    except TorqueCkptError as failure:
+        log.error(str(failure))
+        if not quiet:
+            print(f"{program}: {log.one_line(str(failure))}", file=sys.stderr)
+        return failure.exit_code
+
+
+def process_id(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text) < 2**31):
+        raise argparse.ArgumentTypeError(f"{text!r} is no process id")
+    return int(text)
+
+
+def place(text: str) -> Path:
+    """A name for an image; a slash at its end is no part of it."""
+    return Path.cwd() / text

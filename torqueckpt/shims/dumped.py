@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""Having a process dumped, by root or through the door, and going on from the image."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NoReturn
+
+from torqueckpt import paths, run
+from torqueckpt.actions import named_process
+from torqueckpt.batch.pointer import Pointer
+from torqueckpt.errors import DumpFailed, SessionGone
+from torqueckpt.identity import Owner, is_lineage_name
+from torqueckpt.process import become, proc
+from torqueckpt.settings import Settings
+
+SUDO = "/usr/bin/sudo"
+
+
+def dump(pid: int, end: bool, place: Path, settings: Settings) -> Pointer:
+    """Dump the tree below `pid`, as root does it, or as a user does it with his own."""
+    job = _job(pid, place, settings)
+    if os.getuid() == 0:
+        return named_process.dump(pid, job, end, None, settings)
+    door = str(paths.installation() / "rootdoor")
+    words = ["dump", str(pid), "15" if end else "0", job]
+    finished = run.run(
+        [SUDO, "-n", door, *words], timeout_seconds=settings.dump_timeout_seconds + 60
+    )
+    lineage, _, number = finished.output.strip().partition(" ")
+    if not finished.ok or not is_lineage_name(lineage) or not number.isdigit():
+        raise DumpFailed(job=job, reason=finished.last_line() or "the door gave no reason")
+    return Pointer(lineage, int(number))
+
+
+def owner_of(pid: int) -> Owner:
+    who = proc.credentials(pid)
+    if who is None:
+        raise SessionGone(sid=pid)
+    return become.owner_of_uid(who.uids[0])
+
+
+def owner_of_name(place: Path) -> Owner:
+    """Whose image a name means: the caller's; for root the owner of what it leads to."""
+    return become.owner_of_uid(os.getuid() or os.stat(place).st_uid)
+
+
+def image_path(found: Pointer, user: str, settings: Settings) -> Path:
+    return settings.store / "jobs" / user / found.lineage / str(found.generation) / "image"
+
+
+def resume(found: Pointer, who: Owner) -> NoReturn:
+    """Become `torqueckpt resume` of that generation, as the image's owner."""
+    program = paths.program("bin", "torqueckpt")
+    if os.getuid() == 0:
+        become.drop(who)
+    present = os.environ.get("PBS_JOBID") or os.environ.get("LSB_JOBID") or f"{os.getpid()}.resume"
+    words = [str(program), "resume", found.lineage, "--generation", str(found.generation)]
+    os.execve(program, words, {**os.environ, "PBS_JOBID": present})
+
+
+def _job(pid: int, place: Path, settings: Settings) -> str:
+    """The batch job that the process says it belongs to, else an id of its own.
+
+    One that is dumped into a directory of the store is dumped by one of our own programs, which
+    holds the lock of the job's lineage: that gets an id of its own too.
+    """
+    inside = settings.store in place.resolve().parents and place.is_dir()
+    return f"{pid}.chkpnt" if inside else named_process.job_of(pid)
