@@ -19,6 +19,7 @@ from typing import Any
 PREFIX = Path(os.environ.get("TORQUECKPT_PREFIX", "/opt/torqueckpt-test"))
 REPOSITORY = Path(__file__).resolve().parent.parent
 INSTALLED = PREFIX / "lib" / "torqueckpt"
+SHIMS = ("chkpnt", "resume", "cr_run", "cr_checkpoint", "cr_restart")
 
 COUNT = """#!/bin/sh
 i=0
@@ -185,6 +186,7 @@ class Site:
             ("sbin", "mom-checkpoint", "torqueckpt.hooks.mom_checkpoint"),
             ("sbin", "mom-restart", "torqueckpt.hooks.mom_restart"),
             ("lib/torqueckpt", "rootdoor", "torqueckpt.hooks.rootdoor"),
+            *(("bin", name, f"torqueckpt.shims.{name}") for name in SHIMS),
         ):
             (self.root / place).mkdir(exist_ok=True)
             program = self.root / place / name

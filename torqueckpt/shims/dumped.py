@@ -66,5 +66,5 @@ def _job(pid: int, place: Path, settings: Settings) -> str:
     One that is dumped into a directory of the store is dumped by one of our own programs, which
     holds the lock of the job's lineage: that gets an id of its own too.
     """
-    inside = settings.store in place.resolve().parents and place.is_dir()
+    inside = settings.store in place.parents and place.is_dir() and not place.is_symlink()
     return f"{pid}.chkpnt" if inside else named_process.job_of(pid)

@@ -49,9 +49,9 @@ def find(place: Path, settings: Settings) -> Pointer:
     """The generation that a name stands for; NotAnImage when it is none of ours."""
     found = None
     if place.is_symlink():
-        lineage, number, last = Path(os.readlink(place)).parts[-3:]
-        if last == "image" and number.isdigit():
-            found = Pointer(lineage, int(number))
+        parts = Path(os.readlink(place)).parts[-3:]
+        if len(parts) == 3 and parts[1].isdigit() and parts[2] == "image":
+            found = Pointer(parts[0], int(parts[1]))
     elif place.is_dir():
         found = pointer.read(place, _INSIDE)
     elif place.is_file():
