@@ -21,7 +21,12 @@ class Settings:
     store_shared: bool = False
     depth: int = 3
     checkpointer: str = "criu"
+    checkpointers: tuple[str, ...] = ("criu", "blcr", "altix")  # the order of "auto"
     criu_path: Path = Path("/")  # "/" stands for the one that `make install` put beside the package
+    altix_dir: Path = Path("/usr/local/bin")
+    altix_dump_options: tuple[str, ...] = ("-q", "-p", "%pid", "-od", "%dir")
+    altix_restore_options: tuple[str, ...] = ("-drp", "-cwd", "%cwd", "-od", "%dir")
+    blcr_dir: Path = Path("/usr/bin")
     tree: str = "exec"
     exec_match: str = ""
     dump_timeout_seconds: int = 600
@@ -61,7 +66,7 @@ _AT_LEAST_ONE = {
     "periodic_poll_seconds": "the server has other things to do too",
     "restore_timeout_seconds": "a restore needs time",
 }
-_CHOICES = {"tree": ("exec", "session"), "checkpointer": ("criu",)}
+_CHOICES = {"tree": ("exec", "session")}
 
 
 def load(file: Path | None = None) -> Settings:
@@ -115,7 +120,7 @@ def _checked(name: str, value: object, kind: type, where: str) -> object:
             raise SettingsError(file=where, problem=f"{name}: an absolute path was expected")
         return Path(value)
     if kind is tuple:
-        return _rules(name, value, where)
+        return _words(name, value, where)
     if type(value) is not kind:
         raise SettingsError(file=where, problem=f"{name}: {kind.__name__} was expected")
     if isinstance(value, int) and not isinstance(value, bool) and value < 0:
@@ -128,10 +133,10 @@ def _checked(name: str, value: object, kind: type, where: str) -> object:
     return value
 
 
-def _rules(name: str, value: object, where: str) -> tuple[str, ...]:
+def _words(name: str, value: object, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise SettingsError(file=where, problem=f"{name}: a list of GLOB=POLICY was expected")
-    for item in value:
+        raise SettingsError(file=where, problem=f"{name}: a list of words was expected")
+    for item in value if name == "files" else ():
         try:
             policies.check(item)
         except policies.BadRule as bad:

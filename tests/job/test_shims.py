@@ -91,6 +91,25 @@ def test_cr_checkpoint_as_it_is_called_by_default_lets_it_run_on(loose: Loose) -
     assert loose.process.wait(30) == 7
 
 
+def test_cr_restart_tells_kinds_of_failure_apart(loose: Loose) -> None:
+    assert loose.call("cr_checkpoint", "-f", "here", loose.pid).returncode == 0
+    kinds = [f"--run-on-fail-{kind}=echo {kind} >>told" for kind in ("temp", "env", "perm")]
+    words = ("cr_restart", *kinds, "--run-on-success=echo success >>told", "here")
+    status, _, errors = loose.go_on(*words)
+    assert (status, "still runs" in errors) == (125, True)
+    loose.end()
+    image = next(loose.site.store.glob("jobs/*/*@*/1/image"))
+    loose.site.configure(criu_path="/nonexistent")
+    assert loose.go_on(*words)[0] == 125
+    loose.site.configure()
+    (image / "inventory.img").rename(image / "gone")
+    assert loose.go_on(*words)[0] == 125
+    (image / "gone").rename(image / "inventory.img")
+    assert loose.go_on(*words)[:2] == (7, lines(40))
+    told = (loose.directory / "told").read_text().split()
+    assert told == ["temp", "env", "perm", "success"]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -92,7 +92,7 @@ def test_a_table_is_an_unknown_option() -> None:
         ("store = ''", "store: an absolute path was expected"),
         ("store = '/a/../b'", "store: an absolute path was expected"),
         ("tree = 'leaf'", "tree: 'leaf' is none of exec, session"),
-        ("checkpointer = 'cryo'", "checkpointer: 'cryo' is none of"),
+        ("checkpointers = ['criu', 3]", "checkpointers: a list of words was expected"),
         ("exec_match = ['a']", "exec_match: str was expected"),
     ],
 )

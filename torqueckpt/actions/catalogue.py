@@ -105,7 +105,7 @@ def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
 def waits_for_its_image(job: str, who: Owner, settings: Settings) -> bool:
     """Whether the last that happened to the job was a hold: an image was taken, and it ended."""
     with lineage_of(job, who, settings) as (mine, _):
-        noted = journal.last(mine, job)
+        noted = journal.last(mine, "job", job)
     return noted.get("event") == "checkpoint" and noted.get("ended") is True
 
 

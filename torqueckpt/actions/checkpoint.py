@@ -14,7 +14,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any
 
-from torqueckpt import checkpointers, log, manifest
+from torqueckpt import log, manifest
 from torqueckpt.actions import dumping, inspection, looking
 from torqueckpt.actions.target import Target, find_lineage, find_tree, owner_of
 from torqueckpt.batch import details, pointer
@@ -41,8 +41,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
         raise NeedsRoot(what="a checkpoint", remedy="MOM runs it, or `torqueckpt checkpoint` does")
     store = Store.open(settings.store)
     secret = key.read(settings.key())
-    checkpointer = checkpointers.load(settings.checkpointer, settings)
-    version = dumping.usable_version(checkpointer)
+    checkpointer, version = dumping.chosen(settings)
     owner = owner_of(request)
     with become.acting_as(owner):
         mine = store.owner(owner, make=True)
@@ -58,7 +57,8 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
             tree.check(target.tree, owner)
             inspection.before_dump(checkpointer, target)
             waiting = clock.waiting(target.tree)
-            with _opened(target) as sources, _running_again(target, request.end):
+            may_stop = request.end or not checkpointer.tells
+            with _opened(target) as sources, _running_again(target, may_stop):
                 with translated(settings.store), lineage.new_generation() as generation:
                     lineage.write_live(target.live)  # before there is an image to resume from
                     dump = dumping.plan(target, generation, request.end)

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torqueckpt import log, paths, run
+from torqueckpt import checkpointers, log, paths, run
 from torqueckpt.actions.target import Target
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageFacts
 from torqueckpt.errors import (
@@ -20,10 +20,11 @@ from torqueckpt.errors import (
     KernelTooOld,
     ProgramMissing,
     StoreFull,
+    TorqueCkptError,
 )
 from torqueckpt.files.look import Look, Task, look
-from torqueckpt.manifest import OpenFile
-from torqueckpt.process import become, proc, tree
+from torqueckpt.manifest import OpenFile, Process
+from torqueckpt.process import become, proc, signals, tree
 from torqueckpt.process.aside import Aside, AsideFailed
 from torqueckpt.process.freeze import Freeze
 from torqueckpt.settings import Settings
@@ -45,12 +46,30 @@ def usable_version(checkpointer: Checkpointer) -> str:
     return installed
 
 
+def chosen(settings: Settings) -> tuple[Checkpointer, str]:
+    """The node's checkpointer and its version; "auto" takes the first that the node can run."""
+    if settings.checkpointer != "auto":
+        found = checkpointers.load(settings.checkpointer, settings)
+        return found, usable_version(found)
+    problems = []
+    for name in settings.checkpointers:
+        try:
+            found = checkpointers.load(name, settings)
+            return found, usable_version(found)
+        except TorqueCkptError as unusable:
+            problems.append(str(unusable))
+    raise CheckpointerMissing(name="auto", program="; ".join(problems) or "each that is named")
+
+
 def _version(checkpointer: Checkpointer) -> str:
+    words = checkpointer.version_argv()
     try:
-        answer = run.run(checkpointer.version_argv(), timeout_seconds=10)
+        if not words and not os.access(checkpointer.program, os.X_OK):
+            raise ProgramMissing(program=checkpointer.program, problem="not there")
+        answer = run.run(words, timeout_seconds=10).output if words else ""
     except ProgramMissing as missing:
         raise CheckpointerMissing(name=checkpointer.name, program=checkpointer.program) from missing
-    return checkpointer.version(answer.output) or "unknown"
+    return checkpointer.version(answer) or "unknown"
 
 
 def plan(target: Target, generation: Generation, stopped: bool) -> Dump:
@@ -95,6 +114,8 @@ def dump(
             as_root=True,
         )
         _check(checkpointer, dump, target, finished, settings)
+        if not checkpointer.tells:
+            _stand_still(target, freeze, dump.stopped, limit)
     except BaseException:
         looking.stop()
         raise
@@ -107,6 +128,15 @@ def dump(
         return seen, finished.wall_ms
     except AsideFailed as unseen:
         raise DumpFailed(job=job, reason=f"its files were not looked at: {unseen}") from unseen
+
+
+def _stand_still(target: Target, freeze: Freeze, stopped: bool, seconds: float) -> None:
+    """Stop the tree right behind the dump, for the look at its files, where none was held still
+    for that at the dump itself; the caller sees to it that it runs on when this fails."""
+    signals.stop_tree(target.root.id)
+    freeze.wait_for_look(seconds)
+    if not stopped:
+        signals.continue_tree(target.root)
 
 
 def _check(
@@ -151,14 +181,22 @@ def mend(checkpointer: Checkpointer, dump: Dump, target: Target) -> None:
 
 def read(checkpointer: Checkpointer, dump: Dump, target: Target) -> Aside[ImageFacts]:
     """Start reading the image, as the owner for good; facts() waits for the result."""
-    return Aside(target.owner, lambda: checkpointer.read_image(dump.image_dir, dump.work_dir))
+    if checkpointer.tells:
+        return Aside(target.owner, lambda: checkpointer.read_image(dump.image_dir, dump.work_dir))
+    return Aside(target.owner, lambda: ImageFacts(_processes(target), (), 0))
+
+
+def _processes(target: Target) -> tuple[Process, ...]:
+    return tuple(
+        Process(each.pid, each.ppid, each.name, proc.cwd(each.pid)) for each in target.tree
+    )
 
 
 def facts(reading: Aside[ImageFacts], seen: Look, job: str) -> ImageFacts:
     """What the image says, with what only a look at the files themselves could tell."""
     try:
         found = reading.result(ImageFacts)
-        return replace(found, files=_completed(found.files, seen))
+        return replace(found, files=_completed(found.files, seen) or seen.open)
     except AsideFailed as unreadable:
         raise _unreadable(job, unreadable) from unreadable
 

@@ -1,15 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""A checkpoint of a process that somebody names, as chkpnt and cr_checkpoint take it."""
+"""A checkpoint of a process that somebody names, as chkpnt and cr_checkpoint take it.
+
+It is CRIU's, whatever the settings say: these two may be what they say.
+"""
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
+
+from torqueckpt.actions import catalogue
 from torqueckpt.actions.checkpoint import checkpoint
 from torqueckpt.batch.pointer import Pointer
 from torqueckpt.errors import InvalidJobId, SessionGone
 from torqueckpt.identity import job_id
-from torqueckpt.process import proc
+from torqueckpt.process import become, proc
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
+from torqueckpt.store import journal
 
 _NAMES_OF_A_JOB = ("PBS_JOBID", "LSB_JOBID")
 
@@ -30,8 +38,15 @@ def dump(pid: int, job: str, end: bool, owner: str | None, settings: Settings) -
     found = proc.stat(pid)
     if found is None:
         raise SessionGone(sid=pid)
-    made = checkpoint(
-        CheckpointRequest(sid=found.session, job_id=job, owner=owner, end=end, exec_pid=pid),
-        settings,
-    )
+    asked = CheckpointRequest(sid=found.session, job_id=job, owner=owner, end=end, exec_pid=pid)
+    made = checkpoint(asked, replace(settings, checkpointer="criu"))
     return Pointer(made.lineage, made.generation)
+
+
+def why_not_restarted(lineage: str, settings: Settings) -> tuple[int, str]:
+    """Exit code and reason of the caller's last restart of a lineage, (0, "") when it worked."""
+    who = become.owner_of_uid(os.getuid())
+    with catalogue.lineage_of(lineage, who, settings) as (mine, _):
+        noted = journal.last(mine, "lineage", lineage)
+    code, reason = noted.get("code"), noted.get("reason")
+    return (code if isinstance(code, int) else 0, str(reason or ""))

@@ -15,14 +15,15 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from torqueckpt import checkpointers, log
-from torqueckpt.actions import catalogue, dumping, restoring, rollback
+from torqueckpt.actions import catalogue, dumping, restoring, rollback, staying
+from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import (
     ForeignImage,
     JobStillRuns,
     TorqueCkptError,
 )
 from torqueckpt.files import intent, stdio
-from torqueckpt.identity import Owner
+from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.live import Cut, Intent, Live, LiveStream
 from torqueckpt.manifest import Manifest, Stream
 from torqueckpt.process import become, proc, supervise
@@ -32,6 +33,8 @@ from torqueckpt.settings import Settings
 from torqueckpt.store import journal
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
+
+FAILED = "restart-failed"
 
 
 @contextmanager
@@ -49,7 +52,7 @@ def prepare(
     """
     wait = settings.lock_timeout_seconds
     found = catalogue.lineage_of(request.job_id, who, settings)
-    with found as (mine, lineage), lineage.lock(wait) as lock:
+    with found as (mine, lineage), failures_noted(mine, lineage), lineage.lock(wait) as lock:
         live = lineage.live()
         refuse_if_running(live, request)
         intent.settle(lineage.directory, live)
@@ -80,6 +83,16 @@ def prepare(
             raise
 
 
+@contextmanager
+def failures_noted(mine: OwnerStore, lineage: Lineage) -> Iterator[None]:
+    try:
+        yield
+    except TorqueCkptError as failure:
+        facts = {"reason": str(failure), "code": failure.exit_code}
+        journal.note(mine, FAILED, lineage.first_job, lineage=lineage.name, **facts)
+        raise
+
+
 def restore(
     mine: OwnerStore, lineage: Lineage, made: Manifest, who: Owner, lock: int, settings: Settings
 ) -> int:
@@ -108,7 +121,7 @@ def restore(
     lineage.write_live(live)
     try:
         restoring.tell_of_another_boot(made, plan)
-        root = restoring.restore(checkpointer, lineage, made, plan, who, lock, settings)
+        root, program = _restored(checkpointer, lineage, made, plan, who, lock, settings)
     except BaseException:
         guard.dismiss()
         if before is not None:
@@ -120,16 +133,33 @@ def restore(
         mine,
         "restart",
         plan.job,
+        lineage=lineage.name,
         generation=made.generation,
         image_of=made.job.id,
         tails={change.path: change.tail for change in plan.files if change.tail},
     )
     restoring.unlock(lock)
     become.drop(who)
-    status = supervise.wait_for(root)
+    status = supervise.wait_for(root, program)
     guard.dismiss()
     log.info(f"{plan.job}: restarted from generation {made.generation}, ended with {status}")
     return status
+
+
+def _restored(
+    checkpointer: Checkpointer,
+    lineage: Lineage,
+    made: Manifest,
+    plan: Intent,
+    who: Owner,
+    lock: int,
+    settings: Settings,
+) -> tuple[ProcessId, ProcessId | None]:
+    """The job's root, and the restore program if it stays as the root's parent."""
+    if checkpointer.stays:
+        program, root = staying.restore(checkpointer, lineage, made, plan, who, settings)
+        return root, program
+    return restoring.restore(checkpointer, lineage, made, plan, who, lock, settings), None
 
 
 def refuse_if_running(live: Live | None, request: RestartRequest) -> None:

@@ -170,7 +170,7 @@ def restore(
     until = time.monotonic() + settings.pid_wait_seconds
     edited = {name: lineage.path / intent.EDITED / name for name in plan.edited}
     sight = checked.image(checkpointer, generation, made, who, edited)
-    with _descriptors(lineage, made, plan) as inherited, sight as image_dir:
+    with descriptors(lineage, made, plan) as inherited, sight as image_dir:
         argv = checkpointer.restore_argv(
             Restore(image_dir, generation.work_dir, made.established_tcp, inherited)
         )
@@ -208,7 +208,7 @@ def unlock(lock: int) -> None:
 
 
 @contextmanager
-def _descriptors(
+def descriptors(
     lineage: Lineage, made: Manifest, plan: Intent
 ) -> Iterator[tuple[tuple[int, str], ...]]:
     """Each file that the batch system took away, open, with the path that the image knows."""

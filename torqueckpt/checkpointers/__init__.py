@@ -10,7 +10,11 @@ from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import CheckpointerMissing
 from torqueckpt.settings import Settings
 
-_TABLE = {"criu": "torqueckpt.checkpointers.criu:Criu"}
+_TABLE = {
+    "altix": "torqueckpt.checkpointers.altix:Altix",
+    "blcr": "torqueckpt.checkpointers.blcr:Blcr",
+    "criu": "torqueckpt.checkpointers.criu:Criu",
+}
 _ENTRY_POINTS = "torqueckpt.checkpointers"
 
 

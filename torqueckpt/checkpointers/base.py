@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ class Dump:
 
 @dataclass(frozen=True)
 class Restore:
-    """Restore an image as a sibling of the checkpointer, that is, as the caller's own child.
+    """Restore an image as a sibling of the checkpointer, that is, as the caller's own child, or
+    below a checkpointer that stays.
 
     inherited pairs an open descriptor with the path that the image knows its file by.
     """
@@ -36,6 +38,8 @@ class Restore:
     work_dir: Path
     established_tcp: bool
     inherited: tuple[tuple[int, str], ...]
+    directory: str = "/"
+    relocated: tuple[tuple[str, str], ...] = ()  # (path in the image, path now) of the same files
 
 
 @dataclass(frozen=True)
@@ -55,17 +59,25 @@ class Checkpointer(ABC):
     needs_kernel: tuple[int, int] = (0, 0)
     needs_version: tuple[int, ...] = ()
     mends: tuple[str, ...] = ()  # mend() is called when the tree has one of these open
+    # Whether a dump calls Dump.at_freeze and honours Dump.stopped, and its image can be read.  One
+    # of the others leaves the tree running: it is stopped right behind that, and looked at then.
+    tells: bool = True
+    # Whether the restore program stays as the job's parent and ends with its status, as those do
+    # that cannot make the job our own child.
+    stays: bool = False
 
     @abstractmethod
-    def version_argv(self) -> list[str]: ...
+    def version_argv(self) -> list[str]:
+        """Empty for a program that tells none: it is only looked whether it is there."""
 
-    @abstractmethod
     def version(self, output: str) -> str:
         """The version in the output of version_argv(); "" when it is not there."""
+        found = re.search(r"[0-9]+(?:\.[0-9]+)+", output)
+        return found.group() if found else ""
 
-    @abstractmethod
     def capabilities(self, established_tcp: bool) -> tuple[str, ...]:
         """The ambient capabilities that it needs when it runs as the job's owner."""
+        return ()
 
     @abstractmethod
     def dump_argv(self, dump: Dump) -> list[str]: ...
@@ -85,9 +97,9 @@ class Checkpointer(ABC):
     def reason(self, work_dir: Path, verb: str) -> str:
         """One line on why `verb` ("dump" or "restore") failed, from its log."""
 
-    @abstractmethod
     def pid_taken(self, reason: str) -> bool:
         """Whether a restore failed for a pid in use, which may be free a moment later."""
+        return False
 
     def decides_rights(self, name: str) -> bool:
         """Whether the image file `name` says what rights a process gets: one that does is restored
@@ -106,13 +118,22 @@ class Checkpointer(ABC):
         """Put right what is known to be saved wrongly, before the image is sealed; how many."""
         return 0
 
-    @abstractmethod
     def edited_files(
         self, image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]
     ) -> dict[str, bytes]:
         """Image files, name → content, for a job whose files have other names now, or are of
-        another size: positions are the offsets to go on at there, negative for the recorded."""
+        another size: positions are the offsets to go on at there, negative for the recorded.
+        ValueError from a checkpointer whose images cannot be changed."""
+        raise ValueError(f"{self.name} cannot change its images")
 
-    @abstractmethod
     def read_image(self, image_dir: Path, work_dir: Path) -> ImageFacts:
-        """Read a finished image; called after the tree runs again."""
+        """Read a finished image, of a checkpointer that tells; called after the tree runs again."""
+        raise NotImplementedError(self.name)
+
+    def restored_root(self, program_pid: int, exec_pid: int) -> int:
+        """The job's root process as long as a restore program that stays runs."""
+        return exec_pid
+
+    def is_itself(self, name: str, name_in_image: str) -> bool:
+        """Whether the root, by its present name, is the job's again and no more being restored."""
+        return name == name_in_image

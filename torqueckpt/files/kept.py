@@ -20,6 +20,16 @@ _LARGEST = 64 * 1024 * 1024
 _SPOOLED = ("mom_priv", "jobs")  # .../mom_priv/jobs/<jobid>.SC on TORQUE, OpenPBS and the local MOM
 
 
+def is_spooled(path: PurePath) -> bool:
+    """Whether a file by that name can be MOM's copy of a job script."""
+    return path.parts[-3:-1] == _SPOOLED
+
+
+def is_moms(path: PurePath) -> bool:
+    """Whether a file by that name can be one that MOM makes for a job and takes away after it."""
+    return path.parent.name in ("spool", "jobs") and path.suffix in (".OU", ".ER", ".SC")
+
+
 def keep(directory: Directory, links: Iterable[tuple[int, int, str]]) -> dict[str, str]:
     """Copy each spooled file among (pid, descriptor, path); gives path → name of the copy.
 
@@ -30,7 +40,7 @@ def keep(directory: Directory, links: Iterable[tuple[int, int, str]]) -> dict[st
         where = PurePath(path)
         if where.parent == directory.path:
             copies[path] = where.name
-        elif where.parts[-3:-1] == _SPOOLED and path not in copies:
+        elif is_spooled(where) and path not in copies:
             script = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(script, "rb") as file:
                 status = os.fstat(script)

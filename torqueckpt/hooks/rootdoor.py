@@ -18,7 +18,7 @@ import os
 
 from torqueckpt import settings
 from torqueckpt.actions import catalogue, named_process
-from torqueckpt.actions.restart import refuse_if_running, restore
+from torqueckpt.actions.restart import failures_noted, refuse_if_running, restore
 from torqueckpt.errors import OWN_FAILURE, BadArguments, Busy, ForeignImage, NeedsRoot
 from torqueckpt.files import intent
 from torqueckpt.hooks import door
@@ -65,7 +65,8 @@ def _restore(user: str, lineage_name: str, number: int, present_job: str) -> int
     chosen = settings.load()
     secret = key.read(chosen.key())
     who = become.owner(user)
-    with catalogue.lineage_of(lineage_name, who, chosen) as (mine, lineage):
+    found = catalogue.lineage_of(lineage_name, who, chosen)
+    with found as (mine, lineage), failures_noted(mine, lineage):
         if not lineage.holds_lock(0):
             raise Busy(job=lineage.first_job, seconds=0)
         lock = _off_stdin()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 
 FROZEN, GO = "TORQUECKPT_FROZEN", "TORQUECKPT_GO"
 
@@ -37,6 +38,12 @@ class Freeze:
     def over(self) -> None:
         """In the process that looks: the tree may run again."""
         os.close(self._go)
+
+    def wait_for_look(self, seconds: float) -> None:
+        """In the maker, for a checkpointer that calls no such program: say that the tree stands
+        still, and wait until it may run again."""
+        os.write(self._says_frozen, b"\n")
+        select.select([self._waits], [], [], seconds)
 
     def leave_to_looker(self) -> None:
         """In the maker, once the looker is forked: only that one says go."""

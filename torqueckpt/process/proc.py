@@ -143,6 +143,14 @@ def argv(pid: int) -> list[str]:
     return [word.decode("utf-8", "surrogateescape") for word in words[:-1]]
 
 
+def cwd(pid: int) -> str:
+    """Its working directory; "" when it may not be read."""
+    try:
+        return os.readlink(f"/proc/{pid}/cwd")
+    except (OSError, ProcessLookupError):
+        return ""
+
+
 def environment(pid: int) -> dict[str, str]:
     """The environment that the process was started with; {} when it may not be read."""
     try:

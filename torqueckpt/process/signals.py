@@ -80,14 +80,19 @@ def end_child(pid: int) -> None:
         os.waitpid(pid, 0)
 
 
-def kill_tree(root: ProcessId) -> None:
-    """Kill `root` and all below it, also what it forks meanwhile."""
+def stop_tree(root: ProcessId) -> list[ProcessId]:
+    """STOP `root` and all below it, also what it forks meanwhile; gives all of it."""
 
     def look() -> list[proc.Stat]:
         top = proc.alive(root)
         return tree.below(top) if top is not None else []
 
-    send_all(_stop(look), signal.SIGKILL)
+    return _stop(look)
+
+
+def kill_tree(root: ProcessId) -> None:
+    """Kill `root` and all below it, also what it forks meanwhile."""
+    send_all(stop_tree(root), signal.SIGKILL)
 
 
 def _stop(look: Callable[[], list[proc.Stat]]) -> list[ProcessId]:

@@ -22,8 +22,10 @@ def prepare() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
 
 
-def wait_for(root: ProcessId) -> int:
-    """Wait until our child `root` ends, pass signals on, and give the job's exit status.
+def wait_for(root: ProcessId, program: ProcessId | None = None) -> int:
+    """Wait until the job ends, pass signals on to its root, and give its exit status.
+
+    Our child is the root, or the restore program that stays as the job's parent.
 
     A signal that a root daemon sends is not passed on: MOM signals every process of the session,
     the tree's among them, and a job must not see it twice.  Ended by signal N gives 128 + N, as the
@@ -31,7 +33,7 @@ def wait_for(root: ProcessId) -> int:
     """
     prepare()
     while True:
-        ended, status = os.waitpid(root.pid, os.WNOHANG)
+        ended, status = os.waitpid((program or root).pid, os.WNOHANG)
         if ended:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code

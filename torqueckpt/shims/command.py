@@ -11,6 +11,8 @@ from pathlib import Path
 from torqueckpt import log
 from torqueckpt.errors import TorqueCkptError
 
+BLCR = "0.8.5, by torqueckpt on top of CRIU"  # whose options the cr_ commands have
+
 
 def run(program: str, quiet: bool, action: Callable[[], int]) -> int:
     """The action's exit status, or an error's exit code (docs/exit-codes.md)."""

@@ -4,8 +4,8 @@
     cr_checkpoint [-q] [--tree] [-f FILE] [--run|--term|--kill|--stop] PID
 
 FILE, context.PID in the working directory when it is not given, becomes a small file that stands
-for the image; the image lies in the store.  Ending the tree means that nothing of it runs on after
-the dump, by whichever signal it was asked for.
+for the image; the image lies in the store.  With --term, as with --kill, nothing of the tree runs
+on after the dump.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import sys
 
 from torqueckpt import log, settings
 from torqueckpt.errors import DumpFailed
+from torqueckpt.process import proc, signals
 from torqueckpt.shims import command, dumped, named
 
 _REFUSED = 52  # what sites saw of BLCR where a process could not be dumped
@@ -30,6 +31,8 @@ def main(argv: list[str]) -> int:
     after.add_argument("--run", dest="end", action="store_false", help="it runs on (default)")
     for option in ("--term", "--kill"):
         after.add_argument(option, dest="end", action="store_true", help="it is ended")
+    after.add_argument("--stop", action="store_true", help="it is left stopped")
+    parser.add_argument("--version", action="version", version=command.BLCR)
     parser.add_argument("pid", metavar="PID", type=command.process_id)
     parser.set_defaults(end=False)
     asked = parser.parse_args(argv)
@@ -46,6 +49,8 @@ def main(argv: list[str]) -> int:
                 print(f"cr_checkpoint: {log.one_line(str(failure))}", file=sys.stderr)
             return _REFUSED
         named.as_file(place, made, who)
+        if asked.stop and (root := proc.stat(asked.pid)) is not None:
+            signals.stop_tree(root.id)
         return 0
 
     return command.run("cr_checkpoint", asked.quiet, action)

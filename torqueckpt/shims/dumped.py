@@ -50,14 +50,14 @@ def image_path(found: Pointer, user: str, settings: Settings) -> Path:
     return settings.store / "jobs" / user / found.lineage / str(found.generation) / "image"
 
 
-def resume(found: Pointer, who: Owner) -> NoReturn:
+def resume(found: Pointer, who: Owner, *options: str) -> NoReturn:
     """Become `torqueckpt resume` of that generation, as the image's owner."""
     program = paths.program("bin", "torqueckpt")
     if os.getuid() == 0:
         become.drop(who)
     present = os.environ.get("PBS_JOBID") or os.environ.get("LSB_JOBID") or f"{os.getpid()}.resume"
-    words = [str(program), "resume", found.lineage, "--generation", str(found.generation)]
-    os.execve(program, words, {**os.environ, "PBS_JOBID": present})
+    words = ["resume", found.lineage, "--generation", str(found.generation), *options]
+    os.execve(program, [str(program), *words], {**os.environ, "PBS_JOBID": present})
 
 
 def _job(pid: int, place: Path, settings: Settings) -> str:
@@ -66,5 +66,5 @@ def _job(pid: int, place: Path, settings: Settings) -> str:
     One that is dumped into a directory of the store is dumped by one of our own programs, which
     holds the lock of the job's lineage: that gets an id of its own too.
     """
-    inside = settings.store in place.parents and place.is_dir() and not place.is_symlink()
+    inside = settings.store / "jobs" in place.parents
     return f"{pid}.chkpnt" if inside else named_process.job_of(pid)

@@ -10,12 +10,12 @@ from torqueckpt import log
 from torqueckpt.store.store import OwnerStore
 
 
-def last(store: OwnerStore, job: str) -> dict[str, object]:
-    """What was noted of the job last; {} when nothing was, or it cannot be read."""
+def last(store: OwnerStore, name: str, value: str) -> dict[str, object]:
+    """The last line in which `name` is `value`; {} when there is none, or none can be read."""
     try:
         lines = store.directory.read("journal").splitlines()
         told = (json.loads(line) for line in reversed(lines))
-        return next((each for each in told if each.get("job") == job), {})
+        return next((each for each in told if each.get(name) == value), {})
     except (OSError, ValueError, AttributeError) as problem:
         log.warning(f"{store.path}/journal: {problem}")
         return {}

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""A restore by a program that stays as the job's parent and ends with the job's exit status.
+
+Such a program opens the job's files by their names; so the files that the batch system took away
+get their old names again for that moment.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+
+from torqueckpt import run
+from torqueckpt.actions import restoring
+from torqueckpt.checkpointers.base import Checkpointer, Restore
+from torqueckpt.errors import ProgramMissing, RestoreFailed, RestoreTimeout
+from torqueckpt.files import kept
+from torqueckpt.identity import Owner, ProcessId
+from torqueckpt.live import Intent
+from torqueckpt.manifest import Manifest
+from torqueckpt.paths import Directory
+from torqueckpt.process import become, proc, signals
+from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
+
+_LOOK_SECONDS = 0.01
+
+
+def restore(
+    checkpointer: Checkpointer,
+    lineage: Lineage,
+    made: Manifest,
+    plan: Intent,
+    who: Owner,
+    settings: Settings,
+) -> tuple[ProcessId, ProcessId]:
+    """The program, our own child, and the job's root, which is below it or has become it."""
+    generation = lineage.generation(made.generation)
+    until = time.monotonic() + settings.pid_wait_seconds
+    with restoring.descriptors(lineage, made, plan) as inherited:
+        now = [(path, os.readlink(f"/proc/self/fd/{fd}")) for fd, path in inherited]
+        moved = tuple((old, new) for old, new in now if old != new)
+        words = checkpointer.restore_argv(
+            Restore(
+                *(generation.image_dir, generation.work_dir, made.established_tcp, inherited),
+                directory=made.processes[0].cwd or "/",
+                relocated=moved,
+            )
+        )
+        argv = become.as_owner_argv(who, checkpointer.capabilities(made.established_tcp), words)
+        output = [fd for fd, _ in inherited[: len(plan.streams)]]
+        while True:
+            with _under_old_names(moved):
+                program = _start(argv, output)
+                root = _root_below(program, checkpointer, made, settings)
+            if root is not None:
+                return program, root
+            reason = checkpointer.reason(generation.work_dir, "restore")
+            if not checkpointer.pid_taken(reason) or time.monotonic() > until:
+                reason = reason or f"{words[0]} ended before the job ran; see the job's stderr"
+                raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
+            time.sleep(0.5)
+
+
+def _start(argv: list[str], output: list[int]) -> ProcessId:
+    """Start the program with root's real ids; what it says goes into the job's own output."""
+    null = os.open("/dev/null", os.O_RDWR)
+    streams = [null, output[0] if output else null, output[-1] if output else null]
+    try:
+        pid = os.posix_spawn(
+            argv[0],
+            argv,
+            {"PATH": run.PATH, "LANG": "C.UTF-8"},
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, n) for n, fd in enumerate(streams)],
+            resetids=True,
+            setsigmask=[],  # ours holds signals back
+        )
+    except OSError as problem:
+        raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
+    finally:
+        os.close(null)
+    started = proc.stat(pid)
+    assert started is not None, "our own child, and not waited for"
+    return started.id
+
+
+def _root_below(
+    program: ProcessId, checkpointer: Checkpointer, made: Manifest, settings: Settings
+) -> ProcessId | None:
+    """The job's root once it is itself again; None when the program ended before."""
+    until = time.monotonic() + settings.restore_timeout_seconds
+    name = made.processes[0].name
+    while time.monotonic() < until:
+        if os.waitpid(program.pid, os.WNOHANG)[0]:
+            return None
+        root = proc.stat(checkpointer.restored_root(program.pid, made.exec_pid))
+        younger = root is not None and root.start_ticks >= program.start_ticks
+        if root is not None and younger and checkpointer.is_itself(root.name, name):
+            return root.id
+        time.sleep(_LOOK_SECONDS)
+    signals.end_child(program.pid)
+    raise RestoreTimeout(job=made.job.id, seconds=settings.restore_timeout_seconds)
+
+
+@contextmanager
+def _under_old_names(moved: Iterable[tuple[str, str]]) -> Iterator[None]:
+    """Links from the names that the image knows to where these files lie now."""
+    with ExitStack() as made:
+        for old, new in moved:
+            if not os.path.lexists(old):
+                made.callback(_remove, old)
+                _link(old, new)
+        yield
+
+
+def _link(old: str, new: str) -> None:
+    path = Path(old)
+    with _owner_of(path), Directory.open(path.parent) as directory:
+        os.symlink(new, path.name, dir_fd=directory.fd)
+
+
+def _remove(old: str) -> None:
+    path = Path(old)
+    with _owner_of(path), Directory.open(path.parent) as directory:
+        if directory.target(path.name) is not None:
+            directory.remove(path.name)
+
+
+@contextmanager
+def _owner_of(path: Path) -> Iterator[None]:
+    """Acting as root in those directories of MOM's that are closed to the owner."""
+    with become.acting_as_root() if _is_closed(path) else nullcontext():
+        yield
+
+
+def _is_closed(path: Path) -> bool:
+    if not kept.is_moms(path):
+        return False
+    with become.acting_as_root(), Directory.open(path.parent) as directory:
+        status = os.fstat(directory.fd)
+        return status.st_uid == 0 and not status.st_mode & 0o022
