@@ -55,7 +55,7 @@ demo: test-prefix ## install into TEST_PREFIX and show a job that is checkpointe
 	$(TEST_PREFIX)/lib/torqueckpt/venv/bin/python tests/demo.py --prefix $(TEST_PREFIX)
 
 test: test-prefix .venv/made ## install into TEST_PREFIX and run all tests on it (ARGS= for pytest)
-	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest $(ARGS)
+	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 lint: .venv/made ## look for slips: ruff, and shellcheck for the scripts
 	.venv/bin/ruff check .

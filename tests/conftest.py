@@ -20,7 +20,13 @@ def pytest_report_header() -> list[str]:
     root = os.getuid() == 0
     installed = (PREFIX / "sbin" / "mom-checkpoint").exists()
     jobs = "run" if root and installed else "DID NOT RUN: they need root and `make test`'s prefix"
-    return [f"torqueckpt: installation {PREFIX}; tests of real jobs with real dumps: {jobs}"]
+    own = f"torqueckpt: installation {PREFIX}; tests of real jobs with real dumps: {jobs}"
+    # Not in these directories' own conftest files: pytest reads those only once it collects.
+    from tests.ifl import conftest as ifl
+    from tests.openpbs import conftest as openpbs
+    from tests.torque import conftest as torque
+
+    return [own, ifl.report(), torque.report(), *openpbs.report()]
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,11 @@ COMPILER = shutil.which("cc") or shutil.which("gcc")
 VARIANTS = {"torque6": "-DTORQUE6", "torque2": "-DTORQUE2", "openpbs": "-DOPENPBS"}
 
 
-def pytest_report_collectionfinish() -> list[str]:
+def report() -> str:
+    """For the header of the tests' report."""
     if COMPILER:
-        return ["torqueckpt.ifl: tests with a compiled PBS library of our own: run"]
-    return ["torqueckpt.ifl: tests with a compiled PBS library DID NOT RUN: no C compiler"]
+        return "torqueckpt.ifl: tests with a compiled PBS library of our own: run"
+    return "torqueckpt.ifl: tests with a compiled PBS library DID NOT RUN: no C compiler"
 
 
 def compiled(target: Path, *options: str) -> Path:

@@ -24,7 +24,8 @@ BATCH, FOUND = find("TORQUECKPT_OPENPBS", "libpbs.so", is_openpbs=True)
 INSTALLED = installed("TORQUECKPT_OPENPBS", "libpbs.so", USER is not None)
 
 
-def pytest_report_collectionfinish() -> list[str]:
+def report() -> list[str]:
+    """For the header of the tests' report."""
     found = FOUND if USER or BATCH is None else "DID NOT RUN: there is no ordinary user"
     calls = f"torqueckpt: tests of calls with an OpenPBS server that runs: {found}"
     return [calls, INSTALLED.report("OpenPBS")]

@@ -23,8 +23,9 @@ from tests.torque.private import PrivateTorque
 INSTALLED = installed("TORQUECKPT_TORQUE", "libtorque.so", USER is not None)
 
 
-def pytest_report_collectionfinish() -> list[str]:
-    return [INSTALLED.report("TORQUE")]
+def report() -> str:
+    """For the header of the tests' report."""
+    return INSTALLED.report("TORQUE")
 
 
 @pytest.fixture(scope="session")
