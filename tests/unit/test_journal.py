@@ -21,13 +21,13 @@ def mine(tmp_path: Path) -> OwnerStore:
 
 
 def test_the_last_line_of_the_job_is_found_among_those_of_others(mine: OwnerStore) -> None:
-    assert journal.last(mine, "1.srv") == {}
+    assert journal.last(mine, "job", "1.srv") == {}
     journal.note(mine, "checkpoint", "1.srv", ended=True)
     journal.note(mine, "checkpoint", "2.srv", ended=False)
-    assert journal.last(mine, "1.srv")["ended"] is True
+    assert journal.last(mine, "job", "1.srv")["ended"] is True
     journal.note(mine, "restart", "1.srv")
-    assert journal.last(mine, "1.srv")["event"] == "restart"
-    assert journal.last(mine, "3.srv") == {}
+    assert journal.last(mine, "job", "1.srv")["event"] == "restart"
+    assert journal.last(mine, "job", "3.srv") == {}
 
 
 @pytest.mark.parametrize("text", ["no json\n", "[1]\n", "\xff\n", '{"job": "1.srv"\n'])
@@ -37,4 +37,4 @@ def test_a_line_that_is_none_of_ours_makes_nothing_certain(
     journal.note(mine, "checkpoint", "1.srv", ended=True)
     with (tmp_path / "journal").open("a", encoding="latin-1") as file:
         file.write(text)
-    assert journal.last(mine, "1.srv") == {}
+    assert journal.last(mine, "job", "1.srv") == {}
