@@ -36,14 +36,16 @@ class CheckpointRequest:
 class RestartRequest:
     """Bring a job back from its newest whole image, or from `generation` and no other.
 
-    hint is a generation to be tried first, from a pointer that may be stale.  present_job is the
-    batch job that runs the restart: job_id itself when MOM restarts in place.
+    hint is a generation to be tried first, from a pointer that may be stale; that pointer must stay
+    where MOM looks for it.  present_job is the batch job that runs the restart: job_id itself when
+    MOM restarts in place.
     """
 
     job_id: str
     present_job: str
     generation: int | None = None
     hint: int | None = None
+    pointer: Path | None = None
     force: bool = False  # believe that the tree recorded on another node is over
     accept_changed: bool = False  # go on with files that were changed by somebody else
     moves: tuple[tuple[str, str], ...] = ()  # files below the first path lie below the second now

@@ -40,6 +40,8 @@ def checked(
     now = relocate.relocated(made, request.moves, handed_over)
     new_outputs = {stream.path for stream in streams}
     elsewhere = handed_over | new_outputs
+    if request.pointer is not None:  # under qsub's -c dir= it may lie among the job's files
+        elsewhere.add(str(request.pointer.parent.resolve() / request.pointer.name))
     found = check.find(now, lineage.directory, elsewhere, attempt, str(settings.store))
     problems, remedies = [f"{path} is missing" for path in found.missing] + found.wrong, []
     if found.missing:

@@ -74,7 +74,12 @@ class MomCall:
         )
 
     def to_restart(self, hint: int | None) -> RestartRequest:
-        return RestartRequest(job_id=self.job_id, present_job=self.job_id, hint=hint)
+        return RestartRequest(
+            job_id=self.job_id,
+            present_job=self.job_id,
+            hint=hint,
+            pointer=self.directory / self.name if self.directory and self.name else None,
+        )
 
     @classmethod
     def _parse(
