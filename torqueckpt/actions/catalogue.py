@@ -13,6 +13,7 @@ from torqueckpt import log
 from torqueckpt.errors import (
     LastImageKept,
     NoImage,
+    RecordTorn,
     StoreMissing,
     TorqueCkptError,
     UnknownJob,
@@ -28,6 +29,7 @@ from torqueckpt.store import journal
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
+from torqueckpt.store.translate import translated
 
 # What reading an image may raise, whatever its owner did to it.
 _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
@@ -136,6 +138,7 @@ def delete(job: str, who: Owner, settings: Settings, number: int | None) -> list
     """
     wait = settings.lock_timeout_seconds
     with lineage_of(job, who, settings) as (mine, lineage), lineage.lock(wait):
+        _settle(lineage)  # what the job's files are still to be given back goes with its images
         doomed = lineage.numbers() if number is None else [lineage.generation(number).number]
         live = _live(lineage)
         running = live is not None and _runs_here(live)
@@ -152,6 +155,15 @@ def delete(job: str, who: Owner, settings: Settings, number: int | None) -> list
         if os.getuid() == 0:  # a user's leaves a link behind that the next checkpoint takes away
             Store.open(settings.store).tidy(who.name)
     return doomed
+
+
+def _settle(lineage: Lineage) -> None:
+    """Undo what a restart that died has changed; records that are torn stop nobody."""
+    try:
+        with translated(lineage.path):
+            intent.settle(lineage.directory, lineage.live())
+    except RecordTorn as torn:
+        log.warning(str(torn))
 
 
 def _runs_here(live: Live) -> bool:
