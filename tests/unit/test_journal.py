@@ -30,6 +30,14 @@ def test_the_last_line_of_the_job_is_found_among_those_of_others(mine: OwnerStor
     assert journal.last(mine, "job", "3.srv") == {}
 
 
+def test_a_journal_of_many_years_is_read_from_its_end(mine: OwnerStore, tmp_path: Path) -> None:
+    line = b'{"event": "checkpoint", "job": "2.srv"}\n'
+    (tmp_path / "journal").write_bytes(line * (20 * 1024 * 1024 // len(line)))
+    journal.note(mine, "checkpoint", "1.srv", ended=True)
+    assert journal.last(mine, "job", "1.srv").get("ended") is True
+    assert journal.last(mine, "job", "3.srv") == {}
+
+
 @pytest.mark.parametrize("text", ["no json\n", "[1]\n", "\xff\n", '{"job": "1.srv"\n'])
 def test_a_line_that_is_none_of_ours_makes_nothing_certain(
     mine: OwnerStore, tmp_path: Path, text: str
