@@ -23,7 +23,7 @@ def preflight_command(what: str, user: str | None, as_json: bool) -> None:
 
     \b
     One line for each fact: refused (no checkpoint while that is so), hazard (it comes back, but
-    not as it was) or note; with process, object, reason and remedy.  Ends with status 17 when a
+    not as it was) or note; with process, object, reason and remedy.  Ends with status 19 when a
     checkpoint would be refused.
     """
     report = preflight(what, settings.load(), user)
