@@ -14,6 +14,7 @@ import pytest
 from tests.unit import real
 from torqueckpt.identity import Owner
 from torqueckpt.process import become, guard, proc, signals, tree
+from torqueckpt.process.aside import Aside
 from torqueckpt.process.guard import Guard
 
 _LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
@@ -99,6 +100,28 @@ def test_the_guard_lets_a_tree_run_while_its_supervisor_lives(
     time.sleep(0.2)
     assert len(_tree(note)) == 4
     assert not real.ended(_pid(note, "guard"))
+
+
+def test_the_guard_does_not_wait_for_work_that_its_maker_has_started_aside(
+    user: Owner, note: Path
+) -> None:
+    """A dump's tree stays stopped until the guard acts, and looking at files may take minutes."""
+    maker = os.fork()
+    if maker == 0:
+        try:
+            Guard(user, lambda _: (note / "acted").touch())
+            aside = Aside(user, lambda: time.sleep(60))
+            (note / "aside").write_text(str(aside._pid))
+            (note / "ready").touch()
+            signal.pause()
+        finally:
+            os._exit(1)
+    real.until((note / "ready").exists, "a guard, and work aside")
+    real.kill(maker)
+    os.waitpid(maker, 0)
+    real.until((note / "acted").exists, "the guard's work")
+    assert not real.ended(_pid(note, "aside"))
+    real.kill(_pid(note, "aside"))
 
 
 def test_a_guard_that_was_dismissed_leaves_the_tree_alone(

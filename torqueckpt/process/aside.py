@@ -19,7 +19,7 @@ from typing import Generic, TypeVar
 
 from torqueckpt import manifest
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import become, guard
 
 T = TypeVar("T")
 
@@ -40,6 +40,7 @@ class Aside(Generic[T]):
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._read_end)
+            guard.not_the_maker()
             _report(who, work, write_end)
         os.close(write_end)
 

@@ -11,6 +11,15 @@ from torqueckpt import log
 from torqueckpt.identity import Owner
 from torqueckpt.process import become, proc, signals
 
+_pipes: set[int] = set()  # of the guards that this process has made: the ends that only it keeps
+
+
+def not_the_maker() -> None:
+    """In another process forked by a guard's maker: the guard shall not wait for its end too."""
+    for write_end in _pipes:
+        os.close(write_end)
+    _pipes.clear()
+
 
 class Guard:
     """Waits in a session of its own on a pipe that only its maker can write.
@@ -25,12 +34,14 @@ class Guard:
         if self._pid == 0:
             os.close(self._write_end)
             _watch(who, task, read_end)
+        _pipes.add(self._write_end)
         os.close(read_end)
 
     def dismiss(self) -> None:
         """Nothing is to be done any more.  Killed, not asked: the owner may have stopped it."""
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
+        _pipes.discard(self._write_end)
         os.close(self._write_end)
 
 
