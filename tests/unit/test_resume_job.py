@@ -106,6 +106,15 @@ def test_a_value_that_no_line_can_hold_is_left_out_and_that_is_said(value: str) 
     assert text.count("# Left out, no line can hold it: -o ") == 1
 
 
+@pytest.mark.parametrize("option", ["l x\ntouch ran\n#PBS -l", "", "-"])
+def test_an_option_from_a_record_that_was_tampered_with_is_no_line_of_its_own(option: str) -> None:
+    """asked.json is its owner's, and an administrator may write his script for him."""
+    image = resume_job.Image(samples.made(), [Directive(option, "x")])
+    text = resume_job.text(image, samples.JOB, Settings(), None)
+    assert text.count("# Left out, no line can hold it: -") == 1
+    assert not any(line.startswith("touch") for line in text.splitlines())
+
+
 def test_a_host_name_from_a_manifest_that_was_tampered_with_is_no_line_of_its_own() -> None:
     text = _text(samples.made(host="node1\ntouch ran"))
     assert not [line for line in text.splitlines() if line.startswith("touch")]

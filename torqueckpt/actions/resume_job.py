@@ -16,6 +16,7 @@ from torqueckpt.log import one_line
 from torqueckpt.manifest import Directive, Manifest
 from torqueckpt.settings import Settings
 
+_LETTER = re.compile(r"[A-Za-z]")
 _BARE = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]^-]+")
 
 
@@ -58,11 +59,11 @@ def text(
         remarks.append(f"The image lies on {one_line(made.host)} only, so the job is sent there.")
     lines = []
     for directive in wanted:
-        if directive.value.isprintable():
+        if _LETTER.fullmatch(directive.option) and directive.value.isprintable():
             lines.append(f"-{directive.option} {_word(directive.value)}".rstrip())
         else:
-            dropped = one_line(directive.value)
-            remarks.append(f"Left out, no line can hold it: -{directive.option} {dropped}")
+            dropped = one_line(f"-{directive.option} {directive.value}")
+            remarks.append(f"Left out, no line can hold it: {dropped}")
     words = (*(("--generation", str(generation)) if generation else ()), *options)
     return render.render(
         "torque/resume_job.sh.j2",
