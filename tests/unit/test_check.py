@@ -89,6 +89,18 @@ def test_a_log_that_was_renamed_and_begun_anew_is_said_to_be_another_file(
     assert _find(lineage, watched=watched) == Findings()
 
 
+def test_a_file_that_was_changed_and_has_grown_is_not_cut(
+    tmp_path: Path, lineage: Directory
+) -> None:
+    """A database that other jobs go on with: cutting it would be the end of it."""
+    base = _file(tmp_path / "base", b"0123")
+    parts = {"watched": (_watched(base),), "files": (_open_file(base, 4, flags=os.O_RDWR),)}
+    base.write_bytes(b"0X23456")
+    found = _find(lineage, **parts)
+    assert found.changed == [f"{base} was rewritten in place since"]
+    assert (found.changes, found.positions) == ([], {str(base): check.AS_IT_WAS})
+
+
 def test_a_large_file_is_sampled_and_a_later_time_of_change_is_said(
     tmp_path: Path, lineage: Directory
 ) -> None:

@@ -135,12 +135,12 @@ class _Checker:
                     self._change(file.path, status, 0, file.copy, file.mtime_ns)
                 return
             why = _problem(file, fd, status)
-            if why:
+            if why:  # where that is accepted the file stays as it is: it may be somebody else's
                 self._found.changed.append(f"{file.path} {why}")
-            if status.st_size > file.size:
+                if status.st_size != file.size and file.path in self._fixed:
+                    self._found.positions[file.path] = AS_IT_WAS
+            elif status.st_size > file.size:
                 self._change(file.path, status, file.size, "", file.mtime_ns)
-            elif status.st_size < file.size and file.path in self._fixed:
-                self._found.positions[file.path] = AS_IT_WAS
         finally:
             os.close(fd)
 
