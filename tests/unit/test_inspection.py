@@ -15,6 +15,7 @@ from torqueckpt import checkpointers
 from torqueckpt.actions import inspection
 from torqueckpt.actions.target import Target
 from torqueckpt.checkpointers.base import Checkpointer
+from torqueckpt.checkpointers.finding import REFUSED, finding
 from torqueckpt.errors import CannotBeDumped
 from torqueckpt.process import become, proc, tree
 from torqueckpt.settings import Settings
@@ -72,3 +73,15 @@ def test_a_connection_that_stays_refuses_it_with_its_name(
         inspection.before_dump(criu, target)
     assert f"process {target.root.pid} " in str(refused.value)
     assert f"@torqueckpt-{os.getpid()}" in str(refused.value)
+
+
+def test_a_tree_with_very_many_reasons_has_a_line_that_a_comment_can_hold(
+    criu: Checkpointer, connected: Callable[[float], Target], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = connected(0)
+    each = finding(REFUSED, target.root, "its seccomp filter", "not for users", "run it without")
+    monkeypatch.setattr(criu, "findings", lambda _: [each] * 3000)
+    with pytest.raises(CannotBeDumped) as refused:
+        inspection.before_dump(criu, target)
+    assert "; and 2995 more; it runs on" in str(refused.value)
+    assert len(str(refused.value)) < 1000

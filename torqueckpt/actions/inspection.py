@@ -20,6 +20,7 @@ from torqueckpt.process import belonging, clock, holdings, proc, tree
 from torqueckpt.process.holdings import Links
 
 _PAUSES = (0.02, 0.1, 0.3)  # seconds
+_TOLD = 5  # reasons: MOM makes a job's comment of 4 kB at most, and a tree may have thousands
 # Programs that start others on other nodes, of which an image of this node knows nothing.
 _LAUNCHERS = ("ssh", "rsh", "srun", "pbsdsh", "pbs_tmrsh", "blaunch", "orted", "prted", "pmi_proxy")
 
@@ -40,7 +41,9 @@ def before_dump(checkpointer: Checkpointer, target: Target) -> None:
             time.sleep(pause)
             members = tree.below(target.root)
             links = tree.open_links(members)
-    raise CannotBeDumped(what=f"job {target.live.job}", reasons="; ".join(refused))
+    more = f"; and {len(refused) - _TOLD} more" if len(refused) > _TOLD else ""
+    reasons = "; ".join(refused[:_TOLD]) + more
+    raise CannotBeDumped(what=f"job {target.live.job}", reasons=reasons)
 
 
 def tell_strays(target: Target) -> None:
