@@ -111,6 +111,23 @@ def test_what_the_job_asked_for_is_known_when_its_server_has_forgotten_it(
     assert {"#PBS -A proj7", "#PBS -q long"} <= set(script)
 
 
+def test_a_later_job_of_the_same_number_leaves_alone_what_the_earlier_one_asked_for(
+    site: Site, user: User, running: Running
+) -> None:
+    told = {**as_told(running), "Account_Name": "proj7"}
+    rounds(site, {running.job: told}, count=2)
+    time.sleep(2)  # start times are whole seconds
+    later = subprocess.Popen(["/bin/sleep", "60"])
+    try:
+        named = {**told, "session_id": str(later.pid), "Account_Name": "proj8", "Checkpoint": "u"}
+        rounds(site, {running.job: named})
+    finally:
+        later.kill()
+        later.wait()
+    script = site.call(user, "resume-job", running.job).stdout.splitlines()
+    assert "#PBS -A proj7" in script
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -179,7 +179,7 @@ class Periodic:
             return
         try:
             with self._lineage(job) as lineage:
-                if lineage is not None:
+                if lineage is not None and _has_image_of(lineage, job):
                     with become.acting_as_root():
                         directives = asked.of_server(server.job(job.id))
                     remembered.keep(lineage, job.id, directives)
@@ -240,6 +240,12 @@ class Periodic:
 
 def _is_here(host: str) -> bool:
     return host.partition(".")[0] == socket.gethostname().partition(".")[0]
+
+
+def _has_image_of(lineage: Lineage, job: Job) -> bool:
+    """Whether this very job has one: a server that was reset gives the same number again."""
+    numbers = lineage.numbers()
+    return bool(numbers) and lineage.generation(numbers[-1]).manifest().created >= _started(job)
 
 
 def _started(job: Job) -> float:
