@@ -119,6 +119,21 @@ def test_a_link_swapped_from_image_to_image_is_there_and_whole_at_every_moment(
     assert (name / "a.img").read_bytes() == b"a"
 
 
+def test_a_link_that_leads_to_another_users_image_stays(
+    store: Store, lineage: Lineage, user: Owner
+) -> None:
+    theirs = store.root.path / "jobs" / "bob" / "12.srv@1" / "1" / "image"
+    theirs.mkdir(parents=True)
+    theirs.parents[2].chmod(0o700)
+    name = store.root.path / f"4242.{samples.JOB}"
+    name.symlink_to("jobs/bob/12.srv@1/1/image")
+    with become.acting_as(user):
+        samples.generation(lineage, {"a.img": b"a"})
+        with pytest.raises(FileExistsError):
+            store.link(4242, samples.JOB, user.name, lineage.name, 1)
+    assert os.readlink(name) == "jobs/bob/12.srv@1/1/image"
+
+
 def test_a_job_with_a_new_exec_pid_keeps_only_its_new_link(
     store: Store, lineage: Lineage, user: Owner
 ) -> None:

@@ -104,11 +104,16 @@ def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
         return [row for lineage in mine.lineages() for row in _rows(lineage, who)]
 
 
-def waits_for_its_image(job: str, who: Owner, settings: Settings) -> bool:
-    """Whether the last that happened to the job was a hold: an image was taken, and it ended."""
+def waits_for_its_image(job: str, who: Owner, settings: Settings, since: int = 0) -> bool:
+    """Whether the last that happened to the job was a hold: an image was taken, and it ended.
+
+    What happened before `since`, in seconds of the epoch, happened to an older job of that number.
+    """
     with lineage_of(job, who, settings) as (mine, _):
         noted = journal.last(mine, "job", job)
-    return noted.get("event") == "checkpoint" and noted.get("ended") is True
+    held = noted.get("event") == "checkpoint" and noted.get("ended") is True
+    when = noted.get("time")
+    return held and isinstance(when, int) and when >= since
 
 
 def verify(job: str, who: Owner, settings: Settings, number: int | None) -> list[tuple[int, str]]:

@@ -47,7 +47,8 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
         mine = store.owner(owner, make=True)
         lineage = find_lineage(mine, request, settings)
         with _failures_noted(mine, request), lineage.lock(settings.lock_timeout_seconds) as lock:
-            intent.settle(lineage.directory, lineage.live())
+            with translated(settings.store):
+                intent.settle(lineage.directory, lineage.live())
             since = arrived - settings.repeat_window_seconds
             made = _made_already(lineage, request, since, secret)
             if made is not None:
@@ -55,7 +56,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                 return made
             target = find_tree(lineage.live(), request, settings)
             tree.check(target.tree, owner)
-            inspection.before_dump(checkpointer, target)
+            target = inspection.before_dump(checkpointer, target)
             waiting = clock.waiting(target.tree)
             may_stop = request.end or not checkpointer.tells
             with _opened(target) as sources, _running_again(target, may_stop):
@@ -228,8 +229,12 @@ def _grow_streams(
 def _job(target: Target, lineage: Lineage, scripts: dict[str, str], settings: Settings) -> Job:
     who: Owner = target.owner
     known = details.of_job(target.live.job, target.leader_pid, _script(lineage, scripts), settings)
-    if not known.submit_dir and lineage.numbers():  # restarted in place: MOM sets nothing then
-        return replace(lineage.generation(lineage.numbers()[-1]).manifest().job, id=target.live.job)
+    if not known.submit_dir:  # restarted in place: MOM sets nothing then
+        for generation in reversed(lineage.generations()):
+            try:
+                return replace(generation.manifest().job, id=target.live.job)
+            except TorqueCkptError as torn:
+                log.warning(str(torn))
     return Job(
         id=target.live.job,
         owner=who.name,

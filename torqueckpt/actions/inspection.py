@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from torqueckpt import log
 from torqueckpt.actions.target import Target
@@ -25,10 +26,11 @@ _TOLD = 5  # reasons: MOM makes a job's comment of 4 kB at most, and a tree may 
 _LAUNCHERS = ("ssh", "rsh", "srun", "pbsdsh", "pbs_tmrsh", "blaunch", "orted", "prted", "pmi_proxy")
 
 
-def before_dump(checkpointer: Checkpointer, target: Target) -> None:
+def before_dump(checkpointer: Checkpointer, target: Target) -> Target:
     """Refuse what the checkpointer would surely refuse, before any of it is frozen.
 
-    Much of that lasts a moment only (a connection that is being closed), so it is looked at again.
+    Much of that lasts a moment only (a connection that is being closed), so it is looked at again;
+    gives the tree as it was seen last.
     """
     members, links = target.tree, target.open_files
     for pause in (*_PAUSES, None):
@@ -36,7 +38,7 @@ def before_dump(checkpointer: Checkpointer, target: Target) -> None:
         refused = [str(each) for each in found if each.severity == REFUSED]
         if not refused:
             _tell(found)
-            return
+            return replace(target, tree=members, open_files=links)
         if pause is not None:
             time.sleep(pause)
             members = tree.below(target.root)

@@ -164,9 +164,9 @@ class Periodic:
     def _call_hook(self, job: Job) -> bool:
         program = paths.program("sbin", "mom-checkpoint")
         words = [str(job.session_id or "-"), job.id, job.text("euser") or job.owner]
-        finished = run.run(
-            [str(program), *words], timeout_seconds=self._settings.dump_timeout_seconds + 60
-        )
+        # It waits for the lock, dumps, and writes a large image to the disk.
+        limit = self._settings.lock_timeout_seconds + 4 * self._settings.dump_timeout_seconds
+        finished = run.run([str(program), *words], timeout_seconds=limit)
         if not finished.ok:
             self._tell(job.id, f"checkpoint failed: {finished.last_line()}")
             return False

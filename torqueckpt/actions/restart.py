@@ -33,6 +33,7 @@ from torqueckpt.settings import Settings
 from torqueckpt.store import journal
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
+from torqueckpt.store.translate import translated
 
 FAILED = "restart-failed"
 
@@ -55,8 +56,9 @@ def prepare(
     with found as (mine, lineage), failures_noted(mine, lineage), lineage.lock(wait) as lock:
         live = lineage.live()
         refuse_if_running(live, request)
-        intent.settle(lineage.directory, live)
-        lineage.sweep()
+        with translated(lineage.path):
+            intent.settle(lineage.directory, live)
+            lineage.sweep()
         _, made = catalogue.choose(lineage, request, key)
         if made.job.uid != who.uid:
             raise ForeignImage(
@@ -79,8 +81,16 @@ def prepare(
             mine.belongs(request.present_job, lineage)
             yield mine, lineage, made, lock
         except BaseException:
-            intent.settle(lineage.directory, lineage.live())
+            undo_unless_it_runs(lineage)
             raise
+
+
+def undo_unless_it_runs(lineage: Lineage) -> None:
+    """After a failure: give the job's files back; what cannot be now, the next action does."""
+    try:
+        intent.settle(lineage.directory, lineage.live())
+    except (TorqueCkptError, OSError) as trouble:
+        log.error(f"{lineage.path}: not undone yet: {trouble}")
 
 
 @contextmanager

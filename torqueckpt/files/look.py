@@ -20,6 +20,7 @@ from torqueckpt.paths import Directory
 from torqueckpt.process import proc, tree
 from torqueckpt.process.freeze import Freeze
 
+_MOST_COPIED = 16  # times snapshot_limit_mib, of all files together
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 _SETTLES_NS = 2_000_000_000  # coarser than any file system's clock
 
@@ -78,6 +79,7 @@ class _Looker:
         self._settled_before = time.time_ns() - _SETTLES_NS
         self.watched: dict[str, WatchedFile] = {}
         self.remarks: list[str] = []
+        self._copied_bytes = 0
         self._copies: list[str] = []
         self._streams = {_identity(os.fstat(fd)) for fd in task.streams}
 
@@ -162,6 +164,10 @@ class _Looker:
         if size > self.task.copy_limit:
             self.remarks.append(f"{path}: {size} bytes, more than snapshot_limit_mib: not copied")
             return ""
+        if self._copied_bytes + size > _MOST_COPIED * self.task.copy_limit:
+            self.remarks.append(f"{path}: not copied, the job stands still for others long enough")
+            return ""
+        self._copied_bytes += size
         name = f"{self.task.prefix}.{len(self._copies)}"
         with self.task.lineage.make(COPIES) as copies:
             target = copies.open_file(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC)

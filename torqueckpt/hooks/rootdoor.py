@@ -18,9 +18,13 @@ import os
 
 from torqueckpt import settings
 from torqueckpt.actions import catalogue, named_process
-from torqueckpt.actions.restart import failures_noted, refuse_if_running, restore
+from torqueckpt.actions.restart import (
+    failures_noted,
+    refuse_if_running,
+    restore,
+    undo_unless_it_runs,
+)
 from torqueckpt.errors import OWN_FAILURE, BadArguments, Busy, ForeignImage, NeedsRoot
-from torqueckpt.files import intent
 from torqueckpt.hooks import door
 from torqueckpt.identity import is_lineage_name, job_id
 from torqueckpt.process import become
@@ -82,7 +86,7 @@ def _restore(user: str, lineage_name: str, number: int, present_job: str) -> int
             return restore(mine, lineage, made, who, lock, chosen)
         except BaseException:
             if os.getuid() == 0:  # not once the job has run
-                intent.settle(lineage.directory, lineage.live())
+                undo_unless_it_runs(lineage)
             raise
 
 

@@ -75,9 +75,12 @@ class Store:
     def link(self, exec_pid: int, job: str, owner: str, lineage: str, generation: int) -> None:
         """Point <exec pid>.<job id> to a whole image, as root; older names of the job go."""
         name, target = f"{exec_pid}.{job}", f"jobs/{owner}/{lineage}/{generation}/image"
-        if self.root.target(name) == target:  # a call that came again
+        old = self.root.target(name)
+        if old == target:  # a call that came again
             return
         with become.acting_as_root():
+            if old and not old.startswith(f"jobs/{owner}/") and (self.root.path / old).exists():
+                raise FileExistsError(errno.EEXIST, "it leads to another user's image")
             self.root.point(name, target)
         self.tidy(owner, job, keep=name)
 

@@ -33,7 +33,7 @@ def refuse_several(job: str, sid: int, node_file: str) -> None:
         hosts = set(_read(Path(node_file)).decode().split())
         tasks = Path(node_file).parent.parent / "mom_priv" / "jobs" / f"{job}.TK"
         others = _others(tasks, sid)
-    except OSError as unreadable:  # of another release: what it does not tell does not stop us
+    except (OSError, ValueError) as unreadable:  # of another release: that does not stop us
         log.warning(f"{job}: its tasks are not known: {unreadable}")
         return
     if len(hosts) > 1:

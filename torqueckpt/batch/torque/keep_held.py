@@ -25,14 +25,14 @@ def keep_held(job: str, why: str, settings: Settings) -> None:
     """
     if (settings.local_home / "mom_priv" / "jobs" / f"{job}.JB").exists():
         return
-    from torqueckpt.batch import server  # cffi only where it has come to this
-
     try:
+        from torqueckpt.batch import server  # cffi only where it has come to this
+
         with server.connect(settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
             pbs.alter(job, {"Hold_Types": "s"})
             pbs.comment(job, f"restart failed, held: {why}; then qrls -h s {job}")
             pbs.rerun(job)
-    except TorqueCkptError as refusal:
+    except (TorqueCkptError, ImportError, OSError) as refusal:
         log.error(f"{job}: the server does not hold it: {refusal}")
         return
     time.sleep(_KILLED_WITHIN_SECONDS)
