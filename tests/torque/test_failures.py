@@ -34,6 +34,11 @@ while not os.path.exists("free"):
 """
 
 
+def failures(torque: PrivateTorque, owner: User, job: str) -> int:
+    noted = [(each["event"], each["job"]) for each in torque.journal(owner)]
+    return noted.count(("checkpoint-failed", job))
+
+
 def test_a_checkpoint_that_fails_leaves_the_job_and_the_earlier_image(
     torque: PrivateTorque, owner: User, directory: Path
 ) -> None:
@@ -46,13 +51,20 @@ def test_a_checkpoint_that_fails_leaves_the_job_and_the_earlier_image(
     torque.wait_for_image(job, 0)
     torque.wait((directory / "held").exists, "shared memory")
     for ask in ("qchkpt", "qhold"):
+        time.sleep(1.5)  # MOM's names end with the second; 6.1 calls a second time
+        before = failures(torque, owner, job)
         torque.check(ask, job, user=owner)
+        torque.wait(
+            lambda seen=before: failures(torque, owner, job) > seen,
+            f"{ask}'s own failure",
+        )
         torque.wait(
             lambda: "shared memory" in torque.full_status(job).get("comment", ""),
             "a comment that says why",
             instead=lambda: torque.full_status(job),
         )
         assert torque.state(job) == "R"
+    time.sleep(1.5)
     assert [row["generation"] for row in torque.images(job)] == [1]
     (directory / "free").touch()
     assert torque.wait_for_state(job, "C", 60)["exit_status"] == "7"

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from tests.support import User, count_script, lines
@@ -58,9 +57,8 @@ def test_a_job_of_a_node_that_died_goes_on_in_its_place(
     assert status["Resource_List.nodes"].endswith(":ppn=2")
     assert "TORQUECKPT_X=2" in status["Variable_List"]
 
-    journal = (torque.store / "jobs" / owner.name / "journal").read_text().splitlines()
-    submitted = [line for line in map(json.loads, journal) if line["event"] == "submit"]
-    assert [(line["job"], line["resume_job"]) for line in submitted] == [(job, new)]
+    submitted = [each for each in torque.journal(owner) if each["event"] == "submit"]
+    assert [(each["job"], each["resume_job"]) for each in submitted] == [(job, new)]
     torque.end(waits)
 
 
