@@ -13,7 +13,7 @@ from tests.support import User, count_script, lines
 SHARED = """#!/bin/sh
 python3 shared.py &
 i=0
-while [ $i -lt 100 ]; do
+while [ $i -lt 250 ]; do
     i=$((i + 1))
     echo line $i
     sleep 0.1
@@ -69,7 +69,7 @@ def test_a_hold_that_fails_leaves_the_job_and_the_earlier_image_and_can_be_tried
     assert openpbs.newest(job) > newest
     openpbs.release(job, owner)
     assert openpbs.wait_for_state(job, "F", 60)["Exit_status"] == "7"
-    assert openpbs.delivered(job, directory) == (lines(100), "")
+    assert openpbs.delivered(job, directory) == (lines(250), "")
 
 
 def test_a_restart_from_a_damaged_image_is_told_and_keeps_the_image(

@@ -104,16 +104,11 @@ def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
         return [row for lineage in mine.lineages() for row in _rows(lineage, who)]
 
 
-def waits_for_its_image(job: str, who: Owner, settings: Settings, since: int = 0) -> bool:
-    """Whether the last that happened to the job was a hold: an image was taken, and it ended.
-
-    What happened before `since`, in seconds of the epoch, happened to an older job of that number.
-    """
+def waits_for_its_image(job: str, who: Owner, settings: Settings) -> bool:
+    """Whether the last that happened to the job was a hold: an image was taken, and it ended."""
     with lineage_of(job, who, settings) as (mine, _):
         noted = journal.last(mine, "job", job)
-    held = noted.get("event") == "checkpoint" and noted.get("ended") is True
-    when = noted.get("time")
-    return held and isinstance(when, int) and when >= since
+    return noted.get("event") == "checkpoint" and noted.get("ended") is True
 
 
 def verify(job: str, who: Owner, settings: Settings, number: int | None) -> list[tuple[int, str]]:

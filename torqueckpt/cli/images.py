@@ -61,11 +61,10 @@ def list_command(job: str | None, user: str | None, as_json: bool) -> None:
 @click.command("held")
 @click.argument("job")
 @_user
-@click.option("--since", type=int, default=0, help="Only if that was after this time (epoch).")
-def held_command(job: str, user: str | None, since: int) -> None:
+def held_command(job: str, user: str | None) -> None:
     """Succeed when JOB was held with an image and has not run since; OpenPBS's hook asks."""
     chosen, named = settings.load(), job_id(job)
-    if not catalogue.waits_for_its_image(named, who.owner_of(named, chosen, user), chosen, since):
+    if not catalogue.waits_for_its_image(named, who.owner_of(named, chosen, user), chosen):
         raise WrongState(job=named, problem="the last that happened to it was no hold")
 
 
