@@ -19,6 +19,7 @@ from torqueckpt.errors import MomGone, TorqueCkptError
 
 VERBS = ("checkpoint", "hold", "release")
 _LINE = 4096
+_SPEAKS_WITHIN_SECONDS = 10  # only root and the job's owner are waited for
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def accept(ear: socket.socket, owner_uid: int) -> Caller | None:
     """The next caller, or None when it may not speak, says nothing sensible or went away."""
     try:
         connection, _ = ear.accept()
-        connection.settimeout(2)
+        connection.settimeout(_SPEAKS_WITHIN_SECONDS)
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         if struct.unpack("3i", peer)[1] not in (0, owner_uid):  # nobody else is waited for
             Caller(connection, "").answer(1, "not your job")
