@@ -118,7 +118,7 @@ def test_a_missing_program_costs_nothing(site: Site, user: User, kind: str) -> N
 def test_a_program_that_misbehaves_costs_neither_the_job_nor_an_image(
     site: Site, user: User, kind: str, text: str, said: str
 ) -> None:
-    job = started(site, user)
+    job = started(site, user, 120)
     assert hook(job).returncode == 0
     version = 'case "$*" in *ersion*) echo "Version: 9.9.9"; exit 0;; esac'
     where = fake(site, _PROGRAM[kind], f"{version}\n{text}")
@@ -132,7 +132,7 @@ def test_a_program_that_misbehaves_costs_neither_the_job_nor_an_image(
     job.crash()
     again = site.resume(user, job.job, job.directory)
     assert again.wait() == 7
-    assert again.out() == lines(45)
+    assert again.out() == lines(120)
 
 
 def test_a_restart_that_its_program_refuses_keeps_the_image(

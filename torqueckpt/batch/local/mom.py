@@ -54,11 +54,15 @@ class LocalMom:
     def __post_init__(self) -> None:
         self.progress = Progress(self.job)
 
-    def run(self) -> int:
-        """Run the job to its end and give its exit status, 128 + N for signal N."""
+    def run(self, told: Callable[[str], None]) -> int:
+        """Run the job to its end and give its exit status, 128 + N for signal N.
+
+        `told` gets its id once others can ask for something.
+        """
         self._image_at = time.monotonic()
         self._history = due.History(self._image_at)
         ear = control.listen(self.spool.socket(self.job))
+        told(self.job)
         wake = self._catch_signals()
         self._waiting.register(ear, selectors.EVENT_READ, lambda: self._called(ear))
         self._waiting.register(wake, selectors.EVENT_READ, lambda: self._signalled(wake))
@@ -276,8 +280,7 @@ def submit(
     job = spool.next_job()
     details, spec = submission.details(), submission.spec
     spool.add(job, details, submission.script, submission.owner, spec.directory)
-    told(job)
     try:
-        return LocalMom(spool, submission, site, watch, job).run()
+        return LocalMom(spool, submission, site, watch, job).run(told)
     finally:
         spool.remove(job)
