@@ -154,6 +154,24 @@ def test_a_restart_that_its_program_refuses_keeps_the_image(
     assert again.out() == lines(45)
 
 
+def test_a_kind_of_failure_is_that_of_this_restart_not_of_an_earlier_one(
+    site: Site, user: User
+) -> None:
+    configure(site, "blcr")
+    job = started(site, user)
+    assert hook(job).returncode == 0
+    job.crash()
+    work = next(site.store.glob("jobs/*/1.*@*/1/work"))
+    user.script("temp\n", work, "restore.log")
+    version = 'case "$*" in *ersion*) echo "0.8.5"; exit 0;; esac'
+    where = fake(site, "cr_restart", "exit 3")
+    fake(site, "cr_checkpoint", version)
+    configure(site, "blcr", where, pid_wait_seconds=60)
+    failed = site.resume(user, job.job, job.directory)
+    assert failed.wait(20) == 125  # it did not wait for a process number
+    assert "ended before the job ran" in failed.err()
+
+
 def test_an_image_is_restarted_by_the_checkpointer_that_made_it(
     site: Site, user: User, kind: str
 ) -> None:

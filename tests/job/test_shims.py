@@ -110,6 +110,12 @@ def test_cr_restart_tells_kinds_of_failure_apart(loose: Loose) -> None:
     assert told == ["temp", "env", "perm", "success"]
 
 
+def test_root_gets_blcrs_code_too_for_what_cannot_be_dumped(site: Site) -> None:
+    program = site.root / "bin" / "cr_checkpoint"
+    done = subprocess.run([program, "1"], cwd=site.root, capture_output=True, text=True)
+    assert (done.returncode, len(done.stderr.splitlines())) == (52, 1)
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [

@@ -32,7 +32,7 @@ def as_known(image: Image, settings: Settings) -> Image:
     try:
         with connect(settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
             known = pbs.job(job.id, ended=True)
-    except TorqueCkptError as unknown:
+    except (TorqueCkptError, ImportError) as unknown:  # cffi is not on every node
         log.info(f"{job.id}: asked for as kept beside its image: {unknown}")
         return image
     created = known.text("ctime")
@@ -67,7 +67,7 @@ def submit(
                 if job.owner == who.name and job.state in "HQW" and depend != job.text("depend"):
                     pbs.alter(job.id, {"depend": depend})
                     tell(f"{job.id}: waits for {new} now: {depend}")
-    except TorqueCkptError as refusal:
+    except (TorqueCkptError, ImportError) as refusal:
         tell(f"{new} is submitted; what waits for {named} was not moved to it: {refusal}")
     return new
 

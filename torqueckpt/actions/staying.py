@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
-from torqueckpt import run
+from torqueckpt import log, run
 from torqueckpt.actions import restoring
 from torqueckpt.checkpointers.base import Checkpointer, Restore
 from torqueckpt.errors import ProgramMissing, RestoreFailed, RestoreTimeout
@@ -53,7 +53,8 @@ def restore(
         argv = become.as_owner_argv(who, checkpointer.capabilities(made.established_tcp), words)
         output = [fd for fd, _ in inherited[: len(plan.streams)]]
         while True:
-            with _under_old_names(moved):
+            generation.forget_log("restore")
+            with _under_old_names(made.job.id, made.generation, moved):
                 program = _start(argv, output)
                 root = _root_below(program, checkpointer, made, settings)
             if root is not None:
@@ -106,13 +107,18 @@ def _root_below(
 
 
 @contextmanager
-def _under_old_names(moved: Iterable[tuple[str, str]]) -> Iterator[None]:
+def _under_old_names(job: str, generation: int, moved: Iterable[tuple[str, str]]) -> Iterator[None]:
     """Links from the names that the image knows to where these files lie now."""
     with ExitStack() as made:
         for old, new in moved:
             if not os.path.lexists(old):
                 made.callback(_remove, old)
-                _link(old, new)
+                try:
+                    _link(old, new)
+                except OSError as problem:
+                    raise RestoreFailed(
+                        job=job, generation=generation, reason=f"{old}: {problem.strerror}"
+                    ) from problem
         yield
 
 
@@ -123,10 +129,14 @@ def _link(old: str, new: str) -> None:
 
 
 def _remove(old: str) -> None:
+    """Never the reason to give up a job that runs by now."""
     path = Path(old)
-    with _owner_of(path), Directory.open(path.parent) as directory:
-        if directory.target(path.name) is not None:
-            directory.remove(path.name)
+    try:
+        with _owner_of(path), Directory.open(path.parent) as directory:
+            if directory.target(path.name) is not None:
+                directory.remove(path.name)
+    except OSError as problem:
+        log.warning(f"{old}: a link of a restart stays: {problem.strerror}")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
 from torqueckpt.settings import Settings
 
 _CONTEXT = "context"
-_FAILED = "failed"
+_FAILED = "restore.log"
 _KINDS = {
     "args": "its arguments are refused",
     "temp": "a temporary failure, most often a process number in use",

@@ -14,7 +14,7 @@ import argparse
 import sys
 
 from torqueckpt import log, settings
-from torqueckpt.errors import DumpFailed
+from torqueckpt.errors import TorqueCkptError
 from torqueckpt.process import proc, signals
 from torqueckpt.shims import command, dumped, named
 
@@ -43,7 +43,7 @@ def main(argv: list[str]) -> int:
         who = dumped.owner_of(asked.pid)
         try:
             made = dumped.dump(asked.pid, asked.end, place, chosen)
-        except DumpFailed as failure:
+        except TorqueCkptError as failure:
             log.error(str(failure))
             if not asked.quiet:
                 print(f"cr_checkpoint: {log.one_line(str(failure))}", file=sys.stderr)
