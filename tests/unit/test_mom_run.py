@@ -60,3 +60,48 @@ def test_a_shell_that_cannot_be_started_is_said_by_the_system() -> None:
     assert answer.returncode == 254
     assert answer.stderr == b"mom-run: /nonexistent: No such file or directory\n"
     assert subprocess.run([sys.executable, "-c", _CALL], stderr=-3).returncode == 254
+
+
+_WITH = (
+    "import sys; from pathlib import Path; from torqueckpt import paths, settings\n"
+    "paths.settings_file = lambda: Path(sys.argv[1])\n"
+    "paths.program = lambda *_: Path(sys.argv[2])\n"
+    "from torqueckpt.hooks.mom_run import main; sys.exit(main(sys.argv[3:]))"
+)
+
+
+def started_with(settings: str, place: Path, *shell: str) -> subprocess.CompletedProcess[str]:
+    """mom-run under these settings; `again` stands for the installed program."""
+    file, again = place / "torqueckpt.toml", place / "again"
+    file.write_text(settings)
+    again.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{_CALL}' \"$@\"\n")
+    again.chmod(0o755)
+    argv = [sys.executable, "-c", _WITH, str(file), str(again), *shell]
+    return subprocess.run(
+        argv, cwd=_REPOSITORY, input="echo $0 $CR", capture_output=True, text=True
+    )
+
+
+def test_with_blcr_the_login_shell_comes_by_way_of_cr_run(tmp_path: Path) -> None:
+    cr_run = tmp_path / "cr_run"
+    cr_run.write_text('#!/bin/sh\nCR=loaded exec "$@"\n')
+    cr_run.chmod(0o755)
+    told = f'checkpointer = "blcr"\nblcr_dir = "{tmp_path}"\n'
+    done = started_with(told, tmp_path, "/bin/bash")
+    assert (done.stdout, done.stderr, done.returncode) == ("-bash loaded\n", "", 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ('checkpointer = "blcr"\nblcr_dir = "/nonexistent"\n', "started without cr_run"),
+        ("not toml at all [", ""),
+        ('checkpointer = "criu"\n', ""),
+    ],
+)
+def test_what_is_missing_or_wrong_starts_the_job_all_the_same(
+    tmp_path: Path, settings: str, said: str
+) -> None:
+    done = started_with(settings, tmp_path, "/bin/bash")
+    assert (done.stdout, done.returncode) == ("-bash\n", 0)
+    assert said in done.stderr and bool(said) == bool(done.stderr)

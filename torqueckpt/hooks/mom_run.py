@@ -43,11 +43,14 @@ def _through_cr_run(argv: list[str]) -> None:
         from torqueckpt import paths, settings
 
         chosen = settings.load()
-        if chosen.checkpointer == "blcr":
-            program = chosen.blcr_dir / "cr_run"
-            ourselves = paths.program("sbin", "mom-run")
-            os.execve(program, [str(program), str(ourselves), _LOADED, *argv], _environment())
-    except Exception as problem:  # whatever it is, the job comes first
+    except Exception:  # each checkpoint tells what is wrong there; the job's output is the job's
+        return
+    if chosen.checkpointer != "blcr":
+        return
+    program, ourselves = chosen.blcr_dir / "cr_run", paths.program("sbin", "mom-run")
+    try:
+        os.execve(program, [str(program), str(ourselves), _LOADED, *argv], _environment())
+    except OSError as problem:  # whatever it is, the job comes first
         with suppress(OSError):
             print(f"mom-run: started without cr_run: {problem}", file=sys.stderr)
 
