@@ -28,7 +28,7 @@ from tests.support import (
 def crashed(site: Site, user: User) -> Running:
     """A job that was checkpointed at least once and whose node then crashed."""
     directory = user.directory()
-    running = site.start(user, user.script(count_script(), directory), "-c", "c=1s")
+    running = site.start(user, user.script(count_script(60), directory), "-c", "c=1s")
     site.wait_for_images(running.job)
     running.wait_for_line(14)
     running.crash()
@@ -40,7 +40,7 @@ def test_a_crashed_job_goes_on_with_each_line_once_and_its_exit_status(
 ) -> None:
     resumed = site.resume(user, crashed.job, crashed.directory)
     assert resumed.wait() == 7, resumed.err()
-    assert resumed.out() == lines(30)
+    assert resumed.out() == lines(60)
     assert resumed.err() == ""
     assert user.processes() == []
 
@@ -59,7 +59,7 @@ def test_a_resumed_job_is_checkpointed_crashes_and_is_resumed_again_twice(
         job = resumed.job
     last = site.resume(user, job, crashed.directory)
     assert last.wait() == 7
-    assert last.out() == lines(30)
+    assert last.out() == lines(60)
     assert {row["lineage"] for row in site.rows()} == {site.lineage(crashed.job).name}
 
 
@@ -71,7 +71,7 @@ def test_the_same_resume_job_runs_again_and_goes_on_from_the_newest_image(
     first.crash()
     again = site.resume(user, crashed.job, crashed.directory)  # the first job's id, as before
     assert again.wait() == 7, again.err()
-    assert again.out() == lines(30)
+    assert again.out() == lines(60)
 
 
 def test_going_on_from_an_older_image_leaves_the_newer_one_its_output(
@@ -93,14 +93,14 @@ def test_a_job_that_still_runs_is_not_resumed_and_nothing_is_touched(
     site: Site, user: User
 ) -> None:
     directory = user.directory()
-    running = site.start(user, user.script(count_script(), directory), "-c", "c=1s")
+    running = site.start(user, user.script(count_script(60), directory), "-c", "c=1s")
     site.wait_for_images(running.job)
     refused = site.resume(user, running.job, directory)
     assert refused.wait() == 125
     assert "still runs" in refused.err()
     assert refused.out() == ""
     assert running.wait() == 7
-    assert running.out() == lines(30)
+    assert running.out() == lines(60)
 
 
 def test_two_resumes_at_once_start_the_job_once(site: Site, user: User, crashed: Running) -> None:
@@ -108,7 +108,7 @@ def test_two_resumes_at_once_start_the_job_once(site: Site, user: User, crashed:
     statuses = sorted(each.wait() for each in both)
     assert statuses == [7, 125]
     winner, loser = sorted(both, key=lambda each: each.process.returncode)
-    assert winner.out() == lines(30)
+    assert winner.out() == lines(60)
     assert "still runs" in loser.err()
 
 
@@ -130,7 +130,7 @@ def test_a_killed_supervisor_takes_its_tree_with_it_and_the_job_can_go_on(
     wait_until(lambda: not alive(tree), 5)
     again = site.resume(user, crashed.job, crashed.directory)
     assert again.wait() == 7, again.err()
-    assert again.out() == lines(30)
+    assert again.out() == lines(60)
 
 
 def test_qdel_of_a_resumed_job_leaves_no_process(site: Site, user: User, crashed: Running) -> None:
@@ -163,12 +163,12 @@ def test_a_directory_with_blanks_quotes_and_newlines(site: Site, user: User) -> 
     directory = parent / 'it\'s "a"\n$(touch hurt) dir'
     directory.mkdir()
     shutil.chown(directory, user.name)
-    running = site.start(user, user.script(count_script(), directory), "-c", "c=1s")
+    running = site.start(user, user.script(count_script(60), directory), "-c", "c=1s")
     site.wait_for_images(running.job)
     running.crash()
     resumed = site.resume(user, running.job, directory)
     assert resumed.wait() == 7, resumed.stderr.read_text()
-    assert resumed.out() == lines(30)
+    assert resumed.out() == lines(60)
     assert not list(Path(parent).rglob("hurt"))
 
 
