@@ -10,10 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.support import PREFIX, Site, User
 
 USERS = (f"tckpt{os.getpid()}a", f"tckpt{os.getpid()}b")  # nobody else's tests end their processes
+
+# A run says the same of the same code; --hypothesis-profile=explore looks for what is new.
+settings.register_profile("steady", derandomize=True, deadline=None)
+settings.register_profile("explore", max_examples=5000, deadline=None)
+settings.load_profile("steady")
 
 
 def pytest_report_header() -> list[str]:

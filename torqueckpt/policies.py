@@ -57,6 +57,8 @@ def check(item: str) -> None:
     glob, equals, kind = item.rpartition("=")
     if not equals or not glob:
         raise BadRule(f"{item!r} is not GLOB=POLICY")
+    if "\0" in glob:
+        raise BadRule(f"{item!r}: a null byte, which no file's name has")
     if kind not in KINDS:
         raise BadRule(f"{item!r}: no policy {kind!r}; known: {' '.join(KINDS)}")
     if not glob.startswith("$") and ".." in glob.split("/"):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from torqueckpt import policies
@@ -112,6 +112,7 @@ def test_where_what_a_glob_matches_lies(glob: str, base: str) -> None:
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
+@example("\0/", "")
 def test_no_text_is_too_odd_for_a_rule(glob: str, path: str) -> None:
     try:
         rules = policies.read([f"{glob}=snapshot"], "/d", {})
