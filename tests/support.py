@@ -185,6 +185,7 @@ class Site:
             ("bin", "torqueckpt", "torqueckpt.cli.main"),
             ("sbin", "mom-checkpoint", "torqueckpt.hooks.mom_checkpoint"),
             ("sbin", "mom-restart", "torqueckpt.hooks.mom_restart"),
+            ("sbin", "mom-run", "torqueckpt.hooks.mom_run"),
             ("lib/torqueckpt", "rootdoor", "torqueckpt.hooks.rootdoor"),
             *(("bin", name, f"torqueckpt.shims.{name}") for name in SHIMS),
         ):

@@ -176,7 +176,7 @@ class StoreNotWritable(TorqueCkptError):
 
 
 class CheckpointerMissing(TorqueCkptError):
-    message = "checkpointer {name}: {program} is missing; install it or set criu_path"
+    message = "checkpointer {name}: {program} is missing; install it, or set where it lies"
     exit_code = 40
 
 

@@ -27,6 +27,8 @@ class Settings:
     altix_dump_options: tuple[str, ...] = ("-q", "-p", "%pid", "-od", "%dir")
     altix_restore_options: tuple[str, ...] = ("-drp", "-cwd", "%cwd", "-od", "%dir")
     blcr_dir: Path = Path("/usr/bin")
+    dmtcp_dir: Path = Path("/usr/local/bin")
+    dmtcp_gzip: bool = False
     tree: str = "exec"
     exec_match: str = ""
     dump_timeout_seconds: int = 600

@@ -8,6 +8,7 @@ real ones.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -15,9 +16,11 @@ import pytest
 
 from tests.support import Running, Site, User, alive, count_script, lines, wait_until
 
-KINDS = ("criu", "altix", "blcr")
-_PROGRAM = {"criu": "criu", "altix": "chkpnt", "blcr": "cr_checkpoint"}
-_RESTART = {"criu": "criu", "altix": "resume", "blcr": "cr_restart"}
+DMTCP = shutil.which("dmtcp_launch")
+_NO_DMTCP = pytest.mark.skipif(DMTCP is None, reason="no dmtcp_launch on PATH")
+KINDS = ("criu", "altix", "blcr", pytest.param("dmtcp", marks=_NO_DMTCP))
+_PROGRAM = {"criu": "criu", "altix": "chkpnt", "blcr": "cr_checkpoint", "dmtcp": "dmtcp_command"}
+_RESTART = {"criu": "criu", "altix": "resume", "blcr": "cr_restart", "dmtcp": "dmtcp_restart"}
 
 
 @pytest.fixture(params=KINDS)
@@ -28,7 +31,8 @@ def kind(request: pytest.FixtureRequest, site: Site) -> str:
 
 def configure(site: Site, kind: str, programs: Path | None = None, **options: object) -> None:
     """A site whose checkpointer is this one, its programs in a directory of their own or ours."""
-    where = str(programs or site.root / "bin")
+    ours = Path(DMTCP).parent if kind == "dmtcp" and DMTCP else site.root / "bin"
+    where = str(programs or ours)
     place = {"criu_path": f"{where}/criu"} if kind == "criu" and programs else {}
     if kind != "criu":
         place = {f"{kind}_dir": where}
@@ -180,6 +184,8 @@ def test_an_image_is_restarted_by_the_checkpointer_that_made_it(
     job.crash()
     other = "blcr" if kind == "altix" else "altix"
     where = {f"{name}_dir": str(site.root / "bin") for name in ("altix", "blcr")}
+    if DMTCP:
+        where["dmtcp_dir"] = str(Path(DMTCP).parent)
     site.configure(checkpointer=other, **where)
     again = site.resume(user, job.job, job.directory)
     assert again.wait() == 7, again.err()

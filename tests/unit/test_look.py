@@ -24,7 +24,7 @@ def _look(root: int, lineage: Path, rule: Rule) -> Look:
     stat = proc.stat(root)
     assert stat is not None
     with Directory.open(lineage) as opened:
-        task = Task(stat, (rule,), (), (), opened, "/nowhere", "1", 1 << 20, {})
+        task = Task(stat, (rule,), (), (), opened, "/nowhere", (), "1", 1 << 20, {})
         return look(task, freeze)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -70,15 +71,23 @@ _WITH = (
 )
 
 
-def started_with(settings: str, place: Path, *shell: str) -> subprocess.CompletedProcess[str]:
+def started_with(
+    settings: str, place: Path, *shell: str, told: str = "echo $0 $CR"
+) -> subprocess.CompletedProcess[str]:
     """mom-run under these settings; `again` stands for the installed program."""
     file, again = place / "torqueckpt.toml", place / "again"
     file.write_text(settings)
-    again.write_text(f"#!/bin/sh\nexec {sys.executable} -c '{_CALL}' \"$@\"\n")
+    (place / "with.py").write_text(_WITH)
+    argv = [sys.executable, str(place / "with.py"), str(file), str(again)]
+    again.write_text(f'#!/bin/sh\nexec {" ".join(argv)} "$@"\n')
     again.chmod(0o755)
-    argv = [sys.executable, "-c", _WITH, str(file), str(again), *shell]
     return subprocess.run(
-        argv, cwd=_REPOSITORY, input="echo $0 $CR", capture_output=True, text=True
+        [*argv, *shell],
+        cwd=_REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(_REPOSITORY), "TMPDIR": str(place)},
+        input=told,
+        capture_output=True,
+        text=True,
     )
 
 
@@ -94,6 +103,7 @@ def test_with_blcr_the_login_shell_comes_by_way_of_cr_run(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
+        ('checkpointer = "dmtcp"\ndmtcp_dir = "/nonexistent"\n', ""),
         ('checkpointer = "blcr"\nblcr_dir = "/nonexistent"\n', "started without cr_run"),
         ("not toml at all [", ""),
         ('checkpointer = "criu"\n', ""),
@@ -105,3 +115,52 @@ def test_what_is_missing_or_wrong_starts_the_job_all_the_same(
     done = started_with(settings, tmp_path, "/bin/bash")
     assert (done.stdout, done.returncode) == ("-bash\n", 0)
     assert said in done.stderr and bool(said) == bool(done.stderr)
+
+
+def script(place: Path, text: str) -> Path:
+    path = place / "12.SC"
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+def dmtcp(place: Path) -> str:
+    """Settings with a dmtcp_launch that tells what it was given, then does as it was told."""
+    launch = place / "dmtcp_launch"
+    launch.write_text('#!/bin/sh\necho launch "$@"\nwhile [ "$1" != --no-gzip ]; do shift; done\n')
+    with launch.open("a") as file:
+        file.write('shift; exec "$@"\n')
+    launch.chmod(0o755)
+    return f'checkpointer = "dmtcp"\ndmtcp_dir = "{place}"\n'
+
+
+def test_with_dmtcp_the_script_is_launched_and_the_shell_stays_outside(tmp_path: Path) -> None:
+    path = script(tmp_path, '#!/bin/sh\necho job "$@"; read -r line || echo nothing to read\n')
+    done = started_with(dmtcp(tmp_path), tmp_path, "/bin/bash", told=f"{path} one 'two three'\n")
+    launched, job, rest = done.stdout.splitlines()
+    assert (job, rest, done.stderr) == ("job one two three", "nothing to read", "")
+    assert launched.endswith(f"--no-gzip {path} one two three")
+    assert "--new-coordinator --coord-port 0 --port-file" in launched
+
+
+def test_a_script_without_a_first_line_is_the_shells(tmp_path: Path) -> None:
+    path = script(tmp_path, "echo $BASH_VERSION\n")
+    done = started_with(dmtcp(tmp_path), tmp_path, "/bin/bash", told=f"{path}\n")
+    assert f"/bin/bash {path}\n" in done.stdout
+    assert done.stdout.splitlines()[1].startswith("5.")
+
+
+def test_a_resume_job_is_not_launched_again(tmp_path: Path) -> None:
+    (tmp_path / "torqueckpt").write_text("#!/bin/sh\necho resumed\n")
+    (tmp_path / "torqueckpt").chmod(0o755)
+    path = script(tmp_path, f"#!/bin/sh\nexec {tmp_path}/torqueckpt resume 1.srv\n")
+    done = started_with(dmtcp(tmp_path), tmp_path, "/bin/bash", told=f"{path}\n")
+    assert (done.stdout, done.stderr) == ("resumed\n", "")
+
+
+def test_without_dmtcp_launch_the_script_runs_all_the_same(tmp_path: Path) -> None:
+    path = script(tmp_path, "#!/bin/sh\necho job\nexit 7\n")
+    missing = 'checkpointer = "dmtcp"\ndmtcp_dir = "/nonexistent"\n'
+    done = started_with(missing, tmp_path, "/bin/bash", told=f"{path}\n")
+    assert (done.stdout, done.returncode) == ("job\n", 7)
+    assert "started without DMTCP: checkpointer dmtcp: /nonexistent/dmtcp_launch" in done.stderr

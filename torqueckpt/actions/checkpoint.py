@@ -64,7 +64,9 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     lineage.write_live(target.live)  # before there is an image to resume from
                     dump = dumping.plan(target, generation, request.end)
                     scripts = _keep_scripts(target, lineage)
-                    task = looking.task(target, generation, lineage, scripts, sources, settings)
+                    task = looking.task(
+                        checkpointer, target, generation, lineage, scripts, sources, settings
+                    )
                     seen, wall_ms = dumping.dump(checkpointer, dump, target, task, lock, settings)
                     inspection.tell_strays(target)
                     dumping.mend(checkpointer, dump, target)

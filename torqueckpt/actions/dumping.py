@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -99,20 +101,29 @@ def dump(
     proc.still(target.root.id)
     freeze = Freeze()
     limit = settings.dump_timeout_seconds
-    looking = Aside(target.owner, lambda: look(task, freeze), 2 * limit)
+    with _files_of(job):
+        checkpointer.before_dump(dump)
+        words = checkpointer.dump_argv(dump)
+
+    def watch() -> Look:
+        return look(task, freeze, lambda: checkpointer.stands_still(dump))
+
+    looking = Aside(target.owner, watch, 2 * limit)
     freeze.leave_to_looker()
     try:
         finished = run.run(
             become.as_owner_argv(
                 target.owner,
                 checkpointer.capabilities(dump.established_tcp),
-                checkpointer.dump_argv(dump),
+                words,
             ),
             timeout_seconds=limit,
             environment={"XDG_RUNTIME_DIR": str(dump.work_dir), **freeze.environment},
             keep_fds=(lock, *freeze.hook_fds),
             as_root=True,
         )
+        with _files_of(job):
+            checkpointer.after_dump(dump)
         _check(checkpointer, dump, target, finished, settings)
         if not checkpointer.tells:
             _stand_still(target, freeze, dump.stopped, limit)
@@ -130,11 +141,23 @@ def dump(
         raise DumpFailed(job=job, reason=f"its files were not looked at: {unseen}") from unseen
 
 
+@contextmanager
+def _files_of(job: str) -> Iterator[None]:
+    """Files of the checkpointer's own that lie in the job's directories."""
+    try:
+        yield
+    except OSError as problem:
+        raise DumpFailed(job=job, reason=str(problem)) from problem
+
+
 def _stand_still(target: Target, freeze: Freeze, stopped: bool, seconds: float) -> None:
-    """Stop the tree right behind the dump, for the look at its files, where none was held still
-    for that at the dump itself; the caller sees to it that it runs on when this fails."""
-    signals.stop_tree(target.root.id)
-    freeze.wait_for_look(seconds)
+    """Stop the tree right behind the dump, for the look at its files, where they were not looked at
+    during the dump itself; the caller sees to it that it runs on when this fails."""
+    looked = freeze.looked()
+    if stopped or not looked:
+        signals.stop_tree(target.root.id)
+    if not looked:
+        freeze.wait_for_look(seconds)
     if not stopped:
         signals.continue_tree(target.root)
 

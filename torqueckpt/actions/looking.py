@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from torqueckpt import log, policies
 from torqueckpt.actions.target import Target
+from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import BadFileRule, TorqueCkptError
 from torqueckpt.files.look import Task
-from torqueckpt.manifest import Rule, WatchedFile
+from torqueckpt.manifest import Manifest, Rule
 from torqueckpt.process import proc
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
@@ -17,6 +19,7 @@ from torqueckpt.store.lineage import Lineage
 
 
 def task(
+    checkpointer: Checkpointer,
     target: Target,
     generation: Generation,
     lineage: Lineage,
@@ -24,27 +27,32 @@ def task(
     sources: list[int],
     settings: Settings,
 ) -> Task:
+    made = _last(lineage)
+    if made and not proc.environment(target.root.pid):  # restored by one that does not show it
+        known = tuple(replace(rule, complete=True) for rule in made.rules)
+    else:
+        known = rules(target.root.pid, target.leader_pid, settings)
     return Task(
         root=target.root,
-        rules=rules(target.root.pid, target.leader_pid, settings),
+        rules=known,
         streams=tuple(sources),
         spooled=tuple(scripts),
         lineage=lineage.directory,
         store=str(settings.store),
+        foreign=checkpointer.own_directories(target.root.pid, generation.image_dir),
         prefix=str(generation.number),
         copy_limit=settings.snapshot_limit_mib * 1024 * 1024,
-        earlier=_earlier(lineage),
+        earlier={file.path: file for file in made.watched} if made else {},
     )
 
 
-def _earlier(lineage: Lineage) -> dict[str, WatchedFile]:
+def _last(lineage: Lineage) -> Manifest | None:
     numbers = lineage.numbers()
     try:
-        made = lineage.generation(numbers[-1]).manifest() if numbers else None
+        return lineage.generation(numbers[-1]).manifest() if numbers else None
     except TorqueCkptError as torn:  # then all is copied again
         log.warning(str(torn))
-        made = None
-    return {file.path: file for file in made.watched} if made else {}
+        return None
 
 
 def rules(root_pid: int, leader_pid: int, settings: Settings) -> tuple[Rule, ...]:

@@ -27,7 +27,7 @@ from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.live import Cut, Intent, Live, LiveStream
 from torqueckpt.manifest import Manifest, Stream
 from torqueckpt.process import become, proc, supervise
-from torqueckpt.process.guard import Guard, kill_restored
+from torqueckpt.process.guard import Guard, kill, kill_restored
 from torqueckpt.request import RestartRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal
@@ -137,6 +137,9 @@ def restore(
         if before is not None:
             lineage.write_live(before)
         raise
+    if root.pid != made.exec_pid:
+        before_it, guard = guard, Guard(who, kill(root))
+        before_it.dismiss()
     lineage.write_live(replace(live, tree=root))
     intent.done(lineage.directory)
     journal.note(

@@ -43,25 +43,27 @@ def restore(
     with restoring.descriptors(lineage, made, plan) as inherited:
         now = [(path, os.readlink(f"/proc/self/fd/{fd}")) for fd, path in inherited]
         moved = tuple((old, new) for old, new in now if old != new)
-        words = checkpointer.restore_argv(
-            Restore(
-                *(generation.image_dir, generation.work_dir, made.established_tcp, inherited),
-                directory=made.processes[0].cwd or "/",
-                relocated=moved,
-            )
+        restore = Restore(
+            *(generation.image_dir, generation.work_dir, made.established_tcp, inherited),
+            directory=made.processes[0].cwd or "/",
+            relocated=moved,
         )
+        words = checkpointer.restore_argv(restore)
         argv = become.as_owner_argv(who, checkpointer.capabilities(made.established_tcp), words)
         output = [fd for fd, _ in inherited[: len(plan.streams)]]
         while True:
             generation.forget_log("restore")
             with _under_old_names(made.job.id, made.generation, moved):
+                checkpointer.before_restore(restore)
                 program = _start(argv, output)
-                root = _root_below(program, checkpointer, made, settings)
+                root = _root_below(program, checkpointer, restore, made, who, settings)
             if root is not None:
                 return program, root
             reason = checkpointer.reason(generation.work_dir, "restore")
             if not checkpointer.pid_taken(reason) or time.monotonic() > until:
-                reason = reason or f"{words[0]} ended before the job ran; see the job's stderr"
+                reason = (
+                    reason or f"{checkpointer.name} ended before the job ran; see the job's stderr"
+                )
                 raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
             time.sleep(0.5)
 
@@ -89,17 +91,28 @@ def _start(argv: list[str], output: list[int]) -> ProcessId:
 
 
 def _root_below(
-    program: ProcessId, checkpointer: Checkpointer, made: Manifest, settings: Settings
+    program: ProcessId,
+    checkpointer: Checkpointer,
+    restore: Restore,
+    made: Manifest,
+    who: Owner,
+    settings: Settings,
 ) -> ProcessId | None:
     """The job's root once it is itself again; None when the program ended before."""
     until = time.monotonic() + settings.restore_timeout_seconds
     name = made.processes[0].name
+
+    def ask(argv: list[str]) -> str:
+        question = become.as_owner_argv(who, (), argv)
+        return run.run(question, timeout_seconds=10, as_root=True).output
+
     while time.monotonic() < until:
         if os.waitpid(program.pid, os.WNOHANG)[0]:
             return None
         root = proc.stat(checkpointer.restored_root(program.pid, made.exec_pid))
         younger = root is not None and root.start_ticks >= program.start_ticks
-        if root is not None and younger and checkpointer.is_itself(root.name, name):
+        itself = root is not None and younger and checkpointer.is_itself(root.name, name)
+        if root is not None and itself and checkpointer.settled(restore, ask):
             return root.id
         time.sleep(_LOOK_SECONDS)
     signals.end_child(program.pid)

@@ -14,6 +14,7 @@ _TABLE = {
     "altix": "torqueckpt.checkpointers.altix:Altix",
     "blcr": "torqueckpt.checkpointers.blcr:Blcr",
     "criu": "torqueckpt.checkpointers.criu:Criu",
+    "dmtcp": "torqueckpt.checkpointers.dmtcp:Dmtcp",
 }
 _ENTRY_POINTS = "torqueckpt.checkpointers"
 

@@ -60,7 +60,8 @@ class Checkpointer(ABC):
     needs_version: tuple[int, ...] = ()
     mends: tuple[str, ...] = ()  # mend() is called when the tree has one of these open
     # Whether a dump calls Dump.at_freeze and honours Dump.stopped, and its image can be read.  One
-    # of the others leaves the tree running: it is stopped right behind that, and looked at then.
+    # of the others leaves the tree running: where stands_still() has told of no better moment, it
+    # is stopped right behind the dump, and looked at then.
     tells: bool = True
     # Whether the restore program stays as the job's parent and ends with its status, as those do
     # that cannot make the job our own child.
@@ -78,6 +79,31 @@ class Checkpointer(ABC):
     def capabilities(self, established_tcp: bool) -> tuple[str, ...]:
         """The ambient capabilities that it needs when it runs as the job's owner."""
         return ()
+
+    def launch_argv(self, argv: list[str]) -> list[str]:
+        """What a program must be started with for this checkpointer to be able to dump it;
+        CheckpointerMissing."""
+        return argv
+
+    def own_directories(self, root_pid: int, image_dir: Path) -> tuple[str, ...]:
+        """Where files lie that a job has open for the checkpointer's sake, not for its own."""
+        return ()
+
+    def before_dump(self, dump: Dump) -> None:
+        """Make ready what the dump needs.  Whatever touches files here runs as the owner."""
+        return
+
+    def stands_still(self, dump: Dump) -> bool:
+        """Whether the tree stands still for its dump right now, as its files tell; asked often."""
+        return False
+
+    def after_dump(self, dump: Dump) -> None:
+        """Bring the image to where it belongs, from a checkpointer that writes it elsewhere."""
+        return
+
+    def before_restore(self, restore: Restore) -> None:
+        """Take away what an earlier restore has left."""
+        return
 
     @abstractmethod
     def dump_argv(self, dump: Dump) -> list[str]: ...
@@ -133,6 +159,13 @@ class Checkpointer(ABC):
     def restored_root(self, program_pid: int, exec_pid: int) -> int:
         """The job's root process as long as a restore program that stays runs."""
         return exec_pid
+
+    def settled(self, restore: Restore, ask: Callable[[list[str]], str]) -> bool:
+        """Whether all processes are restored, where the root's name does not tell it.
+
+        `ask` runs argv as the owner and gives what it prints.
+        """
+        return True
 
     def is_itself(self, name: str, name_in_image: str) -> bool:
         """Whether the root, by its present name, is the job's again and no more being restored."""

@@ -37,6 +37,9 @@ class Blcr(Checkpointer):
     def version_argv(self) -> list[str]:
         return [str(self.program), "--version"]
 
+    def launch_argv(self, argv: list[str]) -> list[str]:
+        return [str(self.program.with_name("cr_run")), *argv]
+
     def dump_argv(self, dump: Dump) -> list[str]:
         file = str(dump.image_dir / _CONTEXT)
         return [str(self.program), "--tree", str(dump.exec_pid), "--file", file, "--stop"]

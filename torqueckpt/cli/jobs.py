@@ -75,6 +75,7 @@ def run_command(
             Site(
                 checkpoint_program=paths.program("sbin", "mom-checkpoint"),
                 restart_program=paths.program("sbin", "mom-restart"),
+                run_program=paths.program("sbin", "mom-run"),
                 default_interval_seconds=chosen.interval_minutes * 60,
                 jitter_seconds=chosen.jitter_seconds,
                 max_frozen_percent=chosen.max_frozen_percent,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from torqueckpt import log, policies
@@ -28,8 +28,9 @@ _SETTLES_NS = 2_000_000_000  # coarser than any file system's clock
 @dataclass(frozen=True)
 class Task:
     """What to look at: streams are descriptors of the job's output, each kept in another way, as
-    what lies below `store` is.  Names of copies begin with prefix, they are made of files up to
-    copy_limit bytes, and one of `earlier` (path → the last checkpoint's) is taken where it will do.
+    what lies below `store` is; what lies below `foreign` is the checkpointer's own.  Names of
+    copies begin with prefix, they are made of files up to copy_limit bytes, and one of `earlier`
+    (path → the last checkpoint's) is taken where it will do.
     """
 
     root: proc.Stat
@@ -38,6 +39,7 @@ class Task:
     spooled: tuple[str, ...]
     lineage: Directory
     store: str
+    foreign: tuple[str, ...]
     prefix: str
     copy_limit: int
     earlier: dict[str, WatchedFile]
@@ -55,16 +57,23 @@ class Look:
     remarks: tuple[str, ...] = ()
 
 
-def look(task: Task, freeze: Freeze) -> Look:
-    """Wait for the freeze, look, let the tree go on, then put on the disk what was seen."""
-    if not freeze.arrives():
+def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] = lambda: False) -> Look:
+    """Wait for the freeze, look, let the tree go on, then put on the disk what was seen.
+
+    stands_still() tells of a freeze that nobody is called at.
+    """
+    if not freeze.arrives(stands_still):
         return Look()
-    seen = tuple(open_files(tree.below(task.root)))
+    watching = stands_still()
+    found = open_files(tree.below(task.root))
+    seen = tuple(file for file in found if not file.path.startswith(task.foreign))
     looker = _Looker(task, {file.path for file in seen if file.mapped})
     for path, policy in written(seen, task.rules).items():
         looker.watch(path, policy)
     rules = tuple(looker.follow(rule) for rule in task.rules)
     sizes = tuple(os.fstat(fd).st_size for fd in task.streams)
+    if watching and not stands_still():
+        looker.remarks.append("the job ran on before all its files were looked at")
     freeze.over()
     looker.sync()
     return Look(True, sizes, seen, tuple(looker.watched.values()), rules, tuple(looker.remarks))
@@ -207,10 +216,13 @@ def open_files(members: list[proc.Stat]) -> Iterator[OpenFile]:
         )
         for fd in proc.descriptors(each.pid):
             link = f"/proc/{each.pid}/fd/{fd}"
-            status = os.stat(link)
-            if stat.S_ISREG(status.st_mode):
+            try:
+                status = os.stat(link)
                 path = os.readlink(link)
                 offset, flags = proc.offset_and_flags(each.pid, fd)
+            except FileNotFoundError:  # closed by a checkpointer that works within the process
+                continue
+            if stat.S_ISREG(status.st_mode):
                 yield OpenFile(
                     *(each.pid, fd, path, status.st_dev, status.st_ino, flags, offset),
                     *(status.st_size, path in mapped, status.st_nlink == 0),

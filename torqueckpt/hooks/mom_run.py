@@ -5,18 +5,31 @@
 
 It becomes the login shell that MOM itself would have started: argv[0] with a dash, the same
 environment to the byte, the same signals.  With BLCR it goes through cr_run first, which has the
-shell load BLCR's library.  It must never be the reason that a job fails: where anything of that is
-missing, the job starts without.
+shell load BLCR's library.  With DMTCP the shell is told to start the job's script by way of mom-run
+again, which has dmtcp_launch do it: the shell itself stays outside, as it does for all others.
+
+It must never be the reason that a job fails: what is missing of that, the job starts without.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
+import stat
 import sys
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
-_LOADED = "--loaded"
+if TYPE_CHECKING:
+    from torqueckpt.settings import Settings
+
+_LOADED, _LAUNCH = "--loaded", "--launch"
+_LONGEST_COMMAND = 65536  # what a pipe holds
+_LONGEST_SCRIPT = 1024 * 1024
+# A resume job's script: what it restores has been launched before, and sudo must not be.
+_RESUMES = re.compile(rb"^\s*(exec\s+)?\S*torqueckpt\s+resume\s", re.MULTILINE)
+_MOMS_PIPES = (9, 14)  # that the shell and the script inherit
 
 
 def main(argv: list[str]) -> int:
@@ -25,10 +38,16 @@ def main(argv: list[str]) -> int:
         return _failed("no shell named; usage: mom-run SHELL [ARGUMENT…]")
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
         signal.signal(ignored, signal.SIG_DFL)
+    if argv[0] == _LAUNCH and len(argv) > 2:
+        return _launch(argv[1], argv[2:])
     if argv[0] == _LOADED:
         argv = argv[1:]
     else:
-        _through_cr_run(argv)
+        chosen = _settings()
+        if chosen is not None and chosen.checkpointer == "blcr":
+            _through_cr_run(argv, chosen)
+        elif chosen is not None and chosen.checkpointer == "dmtcp":
+            _tell_shell_to_launch(argv[0])
     shell = os.fsencode(argv[0])
     words = [b"-" + os.path.basename(shell), *map(os.fsencode, argv[1:])]
     try:
@@ -37,22 +56,87 @@ def main(argv: list[str]) -> int:
         return _failed(f"{argv[0]}: {problem.strerror}")
 
 
-def _through_cr_run(argv: list[str]) -> None:
-    """Come back here by way of cr_run, where the settings name BLCR; returns where that fails."""
+def _settings() -> Settings | None:
+    """None when they cannot be read: each checkpoint tells that; the job's output is the job's."""
     try:
-        from torqueckpt import paths, settings
+        from torqueckpt import settings
 
-        chosen = settings.load()
-    except Exception:  # each checkpoint tells what is wrong there; the job's output is the job's
-        return
-    if chosen.checkpointer != "blcr":
-        return
-    program, ourselves = chosen.blcr_dir / "cr_run", paths.program("sbin", "mom-run")
+        return settings.load()
+    except Exception:
+        return None
+
+
+def _ourselves() -> str:
+    from torqueckpt import paths
+
+    return str(paths.program("sbin", "mom-run"))
+
+
+def _through_cr_run(argv: list[str], chosen: Settings) -> None:
+    """Come back here by way of cr_run; returns where that fails."""
+    program = chosen.blcr_dir / "cr_run"
     try:
-        os.execve(program, [str(program), str(ourselves), _LOADED, *argv], _environment())
+        os.execve(program, [str(program), _ourselves(), _LOADED, *argv], _environment())
     except OSError as problem:  # whatever it is, the job comes first
+        _started_without("cr_run", problem)
+
+
+def _tell_shell_to_launch(shell: str) -> None:
+    """Put ourselves in front of the script's path, which the shell is to read from MOM's pipe."""
+    try:
+        if not stat.S_ISFIFO(os.fstat(0).st_mode):
+            return
+        line = b""
+        while not line.endswith(b"\n") and len(line) < _LONGEST_COMMAND // 2:
+            read = os.read(0, 1)  # not a byte of what may follow
+            if not read:
+                break
+            line += read
+        front = f"{_ourselves()} {_LAUNCH} {shell} ".encode() if line.startswith(b"/") else b""
+        read_end, write_end = os.pipe()
+        os.write(write_end, front + line)
+        os.close(write_end)
+        os.dup2(read_end, 0)
+        os.close(read_end)
+    except OSError as problem:
+        _started_without("DMTCP", problem)
+
+
+def _launch(shell: str, command: list[str]) -> int:
+    """Become the job's script, started by dmtcp_launch."""
+    try:
+        with open(command[0], "rb") as script:
+            text = script.read(_LONGEST_SCRIPT)
+    except OSError as problem:
+        return _failed(f"{command[0]}: {problem.strerror}")
+    words = command if text.startswith((b"#!", b"\x7fELF")) else [shell, *command]
+    try:
+        if not _RESUMES.search(text):
+            _launched(words)
+    except Exception as problem:
+        _started_without("DMTCP", problem)
+    try:
+        os.execve(words[0], words, _environment())
+    except OSError as problem:
+        return _failed(f"{words[0]}: {problem.strerror}")
+
+
+def _launched(words: list[str]) -> None:
+    from torqueckpt import checkpointers, settings
+
+    argv = checkpointers.load("dmtcp", settings.load()).launch_argv(words)
+    null = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(null, 0)  # a pipe's other end, which is MOM's, could not be saved
+    for fd in {null, *_MOMS_PIPES} - {0}:
         with suppress(OSError):
-            print(f"mom-run: started without cr_run: {problem}", file=sys.stderr)
+            os.close(fd)
+    os.setpgid(0, 0)  # a process group whose leader is not saved could not come back
+    os.execve(argv[0], argv, _environment())
+
+
+def _started_without(what: str, problem: Exception) -> None:
+    with suppress(OSError):
+        print(f"mom-run: started without {what}: {problem}", file=sys.stderr)
 
 
 def _failed(problem: str) -> int:

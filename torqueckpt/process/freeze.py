@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import os
 import select
+from collections.abc import Callable
 
+_LOOK_SECONDS = 0.001
 FROZEN, GO = "TORQUECKPT_FROZEN", "TORQUECKPT_GO"
 
 
@@ -29,10 +31,16 @@ class Freeze:
     def environment(self) -> dict[str, str]:
         return {FROZEN: str(self._says_frozen), GO: str(self._waits)}
 
-    def arrives(self) -> bool:
-        """In the forked process that looks: wait; False when the checkpointer ended without it."""
+    def arrives(self, stands_still: Callable[[], bool]) -> bool:
+        """In the forked process that looks: wait; False when the checkpointer ended without it.
+
+        It also comes when stands_still() says so, of a checkpointer that calls nobody.
+        """
         os.close(self._says_frozen)
         os.close(self._waits)
+        while not select.select([self._frozen], [], [], _LOOK_SECONDS)[0]:
+            if stands_still():
+                return True
         return os.read(self._frozen, 1) != b""
 
     def over(self) -> None:
@@ -44,6 +52,10 @@ class Freeze:
         still, and wait until it may run again."""
         os.write(self._says_frozen, b"\n")
         select.select([self._waits], [], [], seconds)
+
+    def looked(self) -> bool:
+        """In the maker: whether the tree may run again, as far as the looker is concerned."""
+        return bool(select.select([self._waits], [], [], 0)[0])
 
     def leave_to_looker(self) -> None:
         """In the maker, once the looker is forked: only that one says go."""

@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 
 from torqueckpt import log
-from torqueckpt.identity import Owner
+from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.process import become, proc, signals
 
 _pipes: set[int] = set()  # of the guards that this process has made: the ends that only it keeps
@@ -57,6 +57,11 @@ def kill_restored(root_pid: int) -> Callable[[int], None]:
             signals.kill_tree(root.id)
 
     return task
+
+
+def kill(root: ProcessId) -> Callable[[int], None]:
+    """The task of a supervisor's guard where the tree has got another pid than before."""
+    return lambda _: signals.kill_tree(root)
 
 
 def run_on(root: proc.Stat) -> Callable[[int], None]:

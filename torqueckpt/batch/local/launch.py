@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 
+from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.batch.local.submission import Submission
 from torqueckpt.process import become
@@ -17,8 +18,10 @@ from torqueckpt.process import become
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
-def start_job(job: str, submission: Submission, spool: Spool) -> int:
+def start_job(job: str, submission: Submission, spool: Spool, site: Site) -> int:
     """The pid of the session leader: the login shell, reading the script's path from a pipe.
+
+    A job that may be checkpointed comes to that shell by way of mom-run, as at pbs_mom.
 
     Its child, the shell that runs the spooled script, is the exec PID.
     """
@@ -29,7 +32,7 @@ def start_job(job: str, submission: Submission, spool: Spool) -> int:
     os.close(write_end)
     pid = os.fork()
     if pid == 0:
-        _become_leader(job, submission, spool, (read_end, out, err))
+        _become_leader(job, submission, spool, site, (read_end, out, err))
     for fd in (read_end, out, err):
         os.close(fd)
     return pid
@@ -51,7 +54,7 @@ def start_restart(command: list[str]) -> int:
 
 
 def _become_leader(
-    job: str, submission: Submission, spool: Spool, stdio: tuple[int, int, int]
+    job: str, submission: Submission, spool: Spool, site: Site, stdio: tuple[int, int, int]
 ) -> None:
     """In the forked child: never returns."""
     try:
@@ -69,6 +72,8 @@ def _become_leader(
         for fd in range(3, 9):
             _close(fd)
         os.chdir(submission.submit_dir)
+        if submission.spec.checkpointable:
+            os.execve(site.run_program, [str(site.run_program), shell], environment)
         os.execve(shell, ["-" + os.path.basename(shell)], environment)
     except OSError as problem:
         os.write(2, f"torqueckpt: job {job} cannot be started: {problem}\n".encode())

@@ -66,7 +66,7 @@ class LocalMom:
         wake = self._catch_signals()
         self._waiting.register(ear, selectors.EVENT_READ, lambda: self._called(ear))
         self._waiting.register(wake, selectors.EVENT_READ, lambda: self._signalled(wake))
-        self._begin(launch.start_job(self.job, self.submission, self.spool))
+        self._begin(launch.start_job(self.job, self.submission, self.spool, self.site))
         self._sid = self._leader
         while self._ended is None or self._hook is not None:
             for ready, _ in self._waiting.select(self._patience()):

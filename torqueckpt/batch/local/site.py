@@ -14,6 +14,7 @@ class Site:
 
     checkpoint_program: Path
     restart_program: Path
+    run_program: Path  # MOM's $checkpoint_run_exe
     default_interval_seconds: int
     jitter_seconds: int
     max_frozen_percent: int

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+"""DMTCP: dmtcp_launch, dmtcp_command and dmtcp_restart (measured on its master of July 2026).
+
+A program must have been started with dmtcp_launch: mom-run sees to that.  Each job has its own
+coordinator, on a port that the system gives it.
+
+The directory that the images are written to is settled at a launch or a restart, long before there
+is a generation.  It is dmtcp/ in the lineage, where the port is kept too; a launch, which knows no
+lineage yet, has a directory of its own that leads there from the first dump on.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
+from torqueckpt.checkpointers.finding import REFUSED, Finding, finding
+from torqueckpt.errors import CheckpointerMissing
+from torqueckpt.process import proc
+from torqueckpt.process.holdings import Holdings
+from torqueckpt.settings import Settings
+
+_DIRECTORY = "DMTCP_CHECKPOINT_DIR"  # dmtcp_launch sets it for the program
+_SCRIPT = "dmtcp_restart_script.sh"  # written when all images of a dump are
+_IMAGE = re.compile(r"\bckpt_[^\s/\"']+\.dmtcp\b")
+_WRITING = re.compile(r"\.dmtcp\.temp$")
+# Otherwise each process leaves an empty log, and what DMTCP warns of lands in the job's stderr.
+_QUIET = ("DMTCP_LOG_FILE=/dev/null", "DMTCP_LOG_LEVEL=error")
+_RESTORING = ("dmtcp_restart", "mtcp_restart", "setpriv", "env")
+
+
+class Dmtcp(Checkpointer):
+    """dmtcp_restart becomes the job's root itself, under another process number than before."""
+
+    name = "dmtcp"
+    needs_version = (3, 0)
+    tells = False
+    stays = True
+
+    def __init__(self, settings: Settings) -> None:
+        self._tools = settings.dmtcp_dir
+        self.program = self._tools / "dmtcp_command"
+        self._gzip = settings.dmtcp_gzip
+
+    def version_argv(self) -> list[str]:
+        return [str(self.program), "--version"]
+
+    def launch_argv(self, argv: list[str]) -> list[str]:
+        launch = self._tools / "dmtcp_launch"
+        if not os.access(launch, os.X_OK):  # env would be too late to tell
+            raise CheckpointerMissing(name=self.name, program=launch)
+        place = Path(tempfile.mkdtemp(prefix="torqueckpt-dmtcp."))
+        return [
+            *self._with_quiet("dmtcp_launch", str(place)),
+            *("--port-file", str(place / "port"), "--ckptdir", str(place / "images")),
+            *("--tmpdir", str(place), "--gzip" if self._gzip else "--no-gzip"),
+            *argv,
+        ]
+
+    def own_directories(self, root_pid: int, image_dir: Path) -> tuple[str, ...]:
+        launched = proc.environment(root_pid).get(_DIRECTORY)
+        places = [_place(image_dir), *([Path(launched).parent] if launched else [])]
+        return tuple(f"{os.path.realpath(place)}/" for place in places)
+
+    def before_dump(self, dump: Dump) -> None:
+        place = _place(dump.image_dir)
+        place.mkdir(mode=0o700, exist_ok=True)
+        launched = proc.environment(dump.exec_pid).get(_DIRECTORY, "")
+        if launched:
+            _lead_to(place, Path(launched))
+        _clear(place)
+
+    def dump_argv(self, dump: Dump) -> list[str]:
+        port = _port(_place(dump.image_dir))
+        return [str(self.program), "--coord-port", port, "--bcheckpoint"]
+
+    def stands_still(self, dump: Dump) -> bool:
+        """Nobody runs on, nor renames an image, before the last image is written."""
+        names = os.listdir(_place(dump.image_dir))
+        return any(map(_WRITING.search, names)) and not any(map(_IMAGE.fullmatch, names))
+
+    def after_dump(self, dump: Dump) -> None:
+        place = _place(dump.image_dir)
+        for name in _written(place):
+            (place / name).replace(dump.image_dir / name)
+        _clear(place)
+
+    def before_restore(self, restore: Restore) -> None:
+        (_place(restore.image_dir) / "port").unlink(missing_ok=True)
+
+    def restore_argv(self, restore: Restore) -> list[str]:
+        place = _place(restore.image_dir)
+        there = ("--chdir", restore.directory, f"{_DIRECTORY}={place}")  # for the coordinator too
+        return [
+            *self._with_quiet("dmtcp_restart", str(place), *there),
+            *("--port-file", str(place / "port"), "--ckptdir", str(place), "--tmpdir", str(place)),
+            *map(str, sorted(restore.image_dir.glob("ckpt_*.dmtcp"))),
+        ]
+
+    def settled(self, restore: Restore, ask: Callable[[list[str]], str]) -> bool:
+        try:
+            port = _port(_place(restore.image_dir))
+        except FileNotFoundError:
+            return False
+        return "RUNNING=yes" in ask([str(self.program), "--coord-port", port, "--status"])
+
+    def findings(self, held: Holdings) -> list[Finding]:
+        return [*_not_launched(held), *_directories(held)]
+
+    def incomplete(self, dump: Dump) -> str:
+        return "" if any(dump.image_dir.iterdir()) else "dmtcp_command left no image"
+
+    def reason(self, work_dir: Path, verb: str) -> str:
+        return ""
+
+    def restored_root(self, program_pid: int, exec_pid: int) -> int:
+        return program_pid
+
+    def is_itself(self, name: str, name_in_image: str) -> bool:
+        return name not in _RESTORING
+
+    def _with_quiet(self, tool: str, temporary: str, *options: str) -> list[str]:
+        return [
+            *("/usr/bin/env", *options, *_QUIET, f"DMTCP_TMPDIR={temporary}"),
+            *(str(self._tools / tool), "--quiet", "--quiet", "--new-coordinator"),
+            *("--coord-port", "0"),
+        ]
+
+
+def _place(image_dir: Path) -> Path:
+    return image_dir.parent.parent / "dmtcp"
+
+
+def _port(place: Path) -> str:
+    """Where the job's coordinator listens; FileNotFoundError when it is not known."""
+    port = (place / "port").read_text().strip()
+    if not port.isdecimal():  # being written
+        raise FileNotFoundError(f"{place}/port")
+    return port
+
+
+def _lead_to(place: Path, launched: Path) -> None:
+    """From the first dump on, what a launch has set up is in the lineage."""
+    launched.parent.mkdir(mode=0o700, exist_ok=True)  # a long job's may have been tidied away
+    status = os.lstat(launched.parent)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "not the job's own any more", str(launched.parent))
+    if launched.is_dir() and not launched.is_symlink():  # the user has had it dumped himself
+        launched.rename(launched.with_name("before"))
+    if not launched.is_symlink():
+        launched.symlink_to(place)
+    port = launched.with_name("port")
+    if port.exists():
+        (place / "port").write_text(port.read_text())
+        port.unlink()
+
+
+def _written(place: Path) -> list[str]:
+    """The images of a dump that came to its end."""
+    try:
+        text = (place / _SCRIPT).read_text(errors="replace")
+    except FileNotFoundError:
+        return []
+    return sorted(set(_IMAGE.findall(text)))
+
+
+def _clear(place: Path) -> None:
+    """Images of a dump that failed, of processes that have ended, scripts that lead to them."""
+    for pattern in ("ckpt_*", "dmtcp_restart_script*"):
+        for old in place.glob(pattern):
+            old.unlink()
+
+
+def _not_launched(held: Holdings) -> Iterator[Finding]:
+    root = next(iter(held.tree.values()))
+    restored = root.name.startswith("DMTCP:")  # and shows no environment any more
+    if not restored and _DIRECTORY not in proc.environment(root.pid):
+        what = "DMTCP saves only what was started with dmtcp_launch"
+        remedy = "have $checkpoint_run_exe name mom-run, and submit the job with -c"
+        yield finding(REFUSED, root, "its start", what, remedy)
+
+
+def _directories(held: Holdings) -> Iterator[Finding]:
+    """dmtcp_restart brings all processes back in one directory: its own.
+
+    It tries the way from where a process was started to where it was, from there, if there is one.
+    """
+    root, *others = held.tree.values()
+    common = proc.cwd(root.pid)
+    for each in others:
+        if proc.cwd(each.pid) not in ("", common):
+            what = f"its working directory is not {common}, and DMTCP restores all in one"
+            yield finding(REFUSED, each, proc.cwd(each.pid), what, "start it from the job's own")
+    parts = Path(common).parts
+    for start in range(2, len(parts)):
+        again = os.path.join(common, *parts[start:])
+        if os.path.isdir(again):
+            what = f"DMTCP may restore the job there instead of in {common}"
+            yield finding(REFUSED, root, again, what, "rename that directory, or work in another")
