@@ -108,8 +108,9 @@ class PrivateBatch(Namespaces):
         """The settings of the installation with these besides."""
         given = {"pbs_library": str(self.library), **options}
         lines = "".join(f"{name} = {json.dumps(value)}\n" for name, value in given.items())
+        rest = [line for line in self._settings.splitlines() if line.split(" = ")[0] not in given]
         settings = self.root / "etc/torqueckpt/torqueckpt.toml"
-        settings.write_text(f"{lines}\n{self._settings}")
+        settings.write_text("\n".join([lines, *rest, ""]))
 
     @property
     def store(self) -> Path:

@@ -17,8 +17,8 @@ import pytest
 from tests.support import Running, Site, User, alive, count_script, lines, wait_until
 
 DMTCP = shutil.which("dmtcp_launch")
-_NO_DMTCP = pytest.mark.skipif(DMTCP is None, reason="no dmtcp_launch on PATH")
-KINDS = ("criu", "altix", "blcr", pytest.param("dmtcp", marks=_NO_DMTCP))
+NEEDS_DMTCP = pytest.mark.skipif(DMTCP is None, reason="no dmtcp_launch on PATH")
+KINDS = ("criu", "altix", "blcr", pytest.param("dmtcp", marks=NEEDS_DMTCP))
 _PROGRAM = {"criu": "criu", "altix": "chkpnt", "blcr": "cr_checkpoint", "dmtcp": "dmtcp_command"}
 _RESTART = {"criu": "criu", "altix": "resume", "blcr": "cr_restart", "dmtcp": "dmtcp_restart"}
 

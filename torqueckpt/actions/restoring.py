@@ -164,10 +164,10 @@ def restore(
 ) -> ProcessId:
     """The restored root, our own child.
 
-    A pid that is taken is waited for: often it is a zombie's whose parent has not looked yet.
+    What passes is waited for: a taken pid is often a zombie's whose parent has not looked yet.
     """
     generation = lineage.generation(made.generation)
-    until = time.monotonic() + settings.pid_wait_seconds
+    began, longest = time.monotonic(), 0
     edited = {name: lineage.path / intent.EDITED / name for name in plan.edited}
     sight = checked.image(checkpointer, generation, made, who, edited)
     with descriptors(lineage, made, plan) as inherited, sight as image_dir:
@@ -189,7 +189,9 @@ def restore(
             if finished.status is None:
                 raise RestoreTimeout(job=made.job.id, seconds=settings.restore_timeout_seconds)
             reason = checkpointer.reason(generation.work_dir, "restore") or finished.last_line()
-            if not checkpointer.pid_taken(reason) or time.monotonic() > until:
+            lasts = checkpointer.passes_seconds(reason, settings.pid_wait_seconds)
+            longest = max(longest, lasts)
+            if not lasts or time.monotonic() - began >= longest:
                 raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
             time.sleep(0.5)
     root = proc.stat(made.exec_pid)

@@ -123,9 +123,12 @@ class Checkpointer(ABC):
     def reason(self, work_dir: Path, verb: str) -> str:
         """One line on why `verb` ("dump" or "restore") failed, from its log."""
 
-    def pid_taken(self, reason: str) -> bool:
-        """Whether a restore failed for a pid in use, which may be free a moment later."""
-        return False
+    def passes_seconds(self, reason: str, pid_wait_seconds: int) -> int:
+        """How long what made a restore fail may last, such as a pid in use; 0 when it is for good.
+
+        It is tried again for that long.
+        """
+        return 0
 
     def decides_rights(self, name: str) -> bool:
         """Whether the image file `name` says what rights a process gets: one that does is restored

@@ -63,5 +63,5 @@ class Blcr(Checkpointer):
             return ""
         return f"cr_restart: {_KINDS.get(kind, kind)}"
 
-    def pid_taken(self, reason: str) -> bool:
-        return _KINDS["temp"] in reason
+    def passes_seconds(self, reason: str, pid_wait_seconds: int) -> int:
+        return pid_wait_seconds if _KINDS["temp"] in reason else 0

@@ -25,6 +25,9 @@ _COMMON = (
     "--ext-unix-sk",  # a datagram socket to a daemon outside, as syslog's
     "--manage-cgroups=ignore",  # a restored job belongs to its new job's cgroup
 )
+# The kernel keeps the addresses of a connection whose processes were killed for a minute; more than
+# that, since what a try has left of the tree may hold its pids for some seconds.
+_TIME_WAIT_SECONDS = 80
 
 
 class Criu(Checkpointer):
@@ -84,8 +87,10 @@ class Criu(Checkpointer):
     def reason(self, work_dir: Path, verb: str) -> str:
         return criu_log.reason(work_dir / _LOGS[verb])
 
-    def pid_taken(self, reason: str) -> bool:
-        return criu_log.PID_TAKEN in reason
+    def passes_seconds(self, reason: str, pid_wait_seconds: int) -> int:
+        if criu_log.ADDRESS_TAKEN in reason:
+            return _TIME_WAIT_SECONDS
+        return pid_wait_seconds if criu_log.PID_TAKEN in reason else 0
 
     def decides_rights(self, name: str) -> bool:
         return criu_rights.decides(name)

@@ -10,6 +10,7 @@ from pathlib import Path
 _ERROR = re.compile(r"Error +\([^)]*\): *(.*)")
 _TAIL = 64 * 1024
 PID_TAKEN = "is taken by another process on this node"
+ADDRESS_TAKEN = "Address already in use"  # as the log has it
 
 # The first of these that an error line holds decides; the rest are consequences of it.
 _KNOWN = (

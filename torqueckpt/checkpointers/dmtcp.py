@@ -14,6 +14,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +29,9 @@ from torqueckpt.settings import Settings
 _DIRECTORY = "DMTCP_CHECKPOINT_DIR"  # dmtcp_launch sets it for the program
 _SCRIPT = "dmtcp_restart_script.sh"  # written when all images of a dump are
 _IMAGE = re.compile(r"\bckpt_[^\s/\"']+\.dmtcp\b")
+# Beside an image, what its process had open and removed, or shared: a directory, which in a
+# generation, where there are none, is a part of the name.
+_FILES, _BELOW = "_files", "%"
 _WRITING = re.compile(r"\.dmtcp\.temp$")
 # Otherwise each process leaves an empty log, and what DMTCP warns of lands in the job's stderr.
 _QUIET = ("DMTCP_LOG_FILE=/dev/null", "DMTCP_LOG_LEVEL=error")
@@ -88,10 +92,19 @@ class Dmtcp(Checkpointer):
         place = _place(dump.image_dir)
         for name in _written(place):
             (place / name).replace(dump.image_dir / name)
+            for file in (place / name.replace(".dmtcp", _FILES)).glob("*"):
+                file.replace(dump.image_dir / f"{file.parent.name}{_BELOW}{file.name}")
         _clear(place)
 
     def before_restore(self, restore: Restore) -> None:
-        (_place(restore.image_dir) / "port").unlink(missing_ok=True)
+        place = _place(restore.image_dir)
+        place.mkdir(mode=0o700, exist_ok=True)
+        (place / "port").unlink(missing_ok=True)
+        _clear(place)
+        for file in restore.image_dir.glob(f"ckpt_*{_FILES}{_BELOW}*"):
+            directory, _, name = file.name.partition(f"{_FILES}{_BELOW}")
+            (place / f"{directory}{_FILES}").mkdir(exist_ok=True)
+            (place / f"{directory}{_FILES}" / name).symlink_to(file)
 
     def restore_argv(self, restore: Restore) -> list[str]:
         place = _place(restore.image_dir)
@@ -173,7 +186,10 @@ def _clear(place: Path) -> None:
     """Images of a dump that failed, of processes that have ended, scripts that lead to them."""
     for pattern in ("ckpt_*", "dmtcp_restart_script*"):
         for old in place.glob(pattern):
-            old.unlink()
+            if old.is_dir() and not old.is_symlink():
+                shutil.rmtree(old)
+            else:
+                old.unlink()
 
 
 def _not_launched(held: Holdings) -> Iterator[Finding]:
