@@ -56,7 +56,7 @@ _STEPS = 60
 _JOB = """#!/bin/sh
 cd {where}
 export HWLOC_COMPONENTS=x86,stop  # DMTCP ends a program that looks through /sys
-export UCX_TLS=tcp,self           # no SysV shared memory, which CRIU does not save
+export UCX_TLS=posix,self         # no SysV shared memory, which CRIU does not save
 {launch} ./ring {steps}
 echo status $?
 exit 7
