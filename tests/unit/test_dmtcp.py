@@ -76,10 +76,26 @@ def test_only_images_of_a_dump_that_came_to_its_end_are_taken(
     assert sorted(os.listdir(place)) == ["port"]
     for name in (_A, _B):
         (place / name).touch()
-    (place / "dmtcp_restart_script.sh").write_text(f'given="{place}/{_A} \\\n  {place}/{_B}"\n')
+    script = place / "dmtcp_restart_script_98ff.sh"
+    script.write_text(f'given="{place}/{_A} \\\n  {place}/{_B}"\n')
+    (place / "dmtcp_restart_script.sh").symlink_to(script.name)
+    (place / _A.replace(".dmtcp", "_files")).mkdir()
+    (place / _A.replace(".dmtcp", "_files") / "removed_1").write_text("data")
     dmtcp.after_dump(dump)
-    assert sorted(os.listdir(dump.image_dir)) == [_A, _B]
+    beside = _A.replace(".dmtcp", "_files%removed_1")
+    assert sorted(os.listdir(dump.image_dir)) == sorted([_A, _B, beside])
     assert dmtcp.incomplete(dump) == ""
+    dmtcp.before_restore(Restore(dump.image_dir, dump.work_dir, False, ()))
+    assert (place / _A.replace(".dmtcp", "_files") / "removed_1").read_text() == "data"
+
+
+def test_a_fifo_in_a_files_place_holds_nobody_up(
+    dmtcp: Checkpointer, launched: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    (tmp_path / "launched" / "port").unlink()
+    os.mkfifo(tmp_path / "launched" / "port")
+    with pytest.raises(OSError, match="not a regular file"):
+        dmtcp.before_dump(dump_of(launched.pid, tmp_path))
 
 
 def test_the_tree_stands_still_while_no_image_has_got_its_name(

@@ -14,7 +14,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,12 +21,13 @@ from pathlib import Path
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
 from torqueckpt.checkpointers.finding import REFUSED, Finding, finding
 from torqueckpt.errors import CheckpointerMissing
+from torqueckpt.paths import Directory
 from torqueckpt.process import proc
 from torqueckpt.process.holdings import Holdings
 from torqueckpt.settings import Settings
 
 _DIRECTORY = "DMTCP_CHECKPOINT_DIR"  # dmtcp_launch sets it for the program
-_SCRIPT = "dmtcp_restart_script.sh"  # written when all images of a dump are
+_SCRIPT = "dmtcp_restart_script.sh"  # a link to what is written when all images of a dump are
 _IMAGE = re.compile(r"\bckpt_[^\s/\"']+\.dmtcp\b")
 # Beside an image, what its process had open and removed, or shared: a directory, which in a
 # generation, where there are none, is a part of the name.
@@ -68,46 +68,48 @@ class Dmtcp(Checkpointer):
 
     def own_directories(self, root_pid: int, image_dir: Path) -> tuple[str, ...]:
         launched = proc.environment(root_pid).get(_DIRECTORY)
-        places = [_place(image_dir), *([Path(launched).parent] if launched else [])]
+        places = [_place_of(image_dir), *([Path(launched).parent] if launched else [])]
         return tuple(f"{os.path.realpath(place)}/" for place in places)
 
     def before_dump(self, dump: Dump) -> None:
-        place = _place(dump.image_dir)
-        place.mkdir(mode=0o700, exist_ok=True)
-        launched = proc.environment(dump.exec_pid).get(_DIRECTORY, "")
-        if launched:
-            _lead_to(place, Path(launched))
-        _clear(place)
+        with _place(dump.image_dir) as place:
+            launched = proc.environment(dump.exec_pid).get(_DIRECTORY, "")
+            if launched:
+                _lead_to(place, Path(launched))
+            _clear(place)
 
     def dump_argv(self, dump: Dump) -> list[str]:
-        port = _port(_place(dump.image_dir))
-        return [str(self.program), "--coord-port", port, "--bcheckpoint"]
+        with _place(dump.image_dir) as place:
+            return [str(self.program), "--coord-port", _port(place), "--bcheckpoint"]
 
     def stands_still(self, dump: Dump) -> bool:
         """Nobody runs on, nor renames an image, before the last image is written."""
-        names = os.listdir(_place(dump.image_dir))
+        with _place(dump.image_dir) as place:
+            names = place.names()
         return any(map(_WRITING.search, names)) and not any(map(_IMAGE.fullmatch, names))
 
     def after_dump(self, dump: Dump) -> None:
-        place = _place(dump.image_dir)
-        for name in _written(place):
-            (place / name).replace(dump.image_dir / name)
-            for file in (place / name.replace(".dmtcp", _FILES)).glob("*"):
-                file.replace(dump.image_dir / f"{file.parent.name}{_BELOW}{file.name}")
-        _clear(place)
+        with _place(dump.image_dir) as place, Directory.open(dump.image_dir) as image:
+            for name in _written(place):
+                _move(place, name, image, name)
+                files = name.replace(".dmtcp", _FILES)
+                if place.has(files):
+                    with place.sub(files) as beside:
+                        for file in beside.names():
+                            _move(beside, file, image, f"{files}{_BELOW}{file}")
+            _clear(place)
 
     def before_restore(self, restore: Restore) -> None:
-        place = _place(restore.image_dir)
-        place.mkdir(mode=0o700, exist_ok=True)
-        (place / "port").unlink(missing_ok=True)
-        _clear(place)
-        for file in restore.image_dir.glob(f"ckpt_*{_FILES}{_BELOW}*"):
-            directory, _, name = file.name.partition(f"{_FILES}{_BELOW}")
-            (place / f"{directory}{_FILES}").mkdir(exist_ok=True)
-            (place / f"{directory}{_FILES}" / name).symlink_to(file)
+        with _place(restore.image_dir) as place:
+            place.remove("port")
+            _clear(place)
+            for file in restore.image_dir.glob(f"ckpt_*{_FILES}{_BELOW}*"):
+                directory, _, name = file.name.partition(f"{_FILES}{_BELOW}")
+                with place.make(f"{directory}{_FILES}") as beside:
+                    beside.point(name, str(file))
 
     def restore_argv(self, restore: Restore) -> list[str]:
-        place = _place(restore.image_dir)
+        place = _place_of(restore.image_dir)
         there = ("--chdir", restore.directory, f"{_DIRECTORY}={place}")  # for the coordinator too
         return [
             *self._with_quiet("dmtcp_restart", str(place), *there),
@@ -117,7 +119,8 @@ class Dmtcp(Checkpointer):
 
     def settled(self, restore: Restore, ask: Callable[[list[str]], str]) -> bool:
         try:
-            port = _port(_place(restore.image_dir))
+            with _place(restore.image_dir) as place:
+                port = _port(place)
         except FileNotFoundError:
             return False
         return "RUNNING=yes" in ask([str(self.program), "--coord-port", port, "--status"])
@@ -145,51 +148,56 @@ class Dmtcp(Checkpointer):
         ]
 
 
-def _place(image_dir: Path) -> Path:
+def _place_of(image_dir: Path) -> Path:
     return image_dir.parent.parent / "dmtcp"
 
 
-def _port(place: Path) -> str:
+def _place(image_dir: Path) -> Directory:
+    place = _place_of(image_dir)
+    with Directory.open(place.parent) as lineage:
+        return lineage.make(place.name)
+
+
+def _port(place: Directory) -> str:
     """Where the job's coordinator listens; FileNotFoundError when it is not known."""
-    port = (place / "port").read_text().strip()
+    port = place.read("port").decode("ascii", "replace").strip()
     if not port.isdecimal():  # being written
-        raise FileNotFoundError(f"{place}/port")
+        raise FileNotFoundError(errno.ENOENT, "no port of a coordinator", f"{place.path}/port")
     return port
 
 
-def _lead_to(place: Path, launched: Path) -> None:
+def _lead_to(place: Directory, launched: Path) -> None:
     """From the first dump on, what a launch has set up is in the lineage."""
     launched.parent.mkdir(mode=0o700, exist_ok=True)  # a long job's may have been tidied away
-    status = os.lstat(launched.parent)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise PermissionError(errno.EPERM, "not the job's own any more", str(launched.parent))
-    if launched.is_dir() and not launched.is_symlink():  # the user has had it dumped himself
-        launched.rename(launched.with_name("before"))
-    if not launched.is_symlink():
-        launched.symlink_to(place)
-    port = launched.with_name("port")
-    if port.exists():
-        (place / "port").write_text(port.read_text())
-        port.unlink()
+    with Directory.open(launched.parent.resolve(strict=True)) as parent:
+        status = os.fstat(parent.fd)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise PermissionError(errno.EPERM, "not the job's own any more", str(parent.path))
+        if parent.target(launched.name) is None:
+            if parent.has(launched.name):  # the user has had it dumped himself
+                parent.rename(launched.name, "before")
+            parent.point(launched.name, str(place.path))
+        if parent.has("port"):
+            place.write_whole("port", parent.read("port"))
+            parent.remove("port")
 
 
-def _written(place: Path) -> list[str]:
+def _written(place: Directory) -> list[str]:
     """The images of a dump that came to its end."""
-    try:
-        text = (place / _SCRIPT).read_text(errors="replace")
-    except FileNotFoundError:
-        return []
+    script = place.target(_SCRIPT)
+    text = place.read(script).decode("utf-8", "replace") if script is not None else ""
     return sorted(set(_IMAGE.findall(text)))
 
 
-def _clear(place: Path) -> None:
+def _move(source: Directory, name: str, to: Directory, new: str) -> None:
+    os.rename(name, new, src_dir_fd=source.fd, dst_dir_fd=to.fd)
+
+
+def _clear(place: Directory) -> None:
     """Images of a dump that failed, of processes that have ended, scripts that lead to them."""
-    for pattern in ("ckpt_*", "dmtcp_restart_script*"):
-        for old in place.glob(pattern):
-            if old.is_dir() and not old.is_symlink():
-                shutil.rmtree(old)
-            else:
-                old.unlink()
+    for name in place.names():
+        if name.startswith(("ckpt_", "dmtcp_restart_script")):
+            place.remove_tree(name)
 
 
 def _not_launched(held: Holdings) -> Iterator[Finding]:
