@@ -14,6 +14,7 @@ from rich.table import Table
 
 from torqueckpt import settings
 from torqueckpt.actions import catalogue
+from torqueckpt.actions.post_exec import clean
 from torqueckpt.cli import who
 from torqueckpt.errors import ImageDamaged, StoreNotWritable, WrongState
 from torqueckpt.identity import job_id
@@ -127,12 +128,21 @@ def verify_command(job: str, generation: int | None, user: str | None, as_json: 
 
 
 @click.command("delete")
-@click.argument("job")
+@click.argument("job", required=False)
 @_generation
 @_user
-def delete_command(job: str, generation: int | None, user: str | None) -> None:
+@click.option("--post-exec", is_flag=True, help="All of the job whose POST_EXEC (LSF) this is.")
+def delete_command(
+    job: str | None, generation: int | None, user: str | None, post_exec: bool
+) -> None:
     """Delete one generation, or all of a job that has ended."""
     chosen = settings.load()
+    if (job is None) != post_exec or (post_exec and (generation or user)):
+        raise click.UsageError("name a JOB, or say --post-exec alone")
+    if job is None:
+        job, gone = clean(who.caller(), chosen, os.environ)
+        click.echo(f"{job}: deleted generation {', '.join(map(str, gone)) or '(none)'}")
+        return
     job = who.job_or_lineage(job)
     gone = catalogue.delete(job, who.owner_of(job, chosen, user), chosen, generation)
     click.echo(f"{job}: deleted generation {', '.join(map(str, gone)) or '(none)'}")

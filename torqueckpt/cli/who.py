@@ -27,7 +27,7 @@ def job_or_lineage(text: str) -> str:
 def owner_of(job: str, settings: Settings, user: str | None) -> Owner:
     """The job's owner: the caller himself; for root `user`, else the one user with such images."""
     if os.getuid() != 0:
-        return _caller(user)
+        return caller(user)
     if user is not None:
         return become.owner(user)
     for who in owners(settings, None):
@@ -43,7 +43,7 @@ def owner_of(job: str, settings: Settings, user: str | None) -> Owner:
 def owners(settings: Settings, user: str | None) -> list[Owner]:
     """Whose images are listed: the caller's own; for root everybody's."""
     if os.getuid() != 0:
-        return [_caller(user)]
+        return [caller(user)]
     if user is not None:
         return [become.owner(user)]
     found = []
@@ -55,7 +55,8 @@ def owners(settings: Settings, user: str | None) -> list[Owner]:
     return found
 
 
-def _caller(user: str | None) -> Owner:
+def caller(user: str | None = None) -> Owner:
+    """Whoever runs this program, who may name no other."""
     who = become.owner_of_uid(os.getuid())
     if user is not None and user != who.name:
         raise NeedsRoot(what=f"the images of {user}", remedy="each user sees and touches his own")
