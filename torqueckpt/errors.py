@@ -341,6 +341,16 @@ class ConfigNotWritten(TorqueCkptError):
     exit_code = 87
 
 
+class QueuesNotRead(TorqueCkptError):
+    message = "{file}: {problem}; {remedy}"
+    exit_code = 76
+
+
+class NoTermTrap(TorqueCkptError):
+    message = "{file}: {problem}; nothing was changed"
+    exit_code = 79
+
+
 # Kernel modules of the Altix checkpointer ---------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from torqueckpt import paths
-from torqueckpt.actions import configure, put_config
+from torqueckpt.actions import configure, planned, put_config
 from torqueckpt.actions.configure import Chosen, Plan
 from torqueckpt.batch import mom_config
 from torqueckpt.errors import (
@@ -237,10 +237,10 @@ def test_a_mom_priv_that_is_not_there(node: Node) -> None:
 
 def test_the_difference_shows_bytes_that_are_no_text(node: Node) -> None:
     node.config.write_bytes(_ADMINS)
-    shown = configure.diff(node.plan())
+    shown = planned.diff(node.plan())
     assert "+# BEGIN torqueckpt" in shown and "M\\xfcnchen" in shown
     node.put()
-    assert configure.diff(node.plan()) == ""
+    assert planned.diff(node.plan()) == ""
 
 
 # The MOM that is told -----------------------------------------------------------------------------

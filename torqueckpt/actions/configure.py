@@ -9,7 +9,6 @@ current  ──▶ plan: the file with our block in it, and what is wrong with t
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import socket
@@ -17,31 +16,24 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from torqueckpt import log, paths
+from torqueckpt import log
+from torqueckpt.actions import planned
 from torqueckpt.actions.mom_systems import SYSTEMS, System
+from torqueckpt.actions.planned import PlannedFile
 from torqueckpt.batch import mom_config, mom_directives, mom_scripts
 from torqueckpt.batch.mom_directives import Problem
-from torqueckpt.errors import BadArguments, ConfigNotRight, MomPrivMissing
+from torqueckpt.errors import BadArguments, MomPrivMissing
 from torqueckpt.settings import Settings
 
 Chosen = Mapping[str, Sequence[str]]  # option name → its values; [] or absent: as the block has it
 
 
 @dataclass(frozen=True)
-class Plan:
-    """A config file as it is and as it should be.  status is None when there is no file yet."""
+class Plan(PlannedFile):
+    """A MOM's config file."""
 
     system: System
     mom_priv: Path
-    file: Path
-    old: bytes
-    new: bytes
-    status: os.stat_result | None
-    problems: list[Problem]
-
-    @property
-    def changes(self) -> bool:
-        return self.old != self.new
 
 
 def plan(
@@ -58,7 +50,7 @@ def plan(
     found = [*_file_itself(file, status), *_problems(system, file, old, new)]
     if not remove:
         found += _pointer_dir(settings.pointer_dir)
-    return Plan(system, directory, file, old, new, status, found)
+    return Plan(file, old, new, status, found, system, directory)
 
 
 def check(plan: Plan) -> list[Problem]:
@@ -74,28 +66,6 @@ def check(plan: Plan) -> list[Problem]:
     return [Problem(str(plan.file), line, reason, remedy), *plan.problems]
 
 
-def diff(plan: Plan) -> str:
-    """A unified diff; bytes that are no UTF-8 are shown as escapes."""
-    old, new = (
-        [line.decode("utf-8", "backslashreplace") for line in data.splitlines(keepends=True)]
-        for data in (plan.old, plan.new)
-    )
-    lines = difflib.unified_diff(old, new, str(plan.file), f"{plan.file} (torqueckpt)")
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline\n" for line in lines)
-
-
-def refuse_if_stopped(plan: Plan) -> None:
-    """ConfigNotRight while something is wrong that a MOM or its jobs would suffer from."""
-    stopping = [problem for problem in plan.problems if problem.stops]
-    if stopping:
-        raise ConfigNotRight(
-            file=plan.file,
-            count=len(stopping),
-            which=" serious",
-            consequence="; nothing was changed",
-        )
-
-
 def _directory(system: System, given: Path | None) -> Path:
     directory = given or system.mom_priv()
     if not directory.is_dir():
@@ -105,16 +75,11 @@ def _directory(system: System, given: Path | None) -> Path:
 
 
 def _current(path: Path) -> tuple[Path, bytes, os.stat_result | None]:
-    """The file (a link of the administrator's followed to where it leads), its bytes and status."""
-    file = path.resolve()
     try:
-        with paths.Directory.open(file.parent) as directory:
-            return file, directory.read(file.name), os.stat(file)
-    except FileNotFoundError:
-        return file, b"", None
+        return planned.current(path)
     except OSError as problem:
         raise MomPrivMissing(
-            path=file, problem=problem.strerror, system="a readable one"
+            path=path, problem=problem.strerror, system="a readable one"
         ) from problem
 
 

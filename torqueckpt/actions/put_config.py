@@ -10,13 +10,14 @@ import time
 from pathlib import Path
 
 from torqueckpt import log
-from torqueckpt.actions.configure import Plan, refuse_if_stopped
+from torqueckpt.actions.configure import Plan
+from torqueckpt.actions.planned import PlannedFile, refuse_if_stopped
 from torqueckpt.errors import ConfigNotWritten
 from torqueckpt.paths import Directory
 from torqueckpt.process import proc, signals
 
 
-def put(plan: Plan) -> Path | None:
+def put(plan: PlannedFile) -> Path | None:
     """Write the file whole or not at all; gives where the old one is kept, None without one.
 
     Root only.  ConfigNotWritten when somebody else changed the file since it was read: his lines
@@ -61,7 +62,7 @@ def _now(directory: Directory, name: str) -> bytes | None:
     return directory.read(name) if directory.has(name) else None
 
 
-def _keep_old(directory: Directory, plan: Plan) -> Path | None:
+def _keep_old(directory: Directory, plan: PlannedFile) -> Path | None:
     if plan.status is None:
         return None
     name = f"{plan.file.name}.torqueckpt-{time.strftime('%Y%m%dT%H%M%S')}"
@@ -71,7 +72,7 @@ def _keep_old(directory: Directory, plan: Plan) -> Path | None:
     return plan.file.parent / name
 
 
-def _replace(directory: Directory, plan: Plan) -> None:
+def _replace(directory: Directory, plan: PlannedFile) -> None:
     scratch = f"{plan.file.name}.torqueckpt-new"
     directory.remove(scratch)
     try:
@@ -82,7 +83,7 @@ def _replace(directory: Directory, plan: Plan) -> None:
     directory.rename(scratch, plan.file.name)
 
 
-def _write(directory: Directory, name: str, data: bytes, plan: Plan) -> None:
+def _write(directory: Directory, name: str, data: bytes, plan: PlannedFile) -> None:
     """A new file with what the old one's status says; without an old one root's, 0644."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with os.fdopen(directory.open_file(name, flags, 0o600), "wb") as file:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""mom_priv/config as lines of bytes: our marked block in it, and the administrator's lines kept.
+"""A config file as lines of bytes: our marked block in it, and the administrator's lines kept.
 
 Bytes, because nobody promised an encoding, and every line that is not ours comes out as it went in:
-CRLF, tabs, blanks at its end, a last line without a newline.  What the directives mean to the MOM
-is in mom_directives and in the batch systems' own mom_config.
+CRLF, tabs, blanks at its end, a last line without a newline.  The file is mom_priv/config, or what
+stands between Begin Queue and End Queue in LSF's lsb.queues.  What the lines mean to the MOM is in
+mom_directives and in the batch systems' own mom_config.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ class Split:
     after: bytes
 
 
-def split(data: bytes, file: str) -> Split:
-    """Find the block; ConfigBlockDamaged when it has no end, no beginning, or a second one."""
+def split(data: bytes, file: str, first_line: int = 1) -> Split:
+    """Find the block; ConfigBlockDamaged when it has no end, no beginning, or a second one.
+
+    first_line: the number in the file of data's first line, where data is a part of it.
+    """
     begins, ends = [], []
     offset = 0
-    for number, line in enumerate(data.split(b"\n"), 1):
+    for number, line in enumerate(data.split(b"\n"), first_line):
         text = line.strip()
         if text == BEGIN or text.startswith(BEGIN + b" "):
             begins.append((number, offset))
@@ -63,12 +67,12 @@ def _refuse_damage(begins: list[int], ends: list[int], file: str) -> None:
         raise damaged(ends[0], f"the block ends before it begins in line {begins[0]}")
 
 
-def merge(data: bytes, lines: Iterable[str], file: str) -> bytes:
+def merge(data: bytes, lines: Iterable[str], file: str, first_line: int = 1) -> bytes:
     """The file with a block of these lines: where the block stood, else at the end.
 
-    At the end, because the MOM takes the last of two lines that say different things.
+    At the end, because the daemon takes the last of two lines that say different things.
     """
-    parts = split(data, file)
+    parts = split(data, file, first_line)
     before = parts.before
     joined = _is_joined(parts) if parts.block else bool(before) and not before.endswith(b"\n")
     if joined and not before.endswith(b"\n"):
@@ -78,9 +82,9 @@ def merge(data: bytes, lines: Iterable[str], file: str) -> bytes:
     return before + b"".join(line + b"\n" for line in block) + parts.after
 
 
-def remove(data: bytes, file: str) -> bytes:
+def remove(data: bytes, file: str, first_line: int = 1) -> bytes:
     """The administrator's bytes alone, as they were before merge()."""
-    parts = split(data, file)
+    parts = split(data, file, first_line)
     before = parts.before
     if parts.block and _is_joined(parts) and not parts.after and before.endswith(b"\n"):
         before = before[:-1]
@@ -97,8 +101,8 @@ def block_lines(data: bytes, file: str) -> list[str]:
     return [line.decode("utf-8", "surrogateescape") for line in inner]
 
 
-def ours(data: bytes, file: str) -> range:
+def ours(data: bytes, file: str, first_line: int = 1) -> range:
     """The numbers of the lines that are ours, marks included."""
-    parts = split(data, file)
-    first = parts.before.count(b"\n") + 1
+    parts = split(data, file, first_line)
+    first = parts.before.count(b"\n") + first_line
     return range(first, first + parts.block.count(b"\n"))

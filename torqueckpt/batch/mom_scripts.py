@@ -3,7 +3,8 @@
 
 TORQUE's MOM wants them there and `u+x` when it reads the file, else it drops the line; OpenPBS's
 wants them root's, of a group up to 10, when it runs them.  What others can write must not be run by
-root, so that is asked for under both, for the file and the directories above it.
+root, so that is asked for under both, for the file and the directories above it.  LSF runs its
+programs as each job's user: the same is asked for, and that users get at them.
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ from torqueckpt.batch.mom_directives import Problem
 LAST_SYSTEM_GROUP = 10  # OpenPBS: the number is in its source
 
 
-def check(script: Path, file: str, line: int, *, group_matters: bool) -> list[Problem]:
-    """What is wrong with a program that line `line` of `file` names; every one of them stops."""
+def check(
+    script: Path, file: str, line: int, *, group_matters: bool, by_users: bool = False
+) -> list[Problem]:
+    """What is wrong with a program that line `line` of `file` names; every one of them stops.
+
+    by_users: it is run as whoever has a job, else as root.
+    """
     try:
         status = os.stat(script)
     except OSError as missing:
@@ -29,7 +35,8 @@ def check(script: Path, file: str, line: int, *, group_matters: bool) -> list[Pr
         Problem(file, line, f"{script} {reason}", remedy, stops=True)
         for reason, remedy in (
             *_not_runnable(script, status, group_matters),
-            *_open_to_others(script, status),
+            *(_closed_to_users(script, status) if by_users else ()),
+            *_open_to_others(script, status, "every user runs it" if by_users else "root runs it"),
         )
     ]
 
@@ -45,11 +52,19 @@ def _not_runnable(
         yield f"has group {status.st_gid}, and OpenPBS wants 0 to 10", f"chgrp 0 {script}"
 
 
-def _open_to_others(script: Path, status: os.stat_result) -> Iterable[tuple[str, str]]:
+def _closed_to_users(script: Path, status: os.stat_result) -> Iterable[tuple[str, str]]:
+    if not status.st_mode & stat.S_IXOTH or not status.st_mode & stat.S_IROTH:
+        yield "cannot be run by users", f"chmod a+rx {script}"
+    for above in Path(os.path.realpath(script)).parents:
+        if not os.stat(above).st_mode & stat.S_IXOTH:
+            yield f"lies below {above}, which users cannot pass", f"chmod a+x {above}"
+
+
+def _open_to_others(script: Path, status: os.stat_result, who: str) -> Iterable[tuple[str, str]]:
     if status.st_uid != 0:
-        yield f"belongs to uid {status.st_uid}, and root runs it", f"chown root {script}"
+        yield f"belongs to uid {status.st_uid}, and {who}", f"chown root {script}"
     if status.st_mode & 0o022:
-        yield "can be written by others, and root runs it", f"chmod go-w {script}"
+        yield f"can be written by others, and {who}", f"chmod go-w {script}"
     for above in Path(os.path.realpath(script)).parents:
         found = os.stat(above)
         if found.st_uid != 0 or (found.st_mode & 0o002 and not found.st_mode & stat.S_ISVTX):

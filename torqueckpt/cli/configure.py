@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""torqueckpt configure: a node's batch system, told to call torqueckpt."""
+"""torqueckpt configure: a batch system, told to call torqueckpt; here that of a MOM's node."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 import click
 
 from torqueckpt import settings
-from torqueckpt.actions import configure, generated, put_config
+from torqueckpt.actions import configure, generated, planned, put_config
 from torqueckpt.actions.mom_systems import SYSTEMS
+from torqueckpt.cli import configure_lsf
 from torqueckpt.errors import ConfigNotRight
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
 
-@click.command("configure")
-@click.argument("system", metavar="torque|openpbs", type=click.Choice(sorted(SYSTEMS)))
+@click.command("torque|openpbs")
 @click.option(
     "--mom-priv", type=_DIRECTORY, help="Where MOM's config lies; else PBS_HOME/mom_priv."
 )
@@ -38,8 +38,9 @@ _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 @click.option(
     "--services", metavar="NAMES", default="", help="For the init script, comma-separated."
 )
-def configure_command(
-    system: str,
+@click.pass_context
+def mom_command(
+    context: click.Context,
     mom_priv: Path | None,
     mode: str | None,
     remove: bool,
@@ -68,6 +69,7 @@ def configure_command(
         "loglevel": (loglevel,) if loglevel is not None else (),
     }
     given = {name: values for name, values in chosen.items() if values}
+    system = str(context.info_name)  # under which of its names it was called
     current = settings.load()
     plan = configure.plan(system, mom_priv, given, current, remove=remove)
     if output is not None:
@@ -82,7 +84,7 @@ def configure_command(
     elif mode == "check":
         _check(plan)
     elif mode == "diff":
-        click.echo(configure.diff(plan), nl=False)
+        click.echo(planned.diff(plan), nl=False)
     elif mode == "apply":
         _apply(plan)
     else:
@@ -103,7 +105,7 @@ def _check(plan: configure.Plan) -> None:
 
 def _apply(plan: configure.Plan) -> None:
     if not plan.changes:
-        configure.refuse_if_stopped(plan)
+        planned.refuse_if_stopped(plan)
         click.echo(f"{plan.file}: nothing to change")
         return
     try:
@@ -124,4 +126,13 @@ def _node(text: str) -> generated.Node:
     return generated.Node(name, int(cores or os.cpu_count() or 1))
 
 
-COMMANDS = (configure_command,)
+@click.group("configure")
+def configure_group() -> None:
+    """Have a batch system call torqueckpt: its configuration merged, checked, compared."""
+
+
+for _name in SYSTEMS:
+    configure_group.add_command(mom_command, _name)
+configure_group.add_command(configure_lsf.lsf_command)
+
+COMMANDS = (configure_group,)

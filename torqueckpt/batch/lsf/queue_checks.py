@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""What is wrong with a queue that is to suspend its jobs to disk; sources: contracts/lsf.md,
+lsb.queues(5)."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from torqueckpt.batch.lsf.queues import Keyword, Queue, together
+from torqueckpt.batch.mom_directives import Problem
+
+_OURS = "torqueckpt's"
+
+
+def keywords(admins: list[Keyword], block: list[tuple[str, str]], file: str) -> Iterator[Problem]:
+    """admins: the section's keywords outside of our block; block: ours, as they will be."""
+    wanted = dict(block)
+    before: list[Keyword] = []
+    for each in admins:
+        mine = wanted.get(each.name)
+        if mine is not None and mine == each.value:
+            reason = f"{each.name} occurs twice: {_OURS} says the same"
+            yield Problem(file, each.line, reason, "keep one of the two")
+        elif mine is not None:
+            reason = f"{each.name} = {each.value} contradicts {_OURS} {each.name} = {mine}"
+            yield Problem(file, each.line, reason, "take it out", stops=True)
+        for other in before:
+            if other.name == each.name and together(other.branch, each.branch):
+                how = "says the same" if other.value == each.value else "the later one counts"
+                reason = f"{each.name} occurs twice: line {other.line}, {how}"
+                yield Problem(file, each.line, reason, "keep one of the two")
+                break
+        before.append(each)
+        yield from _against_suspending(each, file)
+
+
+def _against_suspending(each: Keyword, file: str) -> Iterator[Problem]:
+    if each.name == "PRE_POST_EXEC_USER":
+        yield _post_exec_user(file, each.line, each.value)
+    elif each.name == "TERMINATE_WHEN":
+        reason = f"TERMINATE_WHEN = {each.value}: jobs are killed then, and not suspended"
+        yield Problem(file, each.line, reason, "take it out")
+
+
+def post_exec_user(user: str) -> Iterator[Problem]:
+    """LSB_PRE_POST_EXEC_USER of lsf.sudoers, "" for none."""
+    if user:
+        yield _post_exec_user("/etc/lsf.sudoers", 0, user)
+
+
+def _post_exec_user(file: str, line: int, user: str) -> Problem:
+    reason = f"POST_EXEC would run as {user} and remove what a job's user names"
+    return Problem(file, line, reason, "take it out: POST_EXEC is the job's user's", stops=True)
+
+
+def twice(found: list[Queue], file: str) -> Iterator[Problem]:
+    """Sections of one queue that hold at one time: LSF takes the first and passes over the rest."""
+    for number, queue in enumerate(found):
+        for other in found[:number]:
+            if together(queue.branch, other.branch):
+                reason = f"the queue {queue.name} has a section in line {other.begin} already"
+                yield Problem(file, queue.begin, reason, "keep one of the two")
+                break
+
+
+def checkpoint_directory(value: str, file: str, line: int) -> Iterator[Problem]:
+    """CHKPNT = DIR [PERIOD].  Where the job's user cannot write, it never starts, and flaps."""
+    directory = Path(value.split()[0])
+    remedy = f"install -d -m 1777 {directory}"
+    try:
+        status = os.stat(directory)
+    except OSError as problem:
+        reason = f"CHKPNT: {directory}: {problem.strerror}; no job of the queue would start"
+        yield Problem(file, line, reason, remedy, stops=True)
+        return
+    if not stat.S_ISDIR(status.st_mode):
+        reason = f"CHKPNT: {directory} is no directory; no job of the queue would start"
+        yield Problem(file, line, reason, remedy, stops=True)
+        return
+    for each in (directory, *Path(os.path.realpath(directory)).parents):
+        needed, what = (0o003, "write in") if each == directory else (0o001, "pass")
+        if os.stat(each).st_mode & needed != needed:
+            reason = f"CHKPNT: users cannot {what} {each}; no job of theirs would start"
+            yield Problem(file, line, reason, remedy, stops=True)
+    if status.st_mode & 0o002 and not status.st_mode & stat.S_ISVTX:
+        reason = f"CHKPNT: in {directory} users can take away each other's directories"
+        yield Problem(file, line, reason, f"chmod +t {directory}")
+
+
+def link(serverdir: Path | None, name: str, target: Path, file: str) -> Iterator[Problem]:
+    """LSF_SERVERDIR/echkpnt.METHOD must lead to our program."""
+    if serverdir is None:
+        reason = f"LSF_SERVERDIR is not known: {name} belongs there, a link to {target}"
+        yield Problem(file, 0, reason, "name it with --serverdir")
+        return
+    place = serverdir / name
+    if os.path.realpath(place) == os.path.realpath(target):
+        return
+    if os.path.lexists(place):
+        remedy = "take another --method"
+        yield Problem(str(place), 0, "is there and not torqueckpt's", remedy, stops=True)
+    else:
+        yield Problem(str(place), 0, "is missing", f"--apply makes it, or ln -s {target} {place}")

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""Where a site's LSF has its files: LSF's environment, else lsf.conf (source: lsf.conf(5))."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from torqueckpt.errors import QueuesNotRead
+
+_SUDOERS = Path("/etc/lsf.sudoers")
+
+
+class Site:
+    """What lsf.conf and the environment say; "" where nobody says anything."""
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        self._environment = environment
+        self._conf = _pairs(Path(environment.get("LSF_ENVDIR", "/etc")) / "lsf.conf")
+
+    def value(self, name: str) -> str:
+        return self._environment.get(name) or self._conf.get(name, "")
+
+    def directory(self, name: str) -> Path | None:
+        value = self.value(name)
+        return Path(value) if value.startswith("/") else None
+
+    def queues(self) -> Path:
+        """LSB_CONFDIR/CLUSTER/configdir/lsb.queues; QueuesNotRead where that is not one file."""
+        top = self.directory("LSB_CONFDIR")
+        found = sorted(top.glob("*/configdir/lsb.queues")) if top is not None else []
+        if len(found) != 1:
+            problem = "LSB_CONFDIR is not set" if top is None else f"{len(found)} such files"
+            place = f"{top or 'LSB_CONFDIR'}/*/configdir/lsb.queues"
+            raise QueuesNotRead(file=place, problem=problem, remedy="name it with --lsb-queues")
+        return found[0]
+
+    @staticmethod
+    def post_exec_user(sudoers: Path = _SUDOERS) -> str:
+        """Who runs POST_EXEC where that is not the job's user; root alone may read that file."""
+        return _pairs(sudoers).get("LSB_PRE_POST_EXEC_USER", "")
+
+
+def _pairs(file: Path) -> dict[str, str]:
+    try:
+        text = file.read_text("utf-8", "replace")
+    except OSError:
+        return {}
+    lines = (line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return {name.strip(): value.strip().strip("\"'") for name, value in lines}
