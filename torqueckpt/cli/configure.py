@@ -11,7 +11,7 @@ import click
 from torqueckpt import settings
 from torqueckpt.actions import configure, generated, planned, put_config
 from torqueckpt.actions.mom_systems import SYSTEMS
-from torqueckpt.cli import configure_lsf
+from torqueckpt.cli import configure_lsf, configure_wrapper
 from torqueckpt.errors import ConfigNotRight
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -134,5 +134,6 @@ def configure_group() -> None:
 for _name in SYSTEMS:
     configure_group.add_command(mom_command, _name)
 configure_group.add_command(configure_lsf.lsf_command)
+configure_group.add_command(configure_wrapper.wrapper_command)
 
 COMMANDS = (configure_group,)
