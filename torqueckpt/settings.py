@@ -47,6 +47,7 @@ class Settings:
     pbs_library: Path = Path("/")  # "/" stands for the one that is found (docs/bindings.md)
     local_home: Path = Path("/var/spool/torqueckpt")
     pointer_dir: Path = Path("/var/spool/checkpoint-pointers")
+    vo_variables: tuple[str, ...] = ("LCG_GFAL_VO", "GLITE_SD_VO")
     modules_dir: Path = Path("/")  # "/" stands for none: only the Altix checkpointer has modules
     signature_key: Path = Path("/")  # "/" stands for signature.key beside the settings file
 

@@ -19,7 +19,7 @@ from torqueckpt.actions import dumping, inspection, looking
 from torqueckpt.actions.target import Target, find_lineage, find_tree, owner_of
 from torqueckpt.batch import details, pointer
 from torqueckpt.checkpointers.base import ImageFacts
-from torqueckpt.errors import DumpFailed, JobEnded, NeedsRoot, TorqueCkptError
+from torqueckpt.errors import DumpFailed, InternalError, JobEnded, NeedsRoot, TorqueCkptError
 from torqueckpt.files import intent, kept, stdio
 from torqueckpt.files.look import Look
 from torqueckpt.identity import Owner
@@ -46,7 +46,8 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
     with become.acting_as(owner):
         mine = store.owner(owner, make=True)
         lineage = find_lineage(mine, request, settings)
-        with _failures_noted(mine, request), lineage.lock(settings.lock_timeout_seconds) as lock:
+        noted = _failures_noted(mine, request, settings)
+        with noted, lineage.lock(settings.lock_timeout_seconds) as lock:
             with translated(settings.store):
                 intent.settle(lineage.directory, lineage.live())
             since = arrived - settings.repeat_window_seconds
@@ -68,7 +69,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                         checkpointer, target, generation, lineage, scripts, sources, settings
                     )
                     seen, wall_ms = dumping.dump(checkpointer, dump, target, task, lock, settings)
-                    inspection.tell_strays(target)
+                    left_out = inspection.tell_strays(target)
                     dumping.mend(checkpointer, dump, target)
                     reading = dumping.read(checkpointer, dump, target)  # while the files are sealed
                     image = generation.seal()
@@ -93,7 +94,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     generation.write_manifest(made, secret)
                     generation.directory.write_whole("log", log.lines().encode())
                 _make_known(store, mine, lineage, made, request)
-                _tidy(mine, lineage, made, target, request, settings)
+                _tidy(mine, lineage, made, target, request, left_out, settings)
                 if request.end:
                     signals.end_job(target.root, target.sessions)
     log.info(f"{made.job.id}: generation {made.generation}, {made.bytes} bytes, {wall_ms} ms")
@@ -148,6 +149,7 @@ def _tidy(
     made: Manifest,
     target: Target,
     request: CheckpointRequest,
+    left_out: int,
     settings: Settings,
 ) -> None:
     """Remember which files keep the output now, let go of what is too old, write the journal."""
@@ -165,6 +167,8 @@ def _tidy(
             bytes=made.bytes,
             frozen_us=made.frozen_us,
             ended=request.end,
+            left_out=left_out,
+            **details.facts(made.exec_pid, settings),
         )
 
 
@@ -276,11 +280,18 @@ def _running_again(target: Target, stopped: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _failures_noted(mine: OwnerStore, request: CheckpointRequest) -> Iterator[None]:
+def _failures_noted(
+    mine: OwnerStore, request: CheckpointRequest, settings: Settings
+) -> Iterator[None]:
     try:
         yield
     except Exception as failure:
-        facts = {"reason": str(failure)}
+        facts: dict[str, object] = {
+            "reason": str(failure),
+            "code": getattr(failure, "exit_code", InternalError.exit_code),
+            **journal.of_checkpoint(mine, request.job_id),
+            **details.facts(request.exec_pid or request.sid, settings),
+        }
         if not isinstance(failure, TorqueCkptError):  # a bug: there may be no system log to tell
             log.traceback_of(failure)
             facts["traceback"] = log.lines()

@@ -48,9 +48,11 @@ def before_dump(checkpointer: Checkpointer, target: Target) -> Target:
     raise CannotBeDumped(what=f"job {target.live.job}", reasons=reasons)
 
 
-def tell_strays(target: Target) -> None:
-    """Processes of the job that its image lacks; looked for while the tree runs again."""
-    _tell(_strays(target.tree, target.leader_pid, target.owner))
+def tell_strays(target: Target) -> int:
+    """Processes of the job that its image lacks, and how many; looked for while the tree runs."""
+    found = list(_strays(target.tree, target.leader_pid, target.owner))
+    _tell(found)
+    return len(found)
 
 
 def everything(

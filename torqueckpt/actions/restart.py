@@ -99,7 +99,8 @@ def failures_noted(mine: OwnerStore, lineage: Lineage) -> Iterator[None]:
         yield
     except TorqueCkptError as failure:
         facts = {"reason": str(failure), "code": failure.exit_code}
-        journal.note(mine, FAILED, lineage.first_job, lineage=lineage.name, **facts)
+        known = journal.of_checkpoint(mine, lineage.first_job)
+        journal.note(mine, FAILED, lineage.first_job, lineage=lineage.name, **facts, **known)
         raise
 
 
@@ -150,6 +151,7 @@ def restore(
         generation=made.generation,
         image_of=made.job.id,
         tails={change.path: change.tail for change in plan.files if change.tail},
+        **journal.of_checkpoint(mine, made.job.id),
     )
     restoring.unlock(lock)
     become.drop(who)

@@ -1,16 +1,24 @@
 # SPDX-License-Identifier: MIT
-"""What the batch system knows of a job beyond the arguments of its call: name, -c, directory."""
+"""What is known of a job beyond the arguments of a call: name, -c, directory, queue, grid VO."""
 
 from __future__ import annotations
 
+import grp
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from torqueckpt import manifest
 from torqueckpt.batch import directives
 from torqueckpt.manifest import Directive
 from torqueckpt.paths import Directory
-from torqueckpt.process import proc
+from torqueckpt.process import proc, tree
 from torqueckpt.settings import Settings
+
+_QUEUES = ("PBS_QUEUE", "LSB_QUEUE")
+# What tells a grid's job: gLite's and EDG's job wrappers set the first two, Globus GRAM the third.
+_GRID = ("GLITE_WMS_JOBID", "EDG_WL_JOBID", "GLOBUS_GRAM_JOB_CONTACT")
+_LOOKED_AT = 50  # processes; wrappers stand at the top of the tree
+_LONGEST = 64  # characters: a job's environment is whatever its owner likes
 
 
 @dataclass(frozen=True)
@@ -39,3 +47,42 @@ def of_job(job: str, leader_pid: int, script: str, settings: Settings) -> Detail
             submit_dir=environment.get("PBS_O_WORKDIR", ""),
             directives=tuple(found),
         )
+
+
+def facts(pid: int, settings: Settings) -> dict[str, str]:
+    """What a journal's line tells of the job of this process, or below it: batch (lsf), queue, vo.
+
+    A grid's wrapper exports for its children what it was not started with itself, so these are
+    asked too.  What nobody knows is left out; a job without `vo` is a local user's.
+    """
+    root = proc.stat(pid)
+    found: dict[str, str] = {}
+    pool = ""
+    for each in tree.below(root)[:_LOOKED_AT] if root is not None else ():
+        environment = proc.environment(each.pid)
+        if "LSB_JOBID" in environment and "PBS_JOBID" not in environment:
+            found["batch"] = "lsf"
+        _add(found, "queue", _first(environment, _QUEUES))
+        _add(found, "vo", _first(environment, settings.vo_variables))
+        if not pool and _first(environment, _GRID):
+            pool = _group(each.pid)
+    _add(found, "vo", pool)
+    return found
+
+
+def _add(found: dict[str, str], name: str, value: str) -> None:
+    if value and name not in found:
+        found[name] = value[:_LONGEST]
+
+
+def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str:
+    return next((environment[name] for name in names if environment.get(name)), "")
+
+
+def _group(pid: int) -> str:
+    """The process's group: accounts of a grid's pool are in a group of their VO's name."""
+    who = proc.credentials(pid)
+    try:
+        return grp.getgrgid(who.gids[0]).gr_name if who is not None else ""
+    except KeyError:
+        return ""

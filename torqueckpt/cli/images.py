@@ -5,17 +5,14 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 from dataclasses import asdict
 
 import click
-from rich.console import Console
-from rich.table import Table
 
 from torqueckpt import settings
 from torqueckpt.actions import catalogue
 from torqueckpt.actions.post_exec import clean
-from torqueckpt.cli import who
+from torqueckpt.cli import tables, who
 from torqueckpt.errors import ImageDamaged, StoreNotWritable, WrongState
 from torqueckpt.identity import job_id
 from torqueckpt.log import one_line
@@ -48,7 +45,7 @@ def list_command(job: str | None, user: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
         return
-    table = _table("job", "gen", "created", "size", "frozen", "by", "host", "owner", "whole")
+    table = tables.table("job", "gen", "created", "size", "frozen", "by", "host", "owner", "whole")
     for row in rows:
         cells = (
             *(row.job or row.lineage, str(row.generation), row.created[:19], _size(row.bytes)),
@@ -56,7 +53,7 @@ def list_command(job: str | None, user: str | None, as_json: bool) -> None:
             "yes" if row.whole else "NO",
         )
         table.add_row(*map(one_line, cells))  # manifests are their owners': root reads them here
-    _print(table)
+    tables.show(table)
 
 
 @click.command("held")
@@ -93,17 +90,17 @@ def show_command(job: str, generation: int | None, user: str | None, as_json: bo
         *made.remarks,
     ):
         click.echo(one_line(line))
-    processes = _table("pid", "parent", "process")
+    processes = tables.table("pid", "parent", "process")
     for process in made.processes:
         processes.add_row(str(process.pid), str(process.ppid), one_line(process.name))
-    files = _table("pid", "fd", "offset", "size", "file")
+    files = tables.table("pid", "fd", "offset", "size", "file")
     for file in made.files:
         if file.fd < 0 and not file.mapped:  # programs and libraries
             continue
         name = one_line(file.path) + (" (deleted)" if file.deleted else "")
         files.add_row(*map(str, (file.pid, file.fd, file.offset, file.size)), name)
-    _print(processes)
-    _print(files)
+    tables.show(processes)
+    tables.show(files)
 
 
 @click.command("verify")
@@ -146,18 +143,6 @@ def delete_command(
     job = who.job_or_lineage(job)
     gone = catalogue.delete(job, who.owner_of(job, chosen, user), chosen, generation)
     click.echo(f"{job}: deleted generation {', '.join(map(str, gone)) or '(none)'}")
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _print(table: Table) -> None:
-    wide = None if sys.stdout.isatty() else 250  # for grep and awk, one line a row
-    Console(highlight=False, markup=False, width=wide).print(table)
 
 
 def _size(count: float) -> str:

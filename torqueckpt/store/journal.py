@@ -6,22 +6,54 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Iterator
 
 from torqueckpt import log
 from torqueckpt.store.store import OwnerStore
 
 _LATEST = 4 * 1024 * 1024  # it only ever grows
+_REPORTED = 16 * 1024 * 1024
+_OF_A_JOB = ("batch", "queue", "vo")
 
 
-def last(store: OwnerStore, name: str, value: str) -> dict[str, object]:
-    """The last line in which `name` is `value`; {} when none is of late, or none can be read."""
+def last(store: OwnerStore, name: str, value: str, event: str = "") -> dict[str, object]:
+    """The last line in which `name` is `value`; {} when none is of late, or none can be read.
+
+    event: only lines of this kind.
+    """
     try:
         lines = _latest_lines(store)
         told = (json.loads(line) for line in reversed(lines))
-        return next((each for each in told if each.get(name) == value), {})
-    except (OSError, ValueError, AttributeError) as problem:
+        found = (each for each in told if each.get(name) == value)
+        return next((each for each in found if not event or each.get("event") == event), {})
+    except (OSError, ValueError, AttributeError, RecursionError) as problem:
         log.warning(f"{store.path}/journal: {problem}")
         return {}
+
+
+def of_checkpoint(store: OwnerStore, job: str) -> dict[str, object]:
+    """What the job's last checkpoint told of batch system, queue and VO; a restart is not told."""
+    line = last(store, "job", job, "checkpoint")
+    found = {name: line.get(name) for name in _OF_A_JOB}
+    return {n: value for n, value in found.items() if isinstance(value, str) and len(value) < 100}
+
+
+def since(store: OwnerStore, when: float) -> Iterator[dict[str, object]]:
+    """The lines from then on, oldest first; what its owner wrote that is none is passed over."""
+    try:
+        lines = _latest_lines(store, _REPORTED)
+    except FileNotFoundError:
+        return
+    except OSError as problem:
+        log.warning(f"{store.path}/journal: {problem}")
+        return
+    for line in lines:
+        try:
+            told = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(told, dict) and type(told.get("time")) is int and told["time"] >= when:
+            yield told
 
 
 def note(store: OwnerStore, event: str, job: str, **facts: object) -> None:
@@ -29,15 +61,17 @@ def note(store: OwnerStore, event: str, job: str, **facts: object) -> None:
 
     What was done stays done when there is no room to tell of it.
     """
-    line = {"time": int(time.time()), "event": event, "job": job, **facts}
+    outcome = "NO" if event.endswith("-failed") else "OK"
+    who = {"user": store.path.name, "outcome": outcome}
+    line = {"time": int(time.time()), "event": event, "job": job, **who, **facts}
     try:
         store.directory.append_line("journal", json.dumps(line))
     except OSError as problem:
         log.warning(f"{store.path}/journal: not written: {problem.strerror}")
 
 
-def _latest_lines(store: OwnerStore) -> list[bytes]:
+def _latest_lines(store: OwnerStore, most: int = _LATEST) -> list[bytes]:
     with os.fdopen(store.directory.open_file("journal", os.O_RDONLY), "rb") as file:
-        before = max(os.fstat(file.fileno()).st_size - _LATEST, 0)
+        before = max(os.fstat(file.fileno()).st_size - most, 0)
         file.seek(before)
-        return file.read(_LATEST).splitlines()[1 if before else 0 :]
+        return file.read(most).splitlines()[1 if before else 0 :]
