@@ -249,6 +249,23 @@ def test_what_becomes_wrong_later_is_told(
     assert told in capsys.readouterr().out
 
 
+def test_a_period_needs_lsf_to_know_the_method(
+    cluster: Cluster, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("--apply", "--chkpnt", f"{cluster.chkpnt} 30") == 0
+    capsys.readouterr()
+    assert call("--check") == 86
+    assert "LSB_ECHKPNT_METHOD=blcr in lsf.conf" in capsys.readouterr().out
+    with (cluster.top / "lsf.conf").open("a") as conf:
+        conf.write('LSB_ECHKPNT_METHOD="other blcr"\n')
+    assert call("--check") == 0
+    with (cluster.top / "lsf.conf").open("a") as conf:
+        conf.write("LSB_ECHKPNT_METHOD_DIR=/elsewhere\n")
+    assert call("--check") == 86
+    assert "looks for echkpnt.blcr in /elsewhere" in capsys.readouterr().out
+    assert call("--apply", "--chkpnt", str(cluster.chkpnt)) == 0 and call("--check") == 0
+
+
 def test_a_site_whose_post_exec_runs_as_root_is_refused(
     cluster: Cluster, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -68,7 +68,8 @@ def plan(
         )
     admins, present = _keywords(old, queue, file)
     method = _method(chosen, present)
-    lines = _block(_wanted(chosen, present), method)
+    wanted = _wanted(chosen, present)
+    lines = _block(wanted, method)
     new = queue_file.merge(old, queue, lines, str(file))
     links = {f"{each}.{method}": paths.program("sbin", each) for each in ("echkpnt", "erestart")}
     where = serverdir or site.directory("LSF_SERVERDIR")
@@ -78,7 +79,8 @@ def plan(
         *queue_checks.twice(queue_file.named(old, queue, str(file)), str(file)),
         *queue_checks.keywords(admins, pairs, str(file)),
         *queue_checks.post_exec_user(site.post_exec_user()),
-        *queue_checks.checkpoint_directory(dict(pairs)["CHKPNT"], str(file), now.get("CHKPNT", 0)),
+        *queue_checks.checkpoint_directory(wanted["CHKPNT"], str(file), now.get("CHKPNT", 0)),
+        *queue_checks.periodic(wanted["CHKPNT"], method, site, str(file), now.get("CHKPNT", 0)),
         *_programs(links, str(file), now),
         *(p for n, t in links.items() for p in queue_checks.link(where, n, t, str(file))),
     ]
@@ -161,7 +163,7 @@ def _block(wanted: Mapping[str, str], method: str) -> list[str]:
             (n.lower() if n == "MEM" else n, v) for n, v in wanted.items() if n != "CHKPNT"
         ],
     }
-    return render("lsf/keywords.j2", values).splitlines()
+    return [line for line in render("lsf/keywords.j2", values).splitlines() if line.strip()]
 
 
 def _programs(links: Mapping[str, Path], file: str, now: Mapping[str, int]) -> list[Problem]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from torqueckpt.batch.lsf.queues import Keyword, Queue, together
+from torqueckpt.batch.lsf.site import Site
 from torqueckpt.batch.mom_directives import Problem
 
 _OURS = "torqueckpt's"
@@ -88,6 +89,19 @@ def checkpoint_directory(value: str, file: str, line: int) -> Iterator[Problem]:
     if status.st_mode & 0o002 and not status.st_mode & stat.S_ISVTX:
         reason = f"CHKPNT: in {directory} users can take away each other's directories"
         yield Problem(file, line, reason, f"chmod +t {directory}")
+
+
+def periodic(value: str, method: str, site: Site, file: str, line: int) -> Iterator[Problem]:
+    """CHKPNT = DIR PERIOD.  The echkpnt that LSF calls by itself is not named in the queue."""
+    if " " not in value:
+        return
+    if method not in site.value("LSB_ECHKPNT_METHOD").split():
+        reason = "CHKPNT: what LSF calls every so often is its own echkpnt, not torqueckpt's"
+        yield Problem(file, line, reason, f"LSB_ECHKPNT_METHOD={method} in lsf.conf")
+    elsewhere = site.value("LSB_ECHKPNT_METHOD_DIR")
+    if elsewhere and elsewhere != site.value("LSF_SERVERDIR"):
+        reason = f"CHKPNT: LSF looks for echkpnt.{method} in {elsewhere}, not in LSF_SERVERDIR"
+        yield Problem(file, line, reason, "link it there too")
 
 
 def link(serverdir: Path | None, name: str, target: Path, file: str) -> Iterator[Problem]:
