@@ -51,7 +51,7 @@ PRINTF = "#!/bin/sh\n" + "".join(
     "printf '%s\\n' '{}'\n".format(line.replace("'", "'\\''")) for line in WRAPPER.splitlines()
 )
 
-PYTHONIC = "#!/bin/sh\n" + "".join(
+QUOTES_IN_QUOTES = "#!/bin/sh\n" + "".join(
     "printf '%s\\n' '{}'\n".format(line.replace("'", "'\"'\"'")) for line in WRAPPER.splitlines()
 )
 
@@ -106,7 +106,7 @@ FILES = {
     "shell, open here-document": OPEN_HEREDOC,
     "shell, echo": ECHO,
     "shell, printf": PRINTF,
-    "shell, printf with quotes in quotes": PYTHONIC,
+    "shell, printf with quotes in quotes": QUOTES_IN_QUOTES,
     "perl, push": PERL,
     "perl, single quotes": PERL_SINGLE,
     "perl, here-document": PERL_HEREDOC,
