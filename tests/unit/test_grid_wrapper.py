@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,8 @@ def _signalled(wrapper: Path, number: signal.Signals, **environment: str) -> tup
         said = running.stdout.read()
         return running.wait(10), said
     finally:
-        os.killpg(running.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # none of them is left
+            os.killpg(running.pid, signal.SIGKILL)
         running.stdout.close()
 
 
