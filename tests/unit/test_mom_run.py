@@ -13,7 +13,7 @@ import pytest
 _CALL = "import sys; from torqueckpt.hooks.mom_run import main; sys.exit(main(sys.argv[1:]))"
 _REPOSITORY = Path(__file__).resolve().parents[2]
 _SHOW = b"""tr '\\0' '|' </proc/$$/cmdline; tr '\\0' '|' </proc/$$/environ
-grep -E '^Sig(Blk|Ign)' /proc/$$/status
+exec grep -E '^Sig(Blk|Ign)' /proc/self/status
 """
 
 
