@@ -101,9 +101,16 @@ class Running:
         return wait_until(lambda: [int(p) for p in children.read_text().split()])[0]
 
     def exec_pid(self) -> int:
+        """The leader's child that stays: a login shell has had others before, for /etc/profile."""
         leader = self.leader()
         children = Path(f"/proc/{leader}/task/{leader}/children")
-        return wait_until(lambda: [int(p) for p in children.read_text().split()])[0]
+
+        def staying() -> str:
+            before = children.read_text()
+            time.sleep(0.05)
+            return before if before == children.read_text() else ""
+
+        return int(wait_until(staying).split()[0])
 
     def spooled(self) -> str:
         path = self.site.spool / "spool" / f"{self.job}.OU"
