@@ -98,7 +98,7 @@ class Directory:
         """A descriptor of the regular file `name`; a FIFO or device planted there is refused."""
         fd = os.open(
             _plain(name),
-            flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC,
+            flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC,
             mode,
             dir_fd=self.fd,
         )

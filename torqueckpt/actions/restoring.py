@@ -35,7 +35,8 @@ from torqueckpt.store.lineage import Lineage
 # Where stdout and stderr of an image go now: stream name → the file, kept still as in the image.
 Outputs = Callable[[Manifest], dict[str, LiveStream]]
 
-_APPEND = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# As everywhere: a terminal that its owner names must not become that of the program.
+_APPEND = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def own_outputs(made: Manifest) -> dict[str, LiveStream]:

@@ -9,6 +9,9 @@ from pathlib import Path
 
 _ERROR = re.compile(r"Error +\([^)]*\): *(.*)")
 _TAIL = 64 * 1024
+_READING = (
+    os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+)  # its owner may put a link there
 PID_TAKEN = "is taken by another process on this node"
 ADDRESS_TAKEN = "Address already in use"  # as the log has it
 
@@ -43,7 +46,7 @@ _KNOWN = (
 def reason(log: Path) -> str:
     """One line: the known cause when there is one, else the log's first error; "" for none."""
     try:
-        with open(os.open(log, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open(os.open(log, _READING), "rb") as file:
             file.seek(0, 2)
             file.seek(max(file.tell() - _TAIL, 0))
             text = file.read().decode("utf-8", "replace")

@@ -16,6 +16,7 @@ from pathlib import PurePath
 from torqueckpt.manifest import Kept, OpenFile
 from torqueckpt.paths import Directory
 
+_READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _LARGEST = 64 * 1024 * 1024
 _SPOOLED = ("mom_priv", "jobs")  # .../mom_priv/jobs/<jobid>.SC on TORQUE, OpenPBS and the local MOM
 
@@ -41,7 +42,7 @@ def keep(directory: Directory, links: Iterable[tuple[int, int, str]]) -> dict[st
         if where.parent == directory.path:
             copies[path] = where.name
         elif is_spooled(where) and path not in copies:
-            script = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            script = os.open(f"/proc/{pid}/fd/{fd}", _READING)
             with open(script, "rb") as file:
                 status = os.fstat(script)
                 if not stat.S_ISREG(status.st_mode):  # a user may have such names too

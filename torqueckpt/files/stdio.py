@@ -42,7 +42,7 @@ def open_now(stream: LiveStream, tree_root: int) -> int:
     """A reading descriptor of the stream's file: by its name, else as the tree has it open."""
     for path in (stream.path, f"/proc/{tree_root}/fd/1", f"/proc/{tree_root}/fd/2"):
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         except OSError:
             continue
         status = os.fstat(fd)
