@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""MOM starts its programs as session leaders: a terminal that the owner names as a file of his job's
+"""MOM starts its programs as session leaders: a terminal that the owner names as a file of his
 would become theirs, and he could stop or end root's program from it."""
 
 from __future__ import annotations

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""What a user can try on programs that have root's key in their memory, and on root's door."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import INSTALLED, Running, Site, User, count_script, stat_fields, wait_until
+from torqueckpt.process import become
+
+_PTRACE = """\
+import ctypes, sys
+libc = ctypes.CDLL(None, use_errno=True)
+sys.exit(libc.ptrace(0x4206, int(sys.argv[1]), 0, 0) == 0)  # PTRACE_SEIZE
+"""
+
+
+def sudo(
+    site: Site, user: User, *words: object, **options: object
+) -> subprocess.CompletedProcess[str]:
+    """The door, called by this user with nothing but his own rights."""
+    door = site.root / "lib" / "torqueckpt" / "rootdoor"
+    argv = user.argv("/usr/bin/sudo", "-n", door, *map(str, words))
+    given = {"stdin": subprocess.DEVNULL, **options}
+    return subprocess.run(argv, capture_output=True, text=True, timeout=60, **given)  # type: ignore[call-overload, no-any-return]
+
+
+@pytest.fixture
+def crashed(site: Site, user: User) -> Running:
+    running = site.start(user, user.script(count_script(40), user.directory()), "-c", "c=1s")
+    site.wait_for_images(running.job)
+    running.crash()
+    return running
+
+
+@pytest.fixture
+def keyholders(site: Site, user: User, crashed: Running) -> list[int]:
+    """Supervisor and guard of a resumed job: both were root with the key in memory, both are the
+    user's by now."""
+    resumed = site.resume(user, crashed.job, user.directory())
+    record = site.lineage(crashed.job) / "live.json"
+
+    def found() -> list[int]:
+        live = json.loads(record.read_text())
+        if live["job"] != resumed.job or live["tree"] is None:
+            return []
+        keeper = live["keeper"]["pid"]
+        below = Path(f"/proc/{keeper}/task/{keeper}/children").read_text().split()
+        guards = [int(pid) for pid in below if int(pid) != live["tree"]["pid"]]
+        both = [keeper, *guards]
+        return both if guards and all(map(_is_his, both)) else []
+
+    def _is_his(pid: int) -> bool:
+        return f"\nUid:\t{user.uid}\t{user.uid}\t{user.uid}\t" in _status(pid)
+
+    both: list[int] = wait_until(found)
+    return both
+
+
+def _status(pid: int) -> str:
+    return Path(f"/proc/{pid}/status").read_text()
+
+
+def test_the_key_cannot_be_read_out_of_a_program_that_has_become_the_owners(
+    user: User, keyholders: list[int]
+) -> None:
+    for pid in keyholders:
+        for secret in ("mem", "environ", "maps", "fd", "map_files"):
+            program = "/usr/bin/ls" if "f" in secret else "/usr/bin/cat"
+            look = user.argv(program, f"/proc/{pid}/{secret}")
+            assert b"ermission denied" in subprocess.run(look, capture_output=True).stderr, secret
+        traced = user.argv("/usr/bin/python3", "-I", "-c", _PTRACE, str(pid))
+        assert subprocess.run(traced).returncode == 0
+
+
+def test_the_door_dumps_no_program_that_has_the_key(
+    site: Site, user: User, keyholders: list[int]
+) -> None:
+    for pid in keyholders:
+        answer = sudo(site, user, "dump", pid, 0, "77.srv")
+        assert answer.returncode == 125 and len(answer.stderr.splitlines()) == 1
+    assert "77.srv" not in [row["job"] for row in site.rows()]
+
+
+@pytest.fixture
+def closed(user: User) -> Iterator[tuple[int, Path]]:
+    """A process of the user's that he may not read: its program is setuid root."""
+    place = user.directory()
+    program = place / "program"
+    shutil.copy("/bin/sleep", program)
+    program.chmod(0o4755)
+    argv = user.argv("/bin/sh", "-c", f"{program} 60 & wait")
+    shell = subprocess.Popen(argv, start_new_session=True, stdin=-3, stdout=-3, stderr=-3)
+    children = Path(f"/proc/{shell.pid}/task/{shell.pid}/children")
+    child = int(wait_until(lambda: children.read_text().split())[0])
+    wait_until(lambda: stat_fields(child) and "program" in _status(child))
+    yield child, place
+    for pid in (child, shell.pid):
+        os.kill(pid, 9)
+    shell.wait()
+
+
+def test_criu_reads_nothing_of_a_setuid_program_even_with_the_right_that_yama_asks_for(
+    user: User, closed: tuple[int, Path]
+) -> None:
+    """One that the job starts between our look at the tree and CRIU's."""
+    pid, place = closed
+    who = become.owner(user.name)
+    criu = INSTALLED / "criu" / "criu"
+    argv = [str(criu), "dump", "--unprivileged", "--shell-job", "--leave-running"]
+    argv += ["--images-dir", str(place), "--work-dir", str(place), "--tree", str(pid)]
+    capabilities = ("checkpoint_restore", "setpcap", "sys_ptrace")
+    done = subprocess.run(
+        become.as_owner_argv(who, capabilities, argv),
+        capture_output=True,
+        env={"XDG_RUNTIME_DIR": str(place)},
+    )
+    assert done.returncode != 0
+    assert not list(place.glob("core-*")) + list(place.glob("pages-*")) + list(place.glob("mm-*"))
+
+
+def test_nothing_of_the_callers_environment_gets_through_the_door(site: Site, user: User) -> None:
+    place = user.directory()
+    trap = place / "sitecustomize.py"
+    trap.write_text(f"open({str(place / 'sprung')!r}, 'w')\n")
+    names = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "PYTHONINSPECT", "BASH_ENV", "LD_PRELOAD")
+    words = [f"{name}={trap if name != 'PYTHONPATH' else place}" for name in names]
+    door = site.root / "lib" / "torqueckpt" / "rootdoor"
+    call = ["/usr/bin/sudo", "-n", door, "restore", "1.srv@1", "1", "2.srv"]
+    for argv in (
+        call,
+        [*call[:2], "SUDO_UID=0", *call[2:]],
+        [*call[:2], "PYTHONPATH=/", *call[2:]],
+    ):
+        done = subprocess.run(
+            user.argv("/usr/bin/env", *words, "SUDO_UID=0", *argv), capture_output=True, text=True
+        )
+        assert done.returncode != 0 and "Traceback" not in done.stderr
+    assert (
+        f"{user.name} has no image"
+        in subprocess.run(
+            user.argv("/usr/bin/env", "SUDO_UID=0", *call), capture_output=True, text=True
+        ).stderr
+    )
+    assert not (place / "sprung").exists()
+
+
+def test_root_himself_is_no_caller_of_the_door(site: Site) -> None:
+    door = site.root / "lib" / "torqueckpt" / "rootdoor"
+    for uid in ("0", "", "-1", "1;2", "²"):
+        argv = [door, "restore", "1.srv@1", "1", "2.srv"]
+        done = subprocess.run(argv, env={"SUDO_UID": uid}, capture_output=True, text=True)
+        assert done.returncode == 125 and "no ordinary user" in done.stderr
