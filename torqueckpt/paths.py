@@ -143,6 +143,10 @@ class Directory:
         os.symlink(target, scratch, dir_fd=self.fd)
         self.rename(scratch, name)
 
+    def link(self, name: str, target: str) -> None:
+        """Make the symbolic link `name`, which must not be there yet."""
+        os.symlink(target, _plain(name), dir_fd=self.fd)
+
     def target(self, name: str) -> str | None:
         """Where the symbolic link `name` points; None when there is none."""
         try:

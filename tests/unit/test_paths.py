@@ -79,6 +79,7 @@ def test_a_name_that_is_more_than_a_plain_name_is_refused_by_all(
         lambda: directory.append_line(name, "x"),
         lambda: directory.write_whole(name, b"x"),
         lambda: directory.point(name, "x"),
+        lambda: directory.link(name, "x"),
         lambda: directory.rename(name, "x"),
     ):
         _refused(call, errno.EINVAL)

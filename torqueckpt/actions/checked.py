@@ -55,8 +55,7 @@ def image(
                     _copy(directory, name, _checked(checkpointer, original, name, made), who)
                 else:
                     with become.acting_as_root():
-                        seen = edited.get(name, original.path / name)
-                        os.symlink(seen, name, dir_fd=directory.fd)
+                        directory.link(name, str(edited.get(name, original.path / name)))
         yield path
     finally:
         if os.getuid() == 0:

@@ -127,9 +127,9 @@ def _under_old_names(job: str, generation: int, moved: Iterable[tuple[str, str]]
     with ExitStack() as made:
         for old, new in moved:
             if not os.path.lexists(old):
-                made.callback(_remove, old)
+                made.callback(_remove, job, old)
                 try:
-                    _link(old, new)
+                    _link(job, old, new)
                 except OSError as problem:
                     raise RestoreFailed(
                         job=job, generation=generation, reason=f"{old}: {problem.strerror}"
@@ -137,17 +137,17 @@ def _under_old_names(job: str, generation: int, moved: Iterable[tuple[str, str]]
         yield
 
 
-def _link(old: str, new: str) -> None:
+def _link(job: str, old: str, new: str) -> None:
     path = Path(old)
-    with _owner_of(path), Directory.open(path.parent) as directory:
-        os.symlink(new, path.name, dir_fd=directory.fd)
+    with _owner_of(job, path), Directory.open(path.parent) as directory:
+        directory.link(path.name, new)
 
 
-def _remove(old: str) -> None:
+def _remove(job: str, old: str) -> None:
     """Never the reason to give up a job that runs by now."""
     path = Path(old)
     try:
-        with _owner_of(path), Directory.open(path.parent) as directory:
+        with _owner_of(job, path), Directory.open(path.parent) as directory:
             if directory.target(path.name) is not None:
                 directory.remove(path.name)
     except OSError as problem:
@@ -155,10 +155,19 @@ def _remove(old: str) -> None:
 
 
 @contextmanager
-def _owner_of(path: Path) -> Iterator[None]:
-    """Acting as root in those directories of MOM's that are closed to the owner."""
-    with become.acting_as_root() if _is_closed(path) else nullcontext():
+def _owner_of(job: str, path: Path) -> Iterator[None]:
+    """Acting as root in those directories of MOM's that are closed to the owner.
+
+    For files of this very job: he could have named another's, which its MOM would then write to.
+    """
+    own = _number(path.name) == _number(job) != ""
+    with become.acting_as_root() if own and _is_closed(path) else nullcontext():
         yield
+
+
+def _number(name: str) -> str:
+    """Of a job: the name of an array member's file may have 12-3 where its id has 12[3]."""
+    return name[: len(name) - len(name.lstrip("0123456789"))]
 
 
 def _is_closed(path: Path) -> bool:
