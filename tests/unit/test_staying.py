@@ -28,9 +28,8 @@ def jobs(root: None, place: Path) -> Path:
 def test_the_jobs_own_file_has_its_old_name_for_that_moment(
     jobs: Path, user: Owner, job: str, name: str
 ) -> None:
-    with become.acting_as(user):
-        with staying._under_old_names(job, 1, [(str(jobs / name), "/new")]):
-            assert os.readlink(jobs / name) == "/new"
+    with become.acting_as(user), staying._under_old_names(job, 1, [(str(jobs / name), "/new")]):
+        assert os.readlink(jobs / name) == "/new"
     assert os.listdir(jobs) == []
 
 
@@ -41,7 +40,7 @@ def test_another_jobs_file_is_not_made_for_its_mom_to_write_to(
     """The owner has named it in live.json: a MOM would write the other's script to where it leads,
     and its user would run what the owner makes of it."""
     moved = [(str(jobs / name), str(jobs.parent / "his"))]
-    with become.acting_as(user), pytest.raises(RestoreFailed, match=name):
-        with staying._under_old_names("12.srv", 1, moved):
-            pytest.fail("the name was made")
+    refused = pytest.raises(RestoreFailed, match=name)
+    with become.acting_as(user), refused, staying._under_old_names("12.srv", 1, moved):
+        pytest.fail("the name was made")
     assert os.listdir(jobs) == []
