@@ -12,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import INSTALLED, Running, Site, User, count_script, stat_fields, wait_until
+from tests.support import (
+    INSTALLED,
+    Running,
+    Site,
+    User,
+    count_script,
+    session,
+    stat_fields,
+    wait_until,
+)
 from torqueckpt.process import become
 
 _PTRACE = """\
@@ -158,3 +167,66 @@ def test_root_himself_is_no_caller_of_the_door(site: Site) -> None:
         argv = [door, "restore", "1.srv@1", "1", "2.srv"]
         done = subprocess.run(argv, env={"SUDO_UID": uid}, capture_output=True, text=True)
         assert done.returncode == 125 and "no ordinary user" in done.stderr
+
+
+def test_a_criu_configuration_in_the_owners_home_is_not_read(
+    site: Site, user: User, crashed: Running
+) -> None:
+    """It could name a directory of libraries, which would be loaded into a CRIU that has rights."""
+    place = user.home / ".criu"
+    place.mkdir()
+    (place / "default.conf").write_text("no-such-option-of-criu\n")
+    try:
+        resumed = site.resume(user, crashed.job, user.directory())
+        newest = site.wait_for_images(crashed.job)
+        wait_until(lambda: site.rows(crashed.job)[-1]["generation"] > newest)
+        assert resumed.wait() == 7, resumed.err()
+    finally:
+        shutil.rmtree(place)
+
+
+def test_images_of_an_old_key_are_refused_until_it_is_put_back(
+    site: Site, user: User, crashed: Running
+) -> None:
+    key = site.root / "etc" / "signature.key"
+    old = key.read_text()
+    key.write_text("5a" * 32 + "\n")
+    refused = site.resume(user, crashed.job, user.directory())
+    assert refused.wait() == 125
+    assert "made under another key" in refused.err()
+    key.write_text(old)
+    assert site.resume(user, crashed.job, user.directory()).wait() == 7
+
+
+def test_a_name_that_another_user_has_taken_in_the_store_costs_no_checkpoint(
+    site: Site, user: User, other_user: User
+) -> None:
+    """Any user may have his own process dumped under any job's id."""
+    running = site.start(user, user.script(count_script(), user.directory()), "-c", "enabled")
+    running.wait_for_line(1)
+    theirs = site.store / "jobs" / other_user.name / "1.srv@1" / "1" / "image"
+    theirs.mkdir(parents=True)
+    link = site.store / f"{running.exec_pid()}.{running.job}"
+    link.symlink_to(theirs.relative_to(site.store))
+    assert subprocess.run(running.hook_argv()).returncode == 0
+    assert link.resolve() == theirs
+    assert site.call(user, "verify", running.job).returncode == 0
+    assert running.wait() == 7
+
+
+def test_sudo_does_not_stay_between_the_job_and_its_supervisor(
+    site: Site, user: User, crashed: Running
+) -> None:
+    resumed = site.resume(user, crashed.job, user.directory())
+    wait_until(lambda: "line 25\n" in resumed.spooled())
+    names = [Path(f"/proc/{pid}/comm").read_text() for pid in session(resumed.leader())]
+    assert "sudo\n" not in names and len(names) > 2
+    assert resumed.wait() == 7
+
+
+def test_what_root_runs_is_nobody_elses_to_change() -> None:
+    for directory, names, files in os.walk(INSTALLED):
+        for each in (os.path.join(directory, name) for name in [*names, *files, "."]):
+            status = os.stat(each)
+            assert status.st_uid == 0, each
+            assert not status.st_mode & 0o022, each
