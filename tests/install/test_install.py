@@ -119,3 +119,19 @@ def test_what_cannot_be_is_refused_before_anything_is_made(
     stage = Stage(tmp_path)
     refused = stage.make("install", **variables)
     assert refused.returncode != 0 and told in refused.stderr and not stage.root.exists()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root: it hides visudo in a mount namespace")
+def test_a_node_without_sudo_is_told_so_in_one_line(tmp_path: Path) -> None:
+    hide = 'mount --bind /dev/null "$(command -v visudo)" && exec install/packages sudo'
+    told = subprocess.run(
+        ["/usr/bin/unshare", "--mount", "/bin/sh", "-c", hide],
+        cwd=_TOP,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DESTDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode != 0
+    assert told.stderr.splitlines() == [
+        "torqueckpt: missing here: sudo (Debian's names); install them and try again"
+    ]

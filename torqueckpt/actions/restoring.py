@@ -151,6 +151,17 @@ def intended(lineage: Lineage, made: Manifest) -> Intent:
     plan = intent.read(lineage.directory)
     if plan is None or plan.generation != made.generation:
         raise ManifestTorn(path=lineage.path, problem="no restart of this generation was prepared")
+    known = {stream.name for stream in made.streams}
+    for stream in plan.streams:  # the plan is the owner's word
+        try:
+            if stream.name not in known:
+                raise ValueError(f"the image has no {stream.name}")
+            os.close(open_stream(stream))
+        except (OSError, ValueError) as problem:
+            reason = f"{stream.path}: {problem}"
+            raise RestoreFailed(
+                job=made.job.id, generation=made.generation, reason=reason
+            ) from problem
     return plan
 
 

@@ -52,7 +52,10 @@ def settle(lineage: Directory, live: Live | None) -> None:
     if intent is None:
         return
     if live is None or live.attempt != intent.attempt or live.tree is None:
-        undo(lineage, intent)
+        try:
+            undo(lineage, intent)
+        except (ValueError, OverflowError) as odd:  # a name or a size that no file can have
+            raise RecordTorn(path=lineage.path / _NAME, problem=odd) from odd
     done(lineage)
 
 
