@@ -9,6 +9,7 @@ from pathlib import Path
 
 _ERROR = re.compile(r"Error +\([^)]*\): *(.*)")
 _TAIL = 64 * 1024
+_LONGEST = 5000  # a path, and words around it
 _READING = (
     os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 )  # its owner may put a link there
@@ -56,7 +57,9 @@ def reason(log: Path) -> str:
 
 
 def reason_in(text: str) -> str:
-    errors = [found.group(1).strip() for found in map(_ERROR.search, text.splitlines()) if found]
+    # The log is its owner's: in one endless line the patterns would search for many seconds.
+    lines = [line[:_LONGEST] for line in text.splitlines()]
+    errors = [found.group(1).strip() for found in map(_ERROR.search, lines) if found]
     for line in errors:
         for pattern, words in _KNOWN:
             found = re.search(pattern, line)

@@ -28,7 +28,7 @@ from torqueckpt.settings import Settings
 
 _DIRECTORY = "DMTCP_CHECKPOINT_DIR"  # dmtcp_launch sets it for the program
 _SCRIPT = "dmtcp_restart_script.sh"  # a link to what is written when all images of a dump are
-_IMAGE = re.compile(r"\bckpt_[^\s/\"']+\.dmtcp\b")
+_IMAGE = re.compile(r"\bckpt_[^\s/\"'\0]+\.dmtcp\b")
 # Beside an image, what its process had open and removed, or shared: a directory, which in a
 # generation, where there are none, is a part of the name.
 _FILES, _BELOW = "_files", "%"
