@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from torqueckpt import settings as own_settings
 from torqueckpt.batch.openpbs.calls import ActionCall

@@ -125,9 +125,9 @@ def mend(image_dir: Path) -> int:
     """
     file = image_dir / FILES
     data = file.read_bytes()
-    written, mended = data[: _first(data)], 0
+    written, mended = data[: _first(file.name, data)], 0
     for raw in _raw(file.name, data):
-        entry = _CLASSES["file_entry"].FromString(raw)
+        entry = _message(file.name, "file_entry", raw)
         timer = entry.tfd
         if timer.ticks and not (timer.vsec or timer.vnsec) and (timer.isec or timer.insec):
             timer.vsec, timer.vnsec = timer.isec, timer.insec
@@ -179,16 +179,22 @@ def _messages(file: Path, kind: str) -> Iterator[Any]:
         data = file.read_bytes()
     except FileNotFoundError:
         return
+    for raw in _raw(file.name, data):
+        yield _message(file.name, kind, raw)
+
+
+def _message(name: str, kind: str, raw: bytes) -> Any:
     try:
-        for raw in _raw(file.name, data):
-            yield _CLASSES[kind].FromString(raw)
+        return _CLASSES[kind].FromString(raw)
     except Exception as broken:  # protobuf's own error class depends on its implementation
-        raise ValueError(f"{file.name} cannot be read: {broken}") from broken
+        raise ValueError(f"{name} cannot be read: {broken}") from broken
 
 
 def _raw(name: str, data: bytes) -> Iterator[bytes]:
-    offset = _first(data)
+    offset = _first(name, data)
     while offset < len(data):
+        if offset + 4 > len(data):
+            raise ValueError(f"{name} ends in the middle of a length")
         (length,) = struct.unpack_from("<I", data, offset)
         offset += 4
         if offset + length > len(data):
@@ -197,8 +203,10 @@ def _raw(name: str, data: bytes) -> Iterator[bytes]:
         offset += length
 
 
-def _first(data: bytes) -> int:
+def _first(name: str, data: bytes) -> int:
     """Where the first message's length stands, behind the magic numbers."""
+    if len(data) < 4:
+        raise ValueError(f"{name} has no magic number")
     return 4 * _MAGICS.get(struct.unpack_from("<I", data)[0], 1)
 
 
