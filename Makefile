@@ -26,7 +26,7 @@ in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
 	POINTERS=$(TEST_PREFIX)/var/spool/checkpoint-pointers
 scripts = install/* .ci/run
 
-.PHONY: help setup install install-shims uninstall wheelhouse demo test lint typecheck check dist clean test-prefix
+.PHONY: help setup install install-shims uninstall wheelhouse demo test fuzz lint typecheck check dist clean test-prefix
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +56,10 @@ demo: test-prefix ## install into TEST_PREFIX and show a job that is checkpointe
 
 test: test-prefix .venv/made ## install into TEST_PREFIX and run all tests on it (ARGS= for pytest)
 	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest -n 3 --dist loadfile $(ARGS)
+
+fuzz: .venv/made ## look for made-up input that breaks something, 5000 for each such test
+	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest --hypothesis-profile=explore -q \
+		--hypothesis-show-statistics $$(grep -rl 'hypothesis import.*given' tests) $(ARGS)
 
 lint: .venv/made ## look for slips: ruff, and shellcheck for the scripts
 	.venv/bin/ruff check .
