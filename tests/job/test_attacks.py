@@ -161,6 +161,29 @@ def test_nothing_of_the_callers_environment_gets_through_the_door(site: Site, us
     assert not (place / "sprung").exists()
 
 
+@pytest.fixture
+def careless(site: Site, user: User) -> Iterator[None]:
+    """A site whose own rules let this user keep and set what he likes."""
+    rule = Path("/etc/sudoers.d") / f"{site.root.name}-careless"
+    rule.write_text(f'Defaults:{user.name} !env_reset, setenv, env_keep += "OPENSSL_CONF"\n')
+    rule.chmod(0o440)
+    yield
+    rule.unlink()
+
+
+def test_a_careless_sudoers_file_lets_no_environment_through_the_door(
+    site: Site, user: User, careless: None
+) -> None:
+    """OPENSSL_CONF, for one, names libraries that are loaded as root."""
+    door = site.root / "lib" / "torqueckpt" / "rootdoor"
+    door.write_text("#!/bin/sh\nexec /usr/bin/env\n")
+    given = user.argv("/usr/bin/env", "OPENSSL_CONF=/x", "TRAP=/x", "/usr/bin/sudo", "-n")
+    by_hand = subprocess.run([*given, "TRAP=/y", door], capture_output=True, text=True)
+    assert "not allowed to set" in by_hand.stderr
+    told = subprocess.run([*given, door], capture_output=True, text=True).stdout
+    assert f"SUDO_UID={user.uid}\n" in told and "/x" not in told
+
+
 def test_root_himself_is_no_caller_of_the_door(site: Site) -> None:
     door = site.root / "lib" / "torqueckpt" / "rootdoor"
     for uid in ("0", "", "-1", "1;2", "²"):
