@@ -148,3 +148,17 @@ def test_an_entry_longer_than_its_file_is_a_value_error(tmp_path: Path, length: 
     )
     with pytest.raises(ValueError, match="middle of an entry"):
         criu_images.read(tmp_path, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["files.img", "pstree.img", "stats-dump"])
+def test_a_huge_file_or_a_fifo_in_an_images_place_is_a_value_error_at_once(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).touch()
+    os.truncate(tmp_path / name, 1 << 40)
+    with pytest.raises(ValueError, match="larger than"):
+        criu_images.read(tmp_path, tmp_path)
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match="no magic number"):
+        criu_images.read(tmp_path, tmp_path)
