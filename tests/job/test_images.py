@@ -173,7 +173,7 @@ def test_an_image_of_another_user_cannot_be_had_through_the_door(
 
 
 def test_only_a_job_that_was_held_waits_for_its_image(site: Site, user: User) -> None:
-    running = site.start(user, user.script(count_script(60), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(count_script(600), user.directory()), "-c", "enabled")
     running.wait_for_line(3)
     for verb, status in (("checkpoint", 82), ("hold", 0), ("release", 82)):
         assert site.call(None, verb, running.job).returncode == 0
