@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ def run(
     as_root: bool = False,
     directory: str = "/",
     stdin_text: str = "",
+    no_signal_held_back: bool = False,
 ) -> Finished:
     """Run to the end; KILLed after the time limit (a stopped program is ended too).
 
@@ -60,6 +62,7 @@ def run(
             cwd=directory,
             user=0 if as_root and os.geteuid() != 0 else None,
             group=0 if as_root and os.geteuid() != 0 else None,
+            preexec_fn=_hold_nothing_back if no_signal_held_back else None,
         )
     except OSError as problem:
         raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
@@ -77,6 +80,10 @@ def run(
         stderr=errors.decode("utf-8", "replace"),
         wall_ms=int((time.monotonic() - before) * 1000),
     )
+
+
+def _hold_nothing_back() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def _what_is_left(child: subprocess.Popen[bytes]) -> bytes:

@@ -57,7 +57,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                 return made
             target = find_tree(lineage.live(), request, settings)
             tree.check(target.tree, owner)
-            target = inspection.before_dump(checkpointer, target)
+            target = inspection.before_dump(checkpointer, target, request.refuse_connections)
             waiting = clock.waiting(target.tree)
             may_stop = request.end or not checkpointer.tells
             with _opened(target) as sources, _running_again(target, may_stop):

@@ -26,7 +26,9 @@ _TOLD = 5  # reasons: MOM makes a job's comment of 4 kB at most, and a tree may 
 _LAUNCHERS = ("ssh", "rsh", "srun", "pbsdsh", "pbs_tmrsh", "blaunch", "orted", "prted", "pmi_proxy")
 
 
-def before_dump(checkpointer: Checkpointer, target: Target) -> Target:
+def before_dump(
+    checkpointer: Checkpointer, target: Target, refuse_connections: bool = False
+) -> Target:
     """Refuse what the checkpointer would surely refuse, before any of it is frozen.
 
     Much of that lasts a moment only (a connection that is being closed), so it is looked at again;
@@ -35,7 +37,11 @@ def before_dump(checkpointer: Checkpointer, target: Target) -> Target:
     members, links = target.tree, target.open_files
     for pause in (*_PAUSES, None):
         found = _findings(checkpointer, members, links)
-        refused = [str(each) for each in found if each.severity == REFUSED]
+        refused = [
+            str(each)
+            for each in found
+            if each.severity == REFUSED or (refuse_connections and each.is_connection)
+        ]
         if not refused:
             _tell(found)
             return replace(target, tree=members, open_files=links)

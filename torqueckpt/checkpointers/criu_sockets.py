@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torqueckpt.checkpointers.finding import HAZARD, REFUSED, Finding, finding
+from torqueckpt.checkpointers.finding import CONNECTION, HAZARD, REFUSED, Finding, finding
 from torqueckpt.process.holdings import Holdings
 from torqueckpt.process.proc import Stat
 from torqueckpt.process.sockets import (
@@ -107,4 +107,4 @@ def tcp_connections(held: Holdings) -> Iterator[Finding]:
 
 
 def _named(connection: Tcp) -> str:
-    return f"TCP connection to {connection.peer}"
+    return f"{CONNECTION} {connection.peer}"

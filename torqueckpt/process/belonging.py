@@ -5,19 +5,25 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from torqueckpt.process import proc
 
-_JOB_VARIABLES = ("PBS_JOBID", "LSB_JOBID")
 _HOST_FILES = ("PBS_NODEFILE", "LSB_DJOB_HOSTFILE")
 
 
 def job_of(pid: int) -> str:
     """The job that a process was started in; "" for none, or when that may not be read."""
-    environment = proc.environment(pid)
-    return next((environment[name] for name in _JOB_VARIABLES if name in environment), "")
+    return job_in(proc.environment(pid))
+
+
+def job_in(environment: Mapping[str, str]) -> str:
+    """The job that an environment names, a member of an LSF array as 12[3]; "" for none."""
+    if "PBS_JOBID" in environment:
+        return environment["PBS_JOBID"]
+    number, member = environment.get("LSB_JOBID", ""), environment.get("LSB_JOBINDEX", "0")
+    return number if not number or member in ("", "0") else f"{number}[{member}]"
 
 
 def leader_of_job(job: str, uid: int | None) -> proc.Stat | None:
