@@ -194,6 +194,9 @@ class Site:
             ("sbin", "mom-restart", "torqueckpt.hooks.mom_restart"),
             ("sbin", "mom-run", "torqueckpt.hooks.mom_run"),
             ("lib/torqueckpt", "rootdoor", "torqueckpt.hooks.rootdoor"),
+            ("sbin", "lsf-jobstarter", "torqueckpt.hooks.lsf_jobstarter"),
+            ("sbin", "echkpnt", "torqueckpt.hooks.echkpnt"),
+            ("sbin", "erestart", "torqueckpt.hooks.erestart"),
             *(("bin", name, f"torqueckpt.shims.{name}") for name in SHIMS),
         ):
             (self.root / place).mkdir(exist_ok=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import PurePath
@@ -18,11 +19,13 @@ from torqueckpt.paths import Directory
 
 _LARGEST = 64 * 1024 * 1024
 _SPOOLED = ("mom_priv", "jobs")  # .../mom_priv/jobs/<jobid>.SC on TORQUE, OpenPBS and the local MOM
+# LSF's starter's, and what `bsub < script` becomes: <seconds>.<jobid>.shell
+_LSFS = re.compile(r"chkpnt_script\.sh|[0-9][0-9.]*\.shell")
 
 
 def is_spooled(path: PurePath) -> bool:
-    """Whether a file by that name can be MOM's copy of a job script."""
-    return path.parts[-3:-1] == _SPOOLED
+    """Whether a file by that name can be the batch system's copy of a job script."""
+    return path.parts[-3:-1] == _SPOOLED or _LSFS.fullmatch(path.name) is not None
 
 
 def is_moms(path: PurePath) -> bool:

@@ -44,13 +44,13 @@ def strays(tree: list[proc.Stat], leader_pid: int, uid: int) -> list[proc.Stat]:
     """
     inside = {each.pid for each in tree}
     root = tree[0]
-    job, above = job_of(root.pid), {leader_pid, *_above(root)}
+    job, upward = job_of(root.pid), {leader_pid, *above(root)}
     return [
         each
         for each in _of_user(uid)
-        if each.pid not in inside | above
+        if each.pid not in inside | upward
         and not each.ended
-        and not above & set(_above(each))
+        and not upward & set(above(each))
         and (each.session in (leader_pid, root.session) or (job and job_of(each.pid) == job))
     ]
 
@@ -87,9 +87,21 @@ def _of_user(uid: int) -> Iterator[proc.Stat]:
                 yield each
 
 
-def _above(process: proc.Stat) -> Iterator[int]:
+def above(process: proc.Stat) -> Iterator[int]:
     """Parents, nearest first, up to but not including process 1."""
     parent: proc.Stat | None = process
     while parent is not None and parent.ppid > 1:
         yield parent.ppid
         parent = proc.stat(parent.ppid)
+
+
+def of_job(job: str, uid: int) -> list[proc.Stat]:
+    """All processes of a user that were started in this job, but our own session's and parents."""
+    me = proc.stat(os.getpid())
+    apart = {os.getpid(), *above(me)} if me is not None else set()
+    return [
+        each
+        for each in _of_user(uid)
+        if each.pid not in apart and me is not None and each.session != me.session
+        if not each.ended and job_of(each.pid) == job
+    ]

@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""LSF's job starter: it is the job for LSF, stays as long as the job lasts, and is never dumped.
+
+The user's command runs in a child of it.  When LSF suspends the job, that child is dumped and
+ended; when LSF resumes it, the child comes back from the image.  Only this program may bring it
+back, for only what is below it is LSF's to account, signal and kill (contracts/lsf.md).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from torqueckpt import log, paths
+from torqueckpt.actions import job_records, through_door
+from torqueckpt.batch.lsf import line, script
+from torqueckpt.batch.lsf.calls import LsfJob, StarterCall
+from torqueckpt.batch.lsf.line import Answer, Asked, Ear
+from torqueckpt.batch.pointer import Pointer
+from torqueckpt.errors import CheckpointRefused, NotResumed, ProgramMissing
+from torqueckpt.identity import ProcessId
+from torqueckpt.process import outputs, proc, signals, supervise
+from torqueckpt.settings import Settings
+
+# What ends a job that has no process just now, as it would have ended the process.
+_ENDING = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGXCPU}
+_WATCHED = {signal.SIGCHLD, Ear.WAKES, *supervise.PASSED_ON}
+_LOOK_SECONDS, _REAP_SECONDS = 0.02, 30.0
+
+
+class JobStarter:
+    """child is what we wait for: the shell of the script, after a restart the one who restored it.
+
+    Exactly one of these holds: the tree below `root` runs or is stopped; the job is saved in an
+    image and has no process; it has ended with `status`.
+    """
+
+    def __init__(
+        self, job: LsfJob, settings: Settings, environment: dict[bytes, bytes], umask: int
+    ) -> None:
+        self._job, self._settings = job, settings
+        self._environment, self._umask = environment, umask
+        self._child: ProcessId | None = None
+        self._root: ProcessId | None = None
+        self._stopped = False
+        self._saved: Pointer | None = None
+        self._missed: list[int] = []
+        self._status: int | None = None
+        self._held_before: set[int] = set()
+
+    def run(self, call: StarterCall) -> int:
+        """The job from its first to its last instruction; gives its exit status."""
+        self._held_before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+        ear = Ear(self._job.id)
+        if call.image is not None:
+            self._saved = call.image
+            reason = self._restore(call.image)
+            if reason:  # nobody has suspended this job: it is LSF that must know
+                raise CheckpointRefused(reason=reason)
+            return self._stay(ear)
+        with script.written(call.command, self._job.directory) as argv:
+            self._begin(argv)
+            return self._stay(ear)
+
+    def _begin(self, argv: list[str]) -> None:
+        in_front = []
+        if self._settings.checkpointer == "blcr":
+            in_front = [str(self._settings.blcr_dir / "cr_run")]
+        try:
+            self._child = self._spawn([*in_front, *argv])
+        except ProgramMissing as missing:
+            if not in_front:
+                raise
+            log.warning(f"{self._job.id}: started without cr_run: {missing}")
+            self._child = self._spawn(argv)
+        self._root = self._child
+
+    def _stay(self, ear: Ear) -> int:
+        while self._status is None:
+            got = signal.sigwaitinfo(_WATCHED)
+            if got.si_signo == signal.SIGCHLD:
+                self._reap()
+            elif got.si_signo == Ear.WAKES:
+                for asked, caller in ear.calls():
+                    line.reply(caller, self._do(asked), wait=self._status is not None)
+            else:
+                self._signalled(got.si_signo, by_root=got.si_uid == 0)
+        log.info(f"{self._job.id}: ended with {self._status}")
+        return self._status
+
+    def _do(self, asked: Asked) -> Answer:
+        self._reap()  # it may have ended, and nobody has told us yet
+        if self._status is not None:
+            return Answer("ended", f"job {self._job.id} has ended")
+        if asked.verb == "suspend":
+            return self._suspend()
+        if asked.verb == "resume":
+            return self._resume()
+        return self._checkpoint(asked.after)
+
+    def _suspend(self) -> Answer:
+        if self._saved is not None or self._stopped:  # sbatchd asks again when it was restarted
+            return self._answer()
+        try:
+            self._dump("suspend", end=True)
+        except CheckpointRefused as refused:
+            return self._stop(str(refused))
+        return self._answer()
+
+    def _resume(self) -> Answer:
+        if self._saved is not None:
+            reason = self._restore(self._saved)
+            if reason:
+                told = NotResumed(job=self._job.id, reason=reason)
+                log.error(str(told))
+                outputs.tell(f"lsf-jobstarter: {told}")
+                return self._answer(reason)
+        else:
+            self._run_on()
+        return self._answer()
+
+    def _checkpoint(self, after: str) -> Answer:
+        try:
+            found = self._saved or self._dump("checkpoint", end=after == "kill")
+        except CheckpointRefused as refused:
+            return self._answer(str(refused))
+        if after == "kill":
+            self._saved, self._status = None, 128 + signal.SIGKILL
+        elif after == "stop" and self._saved is None and self._root is not None:
+            signals.stop_tree(self._root)
+            self._stopped = True
+        return self._answer(image=found)
+
+    def _dump(self, verb: str, end: bool) -> Pointer:
+        """Have the tree dumped, and where it is to end, wait for our child to be gone: a zombie
+        would hold the process number that the restore needs."""
+        assert self._root is not None
+        since = int(time.time())
+        try:
+            made = through_door.dump(verb, self._root.pid, end, self._job.id, self._settings)
+        except CheckpointRefused as refused:
+            log.warning(str(refused))
+            ended = job_records.image_of_hold(self._job.id, since, self._settings) if end else None
+            if ended is None or proc.alive(self._root) is not None:
+                job_records.note_failure(self._job.id, since, str(refused), self._settings)
+                raise
+            made = ended  # the door was killed once the image was safe and the tree was gone
+        if end:
+            self._saved, self._stopped = made, False
+            self._reap(_REAP_SECONDS)
+        return made
+
+    def _stop(self, reason: str) -> Answer:
+        """As LSF itself would have suspended the job."""
+        assert self._root is not None
+        if not signal.sigpending() & _ENDING:  # else it is being ended, and has to run for that
+            signals.stop_tree(self._root)
+            self._stopped = True
+        return self._answer(reason)
+
+    def _run_on(self) -> None:
+        root = proc.alive(self._root) if self._root is not None else None
+        if root is not None:
+            signals.continue_tree(root)
+        self._stopped = False
+
+    def _restore(self, image: Pointer) -> str:
+        """Go on from the image; gives why that is not so, "" when it is.
+
+        `torqueckpt resume` does it, and becomes the one who waits for the tree.
+        """
+        outputs.append_from_now_on()
+        since = int(time.time())
+        program = str(paths.program("bin", "torqueckpt"))
+        words = ["resume", image.lineage, "--generation", str(image.generation)]
+        try:
+            child = self._spawn([program, *words])
+        except ProgramMissing as missing:
+            return str(missing)
+        while True:
+            ended = os.waitpid(child.pid, os.WNOHANG)
+            root = job_records.restored_by(child, image.lineage, self._settings)
+            if root is not None:
+                break
+            if ended[0]:
+                return job_records.why_not_restored(image.lineage, since, ended[1], self._settings)
+            time.sleep(_LOOK_SECONDS)
+        self._child, self._root, self._saved = child, root, None
+        if ended[0]:
+            self._status = _as_status(ended[1])
+        self._run_on()  # it may have been dumped while it was stopped
+        for number in self._missed:
+            signals.send(root, number)
+        self._missed = []
+        return ""
+
+    def _signalled(self, number: int, by_root: bool) -> None:
+        """LSF signals each process of the job, ours among them; only what a user has sent to us is
+        for us to pass on.  But a job without processes has only us."""
+        if self._saved is not None:
+            if number in _ENDING:
+                self._status = 128 + number
+            elif number != signal.SIGCONT:
+                self._missed.append(number)
+            return
+        if not by_root and self._child is not None:
+            signals.send(self._child, number)
+        if self._stopped and number in _ENDING:
+            self._run_on()
+
+    def _reap(self, seconds: float = 0) -> None:
+        """Take note of our child's end, if it has ended, or does so within that time."""
+        until = time.monotonic() + seconds
+        while self._child is not None:
+            ended, status = os.waitpid(self._child.pid, os.WNOHANG)
+            if ended:
+                self._child = self._root = None
+                if self._saved is None:
+                    self._status = _as_status(status)
+            if time.monotonic() >= until:
+                return
+            time.sleep(_LOOK_SECONDS)
+
+    def _answer(self, reason: str = "", image: Pointer | None = None) -> Answer:
+        image = image or self._saved or Pointer("", 0)
+        state = "saved" if self._saved else "stopped" if self._stopped else "running"
+        state = state if self._status is None else "ended"
+        return Answer(state, reason, image.lineage, image.generation)
+
+    def _spawn(self, argv: list[str]) -> ProcessId:
+        """Start it as LSF would have: its environment, its signals, its mask for new files."""
+        own = os.umask(self._umask)
+        try:
+            pid = os.posix_spawn(
+                argv[0],
+                argv,
+                self._environment,
+                setsigmask=self._held_before,
+                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores these two
+            )
+        except OSError as problem:
+            raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
+        finally:
+            os.umask(own)
+        started = proc.stat(pid)
+        assert started is not None, "our own child, and not waited for"
+        return started.id
+
+
+def _as_status(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
