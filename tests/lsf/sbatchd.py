@@ -7,12 +7,14 @@ What LSF does only textually is done textually: %USRCMD is put into the job file
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tests.support import Site, User, alive, stat_fields, wait_until
 
@@ -58,6 +60,15 @@ class LsfJob:
         for pid in found:
             found += _children(pid)
         return [pid for pid in found if alive(pid)]
+
+    def rss_mib(self) -> int:
+        """Of all of its processes."""
+        texts = (Path(f"/proc/{pid}/status").read_text() for pid in self.processes())
+        rows = [line for text in texts for line in text.splitlines() if line.startswith("VmRSS")]
+        return sum(int(row.split()[1]) for row in rows) // 1024
+
+    def states(self) -> set[str]:
+        return {stat_fields(pid)[0] for pid in self.tree()}
 
     def wait_for_line(self, number: int, seconds: float = 30) -> None:
         wait_until(lambda: f"line {number}\n" in self.spooled(), seconds)
@@ -244,6 +255,10 @@ class Sbatchd:
         directory.mkdir(mode=0o700)
         os.chown(directory, self.user.uid, self.user.gid)
         return directory
+
+    def journal(self) -> list[dict[str, Any]]:
+        path = self.site.store / "jobs" / self.user.name / "journal"
+        return [json.loads(line) for line in path.read_text().splitlines()]
 
     def end(self) -> None:
         """What a test has left: these are this user's jobs alone."""
