@@ -18,7 +18,9 @@ from typing import Any
 
 from tests.support import Site, User, alive, stat_fields, wait_until
 
-_RES = 'cd "$LS_SUBCWD"; /bin/sh "$LSB_JOBFILENAME"; exit $?'
+# As LSF's job files have it: these signals end the job's programs, not the shells above them.
+_TRAPS = "trap : 1 2 10 12 15"
+_RES = f'{_TRAPS}; cd "$LS_SUBCWD"; /bin/sh "$LSB_JOBFILENAME"; exit $?'
 _USER, _RESTARTED = 0x2, 0x40000  # LSB_SUSP_REASONS
 
 
@@ -99,11 +101,11 @@ class Sbatchd:
         self.chkpnt = self.user.directory()
 
     def bsub(
-        self, command: str = "", script: str = "", index: int = 0, start: bool = True
+        self, command: str = "", script: str = "", member_of: int = 0, start: bool = True
     ) -> LsfJob:
-        """Submit a command, or a script as `bsub < script` does."""
+        """Submit a command, or a script as `bsub < script` does, or a member of an array."""
         self.last += 1
-        number = self.last
+        number, index = (member_of, self.last) if member_of else (self.last, 0)
         directory = self._made(self.chkpnt / f"{number}{f'.{index}' if index else ''}")
         job_file = directory / f"{int(time.time())}.{number}"
         environment = {
@@ -117,7 +119,7 @@ class Sbatchd:
         if script:
             job.command = "$LSB_JOBFILENAME.shell"
             self.user.script(script, directory, f"{job_file.name}.shell").chmod(0o700)
-        self.jobs[number] = job
+        self.jobs[self.last] = job
         if start:
             self._start(job)
         return job
@@ -125,7 +127,7 @@ class Sbatchd:
     def _start(self, job: LsfJob) -> None:
         job_file = Path(job.environment["LSB_JOBFILENAME"])
         text = self.starter.replace("%USRCMD", job.command)
-        self.user.script(f"#!/bin/sh\n{text}\n", job_file.parent, job_file.name)
+        self.user.script(f"#!/bin/sh\n{_TRAPS}\n{text}\n", job_file.parent, job_file.name)
         self.user.script("", job.out.parent, job.out.name)
         with job.out.open("r+b") as out:
             job.res = subprocess.Popen(
@@ -199,7 +201,7 @@ class Sbatchd:
     def wait(self, job: LsfJob, seconds: float = 60) -> int:
         """The job's end: its status, its output delivered, and then POST_EXEC."""
         status = job.res.wait(seconds)
-        assert _group(job.res.pid) == []
+        wait_until(lambda: not _group(job.res.pid), 10)
         job.state = "EXIT" if status else "DONE"
         delivered = self.home / f"out.{job.number}"
         delivered.write_bytes(job.out.read_bytes())

@@ -20,7 +20,7 @@ from torqueckpt.batch.lsf.line import Answer, Asked, Ear
 from torqueckpt.batch.pointer import Pointer
 from torqueckpt.errors import CheckpointRefused, NotResumed, ProgramMissing
 from torqueckpt.identity import ProcessId
-from torqueckpt.process import outputs, proc, signals, supervise
+from torqueckpt.process import outputs, proc, signals, supervise, tree
 from torqueckpt.settings import Settings
 
 # What ends a job that has no process just now, as it would have ended the process.
@@ -160,10 +160,14 @@ class JobStarter:
         return self._answer(reason)
 
     def _run_on(self) -> None:
-        root = proc.alive(self._root) if self._root is not None else None
-        if root is not None:
-            signals.continue_tree(root)
+        """Let what is stopped go on, and nothing else know of it."""
+        stopped = (each.id for each in self._tree() if each.state == "T")
+        signals.send_all(stopped, signal.SIGCONT)
         self._stopped = False
+
+    def _tree(self) -> list[proc.Stat]:
+        root = proc.alive(self._root) if self._root is not None else None
+        return tree.below(root) if root is not None else []
 
     def _restore(self, image: Pointer) -> str:
         """Go on from the image; gives why that is not so, "" when it is.
@@ -191,7 +195,7 @@ class JobStarter:
             self._status = _as_status(ended[1])
         self._run_on()  # it may have been dumped while it was stopped
         for number in self._missed:
-            signals.send(root, number)
+            self._pass_on(number)
         self._missed = []
         return ""
 
@@ -204,10 +208,13 @@ class JobStarter:
             elif number != signal.SIGCONT:
                 self._missed.append(number)
             return
-        if not by_root and self._child is not None:
-            signals.send(self._child, number)
+        if not by_root:
+            self._pass_on(number)
         if self._stopped and number in _ENDING:
             self._run_on()
+
+    def _pass_on(self, number: int) -> None:
+        signals.send_all([each.id for each in self._tree()], number)
 
     def _reap(self, seconds: float = 0) -> None:
         """Take note of our child's end, if it has ended, or does so within that time."""

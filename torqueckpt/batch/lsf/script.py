@@ -19,12 +19,15 @@ from torqueckpt.paths import Directory
 
 NAME = "chkpnt_script.sh"
 _SHELL = "/bin/sh"  # as LSF's own job file is run
+# As in LSF's job file: a signal to the job is for its programs, and this shell waits for them.
+_TRAPS = "trap : HUP INT USR1 USR2 TERM"
 
 
 @contextmanager
 def written(command: str, directory: Path | None) -> Iterator[list[str]]:
     """argv that runs the command, from the job's checkpoint directory or a temporary one; without
     a script where neither can be written to: the job comes first."""
+    command = f"{_TRAPS}\n{command}"
     text = f"#!{_SHELL}\n{command}\n".encode("utf-8", "surrogateescape")
     if directory is not None and _put(directory, text):
         yield [_SHELL, str(directory / NAME)]
