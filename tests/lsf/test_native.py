@@ -11,7 +11,7 @@ from tests.support import Site, count_script, lines
 
 @pytest.fixture
 def job(lsf: Sbatchd) -> LsfJob:
-    started = lsf.bsub(script=count_script(30))
+    started = lsf.bsub(script=count_script(50))
     started.wait_for_line(5)
     return started
 
@@ -20,7 +20,7 @@ def test_bchkpnt_leaves_the_job_running_and_a_pointer(lsf: Sbatchd, job: LsfJob)
     assert lsf.bchkpnt(job, "-c"), lsf.log
     assert (job.directory / "torqueckpt.json").exists()
     assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    assert job.spooled() == lines(50)
     assert len(lsf.site.rows("101")) == 1
 
 
@@ -38,7 +38,7 @@ def test_bchkpnt_k_ends_the_job_and_brestart_goes_on_under_a_new_number(
     lsf.bresume(again)
     assert lsf.bchkpnt(again), lsf.log
     assert lsf.wait(again) == 7
-    assert again.spooled() == lines(30)
+    assert again.spooled() == lines(50)
     assert [row["job"] for row in lsf.site.rows("102")] == ["101", "102", "102"]
 
 
@@ -48,7 +48,7 @@ def test_bchkpnt_s_leaves_it_stopped(lsf: Sbatchd, job: LsfJob) -> None:
     job.state = "USUSP"
     lsf.bresume(job)
     assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    assert job.spooled() == lines(50)
 
 
 def test_a_failed_bchkpnt_k_lets_the_job_run_on_and_tells_why(
@@ -59,7 +59,7 @@ def test_a_failed_bchkpnt_k_lets_the_job_run_on_and_tells_why(
     assert lsf.log[-1].startswith("/bin/false is version unknown")
     assert "T" not in job.states()
     assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    assert job.spooled() == lines(50)
 
 
 def test_a_saved_job_is_ended_by_bchkpnt_k_with_the_image_that_it_has(
@@ -71,7 +71,7 @@ def test_a_saved_job_is_ended_by_bchkpnt_k_with_the_image_that_it_has(
     assert lsf.wait(job) == 137
     again = lsf.brestart(job)
     assert lsf.wait(again) == 7
-    assert again.spooled() == lines(30)
+    assert again.spooled() == lines(50)
 
 
 def test_a_brestart_that_fails_ends_the_new_job_and_keeps_the_image(
@@ -87,7 +87,7 @@ def test_a_brestart_that_fails_ends_the_new_job_and_keeps_the_image(
     site.configure()
     third = lsf.brestart(again)
     assert lsf.wait(third) == 7
-    assert third.spooled().endswith(lines(30))
+    assert third.spooled().endswith(lines(50))
 
 
 def test_a_job_without_a_starter_is_not_checkpointed_and_runs_on(lsf: Sbatchd) -> None:

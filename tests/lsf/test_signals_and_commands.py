@@ -114,6 +114,17 @@ def test_a_job_that_is_killed_amidst_an_action_ends(
     nothing_left(lsf, user)
 
 
+def test_a_starter_that_was_stopped_by_hand_hears_lsf_again(lsf: Sbatchd) -> None:
+    job = lsf.bsub(script=count_script(30))
+    job.wait_for_line(3)
+    kill(job.starter(), signal.SIGSTOP)
+    lsf.bstop(job)
+    assert job.tree() == []
+    lsf.bresume(job)
+    assert lsf.wait(job) == 7
+    assert job.spooled() == lines(30)
+
+
 def test_the_job_ends_with_the_one_who_restored_it(lsf: Sbatchd, user: User) -> None:
     job = suspended(lsf)
     lsf.bresume(job)

@@ -126,6 +126,21 @@ def test_a_job_whose_dump_fails_is_stopped_and_runs_on_later(
     assert job.spooled() == lines(30)
 
 
+def test_a_door_that_is_killed_when_the_image_is_safe_has_suspended_the_job(
+    lsf: Sbatchd, site: Site
+) -> None:
+    job = counting(lsf)
+    door = site.root / "lib/torqueckpt/rootdoor"
+    text = door.read_text()
+    door.write_text(text.replace("sys.exit(", "sys.stdout = None; sys.exit("))  # it gives no answer
+    lsf.bstop(job)
+    assert job.tree() == [] and alive(job.starter())
+    door.write_text(text)
+    lsf.bresume(job)
+    assert lsf.wait(job) == 7
+    assert job.spooled() == lines(30)
+
+
 def test_a_door_that_does_not_open_leaves_the_job_stopped(lsf: Sbatchd, site: Site) -> None:
     job = counting(lsf)
     door = site.root / "lib/torqueckpt/rootdoor"

@@ -24,7 +24,7 @@ def restored_by(keeper: ProcessId, lineage: str, settings: Settings) -> ProcessI
     try:
         with catalogue.lineage_of(lineage, _me(), settings) as (_, found):
             live = found.live()
-    except TorqueCkptError as unknown:
+    except (TorqueCkptError, OSError) as unknown:
         log.warning(str(unknown))
         return None
     return live.tree if live is not None and live.keeper == keeper else None
@@ -37,7 +37,7 @@ def why_not_restored(lineage: str, since: int, status: int, settings: Settings) 
     try:
         with catalogue.lineage_of(lineage, _me(), settings) as (mine, _):
             return str(_since(journal.last(mine, "lineage", lineage), since).get("reason", unknown))
-    except TorqueCkptError as failure:
+    except (TorqueCkptError, OSError) as failure:
         return str(failure)
 
 
@@ -50,7 +50,8 @@ def image_of_hold(job: str, since: int, settings: Settings) -> Pointer | None:
             if last.get("event") != "checkpoint" or last.get("ended") is not True:
                 return None
             return Pointer(lineage.name, number) if isinstance(number, int) else None
-    except TorqueCkptError:
+    except (TorqueCkptError, OSError) as unknown:
+        log.warning(str(unknown))
         return None
 
 
@@ -59,11 +60,10 @@ def note_failure(job: str, since: int, reason: str, settings: Settings) -> None:
     who = _me()
     try:
         mine = Store.open(settings.store).owner(who)
-    except TorqueCkptError as missing:
+        if _since(journal.last(mine, "job", job), since).get("event") != _FAILED:
+            journal.note(mine, _FAILED, job, reason=reason, **details.facts(os.getpid(), settings))
+    except (TorqueCkptError, OSError) as missing:
         log.warning(f"{job}: not noted: {missing}")
-        return
-    if _since(journal.last(mine, "job", job), since).get("event") != _FAILED:
-        journal.note(mine, _FAILED, job, reason=reason, **details.facts(os.getpid(), settings))
 
 
 def _since(noted: dict[str, object], since: int) -> dict[str, object]:

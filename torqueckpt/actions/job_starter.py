@@ -52,7 +52,7 @@ class JobStarter:
     def run(self, call: StarterCall) -> int:
         """The job from its first to its last instruction; gives its exit status."""
         self._held_before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-        ear = Ear(self._job.id)
+        ear = self._listen()
         if call.image is not None:
             self._saved = call.image
             reason = self._restore(call.image)
@@ -62,6 +62,13 @@ class JobStarter:
         with script.written(call.command, self._job.directory) as argv:
             self._begin(argv)
             return self._stay(ear)
+
+    def _listen(self) -> Ear | None:
+        try:
+            return Ear(self._job.id)
+        except OSError as problem:  # then LSF can stop and continue it, and no more
+            log.error(f"{self._job.id}: nobody can ask for its suspension: {problem}")
+            return None
 
     def _begin(self, argv: list[str]) -> None:
         in_front = []
@@ -76,18 +83,25 @@ class JobStarter:
             self._child = self._spawn(argv)
         self._root = self._child
 
-    def _stay(self, ear: Ear) -> int:
+    def _stay(self, ear: Ear | None) -> int:
         while self._status is None:
             got = signal.sigwaitinfo(_WATCHED)
             if got.si_signo == signal.SIGCHLD:
                 self._reap()
-            elif got.si_signo == Ear.WAKES:
-                for asked, caller in ear.calls():
-                    line.reply(caller, self._do(asked), wait=self._status is not None)
+            elif got.si_signo == Ear.WAKES and ear is not None:
+                self._serve(ear)
             else:
                 self._signalled(got.si_signo, by_root=got.si_uid == 0)
         log.info(f"{self._job.id}: ended with {self._status}")
         return self._status
+
+    def _serve(self, ear: Ear) -> None:
+        """Whatever goes wrong here, the job goes on."""
+        try:
+            for asked, caller in ear.calls():
+                line.reply(caller, self._do(asked), wait=self._status is not None)
+        except Exception as failure:  # the caller is told that the line broke
+            log.traceback_of(failure)
 
     def _do(self, asked: Asked) -> Answer:
         self._reap()  # it may have ended, and nobody has told us yet
@@ -141,11 +155,13 @@ class JobStarter:
             made = through_door.dump(verb, self._root.pid, end, self._job.id, self._settings)
         except CheckpointRefused as refused:
             log.warning(str(refused))
-            ended = job_records.image_of_hold(self._job.id, since, self._settings) if end else None
-            if ended is None or proc.alive(self._root) is not None:
+            if proc.alive(self._root) is not None:
                 job_records.note_failure(self._job.id, since, str(refused), self._settings)
                 raise
-            made = ended  # the door was killed once the image was safe and the tree was gone
+            held = job_records.image_of_hold(self._job.id, since, self._settings)
+            if held is None:  # it has ended by itself
+                raise
+            made = held  # the door was killed once the image was safe and the tree was gone
         if end:
             self._saved, self._stopped = made, False
             self._reap(_REAP_SECONDS)
@@ -201,11 +217,14 @@ class JobStarter:
 
     def _signalled(self, number: int, by_root: bool) -> None:
         """LSF signals each process of the job, ours among them; only what a user has sent to us is
-        for us to pass on.  But a job without processes has only us."""
+        for us to pass on.  But a job without processes has only us.  CONT is only for us: LSF's
+        RESUME comes through our ear, and what was stopped for LSF stays so."""
+        if number == signal.SIGCONT:
+            return
         if self._saved is not None:
             if number in _ENDING:
                 self._status = 128 + number
-            elif number != signal.SIGCONT:
+            else:
                 self._missed.append(number)
             return
         if not by_root:

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from torqueckpt import log, manifest
-from torqueckpt.process import belonging, proc, sockets
+from torqueckpt.process import belonging, proc, signals
 
 _NAME = "torqueckpt-lsf"
 _CALL_SECONDS, _LEAVE_SECONDS = 5.0, 10.0
@@ -91,14 +91,13 @@ def reply(caller: socket.socket, answer: Answer, wait: bool) -> None:
 
 def call(job: str | None, group: int | None) -> socket.socket | None:
     """The starter of a job, or the one in a process group or tree; None when there is none."""
-    begin = f"@{_NAME}/{os.getuid()}/{job}/" if job else f"@{_NAME}/{os.getuid()}/"
-    names = {each.name for each in sockets.unix().values() if each.name.startswith(begin)}
-    for name in sorted(names):
+    for name in _names(f"@{_NAME}/{os.getuid()}/{job}/" if job else f"@{_NAME}/{os.getuid()}/"):
         line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         with suppress(OSError):
             line.connect(f"\0{name[1:]}")
             pid, uid = _other_end(line)
             if uid == os.getuid() and (group is None or _in_group(pid, group)):
+                _wake(pid)
                 return line
         line.close()
     return None
@@ -111,6 +110,20 @@ def ask(line: socket.socket, asked: Asked) -> Answer:
         return _heard(line, Answer)
     except (OSError, manifest.Malformed):
         return Answer("ended", "the job's starter has ended")
+
+
+def _names(begin: str) -> list[str]:
+    """Of the sockets with an abstract name that begins so."""
+    with open("/proc/net/unix", errors="surrogateescape") as file:
+        found = {row.split()[7] for row in file if begin in row}
+    return sorted(name for name in found if name.startswith(begin))
+
+
+def _wake(pid: int) -> None:
+    """A user may have stopped the starter by hand, together with the job."""
+    starter = proc.stat(pid)
+    if starter is not None and starter.state == "T":
+        signals.send(starter.id, signal.SIGCONT)
 
 
 def _in_group(pid: int, group: int) -> bool:
