@@ -16,11 +16,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support import Site, User, alive, stat_fields, wait_until
+from tests.support import Site, User, alive, lines, stat_fields, wait_until
 
 # As LSF's job files have it: these signals end the job's programs, not the shells above them.
 _TRAPS = "trap : 1 2 10 12 15"
 _RES = f'{_TRAPS}; cd "$LS_SUBCWD"; /bin/sh "$LSB_JOBFILENAME"; exit $?'
+COUNTING = """#!/bin/sh
+i=0
+while [ ! -e "$LS_SUBCWD/finish" ]; do
+    i=$((i + 1))
+    echo line $i
+    sleep 0.1
+done
+exit 7
+"""
 _USER, _RESTARTED = 0x2, 0x40000  # LSB_SUSP_REASONS
 
 
@@ -210,6 +219,15 @@ class Sbatchd:
             [*_as(self.user), "/bin/sh", "-c", self.post_exec], env=job.environment, check=True
         )
         return status
+
+    def complete(self, job: LsfJob, status: int = 7) -> None:
+        """Let a job of COUNTING finish: its own status, and each line once."""
+        before = job.spooled().count("\n")
+        wait_until(lambda: job.spooled().count("\n") > before + 1)
+        (self.home / "finish").touch()
+        assert self.wait(job) == status
+        said = job.spooled()
+        assert said == lines(said.count("\n"))
 
     def bchkpnt(self, job: LsfJob, *options: str) -> bool:
         """Have echkpnt make an image; its files move from JOBID.tmp to JOBID when that worked."""

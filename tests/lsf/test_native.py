@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lsf.sbatchd import LsfJob, Sbatchd
-from tests.support import Site, count_script, lines
+from tests.lsf.sbatchd import COUNTING, LsfJob, Sbatchd
+from tests.support import Site
 
 
 @pytest.fixture
 def job(lsf: Sbatchd) -> LsfJob:
-    started = lsf.bsub(script=count_script(50))
+    started = lsf.bsub(script=COUNTING)
     started.wait_for_line(5)
     return started
 
@@ -19,8 +19,7 @@ def job(lsf: Sbatchd) -> LsfJob:
 def test_bchkpnt_leaves_the_job_running_and_a_pointer(lsf: Sbatchd, job: LsfJob) -> None:
     assert lsf.bchkpnt(job, "-c"), lsf.log
     assert (job.directory / "torqueckpt.json").exists()
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(50)
+    lsf.complete(job)
     assert len(lsf.site.rows("101")) == 1
 
 
@@ -37,8 +36,7 @@ def test_bchkpnt_k_ends_the_job_and_brestart_goes_on_under_a_new_number(
     assert again.tree() == []
     lsf.bresume(again)
     assert lsf.bchkpnt(again), lsf.log
-    assert lsf.wait(again) == 7
-    assert again.spooled() == lines(50)
+    lsf.complete(again)
     assert [row["job"] for row in lsf.site.rows("102")] == ["101", "102", "102"]
 
 
@@ -47,8 +45,7 @@ def test_bchkpnt_s_leaves_it_stopped(lsf: Sbatchd, job: LsfJob) -> None:
     assert job.states() == {"T"}
     job.state = "USUSP"
     lsf.bresume(job)
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(50)
+    lsf.complete(job)
 
 
 def test_a_failed_bchkpnt_k_lets_the_job_run_on_and_tells_why(
@@ -58,8 +55,7 @@ def test_a_failed_bchkpnt_k_lets_the_job_run_on_and_tells_why(
     assert not lsf.bchkpnt(job, "-k")
     assert lsf.log[-1].startswith("/bin/false is version unknown")
     assert "T" not in job.states()
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(50)
+    lsf.complete(job)
 
 
 def test_a_saved_job_is_ended_by_bchkpnt_k_with_the_image_that_it_has(
@@ -70,8 +66,7 @@ def test_a_saved_job_is_ended_by_bchkpnt_k_with_the_image_that_it_has(
     assert lsf.bchkpnt(job, "-k"), lsf.log
     assert lsf.wait(job) == 137
     again = lsf.brestart(job)
-    assert lsf.wait(again) == 7
-    assert again.spooled() == lines(50)
+    lsf.complete(again)
 
 
 def test_a_brestart_that_fails_ends_the_new_job_and_keeps_the_image(
@@ -86,15 +81,13 @@ def test_a_brestart_that_fails_ends_the_new_job_and_keeps_the_image(
     assert "/bin/false" in again.spooled()
     site.configure()
     third = lsf.brestart(again)
-    assert lsf.wait(third) == 7
-    assert third.spooled().endswith(lines(50))
+    lsf.complete(third)
 
 
 def test_a_job_without_a_starter_is_not_checkpointed_and_runs_on(lsf: Sbatchd) -> None:
     lsf.starter = "%USRCMD"
-    plain = lsf.bsub(script=count_script(10))
+    plain = lsf.bsub(script=COUNTING)
     plain.wait_for_line(2)
     assert not lsf.bchkpnt(plain, "-k")
     assert "no lsf-jobstarter" in lsf.log[-1]
-    assert lsf.wait(plain) == 7
-    assert plain.spooled() == lines(10)
+    lsf.complete(plain)

@@ -9,25 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.lsf.sbatchd import LsfJob, Sbatchd
-from tests.support import Site, User, alive, count_script, lines
+from tests.lsf.sbatchd import COUNTING, LsfJob, Sbatchd
+from tests.support import Site, User, alive
 
+COUNT = """
+import itertools
+for i in itertools.count(1):
+    print("line", i)
+    time.sleep(0.1)
+    if os.path.exists(os.environ["LS_SUBCWD"] + "/finish"):
+        raise SystemExit(7)
+"""
 MEMORY = """#!/usr/bin/python3 -u
 import os, time
 held = os.urandom(1 << 20) * 160
-for i in range(1, 31):
-    print("line", i)
-    time.sleep(0.1)
-raise SystemExit(7)
-"""
+{count}"""
 CONNECTED = """#!/usr/bin/python3 -u
-import socket, time
+import os, socket, time
 line = socket.create_connection(("127.0.0.1", {port}))
-for i in range(1, 31):
-    print("line", i)
-    time.sleep(0.1)
-raise SystemExit(7)
-"""
+{count}"""
 KINDS = ("criu", "blcr", "altix")
 
 
@@ -51,16 +51,15 @@ def failing(site: Site, verb: str, how: str) -> None:
     site.configure(criu_path=str(program))
 
 
-def counting(lsf: Sbatchd, last_line: int = 30, up_to: int = 5) -> LsfJob:
-    job = lsf.bsub(script=count_script(last_line))
-    job.wait_for_line(up_to)
+def counting(lsf: Sbatchd) -> LsfJob:
+    job = lsf.bsub(script=COUNTING)
+    job.wait_for_line(5)
     return job
 
 
 def test_a_job_that_is_never_suspended_ends_with_its_own_status(lsf: Sbatchd) -> None:
-    job = lsf.bsub(script=count_script(3))
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(3)
+    job = lsf.bsub(script=COUNTING)
+    lsf.complete(job)
     assert not job.directory.exists()
 
 
@@ -69,22 +68,21 @@ def test_suspended_three_times_each_line_comes_once_and_the_status_is_kept(
     lsf: Sbatchd, session: bool
 ) -> None:
     lsf.session = session
-    job = counting(lsf, 50)
+    job = counting(lsf)
     for line in (5, 15, 25):
         job.wait_for_line(line)
         lsf.bstop(job)
         assert job.tree() == []
         assert alive(job.starter())
         lsf.bresume(job)
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(50)
+    lsf.complete(job)
     assert lsf.log == []
     done = [(e["event"], e["batch"], e["queue"], e["job"]) for e in lsf.journal()]
     assert done == [(e, "lsf", "preemptable", "101") for e in ("checkpoint", "restart") * 3]
 
 
 def test_the_memory_of_a_suspended_job_is_free(lsf: Sbatchd) -> None:
-    job = lsf.bsub(script=MEMORY)
+    job = lsf.bsub(script=MEMORY.format(count=COUNT))
     job.wait_for_line(3)
     before = job.rss_mib()
     lsf.bstop(job)
@@ -93,12 +91,11 @@ def test_the_memory_of_a_suspended_job_is_free(lsf: Sbatchd) -> None:
     assert before > 160 and after < 60
     lsf.bresume(job)
     assert job.rss_mib() > 160
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    lsf.complete(job)
 
 
 def test_a_job_with_an_open_connection_is_stopped_instead(lsf: Sbatchd, port: int) -> None:
-    job = lsf.bsub(script=CONNECTED.format(port=port))
+    job = lsf.bsub(script=CONNECTED.format(port=port, count=COUNT))
     job.wait_for_line(3)
     lsf.bstop(job)
     assert job.states() == {"T"}
@@ -108,8 +105,7 @@ def test_a_job_with_an_open_connection_is_stopped_instead(lsf: Sbatchd, port: in
     lsf.restart()
     assert job.states() == {"T"}
     lsf.bresume(job)
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    lsf.complete(job)
 
 
 @pytest.mark.parametrize("how", ["exit 52", "kill -9 $$", "exit 0"])
@@ -122,8 +118,7 @@ def test_a_job_whose_dump_fails_is_stopped_and_runs_on_later(
     assert job.states() == {"T"}
     assert last(lsf, "checkpoint-failed")["job"] == "101"
     lsf.bresume(job)
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    lsf.complete(job)
 
 
 def test_a_door_that_is_killed_when_the_image_is_safe_has_suspended_the_job(
@@ -137,8 +132,7 @@ def test_a_door_that_is_killed_when_the_image_is_safe_has_suspended_the_job(
     assert job.tree() == [] and alive(job.starter())
     door.write_text(text)
     lsf.bresume(job)
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    lsf.complete(job)
 
 
 def test_a_door_that_does_not_open_leaves_the_job_stopped(lsf: Sbatchd, site: Site) -> None:
@@ -152,8 +146,7 @@ def test_a_door_that_does_not_open_leaves_the_job_stopped(lsf: Sbatchd, site: Si
     lsf.bstop(job)
     assert job.tree() == []
     lsf.bresume(job)
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    lsf.complete(job)
 
 
 def test_a_failed_restore_costs_neither_the_job_nor_its_image(lsf: Sbatchd, site: Site) -> None:
@@ -171,8 +164,7 @@ def test_a_failed_restore_costs_neither_the_job_nor_its_image(lsf: Sbatchd, site
         assert job.tree() == []
         lsf.bresume(job)
         job.wait_for_line(10)
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    lsf.complete(job)
 
 
 def test_a_damaged_image_is_not_resumed_from(lsf: Sbatchd, site: Site) -> None:
@@ -185,8 +177,7 @@ def test_a_damaged_image_is_not_resumed_from(lsf: Sbatchd, site: Site) -> None:
     image.with_name("gone").rename(image)
     lsf.bstop(job)
     lsf.bresume(job)
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    lsf.complete(job)
 
 
 def test_sbatchd_suspends_a_suspended_job_again_when_it_is_restarted(lsf: Sbatchd) -> None:
@@ -196,8 +187,7 @@ def test_sbatchd_suspends_a_suspended_job_again_when_it_is_restarted(lsf: Sbatch
     lsf.restart()
     assert len(lsf.site.rows("101")) == 1
     lsf.bresume(job)
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    lsf.complete(job)
     assert lsf.log == []
 
 
@@ -212,14 +202,13 @@ def test_any_checkpointer_stands_behind_the_actions(
         assert job.tree() == [], lsf.journal()
         lsf.bresume(job)
     assert lsf.site.rows("101")[-1]["checkpointer"] == kind
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    lsf.complete(job)
     assert lsf.log == []
 
 
 def test_blcr_has_a_job_with_a_socket_stopped(lsf: Sbatchd, site: Site, port: int) -> None:
     site.configure(checkpointer="blcr", blcr_dir=str(site.root / "bin"))
-    job = lsf.bsub(script=CONNECTED.format(port=port))
+    job = lsf.bsub(script=CONNECTED.format(port=port, count=COUNT))
     job.wait_for_line(3)
     lsf.bstop(job)
     assert job.states() == {"T"}
@@ -232,5 +221,4 @@ def test_without_a_starter_the_job_is_stopped_and_continued(lsf: Sbatchd, user: 
     lsf.bstop(job)
     assert {Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in job.processes()} == {"T"}
     lsf.bresume(job)
-    assert lsf.wait(job) == 7
-    assert job.spooled() == lines(30)
+    lsf.complete(job)
