@@ -227,7 +227,7 @@ class Sbatchd:
         (self.home / "finish").touch()
         assert self.wait(job) == status
         said = job.spooled()
-        assert said == lines(said.count("\n"))
+        assert said == lines(said.count("\n")), said
 
     def bchkpnt(self, job: LsfJob, *options: str) -> bool:
         """Have echkpnt make an image; its files move from JOBID.tmp to JOBID when that worked."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.job.test_checkpointers import KINDS, configure
 from tests.lsf.sbatchd import COUNTING, LsfJob, Sbatchd
 from tests.support import Site, User, alive
 
@@ -28,7 +29,6 @@ CONNECTED = """#!/usr/bin/python3 -u
 import os, socket, time
 line = socket.create_connection(("127.0.0.1", {port}))
 {count}"""
-KINDS = ("criu", "blcr", "altix")
 
 
 @pytest.fixture
@@ -192,10 +192,8 @@ def test_sbatchd_suspends_a_suspended_job_again_when_it_is_restarted(lsf: Sbatch
 
 
 @pytest.mark.parametrize("kind", KINDS[1:])
-def test_any_checkpointer_stands_behind_the_actions(
-    lsf: Sbatchd, site: Site, kind: str, port: int
-) -> None:
-    site.configure(checkpointer=kind, **{f"{kind}_dir": str(site.root / "bin")})
+def test_any_checkpointer_stands_behind_the_actions(lsf: Sbatchd, site: Site, kind: str) -> None:
+    configure(site, kind)
     job = counting(lsf)
     for _ in range(2):
         lsf.bstop(job)
@@ -206,13 +204,18 @@ def test_any_checkpointer_stands_behind_the_actions(
     assert lsf.log == []
 
 
-def test_blcr_has_a_job_with_a_socket_stopped(lsf: Sbatchd, site: Site, port: int) -> None:
-    site.configure(checkpointer="blcr", blcr_dir=str(site.root / "bin"))
+@pytest.mark.parametrize(
+    ("kind", "said"), [("blcr", "TCP socket, descriptor"), ("altix", "TCP connection to 127.0.0.1")]
+)
+def test_an_open_connection_has_the_job_stopped_whatever_the_checkpointer(
+    lsf: Sbatchd, site: Site, port: int, kind: str, said: str
+) -> None:
+    configure(site, kind)
     job = lsf.bsub(script=CONNECTED.format(port=port, count=COUNT))
     job.wait_for_line(3)
     lsf.bstop(job)
     assert job.states() == {"T"}
-    assert "TCP socket" in str(last(lsf, "checkpoint-failed")["reason"])
+    assert said in str(last(lsf, "checkpoint-failed")["reason"])
 
 
 def test_without_a_starter_the_job_is_stopped_and_continued(lsf: Sbatchd, user: User) -> None:

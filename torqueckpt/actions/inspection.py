@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from torqueckpt import log
 from torqueckpt.actions.target import Target
+from torqueckpt.checkpointers import criu_sockets
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.checkpointers.finding import HAZARD, NOTE, REFUSED, Finding, finding
 from torqueckpt.errors import CannotBeDumped
@@ -36,7 +37,7 @@ def before_dump(
     """
     members, links = target.tree, target.open_files
     for pause in (*_PAUSES, None):
-        found = _findings(checkpointer, members, links)
+        found = _findings(checkpointer, members, links, refuse_connections)
         refused = [
             str(each)
             for each in found
@@ -72,9 +73,17 @@ def everything(
     ]
 
 
-def _findings(checkpointer: Checkpointer, members: list[proc.Stat], links: Links) -> list[Finding]:
+def _findings(
+    checkpointer: Checkpointer,
+    members: list[proc.Stat],
+    links: Links,
+    connections: bool = False,
+) -> list[Finding]:
+    """connections: also those to the outside, whether or not the checkpointer minds them."""
     held = holdings.of_tree(members, links)
-    return [*_elsewhere(members), *checkpointer.findings(held)]
+    found = [*_elsewhere(members), *checkpointer.findings(held)]
+    outside = criu_sockets.tcp_connections(held) if connections else ()
+    return [*found, *(each for each in outside if each not in found)]
 
 
 def _elsewhere(members: list[proc.Stat]) -> Iterator[Finding]:

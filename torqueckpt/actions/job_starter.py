@@ -12,13 +12,13 @@ import os
 import signal
 import time
 
-from torqueckpt import log, paths
+from torqueckpt import checkpointers, log, paths
 from torqueckpt.actions import job_records, through_door
 from torqueckpt.batch.lsf import line, script
 from torqueckpt.batch.lsf.calls import LsfJob, StarterCall
 from torqueckpt.batch.lsf.line import Answer, Asked, Ear
 from torqueckpt.batch.pointer import Pointer
-from torqueckpt.errors import CheckpointRefused, NotResumed, ProgramMissing
+from torqueckpt.errors import CheckpointRefused, NotResumed, ProgramMissing, TorqueCkptError
 from torqueckpt.identity import ProcessId
 from torqueckpt.process import outputs, proc, signals, supervise, tree
 from torqueckpt.settings import Settings
@@ -71,15 +71,11 @@ class JobStarter:
             return None
 
     def _begin(self, argv: list[str]) -> None:
-        in_front = []
-        if self._settings.checkpointer == "blcr":
-            in_front = [str(self._settings.blcr_dir / "cr_run")]
         try:
-            self._child = self._spawn([*in_front, *argv])
-        except ProgramMissing as missing:
-            if not in_front:
-                raise
-            log.warning(f"{self._job.id}: started without cr_run: {missing}")
+            checkpointer = checkpointers.load(self._settings.checkpointer, self._settings)
+            self._child = self._spawn(checkpointer.launch_argv(argv))
+        except TorqueCkptError as missing:
+            log.warning(f"{self._job.id}: started as it is: {missing}")
             self._child = self._spawn(argv)
         self._root = self._child
 

@@ -219,6 +219,7 @@ def descriptors(
     try:
         for stream in plan.streams:
             opened.append((open_stream(stream), paths[stream.name]))
+            os.lseek(opened[-1][0], 0, os.SEEK_END)  # some put the job's own flags on it again
         with lineage.directory.make("kept") as directory:
             opened += kept.open_copies(directory, made.kept)
         yield tuple(opened)
