@@ -121,6 +121,17 @@ def test_a_job_whose_dump_fails_is_stopped_and_runs_on_later(
     lsf.complete(job)
 
 
+def test_a_sites_post_exec_has_the_images_go_with_the_job(lsf: Sbatchd, site: Site) -> None:
+    delete = f"{site.program} delete $LSB_JOBID"
+    lsf.post_exec = f"{delete}; {lsf.post_exec}"
+    job = counting(lsf)
+    lsf.bstop(job)
+    assert len(site.rows("101")) == 1
+    lsf.bresume(job)
+    lsf.complete(job)
+    assert site.rows() == [] and not job.directory.exists()
+
+
 def test_a_door_that_is_killed_when_the_image_is_safe_has_suspended_the_job(
     lsf: Sbatchd, site: Site
 ) -> None:
