@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.support import Site, User, alive, lines, stat_fields, wait_until
+from tests.lsf.lsf_job import LsfJob
+from tests.support import Site, User, lines, stat_fields, wait_until
 
 # As LSF's job files have it: these signals end the job's programs, not the shells above them.
 _TRAPS = "trap : 1 2 10 12 15"
@@ -31,58 +32,6 @@ done
 exit 7
 """
 _USER, _RESTARTED = 0x2, 0x40000  # LSB_SUSP_REASONS
-
-
-@dataclass
-class LsfJob:
-    """One job: PEND is nothing we need, so RUN, USUSP, and DONE or EXIT."""
-
-    number: int
-    index: int
-    command: str
-    out: Path
-    environment: dict[str, str]
-    directory: Path  # LSB_CHKPNT_DIR
-    state: str = "RUN"
-    reasons: int = 0
-    res: subprocess.Popen[bytes] = field(init=False)
-
-    @property
-    def id(self) -> str:
-        return f"{self.number}[{self.index}]" if self.index else str(self.number)
-
-    def spooled(self) -> str:
-        """Its output so far: LSF delivers the file when the job has ended."""
-        return self.out.read_text()
-
-    def processes(self) -> list[int]:
-        """res and all below it, by parents."""
-        found = [self.res.pid] if alive(self.res.pid) else []
-        for pid in found:
-            found += [child for child in _children(pid) if alive(child)]
-        return found
-
-    def starter(self) -> int:
-        return wait_until(lambda: next(filter(_is_starter, self.processes()), None))
-
-    def tree(self) -> list[int]:
-        """What runs below the starter."""
-        found = _children(self.starter())
-        for pid in found:
-            found += _children(pid)
-        return [pid for pid in found if alive(pid)]
-
-    def rss_mib(self) -> int:
-        """Of all of its processes."""
-        texts = (Path(f"/proc/{pid}/status").read_text() for pid in self.processes())
-        rows = [line for text in texts for line in text.splitlines() if line.startswith("VmRSS")]
-        return sum(int(row.split()[1]) for row in rows) // 1024
-
-    def states(self) -> set[str]:
-        return {stat_fields(pid)[0] for pid in self.tree()}
-
-    def wait_for_line(self, number: int, seconds: float = 30) -> None:
-        wait_until(lambda: f"line {number}\n" in self.spooled(), seconds)
 
 
 @dataclass
@@ -130,10 +79,10 @@ class Sbatchd:
             self.user.script(script, directory, f"{job_file.name}.shell").chmod(0o700)
         self.jobs[self.last] = job
         if start:
-            self._start(job)
+            self.start(job)
         return job
 
-    def _start(self, job: LsfJob) -> None:
+    def start(self, job: LsfJob) -> None:
         job_file = Path(job.environment["LSB_JOBFILENAME"])
         text = self.starter.replace("%USRCMD", job.command)
         self.user.script(f"#!/bin/sh\n{_TRAPS}\n{text}\n", job_file.parent, job_file.name)
@@ -267,7 +216,7 @@ class Sbatchd:
         line = (new.directory / ".restart_cmd").read_text().splitlines()[0]
         new.command = line.partition("LSB_RESTART_CMD=")[2]
         before, self.starter = self.starter, self.starter if through_starter else "%USRCMD"
-        self._start(new)
+        self.start(new)
         self.starter = before
         return new
 
@@ -280,6 +229,16 @@ class Sbatchd:
         path = self.site.store / "jobs" / self.user.name / "journal"
         return [json.loads(line) for line in path.read_text().splitlines()]
 
+    def noted(self, event: str) -> dict[str, Any]:
+        """The last of that kind in the user's journal."""
+        return [each for each in self.journal() if each["event"] == event][-1]
+
+    def counting(self) -> LsfJob:
+        """A job that has begun to count."""
+        job = self.bsub(script=COUNTING)
+        job.wait_for_line(5)
+        return job
+
     def end(self) -> None:
         """What a test has left: these are this user's jobs alone."""
         self.user.kill_all()
@@ -290,19 +249,6 @@ class Sbatchd:
 
 def _as(user: User) -> list[str]:
     return ["/usr/bin/setpriv", "--reuid", user.name, "--regid", str(user.gid), "--init-groups"]
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return []
-    return [int(word) for word in text.split()]
-
-
-def _is_starter(pid: int) -> bool:
-    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    return len(words) > 2 and words[2].endswith(b"/lsf-jobstarter")
 
 
 def _group(pgid: int) -> list[int]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.lsf.sbatchd import COUNTING, LsfJob, Sbatchd
+from tests.lsf.lsf_job import LsfJob
+from tests.lsf.sbatchd import COUNTING, Sbatchd
 from tests.support import Site
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.lsf.sbatchd import COUNTING, LsfJob, Sbatchd
+from tests.lsf.lsf_job import LsfJob
+from tests.lsf.sbatchd import COUNTING, Sbatchd
 from tests.support import Site, User, kill, lines, wait_until
 
 TRAPS = """#!/bin/sh
@@ -190,7 +191,7 @@ def test_a_job_without_a_checkpoint_directory_is_suspended_too(
     else:
         del job.environment["LSB_CHKPNT_DIR"]
     lsf.post_exec = "true"
-    lsf._start(job)
+    lsf.start(job)
     job.wait_for_line(3)
     lsf.bstop(job)
     assert job.tree() == []

@@ -75,7 +75,7 @@ def prepare_restart(directory: Path, settings: Settings) -> None:
         raise NotAnImage(path=directory, store=settings.store)
     command = restart_command(paths.program("sbin", STARTER), found)
     with Directory.open(directory.resolve(strict=True)) as opened:
-        opened.write_whole(".restart_cmd", f"LSB_RESTART_CMD={command}\n".encode(), 0o644)
+        opened.write_whole(".restart_cmd", f"LSB_RESTART_CMD={command}\n".encode())
 
 
 def _starter_of(job: LsfJob) -> socket.socket | None:

@@ -137,4 +137,6 @@ def _runs(lineage: Lineage, request: CheckpointRequest) -> bool:
         return False
     if live.tree is not None and proc.alive(live.tree):
         return True
+    if request.exec_pid is not None:  # that one lives, and it is not the tree that was restored
+        return False
     return proc.start_epoch(_keeper(request).id) <= live.written

@@ -20,7 +20,7 @@ from torqueckpt.paths import Directory
 _LARGEST = 64 * 1024 * 1024
 _SPOOLED = ("mom_priv", "jobs")  # .../mom_priv/jobs/<jobid>.SC on TORQUE, OpenPBS and the local MOM
 # LSF's starter's, and what `bsub < script` becomes: <seconds>.<jobid>.shell
-_LSFS = re.compile(r"chkpnt_script\.sh|[0-9][0-9.]*\.shell")
+_LSFS = re.compile(r"chkpnt_script\.sh|[0-9]{9,12}\.[0-9]+(\.[0-9]+)?\.shell")
 
 
 def is_spooled(path: PurePath) -> bool:
@@ -43,7 +43,7 @@ def keep(directory: Directory, links: Iterable[tuple[int, int, str]]) -> dict[st
         where = PurePath(path)
         if where.parent == directory.path:
             copies[path] = where.name
-        elif is_spooled(where) and path not in copies:
+        elif is_spooled(where) and path not in copies and where.name not in copies.values():
             script = os.open(f"/proc/{pid}/fd/{fd}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             with open(script, "rb") as file:
                 status = os.fstat(script)

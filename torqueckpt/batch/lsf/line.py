@@ -70,14 +70,16 @@ class Ear:
             except BlockingIOError:
                 return
             with caller:
+                if _other_end(caller)[1] != os.getuid():
+                    log.warning(f"a call by another user, {_other_end(caller)[1]}")
+                    continue
                 caller.settimeout(_CALL_SECONDS)
                 try:
                     asked = _heard(caller, Asked)
                 except (OSError, manifest.Malformed) as broken:
                     log.warning(f"a call that nothing was asked in: {broken}")
                     continue
-                if _other_end(caller)[1] == os.getuid():
-                    yield asked, caller
+                yield asked, caller
 
 
 def reply(caller: socket.socket, answer: Answer, wait: bool) -> None:
@@ -93,8 +95,10 @@ def call(job: str | None, group: int | None) -> socket.socket | None:
     """The starter of a job, or the one in a process group or tree; None when there is none."""
     for name in _names(f"@{_NAME}/{os.getuid()}/{job}/" if job else f"@{_NAME}/{os.getuid()}/"):
         line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        line.settimeout(_CALL_SECONDS)  # it may be another user's, who lets us wait
         with suppress(OSError):
             line.connect(f"\0{name[1:]}")
+            line.settimeout(None)
             pid, uid = _other_end(line)
             if uid == os.getuid() and (group is None or _in_group(pid, group)):
                 _wake(pid)
