@@ -82,26 +82,44 @@ def test_what_a_saved_job_has_missed_it_gets_when_it_is_resumed(lsf: Sbatchd) ->
     assert job.spooled().count("got USR1\n") == 1
 
 
-def slow_criu(site: Site, verb: str) -> Path:
-    """CRIU that takes its time before it begins; the file is there once it does."""
+def slow_criu(site: Site, verb: str, before: int, after: int) -> Path:
+    """CRIU that takes its time for this, in seconds; the file has a line once it begins to."""
     begun, program = site.root / "begun", site.root / "slow-criu"
-    begun.touch(0o666)
+    begun.touch()
     begun.chmod(0o666)
+    criu = f'{site.root}/lib/torqueckpt/criu/criu "$@"'
     program.write_text(
-        f'#!/bin/sh\n[ "$1" != {verb} ] || {{ echo >{begun}; sleep 1; }}\n'
-        f'exec {site.root}/lib/torqueckpt/criu/criu "$@"\n'
+        f'#!/bin/sh\n[ "$1" = {verb} ] || exec {criu}\n'
+        f"[ {before} = 0 ] || {{ echo >{begun}; sleep {before}; }}\n"
+        f"{criu} || exit\n"
+        f"[ {after} = 0 ] || {{ echo >{begun}; sleep {after}; }}\n"
     )
     program.chmod(0o755)
     site.configure(criu_path=str(program))
     return begun
 
 
-@pytest.mark.parametrize("verb", ["dump", "restore"])
+@pytest.mark.parametrize(
+    ("verb", "before", "after", "status"),
+    [
+        ("dump", 1, 0, 9),  # its trap on TERM runs
+        ("dump", 0, 1, 9),  # its tree stands still for the end that does not come
+        ("restore", 1, 0, 143),
+        ("restore", 0, 1, 143),
+    ],
+)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_a_job_that_is_killed_amidst_an_action_ends(
-    lsf: Sbatchd, site: Site, user: User, number: signal.Signals, verb: str
+    lsf: Sbatchd,
+    site: Site,
+    user: User,
+    number: signal.Signals,
+    verb: str,
+    before: int,
+    after: int,
+    status: int,
 ) -> None:
-    begun = slow_criu(site, verb)
+    begun = slow_criu(site, verb, before, after)
     job = lsf.bsub(script=TRAPS)
     job.wait_for_line(3)
     if verb == "restore":
@@ -110,8 +128,7 @@ def test_a_job_that_is_killed_amidst_an_action_ends(
     wait_until(lambda: begun.read_text())
     lsf.bkill(job, number)
     lsf.finish(job, action, 20)
-    status = lsf.wait(job, 20)
-    assert status == ({"dump": 9, "restore": 143}[verb] if number == signal.SIGTERM else -9)
+    assert lsf.wait(job, 20) == (status if number == signal.SIGTERM else -9)
     nothing_left(lsf, user)
 
 

@@ -134,6 +134,8 @@ class JobStarter:
         try:
             found = self._saved or self._dump("checkpoint", end=after == "kill")
         except CheckpointRefused as refused:
+            if not self._stopped:  # the door may have been killed while it had stopped the tree
+                self._run_on()
             return self._answer(str(refused))
         if after == "kill":
             self._saved, self._status = None, 128 + signal.SIGKILL
@@ -165,8 +167,9 @@ class JobStarter:
 
     def _stop(self, reason: str) -> Answer:
         """As LSF itself would have suspended the job."""
-        assert self._root is not None
-        if not signal.sigpending() & _ENDING:  # else it is being ended, and has to run for that
+        if signal.sigpending() & _ENDING:  # it is being ended, and has to run for that
+            self._run_on()
+        elif self._root is not None:
             signals.stop_tree(self._root)
             self._stopped = True
         return self._answer(reason)
@@ -206,6 +209,8 @@ class JobStarter:
         if ended[0]:
             self._status = _as_status(ended[1])
         self._run_on()  # it may have been dumped while it was stopped
+        while got := signal.sigtimedwait(supervise.PASSED_ON, 0):  # sent while there was no tree
+            self._missed.append(got.si_signo)
         for number in self._missed:
             self._pass_on(number)
         self._missed = []
