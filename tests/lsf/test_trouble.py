@@ -120,6 +120,7 @@ def test_sbatchd_suspends_a_suspended_job_again_when_it_is_restarted(lsf: Sbatch
 
 
 def test_a_later_job_of_the_same_number_is_another_job(lsf: Sbatchd, site: Site) -> None:
+    lsf.post_exec = '/bin/rm -Rf "$LSB_CHKPNT_DIR"'  # of a site that wants to keep its images
     for _ in range(2):
         lsf.last = 100
         job = lsf.counting()
@@ -133,6 +134,7 @@ def test_a_later_job_of_the_same_number_is_another_job(lsf: Sbatchd, site: Site)
 def test_a_requeued_job_that_was_killed_while_it_was_saved_begins_anew(
     lsf: Sbatchd, site: Site
 ) -> None:
+    lsf.post_exec = '/bin/rm -Rf "$LSB_CHKPNT_DIR"'
     job = lsf.counting()
     lsf.bstop(job)
     lsf.bkill(job)

@@ -55,9 +55,7 @@ class JobStarter:
         ear = self._listen()
         if call.image is not None:
             self._saved = call.image
-            reason = self._restore(call.image)
-            if reason:  # nobody has suspended this job: it is LSF that must know
-                raise CheckpointRefused(reason=reason)
+            self._resume()  # where it fails we stay, too: POST_EXEC may remove the image
             return self._stay(ear)
         with script.written(call.command, self._job.directory) as argv:
             self._begin(argv)
