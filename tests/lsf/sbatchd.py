@@ -172,7 +172,7 @@ class Sbatchd:
         return status
 
     def complete(self, job: LsfJob, status: int = 7, after: int = 0) -> None:
-        """Let a job of COUNTING finish: its own status, and each line once, after so many others."""
+        """Let a job of COUNTING finish: its own status, each line once, after so many others."""
         before = job.spooled().count("\n")
         wait_until(lambda: job.spooled().count("\n") > before + 1)
         (self.home / "finish").touch()
