@@ -95,6 +95,20 @@ def test_a_failed_restore_costs_neither_the_job_nor_its_image(lsf: Sbatchd, site
     lsf.complete(job)
 
 
+def test_a_job_that_is_killed_because_it_cannot_be_resumed_keeps_its_image(
+    lsf: Sbatchd, site: Site
+) -> None:
+    job = lsf.counting()
+    lsf.bstop(job)
+    site.configure(criu_path="/bin/false")
+    lsf.bresume(job)
+    job.environment["LSB_JOBEXIT_INFO"] = "SIGNAL -14 SIG_TERM_USER"  # bkill's, for POST_EXEC
+    lsf.bkill(job)
+    assert lsf.wait(job) == 143
+    assert "could not be restarted from it: not deleted" in lsf.log[-1]
+    assert job.directory.exists() and len(site.rows("101")) == 1
+
+
 def test_a_damaged_image_is_not_resumed_from(lsf: Sbatchd, site: Site) -> None:
     job = lsf.counting()
     lsf.bstop(job)

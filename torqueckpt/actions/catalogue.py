@@ -35,6 +35,9 @@ from torqueckpt.store.translate import translated
 _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
 
 
+RESTART_FAILED = "restart-failed"  # the journal's word
+
+
 @dataclass(frozen=True)
 class Row:
     """One generation in a listing; created is ISO 8601, UTC."""
@@ -109,6 +112,12 @@ def waits_for_its_image(job: str, who: Owner, settings: Settings) -> bool:
     with lineage_of(job, who, settings) as (mine, _):
         noted = journal.last(mine, "job", job)
     return noted.get("event") == "checkpoint" and noted.get("ended") is True
+
+
+def could_not_restart(job: str, who: Owner, settings: Settings) -> bool:
+    """Whether the last restart of a job failed: then it has not made use of its image yet."""
+    with lineage_of(job, who, settings) as (mine, lineage):
+        return journal.last(mine, "lineage", lineage.name).get("event") == RESTART_FAILED
 
 
 def verify(job: str, who: Owner, settings: Settings, number: int | None) -> list[tuple[int, str]]:

@@ -7,9 +7,10 @@ import os
 
 from torqueckpt import log
 from torqueckpt.actions import catalogue
+from torqueckpt.actions.catalogue import RESTART_FAILED
 from torqueckpt.batch import details
 from torqueckpt.batch.pointer import Pointer
-from torqueckpt.errors import TorqueCkptError
+from torqueckpt.errors import OWN_FAILURE, CheckpointRefused, TorqueCkptError
 from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.process import become
 from torqueckpt.settings import Settings
@@ -30,13 +31,17 @@ def restored_by(keeper: ProcessId, lineage: str, settings: Settings) -> ProcessI
     return live.tree if live is not None and live.keeper == keeper else None
 
 
-def why_not_restored(lineage: str, since: int, status: int, settings: Settings) -> str:
-    """The reason that was noted; else how the one who should have restored it ended."""
-    ended = os.waitstatus_to_exitcode(status)
-    unknown = f"the restart ended with {ended}; the job's stderr may say why"
+def why_not_restored(job: str, lineage: str, since: int, status: int, settings: Settings) -> str:
+    """The reason that was noted; else how the one who should have restored it ended, noted now."""
+    reason = f"the restart ended with {os.waitstatus_to_exitcode(status)}; see the job's stderr"
     try:
         with catalogue.lineage_of(lineage, _me(), settings) as (mine, _):
-            return str(_since(journal.last(mine, "lineage", lineage), since).get("reason", unknown))
+            noted = _since(journal.last(mine, "lineage", lineage), since)
+            if noted.get("event") == RESTART_FAILED:
+                return str(noted.get("reason", reason))
+            facts = {"lineage": lineage, "reason": reason, "code": OWN_FAILURE}
+            journal.note(mine, RESTART_FAILED, job, **facts, **journal.of_checkpoint(mine, job))
+            return reason
     except (TorqueCkptError, OSError) as failure:
         return str(failure)
 
@@ -61,7 +66,8 @@ def note_failure(job: str, since: int, reason: str, settings: Settings) -> None:
     try:
         mine = Store.open(settings.store).owner(who)
         if _since(journal.last(mine, "job", job), since).get("event") != _FAILED:
-            journal.note(mine, _FAILED, job, reason=reason, **details.facts(os.getpid(), settings))
+            code, facts = CheckpointRefused.exit_code, details.facts(os.getpid(), settings)
+            journal.note(mine, _FAILED, job, reason=reason, code=code, **facts)
     except (TorqueCkptError, OSError) as missing:
         log.warning(f"{job}: not noted: {missing}")
 

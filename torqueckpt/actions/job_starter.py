@@ -201,7 +201,9 @@ class JobStarter:
             if root is not None:
                 break
             if ended[0]:
-                return job_records.why_not_restored(image.lineage, since, ended[1], self._settings)
+                return job_records.why_not_restored(
+                    self._job.id, image.lineage, since, ended[1], self._settings
+                )
             time.sleep(_LOOK_SECONDS)
         self._child, self._root, self._saved = child, root, None
         if ended[0]:

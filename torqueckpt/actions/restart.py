@@ -35,7 +35,7 @@ from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 from torqueckpt.store.translate import translated
 
-FAILED = "restart-failed"
+FAILED = catalogue.RESTART_FAILED
 
 
 @contextmanager
