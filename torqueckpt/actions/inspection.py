@@ -82,7 +82,8 @@ def _findings(
     """connections: also those to the outside, whether or not the checkpointer minds them."""
     held = holdings.of_tree(members, links)
     found = [*_elsewhere(members), *checkpointer.findings(held)]
-    outside = criu_sockets.tcp_connections(held) if connections else ()
+    look = connections and not checkpointer.connects
+    outside = criu_sockets.tcp_connections(held) if look else ()
     return [*found, *(each for each in outside if each not in found)]
 
 
