@@ -10,6 +10,7 @@ import os
 
 from torqueckpt import log, settings
 from torqueckpt.actions.job_starter import JobStarter
+from torqueckpt.batch.lsf import grid_wrapper
 from torqueckpt.batch.lsf.calls import LsfJob, StarterCall
 from torqueckpt.errors import OWN_FAILURE, TorqueCkptError
 from torqueckpt.hooks import door
@@ -24,7 +25,8 @@ def main(argv: list[str]) -> int:
 
 def _start(argv: list[str], umask: int) -> int:
     call, job = StarterCall.from_argv(argv), LsfJob.from_environment(os.environ)
-    return JobStarter(job, _settings(), environment(), umask).run(call)
+    given = environment() | {grid_wrapper.VARIABLE.encode(): grid_wrapper.VALUE.encode()}
+    return JobStarter(job, _settings(), given, umask).run(call)
 
 
 def _settings() -> Settings:
