@@ -84,7 +84,7 @@ def test_a_failed_restore_costs_neither_the_job_nor_its_image(lsf: Sbatchd, site
         failing(site, "restore", "exit 1")
         lsf.bresume(job)
         assert job.tree() == [] and alive(job.starter())
-        assert lsf.log[-1] == "job 101: action ended with 97"
+        assert lsf.log[-1] == "job 101: action ended with 98"
         assert "job 101 stays suspended, its image is kept: " in job.spooled()
         assert "restore of generation" in job.spooled()
         site.configure()
