@@ -56,7 +56,7 @@ class LsfJob:
         return sum(int(row.split()[1]) for row in rows) // 1024
 
     def states(self) -> set[str]:
-        return {stat_fields(pid)[0] for pid in self.tree()}
+        return {state for pid in self.tree() if (state := _state(pid))}
 
     def programs(self) -> list[int]:
         """The user's part of that."""
@@ -72,6 +72,13 @@ def _children(pid: int) -> list[int]:
     except (FileNotFoundError, ProcessLookupError):
         return []
     return [int(word) for word in text.split()]
+
+
+def _state(pid: int) -> str:
+    try:
+        return stat_fields(pid)[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _cmdline(pid: int) -> bytes:

@@ -52,9 +52,10 @@ class Sbatchd:
 
     def __post_init__(self) -> None:
         self.server_dir = self.site.root / "lsf"
-        self.server_dir.mkdir()
-        for name in ("echkpnt", "erestart"):
-            (self.server_dir / f"{name}.blcr").symlink_to(self.site.root / "sbin" / name)
+        if not self.server_dir.exists():
+            self.server_dir.mkdir()
+            for name in ("echkpnt", "erestart"):
+                (self.server_dir / f"{name}.blcr").symlink_to(self.site.root / "sbin" / name)
         self.starter = self.starter or f"{self.site.root}/sbin/lsf-jobstarter '%USRCMD'"
         self.post_exec = self.post_exec.format(torqueckpt=self.site.program)
         self.chkpnt = self.user.directory()
