@@ -17,6 +17,7 @@ from torqueckpt.errors import (
     StoreMissing,
     TorqueCkptError,
     UnknownJob,
+    UnknownUser,
 )
 from torqueckpt.files import intent
 from torqueckpt.identity import Owner
@@ -105,6 +106,17 @@ def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
         except StoreMissing:
             return []
         return [row for lineage in mine.lineages() for row in _rows(lineage, who)]
+
+
+def owners(settings: Settings) -> list[Owner]:
+    """Everybody who has a directory in the store."""
+    found = []
+    for name in Store.open(settings.store).owners():
+        try:
+            found.append(become.owner(name))
+        except UnknownUser:  # an account that was removed; its images are the administrator's now
+            continue
+    return found
 
 
 def waits_for_its_image(job: str, who: Owner, settings: Settings) -> bool:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from torqueckpt import log, manifest
-from torqueckpt.actions import dumping, inspection, looking
+from torqueckpt.actions import dumping, inspection, looking, room
 from torqueckpt.actions.target import Target, find_lineage, find_tree, owner_of
 from torqueckpt.batch import details, pointer
 from torqueckpt.checkpointers.base import ImageFacts
@@ -58,6 +58,8 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
             target = find_tree(lineage.live(), request, settings)
             tree.check(target.tree, owner)
             target = inspection.before_dump(checkpointer, target, request.refuse_connections)
+            depth = request.depth or settings.depth
+            room.refuse_without(mine, lineage, target.tree, depth, settings)
             waiting = clock.waiting(target.tree)
             may_stop = request.end or not checkpointer.tells
             with _opened(target) as sources, _running_again(target, may_stop):

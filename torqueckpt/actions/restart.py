@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from torqueckpt import checkpointers, log
-from torqueckpt.actions import catalogue, dumping, restoring, rollback, staying
+from torqueckpt.actions import catalogue, dumping, over, restoring, rollback, staying
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import (
     ForeignImage,
@@ -143,6 +143,7 @@ def restore(
         before_it.dismiss()
     lineage.write_live(replace(live, tree=root))
     intent.done(lineage.directory)
+    over.resumed(lineage)
     journal.note(
         mine,
         "restart",
