@@ -3,15 +3,18 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from torqueckpt.errors import ProgramMissing
 
+_LOOK_SECONDS = 0.2
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -44,9 +47,12 @@ def run(
     directory: str = "/",
     stdin_text: str = "",
     no_signal_held_back: bool = False,
+    alone: bool = False,
 ) -> Finished:
     """Run to the end; KILLed after the time limit (a stopped program is ended too).
 
+    alone: in a session of its own, of which nothing outlives it: a checkpointer that is killed may
+    leave a helper behind, stopped for ever, with all descriptors that it was given.
     as_root: with root's real ids back, for a program that will itself become the owner.
     ProgramMissing when it cannot be started; a failure is in the result, for the caller to word.
     """
@@ -63,11 +69,12 @@ def run(
             user=0 if as_root and os.geteuid() != 0 else None,
             group=0 if as_root and os.geteuid() != 0 else None,
             preexec_fn=_hold_nothing_back if no_signal_held_back else None,
+            start_new_session=alone,
         )
     except OSError as problem:
         raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
     try:
-        output, errors = child.communicate(stdin_text.encode() or None, timeout_seconds)
+        output, errors = _communicate(child, stdin_text, timeout_seconds, alone)
         status: int | None = child.returncode
     except subprocess.TimeoutExpired as late:
         status = child.poll()  # its own when it had ended, and its children held the pipe open
@@ -84,6 +91,40 @@ def run(
 
 def _hold_nothing_back() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _communicate(
+    child: subprocess.Popen[bytes], stdin_text: str, seconds: float | None, alone: bool
+) -> tuple[bytes, bytes]:
+    """All that it says; one that is alone ends its session when it ends, or its time does."""
+    given: bytes | None = stdin_text.encode() or None
+    if not alone:
+        return child.communicate(given, seconds)
+    until = math.inf if seconds is None else time.monotonic() + seconds
+    try:
+        while True:
+            try:
+                return child.communicate(given, min(_LOOK_SECONDS, until - time.monotonic()))
+            except subprocess.TimeoutExpired as late:
+                given = None  # it goes on with the rest by itself
+                if _ended(child):
+                    _kill_session(child)
+                elif time.monotonic() >= until:
+                    raise late
+    finally:
+        _kill_session(child)
+
+
+def _ended(child: subprocess.Popen[bytes]) -> bool:
+    """Not waited for yet: as long as it is a zombie its number is nobody else's."""
+    flags = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, child.pid, flags) is not None
+
+
+def _kill_session(child: subprocess.Popen[bytes]) -> None:
+    if child.returncode is None:
+        with suppress(PermissionError):  # not the owner's yet
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 def _what_is_left(child: subprocess.Popen[bytes]) -> bytes:

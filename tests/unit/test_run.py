@@ -127,3 +127,29 @@ def test_while_acting_as_a_user_a_program_is_root_again_only_when_asked_for(user
 
 def test_output_that_is_no_utf8_is_still_told() -> None:
     assert run(_sh("printf 'caf\\351'")).output == "caf\ufffd"
+
+
+_LEAVES_ONE = "sh -c 'kill -STOP $$; echo never' & echo $!; {}"
+
+
+@pytest.mark.parametrize("end", ["exit 3", "kill -KILL $$"])
+def test_what_a_program_that_is_alone_leaves_stopped_is_ended_with_it(end: str) -> None:
+    """As CRIU does that is killed while it tries the kernel out: with the lineage's lock."""
+    before = time.monotonic()
+    finished = run(_sh(_LEAVES_ONE.format(end)), timeout_seconds=30, alone=True)
+    assert finished.status == (3 if end == "exit 3" else -9)
+    assert time.monotonic() - before < 5
+    left = proc.stat(int(finished.output))
+    assert left is None or left.ended
+
+
+def test_one_that_is_alone_and_takes_too_long_goes_with_all_of_its_session() -> None:
+    finished = run(_sh(_LEAVES_ONE.format("sleep 60")), timeout_seconds=0.5, alone=True)
+    assert finished.status is None
+    left = proc.stat(int(finished.output))
+    assert left is None or left.ended
+
+
+def test_one_that_is_alone_gives_its_status_and_what_it_said_also_late() -> None:
+    finished = run(_sh("echo a; sleep 0.5; cat; echo b >&2; exit 4"), stdin_text="in", alone=True)
+    assert (finished.status, finished.output, finished.stderr) == (4, "a\nin", "b\n")

@@ -62,7 +62,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
             room.refuse_without(mine, lineage, target.tree, depth, settings)
             waiting = clock.waiting(target.tree)
             may_stop = request.end or not checkpointer.tells
-            with _opened(target) as sources, _running_again(target, may_stop):
+            with _opened(target) as sources, _running_again(target, may_stop) as guarded:
                 with translated(settings.store), lineage.new_generation() as generation:
                     lineage.write_live(target.live)  # before there is an image to resume from
                     dump = dumping.plan(target, generation, request.end)
@@ -70,7 +70,8 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     task = looking.task(
                         checkpointer, target, generation, lineage, scripts, sources, settings
                     )
-                    seen, wall_ms = dumping.dump(checkpointer, dump, target, task, lock, settings)
+                    held = (lock, *guarded)
+                    seen, wall_ms = dumping.dump(checkpointer, dump, target, task, held, settings)
                     left_out = inspection.tell_strays(target)
                     dumping.mend(checkpointer, dump, target)
                     reading = dumping.read(checkpointer, dump, target)  # while the files are sealed
@@ -265,15 +266,15 @@ def _script(lineage: Lineage, scripts: dict[str, str]) -> str:
 
 
 @contextmanager
-def _running_again(target: Target, stopped: bool) -> Iterator[None]:
+def _running_again(target: Target, stopped: bool) -> Iterator[tuple[int, ...]]:
     """A tree that was left stopped for its end runs on when anything fails before the end, also
-    when this program is killed."""
+    when this program is killed.  Gives what the checkpointer must inherit: it may outlive us."""
     if not stopped:
-        yield
+        yield ()
         return
     guard = Guard(target.owner, run_on(target.root))
     try:
-        yield
+        yield (guard.write_end,)
     except BaseException:
         signals.continue_tree(target.root)
         raise
