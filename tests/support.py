@@ -153,6 +153,7 @@ class Site:
 
     root: Path
     running: list[Running] = field(default_factory=list)
+    other_store: Path | None = None
 
     @classmethod
     def make(cls) -> Site:
@@ -216,7 +217,7 @@ class Site:
 
     @property
     def store(self) -> Path:
-        return self.root / "store"
+        return self.root / "store" if self.other_store is None else self.other_store
 
     @property
     def spool(self) -> Path:

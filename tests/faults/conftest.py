@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,22 +19,14 @@ COMMAND = "make test-faults"
 def report() -> str:
     """The header's line; the top conftest asks for it."""
     no_strace = strace.missing()
-    loops = (
-        ""
-        if Path("/dev/loop-control").exists() and Path("/usr/sbin/mkfs.ext4").exists()
-        else "no loop devices or no mkfs.ext4"
-    )
-    how = (
-        "every step"
-        if os.environ.get("TORQUECKPT_FAULTS") == "all"
-        else "some steps (make test-faults: all)"
-    )
+    needed = ("/dev/loop-control", "/usr/sbin/mkfs.ext4")
+    no_disk = next((f"no {each}" for each in needed if not Path(each).exists()), "")
     told = [
-        f"kill -9, EIO and slow calls at {how}: "
-        + (f"DID NOT RUN: {no_strace}" if no_strace else "run, by strace"),
-        "a disk that fails: "
-        + (f"DID NOT RUN: {loops}" if loops else "run, ext4 on a loop device"),
-        "a clock set back: run (the real clock cannot be moved for one process: files' times are)",
+        f"kill -9, EIO and slow calls at {'each step' if strace.all_steps() else 'some steps'}: "
+        + (f"DID NOT RUN: {no_strace}" if no_strace else "run, by strace (no FUSE is needed)"),
+        "a disk that cannot be written back to: "
+        + (f"DID NOT RUN: {no_disk}" if no_disk else "run, ext4 on a loop device"),
+        "a clock set back: run, by what it leaves (no clock is moved for one process alone)",
     ]
     return "faults: " + "; ".join(told)
 

@@ -97,7 +97,11 @@ def spread(found: list[Step], quick: int, full: int) -> list[Step]:
 
 def most(quick: int, full: int) -> int:
     """How many: `full` under `make test-faults`."""
-    return full if os.environ.get("TORQUECKPT_FAULTS") == "all" else quick
+    return full if all_steps() else quick
+
+
+def all_steps() -> bool:
+    return os.environ.get("TORQUECKPT_FAULTS") == "all"
 
 
 def wrapped(program: Path, only: str, step: Step, what: str) -> None:

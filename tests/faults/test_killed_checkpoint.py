@@ -18,7 +18,7 @@ from tests.support import Running, Site, User, stat_fields, wait_until
 pytestmark = pytest.mark.usefixtures("traced")
 
 _FILES = ("mkdirat", "openat", "write", "pwrite64", "fsync", "renameat", "unlinkat", "symlinkat")
-# Not ptrace: killed while its code is in the job's processes CRIU takes them along (reliability.md).
+# Not ptrace: killed while its code is in the job, CRIU takes that along (docs/reliability.md).
 _CRIU = ("openat", "mkdirat", "write", "writev", "splice", "vmsplice")
 
 

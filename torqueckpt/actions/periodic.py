@@ -134,15 +134,17 @@ class Periodic:
         now, image = time.time(), self._newest_image(job)
         if image is None:
             return False
-        started = _started(job) or image.created or now
+        started = min(_started(job) or image.created or now, now)
         interval = spec.interval_seconds or self._settings.interval_minutes * 60
         tried = self._tries.get(job.id)
+        if tried is not None and tried.at > now:  # the clock was set back since, as for images
+            tried = None
         failures = 0
         if tried is not None and image.created < tried.at - 1:
             failures = tried.failures + 1
         history = due.History(
             started=started,
-            last_image=image.created if image.created >= started else None,
+            last_image=image.created if started <= image.created <= now + 1 else None,
             last_try=tried.at if tried is not None else None,
             failures=failures,
         )
