@@ -17,6 +17,7 @@ from torqueckpt.actions import catalogue, checked
 from torqueckpt.batch import pointer
 from torqueckpt.checkpointers.base import Checkpointer, Restore
 from torqueckpt.errors import (
+    ImageDamaged,
     ManifestTorn,
     OutputNotAFile,
     PointerMissing,
@@ -217,15 +218,28 @@ def descriptors(
     opened: list[tuple[int, str]] = []
     paths = {stream.name: stream.path for stream in made.streams}
     try:
-        for stream in plan.streams:
-            opened.append((open_stream(stream), paths[stream.name]))
-            os.lseek(opened[-1][0], 0, os.SEEK_END)  # some put the job's own flags on it again
-        with lineage.directory.make("kept") as directory:
-            opened += kept.open_copies(directory, made.kept)
+        with beside_its_image(made):
+            for stream in plan.streams:
+                opened.append((open_stream(stream), paths[stream.name]))
+                os.lseek(opened[-1][0], 0, os.SEEK_END)  # some put the job's own flags on it again
+            with lineage.directory.make("kept") as directory:
+                opened += kept.open_copies(directory, made.kept)
         yield tuple(opened)
     finally:
         for fd, _ in opened:
             os.close(fd)
+
+
+@contextmanager
+def beside_its_image(made: Manifest) -> Iterator[None]:
+    """OSError on what was kept with the image, the output above all, as ImageDamaged."""
+    try:
+        yield
+    except OSError as problem:
+        what = f"{problem.filename}: " if problem.filename else ""
+        raise ImageDamaged(
+            job=made.job.id, generation=made.generation, problem=f"{what}{problem.strerror}"
+        ) from problem
 
 
 def _live_stream(fd: int, name: str, path: str, kept_name: str) -> LiveStream:
