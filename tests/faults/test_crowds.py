@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.faults import strace
 from tests.faults.aftermath import hook, images_whole, nothing_left, runs_untouched
 from tests.faults.conftest import Faulty
 from tests.faults.test_killed_checkpoint import sessions
 from tests.support import Site, User
 
 
-@pytest.mark.parametrize("count", [2, 50])
+@pytest.mark.parametrize("count", [2, strace.most(10, 50)])
 def test_hooks_at_once_of_which_every_other_one_is_killed(
     site: Site, user: User, jobs: Faulty, counted: Callable[..., None], count: int
 ) -> None:

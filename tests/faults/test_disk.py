@@ -7,6 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -75,15 +76,17 @@ def broken(site: Site) -> Iterator[Callable[[bool], None]]:
     def fail(fails: bool) -> None:
         filler.unlink(missing_ok=True)
         if fails:
-            with filler.open("wb", buffering=0) as file:
-                try:
-                    while file.write(b"x" * (1 << 16)):
-                        pass
-                except OSError:
-                    return
+            with filler.open("wb", buffering=0) as file, suppress(OSError):
+                while file.write(b"x" * (1 << 16)):
+                    pass
+            return
+        subprocess.run(["/bin/umount", place], check=True)
+        mended = subprocess.run(["/usr/sbin/e2fsck", "-fy", disk], capture_output=True)
+        assert mended.returncode in (0, 1), mended.stdout
+        mounted(place, "-o", "loop,errors=continue", disk)
 
     yield fail
-    fail(False)
+    filler.unlink(missing_ok=True)
     unmounted(place)
     unmounted(under)
 

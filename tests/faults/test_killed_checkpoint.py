@@ -39,7 +39,7 @@ def as_before(site: Site, user: User, running: Running, tree: int, step: strace.
 def test_a_hook_killed_at_each_step_of_a_jobs_first_checkpoint(
     site: Site, user: User, jobs: Faulty, counted: Callable[..., None]
 ) -> None:
-    chosen = strace.sampled(strace.steps(jobs.start().hook_argv(name="listened")), 3)
+    chosen = strace.sampled(strace.steps(jobs.start().hook_argv(name="listened")), 2)
     for step in chosen:
         running = jobs.start()
         argv = strace.at(step, "signal=KILL", running.hook_argv(name="killed"))
@@ -59,7 +59,7 @@ def test_a_hook_killed_or_failing_at_each_step_of_a_later_checkpoint(
     assert hook(running, "first").returncode == 0
     calls = strace.STEPS if what.startswith("signal") else _FILES
     chosen, killed = (
-        strace.spread(strace.steps(running.hook_argv(name="listened"), calls), 5, 50),
+        strace.spread(strace.steps(running.hook_argv(name="listened"), calls), 3, 50),
         0,
     )
     for step in chosen:
@@ -85,7 +85,7 @@ def test_a_hook_killed_while_criu_has_its_code_in_the_jobs_processes(
     running = jobs.start()
     tree = running.exec_pid()
     assert hook(running, "first").returncode == 0
-    count = strace.most(5, 40)
+    count = strace.most(2, 40)
     for n in range(count):
         strace.slowed(criu, "dump", "ptrace", 10)
         killed = subprocess.Popen(running.hook_argv(name=f"killed{n}", signal=signal))
@@ -113,7 +113,7 @@ def test_criu_killed_or_failing_at_each_step_of_its_dump(
     strace.listened(criu, "dump", log, _CRIU)
     assert hook(running, "listened").returncode == 0
     found = strace.listed(log.read_text(errors="replace"))
-    chosen = strace.spread(found, 3, 40)
+    chosen = strace.spread(found, 2, 40)
     for step in chosen:
         strace.wrapped(criu, "dump", step, what)
         answer = hook(running, f"{step.name}-{step.turn}")

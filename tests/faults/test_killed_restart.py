@@ -63,7 +63,7 @@ def test_mom_restart_killed_at_each_step(
     strace.listened(program, "", log, _CALLS)
     in_place(site, running)
     wait_until(lambda: "rt_sigtimedwait" in log.read_text(errors="replace"))
-    chosen = strace.spread(strace.listed(log.read_text(errors="replace")), 3, 80)
+    chosen = strace.spread(strace.listed(log.read_text(errors="replace")), 2, 80)
     strace.unwrapped(program)
     for step in chosen:
         held(site, running)
@@ -161,7 +161,7 @@ def test_a_rollback_of_files_is_finished_or_undone_whenever_it_is_killed(
     assert refused.process.returncode != 7
     strace.unwrapped(program)
     found = strace.listed(log.read_text(errors="replace"))
-    chosen = strace.spread(found, 3, 60)
+    chosen = strace.spread(found, 2, 60)
     for step in chosen:
         strace.wrapped(program, "resume", step, "signal=KILL")
         killed = site.resume(user, running.job, running.directory)
