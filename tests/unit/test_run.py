@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -139,15 +140,32 @@ def test_what_a_program_that_is_alone_leaves_stopped_is_ended_with_it(end: str) 
     finished = run(_sh(_LEAVES_ONE.format(end)), timeout_seconds=30, alone=True)
     assert finished.status == (3 if end == "exit 3" else -9)
     assert time.monotonic() - before < 5
-    left = proc.stat(int(finished.output))
-    assert left is None or left.ended
+    real.until(lambda: real.ended(int(finished.output)), "its end")
+
+
+@pytest.mark.parametrize(("status", "expected"), [(3, [True]), (0, [])])
+def test_what_a_program_that_failed_has_left_with_its_output_is_ended_by_its_caller(
+    tmp_path: Path, status: int, expected: list[bool]
+) -> None:
+    """One that did well may leave what it likes."""
+    called: list[bool] = []
+
+    def end() -> None:
+        called.append(True)
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+    script = f"sleep 60 & echo $! >$1/pid; exit {status}"
+    seconds = 20 if status else 1
+    finished = run(_sh(script, str(tmp_path)), timeout_seconds=seconds, end_what_it_left=end)
+    assert (finished.status, called) == (status, expected)
+    if not called:
+        end()
 
 
 def test_one_that_is_alone_and_takes_too_long_goes_with_all_of_its_session() -> None:
     finished = run(_sh(_LEAVES_ONE.format("sleep 60")), timeout_seconds=0.5, alone=True)
     assert finished.status is None
-    left = proc.stat(int(finished.output))
-    assert left is None or left.ended
+    real.until(lambda: real.ended(int(finished.output)), "its end")
 
 
 def test_one_that_is_alone_gives_its_status_and_what_it_said_also_late() -> None:

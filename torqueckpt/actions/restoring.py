@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from torqueckpt.files import intent, kept, stdio
 from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.live import Intent, LiveStream
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import become, clock, proc, signals
+from torqueckpt.process import become, clock, proc, signals, tree
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
@@ -183,6 +184,7 @@ def restore(
                 environment={"XDG_RUNTIME_DIR": str(generation.work_dir)},
                 keep_fds=(lock, *(fd for fd, _ in inherited)),
                 as_root=True,
+                end_what_it_left=lambda: _end_what_was_left(checkpointer, made.exec_pid),
             )
             if finished.ok:
                 break
@@ -203,6 +205,16 @@ def restore(
             reason=f"process {made.exec_pid} did not become a child of its supervisor",
         )
     return root.id
+
+
+def _end_what_was_left(checkpointer: Checkpointer, root_pid: int) -> None:
+    """The half of a tree that a killed restore has made, and its own helpers, in our session."""
+    signals.end_child(root_pid)
+    me, name = proc.still_me(), Path(checkpointer.program).name
+    ours = (each for each in tree.session(os.getsid(0)) if each.name == name)
+    signals.send_all(
+        (each.id for each in ours if each.start_ticks >= me.start_ticks), signal.SIGKILL
+    )
 
 
 def unlock(lock: int) -> None:
