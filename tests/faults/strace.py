@@ -100,6 +100,11 @@ def most(quick: int, full: int) -> int:
     return full if all_steps() else quick
 
 
+def kinds() -> list[str]:
+    """What is done at a step: it is killed, or its call fails."""
+    return ["signal=KILL", "error=ENOSPC", "error=EIO"][: most(2, 3)]
+
+
 def all_steps() -> bool:
     return os.environ.get("TORQUECKPT_FAULTS") == "all"
 

@@ -50,7 +50,7 @@ def test_a_hook_killed_at_each_step_of_a_jobs_first_checkpoint(
     counted("kill -9 of the hook at a step of a job's first checkpoint", len(chosen))
 
 
-@pytest.mark.parametrize("what", ["signal=KILL", "error=EIO", "error=ENOSPC"])
+@pytest.mark.parametrize("what", strace.kinds())
 def test_a_hook_killed_or_failing_at_each_step_of_a_later_checkpoint(
     site: Site, user: User, jobs: Faulty, counted: Callable[..., None], what: str
 ) -> None:
@@ -101,7 +101,7 @@ def test_a_hook_killed_while_criu_has_its_code_in_the_jobs_processes(
     counted(f"kill -9 of the hook while CRIU has its code in the job{ending}", count)
 
 
-@pytest.mark.parametrize("what", ["signal=KILL", "error=EIO", "error=ENOSPC"])
+@pytest.mark.parametrize("what", strace.kinds())
 def test_criu_killed_or_failing_at_each_step_of_its_dump(
     site: Site, user: User, jobs: Faulty, criu: Path, counted: Callable[..., None], what: str
 ) -> None:

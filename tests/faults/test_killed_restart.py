@@ -104,7 +104,7 @@ def test_the_door_killed_at_each_step(
     counted("kill -9 of the door at a step of a resume job", len(chosen))
 
 
-@pytest.mark.parametrize("what", ["signal=KILL", "error=EIO", "error=ENOSPC"])
+@pytest.mark.parametrize("what", strace.kinds())
 def test_criu_killed_or_failing_at_each_step_of_a_restore(
     site: Site, user: User, jobs: Faulty, criu: Path, counted: Callable[..., None], what: str
 ) -> None:
