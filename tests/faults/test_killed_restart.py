@@ -7,7 +7,9 @@ the end each of its lines is there once, also in the file that it writes.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -86,7 +88,7 @@ def test_the_door_killed_at_each_step(
     strace.listened(program, "restore", log, _CALLS)
     running = jobs.resume(running)
     wait_until(lambda: "rt_sigtimedwait" in log.read_text(errors="replace"))
-    chosen = strace.spread(strace.listed(log.read_text(errors="replace")), 2, 60)
+    chosen = strace.spread(strace.listed(log.read_text(errors="replace")), 2, 40)
     strace.unwrapped(program)
     for step in chosen:
         running.crash()
@@ -94,6 +96,8 @@ def test_the_door_killed_at_each_step(
         killed = site.resume(user, running.job, running.directory)
         wait_until(lambda k=killed: _settled(k), 60)
         strace.unwrapped(program)
+        with suppress(subprocess.TimeoutExpired):
+            killed.wait(1)
         if killed.process.poll() is None:  # how often it looks for a child is not always the same
             running = killed
             continue
