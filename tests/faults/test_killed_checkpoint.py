@@ -125,4 +125,4 @@ def test_criu_killed_or_failing_at_each_step_of_its_dump(
     running.crash()
     jobs.ends_well(jobs.resume(running))
     how = "kill -9 of CRIU itself" if "KILL" in what else f"{what[6:]} from a file call of CRIU"
-    counted(f"{how} at a step of its dump", len(chosen))
+    counted(f"{how} at a step of its dump that is none in the job", len(chosen))
