@@ -78,7 +78,7 @@ def test_a_running_job_keeps_its_newest_image_whatever_the_limits(site: Site, us
 
 
 def test_a_job_that_is_over_goes_with_all_it_left_after_its_grace(site: Site, user: User) -> None:
-    running = start(site, user, last=5)
+    running = start(site, user, last=30)
     checkpoint(running, "a")
     assert running.wait() == 7
     assert pruned(site) == []  # seen for the first time
