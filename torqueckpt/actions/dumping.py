@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from torqueckpt import checkpointers, log, paths, run
@@ -101,16 +102,13 @@ def dump(
     """
     job = target.live.job
     proc.still(target.root.id)
-    freeze = Freeze()
     limit = settings.dump_timeout_seconds
     with _files_of(job):
         checkpointer.before_dump(dump)
         words = checkpointer.dump_argv(dump)
-
-    def watch() -> Look:
-        return look(task, freeze, lambda: checkpointer.stands_still(dump))
-
-    looking = Aside(target.owner, watch, 2 * limit)
+    freeze = Freeze()
+    stands_still = None if checkpointer.tells else partial(checkpointer.stands_still, dump)
+    looking = Aside(target.owner, lambda: look(task, freeze, stands_still), 2 * limit)
     freeze.leave_to_looker()
     try:
         finished = run.run(
