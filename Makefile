@@ -18,6 +18,8 @@ WHEELHOUSE =
 PYTHON =
 # What demo and test try out: a complete installation of its own, beside the real one
 TEST_PREFIX = /opt/torqueckpt-test
+# How many checkpoints `make soak` takes
+TIMES = 2000
 
 export PREFIX DESTDIR SYSCONFDIR STORE SPOOL POINTERS FLAVOUR ALTIX_PACKAGE WHEELHOUSE PYTHON TEST_PREFIX
 
@@ -26,7 +28,7 @@ in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
 	POINTERS=$(TEST_PREFIX)/var/spool/checkpoint-pointers
 scripts = install/* .ci/run
 
-.PHONY: help setup install install-shims uninstall wheelhouse demo test fuzz lint typecheck check dist clean test-prefix
+.PHONY: help setup install install-shims uninstall wheelhouse demo test test-faults soak fuzz lint typecheck check dist clean test-prefix
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -56,6 +58,14 @@ demo: test-prefix ## install into TEST_PREFIX and show a job that is checkpointe
 
 test: test-prefix .venv/made ## install into TEST_PREFIX and run all tests on it (ARGS= for pytest)
 	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest -n 3 --dist loadfile $(ARGS)
+
+test-faults: test-prefix .venv/made ## kill, starve and mislead every program at every step; writes docs/reliability.md (long)
+	TORQUECKPT_FAULTS=all TORQUECKPT_REPORT=docs/reliability.md TORQUECKPT_PREFIX=$(TEST_PREFIX) \
+		.venv/bin/python -m pytest tests/faults $(ARGS)
+
+soak: test-prefix .venv/made ## one job, TIMES checkpoints (2000); writes docs/reliability.md
+	TIMES=$(TIMES) TORQUECKPT_REPORT=docs/reliability.md TORQUECKPT_PREFIX=$(TEST_PREFIX) \
+		.venv/bin/python -m pytest tests/faults/soak.py $(ARGS)
 
 fuzz: .venv/made ## look for made-up input that breaks something, 5000 for each such test
 	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest --hypothesis-profile=explore -q \

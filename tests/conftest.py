@@ -28,11 +28,12 @@ def pytest_report_header() -> list[str]:
     jobs = "run" if root and installed else "DID NOT RUN: they need root and `make test`'s prefix"
     own = f"torqueckpt: installation {PREFIX}; tests of real jobs with real dumps: {jobs}"
     # Not in these directories' own conftest files: pytest reads those only once it collects.
+    from tests.faults import conftest as faults
     from tests.ifl import conftest as ifl
     from tests.openpbs import conftest as openpbs
     from tests.torque import conftest as torque
 
-    return [own, ifl.report(), torque.report(), *openpbs.report()]
+    return [own, ifl.report(), torque.report(), *openpbs.report(), faults.report()]
 
 
 @pytest.fixture(scope="session")

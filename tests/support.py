@@ -153,6 +153,7 @@ class Site:
 
     root: Path
     running: list[Running] = field(default_factory=list)
+    other_store: Path | None = None
 
     @classmethod
     def make(cls) -> Site:
@@ -194,6 +195,9 @@ class Site:
             ("sbin", "mom-restart", "torqueckpt.hooks.mom_restart"),
             ("sbin", "mom-run", "torqueckpt.hooks.mom_run"),
             ("lib/torqueckpt", "rootdoor", "torqueckpt.hooks.rootdoor"),
+            ("sbin", "lsf-jobstarter", "torqueckpt.hooks.lsf_jobstarter"),
+            ("sbin", "echkpnt", "torqueckpt.hooks.echkpnt"),
+            ("sbin", "erestart", "torqueckpt.hooks.erestart"),
             *(("bin", name, f"torqueckpt.shims.{name}") for name in SHIMS),
         ):
             (self.root / place).mkdir(exist_ok=True)
@@ -213,7 +217,7 @@ class Site:
 
     @property
     def store(self) -> Path:
-        return self.root / "store"
+        return self.root / "store" if self.other_store is None else self.other_store
 
     @property
     def spool(self) -> Path:

@@ -318,6 +318,19 @@ class CheckpointRefused(TorqueCkptError):
     exit_code = 83
 
 
+# LSF ----------------------------------------------------------------------------------------------
+
+
+class NoStarter(TorqueCkptError):
+    message = "{job}: no lsf-jobstarter of it runs on this node; {done}"
+    exit_code = 97
+
+
+class NotResumed(TorqueCkptError):
+    message = "job {job} stays suspended, its image is kept: {reason}"
+    exit_code = 98
+
+
 # The batch system's configuration ----------------------------------------------------------------
 
 

@@ -138,10 +138,14 @@ class Directory:
 
     def point(self, name: str, target: str) -> None:
         """Make or swap the symbolic link `name`; whoever looks finds the old target or the new."""
-        scratch = f"{_plain(name)}.new"
-        self.remove(scratch)
-        os.symlink(target, scratch, dir_fd=self.fd)
-        self.rename(scratch, name)
+        try:  # a first one needs no scratch name, which a crash could leave
+            os.symlink(target, _plain(name), dir_fd=self.fd)
+            os.fsync(self.fd)
+        except FileExistsError:
+            scratch = f"{name}.new"
+            self.remove(scratch)
+            os.symlink(target, scratch, dir_fd=self.fd)
+            self.rename(scratch, name)
 
     def link(self, name: str, target: str) -> None:
         """Make the symbolic link `name`, which must not be there yet."""

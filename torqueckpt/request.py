@@ -24,6 +24,7 @@ class CheckpointRequest:
     end: bool = False  # end the job's processes once the image is safe
     depth: int | None = None  # how many generations to keep; None: the settings say
     exec_pid: int | None = None  # dump from this process, whatever its session: chkpnt's way
+    refuse_connections: bool = False  # to programs outside, which a restart does not reach again
 
     @property
     def named_once(self) -> bool:

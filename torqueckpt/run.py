@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import math
 import os
+import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from torqueckpt.errors import ProgramMissing
 
+_LOOK_SECONDS = 0.2
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -42,9 +46,16 @@ def run(
     as_root: bool = False,
     directory: str = "/",
     stdin_text: str = "",
+    no_signal_held_back: bool = False,
+    alone: bool = False,
+    end_what_it_left: Callable[[], None] | None = None,
 ) -> Finished:
     """Run to the end; KILLed after the time limit (a stopped program is ended too).
 
+    alone: in a session of its own, of which nothing outlives it: a checkpointer that is killed may
+    leave a helper behind, stopped for ever, with all descriptors that it was given.
+    end_what_it_left: called when it has failed and others still hold its output; for a program that
+    cannot be alone.
     as_root: with root's real ids back, for a program that will itself become the owner.
     ProgramMissing when it cannot be started; a failure is in the result, for the caller to word.
     """
@@ -60,14 +71,18 @@ def run(
             cwd=directory,
             user=0 if as_root and os.geteuid() != 0 else None,
             group=0 if as_root and os.geteuid() != 0 else None,
+            preexec_fn=_hold_nothing_back if no_signal_held_back else None,
+            start_new_session=alone,
         )
     except OSError as problem:
         raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
     try:
-        output, errors = child.communicate(stdin_text.encode() or None, timeout_seconds)
+        output, errors = _communicate(child, stdin_text, timeout_seconds, alone, end_what_it_left)
         status: int | None = child.returncode
     except subprocess.TimeoutExpired as late:
         status = child.poll()  # its own when it had ended, and its children held the pipe open
+        if alone:
+            _kill_session(child)
         child.kill()
         output, errors = late.output or b"", _what_is_left(child)
     return Finished(
@@ -77,6 +92,51 @@ def run(
         stderr=errors.decode("utf-8", "replace"),
         wall_ms=int((time.monotonic() - before) * 1000),
     )
+
+
+def _hold_nothing_back() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+
+
+def _communicate(
+    child: subprocess.Popen[bytes],
+    stdin_text: str,
+    seconds: float | None,
+    alone: bool,
+    end_what_it_left: Callable[[], None] | None,
+) -> tuple[bytes, bytes]:
+    """All that it says, and no waiting for what it has left behind."""
+    given: bytes | None = stdin_text.encode() or None
+    if not alone and end_what_it_left is None:
+        return child.communicate(given, seconds)
+    until = math.inf if seconds is None else time.monotonic() + seconds
+    while True:
+        try:
+            return child.communicate(given, min(_LOOK_SECONDS, until - time.monotonic()))
+        except subprocess.TimeoutExpired as late:
+            given = None  # it goes on with the rest by itself
+            ended = _how_it_ended(child)
+            if ended is not None and alone:
+                _kill_session(child)
+            elif ended and end_what_it_left is not None:
+                end_what_it_left()
+            if time.monotonic() >= until:
+                raise late
+
+
+def _how_it_ended(child: subprocess.Popen[bytes]) -> int | None:
+    """Its status, or the signal; None while it runs.  It is not waited for yet: as long as it is a
+    zombie its number is nobody else's."""
+    if child.returncode is not None:
+        return child.returncode
+    ended = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return None if ended is None else ended.si_status
+
+
+def _kill_session(child: subprocess.Popen[bytes]) -> None:
+    if child.returncode is None:
+        with suppress(PermissionError):  # not the owner's yet
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 def _what_is_left(child: subprocess.Popen[bytes]) -> bytes:

@@ -20,6 +20,12 @@ class Settings:
     store: Path = Path("/var/spool/checkpoint")
     store_shared: bool = False
     depth: int = 3
+    keep_days: int = 0
+    keep_ended_days: int = 7
+    user_quota_mib: int = 0
+    store_limit_mib: int = 0
+    reserve_mib: int = 512
+    prune_interval_minutes: int = 60
     checkpointer: str = "criu"
     checkpointers: tuple[str, ...] = ("criu", "blcr", "altix")  # the order of "auto"
     criu_path: Path = Path("/")  # "/" stands for the one that `make install` put beside the package

@@ -121,6 +121,8 @@ def test_another_users_image_copied_into_ones_own_directory(
     [
         [],
         ["dump", "1.srv@1", "1", "2.srv"],
+        ["checkpoint", "4242", "0", "2.srv"],
+        ["suspend", "4242", "15", "2.srv"],
         ["restore", "../..", "1", "2.srv"],
         ["restore", "1.srv@1", "-1", "2.srv"],
         ["restore", "1.srv@1", "1", "2.srv;id"],
@@ -173,7 +175,7 @@ def test_an_image_of_another_user_cannot_be_had_through_the_door(
 
 
 def test_only_a_job_that_was_held_waits_for_its_image(site: Site, user: User) -> None:
-    running = site.start(user, user.script(count_script(60), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(count_script(600), user.directory()), "-c", "enabled")
     running.wait_for_line(3)
     for verb, status in (("checkpoint", 82), ("hold", 0), ("release", 82)):
         assert site.call(None, verb, running.job).returncode == 0

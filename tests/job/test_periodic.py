@@ -153,7 +153,13 @@ def test_under_openpbs_it_is_moms_until_the_job_was_restarted_in_place(
     assert rounds(site, told, openpbs=True) == {"taken": [[]], "asked": []}
     for verb in ("hold", "release"):
         assert site.call(None, verb, running.job).returncode == 0
-    wait_until(lambda: (site.lineage(running.job) / "live.json").read_text().count('"pid"') == 2)
+    record = site.lineage(running.job) / "live.json"
+
+    def restarted() -> bool:
+        live = json.loads(record.read_text())
+        return bool(live["attempt"] and live["tree"])
+
+    wait_until(restarted)
     time.sleep(2)
     assert rounds(site, told, openpbs=True)["taken"] == [[running.job]]
 

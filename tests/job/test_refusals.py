@@ -120,7 +120,7 @@ def small_store(site: Site) -> Iterator[Path]:
     options = "size=8m,mode=755"
     subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", mount], check=True)
     (mount / "jobs").mkdir()
-    site.configure(store=str(mount))
+    site.configure(store=str(mount), reserve_mib=0)
     yield mount
     subprocess.run(["umount", mount], check=True)
 

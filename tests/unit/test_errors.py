@@ -12,6 +12,7 @@ import pytest
 
 from torqueckpt import errors
 from torqueckpt.errors import OWN_FAILURE, TorqueCkptError
+from torqueckpt.ifl import errors as of_bindings
 
 _ALL = [
     error
@@ -28,7 +29,9 @@ def _details(error: type[TorqueCkptError]) -> list[str]:
 
 
 def test_two_errors_never_share_an_exit_code() -> None:
-    codes = [error.exit_code for error in _ALL]
+    others = [error for _, error in inspect.getmembers(of_bindings, inspect.isclass)]
+    of_others = {error.exit_code for error in others if issubclass(error, TorqueCkptError)}
+    codes = [*(error.exit_code for error in _ALL), *(of_others - {TorqueCkptError.exit_code})]
     assert len(codes) == len(set(codes))
 
 

@@ -74,8 +74,9 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[object, ...]]]:
         asked.append(("restore", *words))
         return 0
 
-    def dump(*words: object) -> int:
-        asked.append(("dump", *words))
+    def dump(verb: str, user: str, pid: int, end: bool, job: str) -> int:
+        assert verb == "dump" or "." not in job
+        asked.append(("dump", user, pid))
         return 0
 
     monkeypatch.setattr(rootdoor, "_restore", restore)
@@ -87,6 +88,7 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[object, ...]]]:
 _DOOR = st.one_of(
     st.tuples(st.just("restore"), st.just("12.srv@1700000000"), st.just("3"), st.just("13.srv")),
     st.tuples(st.just("dump"), st.just("4242"), st.just("15"), st.just("13.srv")),
+    st.tuples(st.just("suspend"), st.just("4242"), st.just("15"), st.just("13[2]")),
 )
 
 

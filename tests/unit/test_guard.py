@@ -154,7 +154,7 @@ def test_a_process_that_had_the_pid_before_the_guard_came_is_left_alone(user: Ow
 
         def work() -> int:
             watching = Guard(user, guard.kill_restored(bystander))
-            os.close(watching._write_end)  # as the kernel does for a supervisor that is killed
+            os.close(watching.write_end)  # as the kernel does for a supervisor that is killed
             os.waitpid(watching._pid, 0)
             return watching._pid
 

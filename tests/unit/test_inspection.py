@@ -53,7 +53,7 @@ def connected(started: Start) -> Iterator[Callable[[float], Target]]:
         assert root is not None
         owner = become.owner_of_uid(os.getuid())
         links = tree.open_links([root])
-        return Target(owner, root, [root], samples.live(), process.pid, links)
+        return Target(owner, root, [root], samples.live(), process.pid, links, False)
 
     yield start
     ear.close()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -127,3 +128,46 @@ def test_while_acting_as_a_user_a_program_is_root_again_only_when_asked_for(user
 
 def test_output_that_is_no_utf8_is_still_told() -> None:
     assert run(_sh("printf 'caf\\351'")).output == "caf\ufffd"
+
+
+_LEAVES_ONE = "sh -c 'kill -STOP $$; echo never' & echo $!; {}"
+
+
+@pytest.mark.parametrize("end", ["exit 3", "kill -KILL $$"])
+def test_what_a_program_that_is_alone_leaves_stopped_is_ended_with_it(end: str) -> None:
+    """As CRIU does that is killed while it tries the kernel out: with the lineage's lock."""
+    before = time.monotonic()
+    finished = run(_sh(_LEAVES_ONE.format(end)), timeout_seconds=30, alone=True)
+    assert finished.status == (3 if end == "exit 3" else -9)
+    assert time.monotonic() - before < 5
+    real.until(lambda: real.ended(int(finished.output)), "its end")
+
+
+@pytest.mark.parametrize(("status", "expected"), [(3, [True]), (0, [])])
+def test_what_a_program_that_failed_has_left_with_its_output_is_ended_by_its_caller(
+    tmp_path: Path, status: int, expected: list[bool]
+) -> None:
+    """One that did well may leave what it likes."""
+    called: list[bool] = []
+
+    def end() -> None:
+        called.append(True)
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+    script = f"sleep 60 & echo $! >$1/pid; exit {status}"
+    seconds = 20 if status else 1
+    finished = run(_sh(script, str(tmp_path)), timeout_seconds=seconds, end_what_it_left=end)
+    assert (finished.status, called) == (status, expected)
+    if not called:
+        end()
+
+
+def test_one_that_is_alone_and_takes_too_long_goes_with_all_of_its_session() -> None:
+    finished = run(_sh(_LEAVES_ONE.format("sleep 60")), timeout_seconds=0.5, alone=True)
+    assert finished.status is None
+    real.until(lambda: real.ended(int(finished.output)), "its end")
+
+
+def test_one_that_is_alone_gives_its_status_and_what_it_said_also_late() -> None:
+    finished = run(_sh("echo a; sleep 0.5; cat; echo b >&2; exit 4"), stdin_text="in", alone=True)
+    assert (finished.status, finished.output, finished.stderr) == (4, "a\nin", "b\n")

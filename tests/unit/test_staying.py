@@ -33,14 +33,17 @@ def test_the_jobs_own_file_has_its_old_name_for_that_moment(
     assert os.listdir(jobs) == []
 
 
-@pytest.mark.parametrize("name", ["99.srv.SC", "1.srv.SC", "123.srv.SC", "x.SC"])
+@pytest.mark.parametrize(
+    ("job", "name"),
+    [("12.srv", n) for n in ("99.srv.SC", "1.srv.SC", "123.srv.SC", "x.SC")] + [("9", "9.srv.SC")],
+)
 def test_another_jobs_file_is_not_made_for_its_mom_to_write_to(
-    jobs: Path, user: Owner, name: str
+    jobs: Path, user: Owner, job: str, name: str
 ) -> None:
     """The owner has named it in live.json: a MOM would write the other's script to where it leads,
     and its user would run what the owner makes of it."""
     moved = [(str(jobs / name), str(jobs.parent / "his"))]
     refused = pytest.raises(RestoreFailed, match=name)
-    with become.acting_as(user), refused, staying._under_old_names("12.srv", 1, moved):
+    with become.acting_as(user), refused, staying._under_old_names(job, 1, moved):
         pytest.fail("the name was made")
     assert os.listdir(jobs) == []

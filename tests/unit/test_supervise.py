@@ -122,16 +122,17 @@ def test_a_signal_that_the_user_sends_is_passed_on(
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == status
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU])
 def test_a_signal_that_a_root_daemon_sends_is_not_passed_on(
-    place: Path, supervisor: Callable[[str], int]
+    place: Path, supervisor: Callable[[str], int], number: signal.Signals
 ) -> None:
     """MOM signals every process of the session itself: the job would see it twice."""
     script = (
-        f"trap 'echo term >>{place}/got' TERM; : >{place}/ready\n"
+        f"trap 'echo got >>{place}/got' TERM HUP XCPU; : >{place}/ready\n"
         f"until [ -e {place}/end ]; do sleep 0.02; done; exit 7"
     )
     pid = supervisor(script)
-    os.kill(pid, signal.SIGTERM)
+    os.kill(pid, number)
     time.sleep(0.15)
     (place / "end").touch()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7

@@ -17,6 +17,7 @@ from torqueckpt.errors import (
     StoreMissing,
     TorqueCkptError,
     UnknownJob,
+    UnknownUser,
 )
 from torqueckpt.files import intent
 from torqueckpt.identity import Owner
@@ -33,6 +34,9 @@ from torqueckpt.store.translate import translated
 
 # What reading an image may raise, whatever its owner did to it.
 _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
+
+
+RESTART_FAILED = "restart-failed"  # the journal's word
 
 
 @dataclass(frozen=True)
@@ -104,11 +108,28 @@ def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
         return [row for lineage in mine.lineages() for row in _rows(lineage, who)]
 
 
+def owners(settings: Settings) -> list[Owner]:
+    """Everybody who has a directory in the store."""
+    found = []
+    for name in Store.open(settings.store).owners():
+        try:
+            found.append(become.owner(name))
+        except UnknownUser:  # an account that was removed; its images are the administrator's now
+            continue
+    return found
+
+
 def waits_for_its_image(job: str, who: Owner, settings: Settings) -> bool:
     """Whether the last that happened to the job was a hold: an image was taken, and it ended."""
     with lineage_of(job, who, settings) as (mine, _):
         noted = journal.last(mine, "job", job)
     return noted.get("event") == "checkpoint" and noted.get("ended") is True
+
+
+def could_not_restart(job: str, who: Owner, settings: Settings) -> bool:
+    """Whether the last restart of a job failed: then it has not made use of its image yet."""
+    with lineage_of(job, who, settings) as (mine, lineage):
+        return journal.last(mine, "lineage", lineage.name).get("event") == RESTART_FAILED
 
 
 def verify(job: str, who: Owner, settings: Settings, number: int | None) -> list[tuple[int, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from pathlib import Path
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import ImageDamaged
 from torqueckpt.identity import Owner
-from torqueckpt.manifest import Manifest
+from torqueckpt.manifest import ImageFile, Manifest
 from torqueckpt.paths import Directory
 from torqueckpt.process import become
 from torqueckpt.store.generation import Generation
@@ -50,10 +51,14 @@ def image(
         os.fchmod(directory.fd, 0o750)
     try:
         with generation.directory.sub("image") as original:
-            for name in (file.name for file in made.image if not checkpointer.left_out(file.name)):
+            for file in made.image:
+                name = file.name
+                if checkpointer.left_out(name):
+                    continue
                 if checkpointer.decides_rights(name):
                     _copy(directory, name, _checked(checkpointer, original, name, made), who)
                 else:
+                    _refuse_other_kinds(original, file, made)
                     with become.acting_as_root():
                         directory.link(name, str(edited.get(name, original.path / name)))
         yield path
@@ -85,6 +90,16 @@ def _checked(checkpointer: Checkpointer, image: Directory, name: str, made: Mani
     if asked:
         raise _damaged(made, f"{name} asks for {asked}")
     return data
+
+
+def _refuse_other_kinds(image: Directory, file: ImageFile, made: Manifest) -> None:
+    """CRIU would wait for ever at a pipe, and runs in a circle where pages are missing."""
+    try:
+        status = os.stat(file.name, dir_fd=image.fd, follow_symlinks=False)
+    except OSError as problem:
+        raise _damaged(made, f"{file.name}: {problem.strerror}") from problem
+    if not stat.S_ISREG(status.st_mode) or status.st_size != file.size:
+        raise _damaged(made, f"{file.name} is no file of its size")
 
 
 def _damaged(made: Manifest, problem: str) -> ImageDamaged:

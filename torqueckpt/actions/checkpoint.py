@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from torqueckpt import log, manifest
-from torqueckpt.actions import dumping, inspection, looking
+from torqueckpt.actions import dumping, inspection, looking, room
 from torqueckpt.actions.target import Target, find_lineage, find_tree, owner_of
 from torqueckpt.batch import details, pointer
 from torqueckpt.checkpointers.base import ImageFacts
@@ -57,10 +57,12 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                 return made
             target = find_tree(lineage.live(), request, settings)
             tree.check(target.tree, owner)
-            target = inspection.before_dump(checkpointer, target)
+            target = inspection.before_dump(checkpointer, target, request.refuse_connections)
+            depth = request.depth or settings.depth
+            room.refuse_without(mine, lineage, target.tree, depth, settings)
             waiting = clock.waiting(target.tree)
             may_stop = request.end or not checkpointer.tells
-            with _opened(target) as sources, _running_again(target, may_stop):
+            with _opened(target) as sources, _running_again(target, may_stop) as guarded:
                 with translated(settings.store), lineage.new_generation() as generation:
                     lineage.write_live(target.live)  # before there is an image to resume from
                     dump = dumping.plan(target, generation, request.end)
@@ -68,7 +70,8 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     task = looking.task(
                         checkpointer, target, generation, lineage, scripts, sources, settings
                     )
-                    seen, wall_ms = dumping.dump(checkpointer, dump, target, task, lock, settings)
+                    held = (lock, *guarded)
+                    seen, wall_ms = dumping.dump(checkpointer, dump, target, task, held, settings)
                     left_out = inspection.tell_strays(target)
                     dumping.mend(checkpointer, dump, target)
                     reading = dumping.read(checkpointer, dump, target)  # while the files are sealed
@@ -191,7 +194,8 @@ def _made_already(
         return None
     if newest.lineage != lineage.name or not generation.looks_whole(newest):
         return None
-    if not request.named_once and newest.created < since:
+    just_now = since <= newest.created <= time.time() + 1  # not ahead: the clock was set back
+    if not request.named_once and not just_now:
         return None
     live = lineage.live()
     running = live is not None and live.tree is not None and proc.alive(live.tree)
@@ -263,15 +267,15 @@ def _script(lineage: Lineage, scripts: dict[str, str]) -> str:
 
 
 @contextmanager
-def _running_again(target: Target, stopped: bool) -> Iterator[None]:
+def _running_again(target: Target, stopped: bool) -> Iterator[tuple[int, ...]]:
     """A tree that was left stopped for its end runs on when anything fails before the end, also
-    when this program is killed."""
+    when this program is killed.  Gives what the checkpointer must inherit: it may outlive us."""
     if not stopped:
-        yield
+        yield ()
         return
     guard = Guard(target.owner, run_on(target.root))
     try:
-        yield
+        yield (guard.write_end,)
     except BaseException:
         signals.continue_tree(target.root)
         raise

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from torqueckpt import checkpointers, log, paths, run
@@ -33,6 +34,7 @@ from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
 
 _ROOM_FOR_A_LOG = 64 * 1024
+_LET_GO_SECONDS = 10  # behind our own limit: this one is for when we are gone
 
 
 def usable_version(checkpointer: Checkpointer) -> str:
@@ -90,25 +92,23 @@ def dump(
     dump: Dump,
     target: Target,
     task: Task,
-    lock: int,
+    held: tuple[int, ...],
     settings: Settings,
 ) -> tuple[Look, int]:
     """Run the dump as the owner; gives what was seen of the files meanwhile, and wall time in ms.
 
-    It inherits the lineage's lock, so that one that outlives its caller still holds it.
+    held: what it inherits, the lineage's lock above all: it outlives a caller that is killed, and
+    the next action waits until it has let go of the job.
     """
     job = target.live.job
     proc.still(target.root.id)
-    freeze = Freeze()
     limit = settings.dump_timeout_seconds
     with _files_of(job):
         checkpointer.before_dump(dump)
         words = checkpointer.dump_argv(dump)
-
-    def watch() -> Look:
-        return look(task, freeze, lambda: checkpointer.stands_still(dump))
-
-    looking = Aside(target.owner, watch, 2 * limit)
+    freeze = Freeze()
+    stands_still = None if checkpointer.tells else partial(checkpointer.stands_still, dump)
+    looking = Aside(target.owner, lambda: look(task, freeze, stands_still), 2 * limit)
     freeze.leave_to_looker()
     try:
         finished = run.run(
@@ -116,11 +116,13 @@ def dump(
                 target.owner,
                 checkpointer.capabilities(dump.established_tcp),
                 words,
+                orphan_seconds=limit + _LET_GO_SECONDS,
             ),
             timeout_seconds=limit,
             environment={"XDG_RUNTIME_DIR": str(dump.work_dir), **freeze.environment},
-            keep_fds=(lock, *freeze.hook_fds),
+            keep_fds=(*held, *freeze.hook_fds),
             as_root=True,
+            alone=True,
         )
         with _files_of(job):
             checkpointer.after_dump(dump)

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from torqueckpt import log
 from torqueckpt.actions.target import Target
+from torqueckpt.checkpointers import criu_sockets
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.checkpointers.finding import HAZARD, NOTE, REFUSED, Finding, finding
 from torqueckpt.errors import CannotBeDumped
@@ -26,7 +27,9 @@ _TOLD = 5  # reasons: MOM makes a job's comment of 4 kB at most, and a tree may 
 _LAUNCHERS = ("ssh", "rsh", "srun", "pbsdsh", "pbs_tmrsh", "blaunch", "orted", "prted", "pmi_proxy")
 
 
-def before_dump(checkpointer: Checkpointer, target: Target) -> Target:
+def before_dump(
+    checkpointer: Checkpointer, target: Target, refuse_connections: bool = False
+) -> Target:
     """Refuse what the checkpointer would surely refuse, before any of it is frozen.
 
     Much of that lasts a moment only (a connection that is being closed), so it is looked at again;
@@ -34,8 +37,12 @@ def before_dump(checkpointer: Checkpointer, target: Target) -> Target:
     """
     members, links = target.tree, target.open_files
     for pause in (*_PAUSES, None):
-        found = _findings(checkpointer, members, links)
-        refused = [str(each) for each in found if each.severity == REFUSED]
+        found = _findings(checkpointer, members, links, refuse_connections)
+        refused = [
+            str(each)
+            for each in found
+            if each.severity == REFUSED or (refuse_connections and each.is_connection)
+        ]
         if not refused:
             _tell(found)
             return replace(target, tree=members, open_files=links)
@@ -66,9 +73,18 @@ def everything(
     ]
 
 
-def _findings(checkpointer: Checkpointer, members: list[proc.Stat], links: Links) -> list[Finding]:
+def _findings(
+    checkpointer: Checkpointer,
+    members: list[proc.Stat],
+    links: Links,
+    connections: bool = False,
+) -> list[Finding]:
+    """connections: also those to the outside, whether or not the checkpointer minds them."""
     held = holdings.of_tree(members, links)
-    return [*_elsewhere(members), *checkpointer.findings(held)]
+    found = [*_elsewhere(members), *checkpointer.findings(held)]
+    look = connections and not checkpointer.connects
+    outside = criu_sockets.tcp_connections(held) if look else ()
+    return [*found, *(each for each in outside if each not in found)]
 
 
 def _elsewhere(members: list[proc.Stat]) -> Iterator[Finding]:

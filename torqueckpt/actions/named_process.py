@@ -1,45 +1,50 @@
 # SPDX-License-Identifier: MIT
-"""A checkpoint of a process that somebody names, as chkpnt and cr_checkpoint take it.
-
-It is CRIU's, whatever the settings say: these two may be what they say.
-"""
+"""A checkpoint of a process that somebody names: chkpnt, cr_checkpoint, and LSF's job starter."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from torqueckpt.actions import catalogue
 from torqueckpt.actions.checkpoint import checkpoint
 from torqueckpt.batch.pointer import Pointer
 from torqueckpt.errors import InvalidJobId, SessionGone
 from torqueckpt.identity import job_id
-from torqueckpt.process import become, proc
+from torqueckpt.process import become, belonging, proc
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal
 
-_NAMES_OF_A_JOB = ("PBS_JOBID", "LSB_JOBID")
-
 
 def job_of(pid: int) -> str:
     """The batch job that a process says it belongs to, else an id made from its pid."""
-    environment = proc.environment(pid)
-    for name in _NAMES_OF_A_JOB:
-        try:
-            return job_id(environment.get(name, ""))
-        except InvalidJobId:
-            continue
-    return f"{pid}.chkpnt"
+    try:
+        return job_id(belonging.job_of(pid))
+    except InvalidJobId:
+        return f"{pid}.chkpnt"
 
 
-def dump(pid: int, job: str, end: bool, owner: str | None, settings: Settings) -> Pointer:
+def dump(
+    pid: int,
+    job: str,
+    end: bool,
+    owner: str | None,
+    settings: Settings,
+    refuse_connections: bool = False,
+) -> Pointer:
     """An image of the tree below `pid`; called as root.  owner: whose it must be, None for any."""
     found = proc.stat(pid)
     if found is None:
         raise SessionGone(sid=pid)
-    asked = CheckpointRequest(sid=found.session, job_id=job, owner=owner, end=end, exec_pid=pid)
-    made = checkpoint(asked, replace(settings, checkpointer="criu"))
+    asked = CheckpointRequest(
+        sid=found.session,
+        job_id=job,
+        owner=owner,
+        end=end,
+        exec_pid=pid,
+        refuse_connections=refuse_connections,
+    )
+    made = checkpoint(asked, settings)
     return Pointer(made.lineage, made.generation)
 
 

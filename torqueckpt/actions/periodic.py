@@ -9,6 +9,7 @@ epoch: the server's are.
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from torqueckpt import log, paths, run
-from torqueckpt.actions import remembered
+from torqueckpt.actions import over, prune, remembered
 from torqueckpt.batch import asked, checkpoint_spec, due
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.server import connect
@@ -73,6 +74,7 @@ class Periodic:
         self._tries: dict[str, _Try] = {}
         self._told: dict[str, str] = {}
         self._remembered: set[str] = set()
+        self._pruned = -math.inf
 
     def serve(self, server: str | None) -> None:
         """For ever; a server that does not answer is asked again at the next round."""
@@ -80,6 +82,7 @@ class Periodic:
             try:
                 with connect(self._settings, server) as pbs:
                     self.round(pbs)
+                    self._prune(pbs)
                 self._tell("server", "the server answers")
             except TorqueCkptError as failure:
                 self._tell("server", str(failure))
@@ -97,6 +100,14 @@ class Periodic:
             if spec.periodic and not (server.is_openpbs and self._mom_has_timer(job))
         ]
         return [job.id for job, spec in ours if self._is_due(job, spec) and self._take(server, job)]
+
+    def _prune(self, server: over.Server) -> None:
+        """Once in a while remove the images that the settings no longer keep."""
+        pause = self._settings.prune_interval_minutes * 60
+        if not pause or time.monotonic() < self._pruned + pause:
+            return
+        self._pruned = time.monotonic()
+        prune.prune(None, self._settings, server)
 
     def shutdown(self, server: Server) -> list[str]:
         """The node goes down: every job that can be is checkpointed now, due or not."""
@@ -123,15 +134,17 @@ class Periodic:
         now, image = time.time(), self._newest_image(job)
         if image is None:
             return False
-        started = _started(job) or image.created or now
+        started = min(_started(job) or image.created or now, now)
         interval = spec.interval_seconds or self._settings.interval_minutes * 60
         tried = self._tries.get(job.id)
+        if tried is not None and tried.at > now:  # the clock was set back since, as for images
+            tried = None
         failures = 0
         if tried is not None and image.created < tried.at - 1:
             failures = tried.failures + 1
         history = due.History(
             started=started,
-            last_image=image.created if image.created >= started else None,
+            last_image=image.created if started <= image.created <= now + 1 else None,
             last_try=tried.at if tried is not None else None,
             failures=failures,
         )

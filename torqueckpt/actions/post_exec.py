@@ -25,10 +25,12 @@ def clean(who: Owner, settings: Settings, environment: Mapping[str, str]) -> tup
     job = post_exec.job_of(environment)
     try:
         held = catalogue.waits_for_its_image(job, who, settings)
-        if post_exec.comes_again(environment, held):
+        failed = catalogue.could_not_restart(job, who, settings)
+        if failed or post_exec.comes_again(environment, held):
             with catalogue.lineage_of(job, who, settings) as (_, lineage):
                 newest = max(lineage.numbers(), default=0)
-            raise LastImageKept(job=job, generation=newest, why="may be started from it again")
+            why = "could not be restarted from it" if failed else "may be started from it again"
+            raise LastImageKept(job=job, generation=newest, why=why)
         return job, catalogue.delete(job, who, settings, None)
     except (UnknownJob, StoreMissing):
         return job, []

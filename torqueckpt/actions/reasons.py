@@ -6,8 +6,9 @@ from __future__ import annotations
 import re
 
 from torqueckpt import log
-from torqueckpt.errors import CannotBeDumped, DumpFailed, RestoreFailed
+from torqueckpt.errors import CannotBeDumped, DumpFailed, RestoreFailed, RestoreTimeout
 
+_BY_THE_CHECKPOINTER = (RestoreFailed.exit_code, RestoreTimeout.exit_code)
 _LONGEST = 100  # characters of a reason that is not known
 _SOCKETS = re.compile(r"\b(?:socket|TCP|UDP|connection)", re.IGNORECASE)
 _PID_TAKEN = re.compile(r"\bpid \d+|process number", re.IGNORECASE)
@@ -20,7 +21,7 @@ def in_words(event: str, code: int | None, reason: str, left_out: bool) -> str:
         return "open sockets"
     if event.startswith("checkpoint") and code is not None:
         return f"checkpoint failed (code {code})"
-    if event.startswith("restart") and code == RestoreFailed.exit_code:
+    if event.startswith("restart") and code in _BY_THE_CHECKPOINTER:
         if left_out:
             return "restore failed (processes with PPID 1)"
         if _PID_TAKEN.search(reason):

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from torqueckpt import checkpointers, log
-from torqueckpt.actions import catalogue, dumping, restoring, rollback, staying
+from torqueckpt.actions import catalogue, dumping, over, restoring, rollback, staying
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import (
     ForeignImage,
@@ -35,7 +35,7 @@ from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 from torqueckpt.store.translate import translated
 
-FAILED = "restart-failed"
+FAILED = catalogue.RESTART_FAILED
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def prepare(
             intent.settle(lineage.directory, live)
             lineage.sweep()
         _, made = catalogue.choose(lineage, request, key)
-        if made.job.uid != who.uid:
+        if made.job.uid != who.uid or made.lineage != lineage.name:
             raise ForeignImage(
                 path=lineage.path, owner=made.job.owner, uid=made.job.uid, caller=who.name
             )
@@ -143,6 +143,7 @@ def restore(
         before_it.dismiss()
     lineage.write_live(replace(live, tree=root))
     intent.done(lineage.directory)
+    over.resumed(lineage)
     journal.note(
         mine,
         "restart",
@@ -206,7 +207,7 @@ def _plan(
 ) -> Intent:
     """Which files the output goes to, and which of them still hold what was written so far."""
     streams, cuts = [], []
-    with lineage.directory.make("output") as output:
+    with restoring.beside_its_image(made), lineage.directory.make("output") as output:
         for stream in made.streams:
             kept = stdio.branch(output, stream, _needed_by_others(lineage, made, stream))
             now = replace(outputs[stream.name], kept=kept)
@@ -237,7 +238,7 @@ def _fill(lineage: Lineage, made: Manifest, plan: Intent) -> None:
     """Bring each new stream to what it was at the freeze."""
     now = {stream.name: stream for stream in plan.streams}
     cuts = {cut.name: cut for cut in plan.cuts}
-    with lineage.directory.sub("output") as output:
+    with restoring.beside_its_image(made), lineage.directory.sub("output") as output:
         for stream in made.streams:
             with restoring.opened_stream(now[stream.name]) as target:
                 if stream.name in cuts:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from torqueckpt.actions import catalogue, checked
 from torqueckpt.batch import pointer
 from torqueckpt.checkpointers.base import Checkpointer, Restore
 from torqueckpt.errors import (
+    ImageDamaged,
     ManifestTorn,
     OutputNotAFile,
     PointerMissing,
@@ -28,7 +30,7 @@ from torqueckpt.files import intent, kept, stdio
 from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.live import Intent, LiveStream
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import become, clock, proc, signals
+from torqueckpt.process import become, clock, proc, signals, tree
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
@@ -194,6 +196,7 @@ def restore(
                 environment={"XDG_RUNTIME_DIR": str(generation.work_dir)},
                 keep_fds=(lock, *(fd for fd, _ in inherited)),
                 as_root=True,
+                end_what_it_left=lambda: _end_what_was_left(checkpointer, made.exec_pid),
             )
             if finished.ok:
                 break
@@ -216,6 +219,16 @@ def restore(
     return root.id
 
 
+def _end_what_was_left(checkpointer: Checkpointer, root_pid: int) -> None:
+    """The half of a tree that a killed restore has made, and its own helpers, in our session."""
+    signals.end_child(root_pid)
+    me, name = proc.still_me(), Path(checkpointer.program).name
+    ours = (each for each in tree.session(os.getsid(0)) if each.name == name)
+    signals.send_all(
+        (each.id for each in ours if each.start_ticks >= me.start_ticks), signal.SIGKILL
+    )
+
+
 def unlock(lock: int) -> None:
     """Let go of the lock for every copy of its descriptor, also those in other programs."""
     fcntl.flock(lock, fcntl.LOCK_UN)
@@ -229,14 +242,28 @@ def descriptors(
     opened: list[tuple[int, str]] = []
     paths = {stream.name: stream.path for stream in made.streams}
     try:
-        for stream in plan.streams:
-            opened.append((open_stream(stream), paths[stream.name]))
-        with lineage.directory.make("kept") as directory:
-            opened += kept.open_copies(directory, made.kept)
+        with beside_its_image(made):
+            for stream in plan.streams:
+                opened.append((open_stream(stream), paths[stream.name]))
+                os.lseek(opened[-1][0], 0, os.SEEK_END)  # some put the job's own flags on it again
+            with lineage.directory.make("kept") as directory:
+                opened += kept.open_copies(directory, made.kept)
         yield tuple(opened)
     finally:
         for fd, _ in opened:
             os.close(fd)
+
+
+@contextmanager
+def beside_its_image(made: Manifest) -> Iterator[None]:
+    """OSError on what was kept with the image, the output above all, as ImageDamaged."""
+    try:
+        yield
+    except OSError as problem:
+        what = f"{problem.filename}: " if problem.filename else ""
+        raise ImageDamaged(
+            job=made.job.id, generation=made.generation, problem=f"{what}{problem.strerror}"
+        ) from problem
 
 
 def _live_stream(fd: int, name: str, path: str, kept_name: str) -> LiveStream:

@@ -8,7 +8,7 @@ import shlex
 from dataclasses import dataclass
 
 from torqueckpt import paths, render
-from torqueckpt.actions import catalogue, remembered
+from torqueckpt.actions import catalogue, over, remembered
 from torqueckpt.batch import asked
 from torqueckpt.errors import NoImage
 from torqueckpt.identity import Owner
@@ -36,6 +36,7 @@ def image_of(job: str, who: Owner, settings: Settings, generation: int | None) -
             which = f" of generation {generation}" if generation is not None else ""
             raise NoImage(job=job, which=which)
         made = lineage.generation(generation or numbers[-1]).manifest()
+        over.wanted(lineage)
         return Image(made, remembered.read(lineage) or asked.of_script(made.job.directives))
 
 

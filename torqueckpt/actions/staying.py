@@ -158,9 +158,10 @@ def _remove(job: str, old: str) -> None:
 def _owner_of(job: str, path: Path) -> Iterator[None]:
     """Acting as root in those directories of MOM's that are closed to the owner.
 
-    For files of this very job: he could have named another's, which its MOM would then write to.
+    For files of this very job, which MOM has named: he could have named another's, which its MOM
+    would then write to.  Ids without a server are not MOM's: rootdoor takes them from anybody.
     """
-    own = _number(path.name) == _number(job) != ""
+    own = "." in job and _number(path.name) == _number(job)
     with become.acting_as_root() if own and _is_closed(path) else nullcontext():
         yield
 

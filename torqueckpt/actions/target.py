@@ -29,6 +29,7 @@ class Target:
     live: Live
     leader_pid: int
     open_files: list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
+    named: bool  # a process that somebody named, in a session of somebody's
 
     @property
     def sessions(self) -> set[int]:
@@ -38,8 +39,8 @@ class Target:
         """
         parent = proc.stat(self.root.ppid)
         found = {self.root.session}
-        if self.leader_pid == self.root.pid != self.root.session:
-            return set()  # a process that was named, in a session of somebody's
+        if self.named:
+            return found if self.root.session == self.root.pid else set()
         if parent is not None and parent.pid == self.leader_pid:
             found.add(parent.session)
         return {sid for sid in found if self._leads(sid)}
@@ -74,7 +75,7 @@ def find_lineage(mine: OwnerStore, request: CheckpointRequest, settings: Setting
     """
     with mine.lock(settings.lock_timeout_seconds, request.job_id):
         known = mine.lineage_of(request.job_id)
-        if known is not None and (_gone(request.sid) or _runs(known, request)):
+        if known is not None and (_gone(request) or _runs(known, request)):
             return known
         leader = _keeper(request)
         for each in mine.lineages_of_first(request.job_id):
@@ -91,7 +92,7 @@ def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings)
         root = proc.alive(live.tree) if live.tree is not None else None
         if root is None:
             raise SessionGone(sid=request.sid)
-        return _target(root, live, live.keeper.pid)
+        return _target(root, live, live.keeper.pid, request)
     leader = _keeper(request)
     root = leader
     if request.exec_pid is None:
@@ -105,10 +106,10 @@ def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings)
         streams=stdio.of_process(leader.pid) if live is None else live.streams,
         written=int(time.time()),
     )
-    return _target(root, first, leader.pid)
+    return _target(root, first, leader.pid, request)
 
 
-def _target(root: proc.Stat, live: Live, leader_pid: int) -> Target:
+def _target(root: proc.Stat, live: Live, leader_pid: int, request: CheckpointRequest) -> Target:
     who = proc.credentials(root.pid)
     if who is None:
         raise SessionGone(sid=leader_pid)
@@ -118,12 +119,15 @@ def _target(root: proc.Stat, live: Live, leader_pid: int) -> Target:
     name = become.owner_of_uid(who.uids[0]).name
     owner = Owner(name, who.uids[0], who.gids[0], who.groups)
     members = tree.below(root)
-    return Target(owner, root, members, live, leader_pid, tree.open_links(members))
+    links, named = tree.open_links(members), request.exec_pid is not None
+    return Target(owner, root, members, live, leader_pid, links, named)
 
 
-def _gone(sid: int) -> bool:
-    leader = proc.stat(sid)
-    return leader is None or leader.ended
+def _gone(request: CheckpointRequest) -> bool:
+    """Whether the process that is the job has ended; of a batch system that names it, its
+    session's leader may have ended long ago."""
+    keeper = proc.stat(request.sid if request.exec_pid is None else request.exec_pid)
+    return keeper is None or keeper.ended
 
 
 def _runs(lineage: Lineage, request: CheckpointRequest) -> bool:
@@ -133,4 +137,6 @@ def _runs(lineage: Lineage, request: CheckpointRequest) -> bool:
         return False
     if live.tree is not None and proc.alive(live.tree):
         return True
-    return proc.start_epoch(tree.leader(request.sid).id) <= live.written
+    if request.exec_pid is not None:  # that one lives, and it is not the tree that was restored
+        return False
+    return proc.start_epoch(_keeper(request).id) <= live.written

@@ -42,9 +42,9 @@ def of_job(job: str, leader_pid: int, script: str, settings: Settings) -> Detail
         found = directives.read(script)
         return Details(
             owner=environment.get("LOGNAME", ""),
-            name=environment.get("PBS_JOBNAME", ""),
+            name=environment.get("PBS_JOBNAME") or environment.get("LSB_JOBNAME", ""),
             spec=next((d.value for d in found if d.option == "c"), ""),
-            submit_dir=environment.get("PBS_O_WORKDIR", ""),
+            submit_dir=environment.get("PBS_O_WORKDIR") or environment.get("LS_SUBCWD", ""),
             directives=tuple(found),
         )
 

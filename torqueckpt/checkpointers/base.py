@@ -63,6 +63,8 @@ class Checkpointer(ABC):
     # of the others leaves the tree running: where stands_still() has told of no better moment, it
     # is stopped right behind the dump, and looked at then.
     tells: bool = True
+    # Whether it connects the job's processes to a program of its own, outside of the job.
+    connects: bool = False
     # Whether the restore program stays as the job's parent and ends with its status, as those do
     # that cannot make the job our own child.
     stays: bool = False

@@ -10,6 +10,9 @@ import shlex
 from pathlib import Path
 
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
+from torqueckpt.checkpointers.finding import REFUSED, Finding, finding
+from torqueckpt.process.holdings import Holdings
+from torqueckpt.process.sockets import protocol
 from torqueckpt.settings import Settings
 
 _CONTEXT = "context"
@@ -51,6 +54,16 @@ class Blcr(Checkpointer):
             *(f"--run-on-fail-{kind}=/bin/echo {kind} >{told}" for kind in _KINDS),
             *(word for old, new in restore.relocated for word in ("--relocate", f"{old}={new}")),
             *("--file", str(restore.image_dir / _CONTEXT)),
+        ]
+
+    def findings(self, held: Holdings) -> list[Finding]:
+        """Sockets: BLCR saves none, and the program would find them closed (its FAQ)."""
+        return [
+            finding(
+                *(REFUSED, held.tree[pid], f"{protocol(pid, fd) or 'a'} socket, descriptor {fd}"),
+                *("BLCR saves no sockets", "close it before the checkpoint"),
+            )
+            for pid, fd in held.sockets.values()
         ]
 
     def incomplete(self, dump: Dump) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torqueckpt.checkpointers.finding import HAZARD, REFUSED, Finding, finding
+from torqueckpt.checkpointers.finding import CONNECTION, HAZARD, REFUSED, Finding, finding
 from torqueckpt.process.holdings import Holdings
 from torqueckpt.process.proc import Stat
 from torqueckpt.process.sockets import (
@@ -97,7 +97,10 @@ def tcp_connections(held: Holdings) -> Iterator[Finding]:
                 yield finding(REFUSED, held.tree[pid], _named(each), _PENDING, _AGAIN)
         elif each.state == ESTABLISHED:
             other = ends.get((each.remote, each.local))
-            if other is None or (other.inode not in held.sockets and other.inode != "0"):
+            waits = other is not None and other.inode == "0"  # to be accepted
+            if other is None or not (
+                each.remote[1] in ears if waits else other.inode in held.sockets
+            ):
                 what = "to a program outside of the job, which a restart does not reach again"
                 remedy = "have the program connect anew when it gets no answer"
                 yield finding(HAZARD, held.tree[owner[0]], _named(each), what, remedy)
@@ -107,4 +110,4 @@ def tcp_connections(held: Holdings) -> Iterator[Finding]:
 
 
 def _named(connection: Tcp) -> str:
-    return f"TCP connection to {connection.peer}"
+    return f"{CONNECTION} {connection.peer}"

@@ -45,6 +45,7 @@ class Dmtcp(Checkpointer):
     needs_version = (3, 0)
     tells = False
     stays = True
+    connects = True  # to the coordinator
 
     def __init__(self, settings: Settings) -> None:
         self._tools = settings.dmtcp_dir

@@ -10,6 +10,7 @@ from torqueckpt.process.proc import Stat
 REFUSED = "refused"  # the checkpointer does not dump it, or could never restore it
 HAZARD = "hazard"  # dumped and restored, and yet not as it was
 NOTE = "note"  # good to know
+CONNECTION = "TCP connection to"  # how the object of a finding on one begins
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,10 @@ class Finding:
     object: str
     what: str
     remedy: str
+
+    @property
+    def is_connection(self) -> bool:
+        return self.object.startswith(CONNECTION)
 
     def __str__(self) -> str:
         return f"process {self.pid} ({self.process}), {self.object}: {self.what}; {self.remedy}"

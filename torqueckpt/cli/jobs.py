@@ -11,6 +11,7 @@ import click
 from torqueckpt import paths, run, settings
 from torqueckpt.actions import restoring, resubmit, resume_job
 from torqueckpt.actions.restart import prepare
+from torqueckpt.actions.through_door import SUDO
 from torqueckpt.batch.local import control, mom, submission
 from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
@@ -18,10 +19,8 @@ from torqueckpt.cli import watch, who
 from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob, ProgramMissing
 from torqueckpt.files import relocate
 from torqueckpt.identity import Owner, job_id
-from torqueckpt.process import become
+from torqueckpt.process import become, belonging
 from torqueckpt.request import RestartRequest
-
-SUDO = "/usr/bin/sudo"
 
 _accept = click.option(
     "--accept-changed-files",
@@ -169,7 +168,7 @@ def resume_command(
 ) -> None:
     """Go on with JOB inside a new batch job, as its owner; resume_job.sh calls this."""
     named = who.job_or_lineage(job)
-    present = os.environ.get("PBS_JOBID") or os.environ.get("LSB_JOBID")
+    present = belonging.job_in(os.environ)
     if not present:
         raise NotInAJob(job=named)
     if os.getuid() == 0:

@@ -8,7 +8,7 @@ import sys
 import click
 
 from torqueckpt import __version__, log
-from torqueckpt.cli import configure, images, jobs, modules, periodic, preflight, report
+from torqueckpt.cli import configure, images, jobs, modules, periodic, preflight, prune, report
 from torqueckpt.errors import OWN_FAILURE, InternalError, TorqueCkptError
 
 # Their exit status is the job's, so that all of our own failures are one number.
@@ -28,6 +28,7 @@ for _command in (
     *modules.COMMANDS,
     periodic.periodic_command,
     preflight.preflight_command,
+    prune.prune_command,
     report.report_command,
 ):
     cli.add_command(_command)

@@ -6,13 +6,8 @@ from __future__ import annotations
 import os
 
 from torqueckpt import log
-from torqueckpt.errors import (
-    NeedsRoot,
-    StoreMissing,
-    StoreNotWritable,
-    UnknownJob,
-    UnknownUser,
-)
+from torqueckpt.actions import catalogue
+from torqueckpt.errors import NeedsRoot, StoreMissing, StoreNotWritable, UnknownJob
 from torqueckpt.identity import Owner, is_lineage_name, job_id
 from torqueckpt.process import become
 from torqueckpt.settings import Settings
@@ -46,13 +41,7 @@ def owners(settings: Settings, user: str | None) -> list[Owner]:
         return [caller(user)]
     if user is not None:
         return [become.owner(user)]
-    found = []
-    for name in Store.open(settings.store).owners():
-        try:
-            found.append(become.owner(name))
-        except UnknownUser:  # an account that was removed; its images are the administrator's now
-            continue
-    return found
+    return catalogue.owners(settings)
 
 
 def caller(user: str | None = None) -> Owner:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 from collections.abc import Iterable
 from pathlib import PurePath
@@ -19,11 +20,13 @@ from torqueckpt.paths import Directory
 _READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _LARGEST = 64 * 1024 * 1024
 _SPOOLED = ("mom_priv", "jobs")  # .../mom_priv/jobs/<jobid>.SC on TORQUE, OpenPBS and the local MOM
+# LSF's starter's, and what `bsub < script` becomes: <seconds>.<jobid>.shell
+_LSFS = re.compile(r"chkpnt_script\.sh|[0-9]{9,12}\.[0-9]+(\.[0-9]+)?\.shell")
 
 
 def is_spooled(path: PurePath) -> bool:
-    """Whether a file by that name can be MOM's copy of a job script."""
-    return path.parts[-3:-1] == _SPOOLED
+    """Whether a file by that name can be the batch system's copy of a job script."""
+    return path.parts[-3:-1] == _SPOOLED or _LSFS.fullmatch(path.name) is not None
 
 
 def is_moms(path: PurePath) -> bool:
@@ -41,7 +44,7 @@ def keep(directory: Directory, links: Iterable[tuple[int, int, str]]) -> dict[st
         where = PurePath(path)
         if where.parent == directory.path:
             copies[path] = where.name
-        elif is_spooled(where) and path not in copies:
+        elif is_spooled(where) and path not in copies and where.name not in copies.values():
             script = os.open(f"/proc/{pid}/fd/{fd}", _READING)
             with open(script, "rb") as file:
                 status = os.fstat(script)

@@ -57,14 +57,14 @@ class Look:
     remarks: tuple[str, ...] = ()
 
 
-def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] = lambda: False) -> Look:
+def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = None) -> Look:
     """Wait for the freeze, look, let the tree go on, then put on the disk what was seen.
 
     stands_still() tells of a freeze that nobody is called at.
     """
     if not freeze.arrives(stands_still):
         return Look()
-    watching = stands_still()
+    watching = stands_still is not None and stands_still()
     found = open_files(tree.below(task.root))
     seen = tuple(file for file in found if not file.path.startswith(task.foreign))
     looker = _Looker(task, {file.path for file in seen if file.mapped})
@@ -72,7 +72,7 @@ def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] = lambda: 
         looker.watch(path, policy)
     rules = tuple(looker.follow(rule) for rule in task.rules)
     sizes = tuple(os.fstat(fd).st_size for fd in task.streams)
-    if watching and not stands_still():
+    if watching and stands_still is not None and not stands_still():
         looker.remarks.append("the job ran on before all its files were looked at")
     freeze.over()
     looker.sync()

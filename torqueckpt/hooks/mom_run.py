@@ -21,6 +21,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from torqueckpt.process.given import environment
+
 if TYPE_CHECKING:
     from torqueckpt.settings import Settings
 
@@ -51,7 +53,7 @@ def main(argv: list[str]) -> int:
     shell = os.fsencode(argv[0])
     words = [b"-" + os.path.basename(shell), *map(os.fsencode, argv[1:])]
     try:
-        os.execve(shell, words, _environment())
+        os.execve(shell, words, environment())
     except OSError as problem:
         return _failed(f"{argv[0]}: {problem.strerror}")
 
@@ -76,7 +78,7 @@ def _through_cr_run(argv: list[str], chosen: Settings) -> None:
     """Come back here by way of cr_run; returns where that fails."""
     program = chosen.blcr_dir / "cr_run"
     try:
-        os.execve(program, [str(program), _ourselves(), _LOADED, *argv], _environment())
+        os.execve(program, [str(program), _ourselves(), _LOADED, *argv], environment())
     except OSError as problem:  # whatever it is, the job comes first
         _started_without("cr_run", problem)
 
@@ -116,7 +118,7 @@ def _launch(shell: str, command: list[str]) -> int:
     except Exception as problem:
         _started_without("DMTCP", problem)
     try:
-        os.execve(words[0], words, _environment())
+        os.execve(words[0], words, environment())
     except OSError as problem:
         return _failed(f"{words[0]}: {problem.strerror}")
 
@@ -131,7 +133,7 @@ def _launched(words: list[str]) -> None:
         with suppress(OSError):
             os.close(fd)
     os.setpgid(0, 0)  # a process group whose leader is not saved could not come back
-    os.execve(argv[0], argv, _environment())
+    os.execve(argv[0], argv, environment())
 
 
 def _started_without(what: str, problem: Exception) -> None:
@@ -142,13 +144,3 @@ def _started_without(what: str, problem: Exception) -> None:
 def _failed(problem: str) -> int:
     print(f"mom-run: {problem}", file=sys.stderr)
     return 254
-
-
-def _environment() -> dict[bytes, bytes]:
-    """As it was at our own exec: Python has set LC_CTYPE since where the locale is C."""
-    try:
-        with open("/proc/self/environ", "rb") as file:
-            given = file.read()
-    except OSError:
-        return dict(os.environb)
-    return dict(item.split(b"=", 1) for item in given.split(b"\0") if b"=" in item)

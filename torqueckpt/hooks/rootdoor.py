@@ -2,7 +2,9 @@
 """rootdoor: the one program that users run as root, through sudo.
 
     sudo rootdoor restore LINEAGE GENERATION JOB <LINEAGE/lock
-    sudo rootdoor dump PID SIGNAL JOB         prints LINEAGE GENERATION; SIGNAL 15 ends the tree
+    sudo rootdoor checkpoint PID SIGNAL JOB   prints LINEAGE GENERATION; SIGNAL 15 ends the tree
+    sudo rootdoor suspend PID SIGNAL JOB      the same, refused where it has connections to outside
+    sudo rootdoor dump PID SIGNAL JOB         the same as checkpoint, by CRIU whatever the settings
 
 What it believes: SUDO_UID, which sudo sets; the signature key.  What it checks: every argument
 against a strict pattern; for a restore that the image is of that user and was signed by root, and
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+from dataclasses import replace
 
 from torqueckpt import settings
 from torqueckpt.actions import catalogue, named_process
@@ -31,7 +34,11 @@ from torqueckpt.process import become
 from torqueckpt.request import RestartRequest
 from torqueckpt.store import key
 
-_USAGE = "rootdoor restore LINEAGE GENERATION JOB <lock, or rootdoor dump PID 0|15 JOB, by sudo"
+_USAGE = (
+    "rootdoor restore LINEAGE GENERATION JOB <lock, "
+    "or rootdoor checkpoint|suspend|dump PID 0|15 JOB, by sudo"
+)
+_DUMPS = ("checkpoint", "suspend", "dump")
 
 
 def main(argv: list[str]) -> int:
@@ -48,8 +55,12 @@ def _open(argv: list[str]) -> int:
     who = become.owner_of_uid(int(caller))
     if len(argv) == 4 and argv[0] == "restore" and is_lineage_name(argv[1]):
         return _restore(who.name, argv[1], _number(argv[2]), job_id(argv[3]))
-    if len(argv) == 4 and argv[0] == "dump" and argv[2] in ("0", "15"):
-        return _dump(who.name, _number(argv[1]), argv[2] == "15", job_id(argv[3]))
+    if len(argv) == 4 and argv[0] in _DUMPS and argv[2] in ("0", "15"):
+        job = job_id(argv[3])
+        # The others' image may be restored with names in MOM's own directories, of the job's files:
+        # which job of a MOM's it is, only MOM says.
+        if argv[0] == "dump" or "." not in job:
+            return _dump(argv[0], who.name, _number(argv[1]), argv[2] == "15", job)
     raise _refused("not a call that it knows")
 
 
@@ -59,8 +70,11 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def _dump(user: str, pid: int, end: bool, job: str) -> int:
-    made = named_process.dump(pid, job, end, user, settings.load())
+def _dump(verb: str, user: str, pid: int, end: bool, job: str) -> int:
+    chosen = settings.load()
+    if verb == "dump":  # the shims' own: they may be what the settings name
+        chosen = replace(chosen, checkpointer="criu")
+    made = named_process.dump(pid, job, end, user, chosen, refuse_connections=verb == "suspend")
     print(made.lineage, made.generation)
     return 0
 

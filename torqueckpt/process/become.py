@@ -18,6 +18,7 @@ from torqueckpt.errors import GroupsChanged, NeedsRoot, UnknownUser
 from torqueckpt.identity import Owner
 
 SETPRIV = "/usr/bin/setpriv"
+TIMEOUT = "/usr/bin/timeout"
 
 
 def owner(name: str, groups: tuple[int, ...] | None = None) -> Owner:
@@ -97,18 +98,27 @@ def drop(who: Owner) -> None:
     os.setresuid(who.uid, who.uid, who.uid)
 
 
-def as_owner_argv(who: Owner, capabilities: tuple[str, ...], argv: list[str]) -> list[str]:
+def as_owner_argv(
+    who: Owner,
+    capabilities: tuple[str, ...],
+    argv: list[str],
+    orphan_seconds: int | None = None,
+) -> list[str]:
     """argv that root runs so that `argv` runs as the owner with just these ambient capabilities.
 
-    The program dies with its caller (pdeathsig): an orphaned checkpointer would make the next dump
-    fail (contracts/criu.md).
+    The program dies with its caller (pdeathsig).  With orphan_seconds it goes on without him, for
+    that long at most: a CRIU that is killed while its code is in the job's processes takes the job
+    with it.
     """
     wanted = ",".join(f"+{name}" for name in capabilities)
     groups = ["--groups", ",".join(map(str, who.groups))] if who.groups else ["--clear-groups"]
+    dies = ["--pdeathsig", "KILL"] if orphan_seconds is None else []
+    limit = [] if orphan_seconds is None else [TIMEOUT, "-s", "KILL", str(orphan_seconds)]
     return [
         SETPRIV,
         *("--reuid", str(who.uid), "--regid", str(who.gid), *groups),
         *(("--inh-caps", wanted, "--ambient-caps", wanted) if wanted else ()),
-        *("--pdeathsig", "KILL"),
+        *dies,
+        *limit,
         *argv,
     ]

@@ -5,19 +5,25 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from torqueckpt.process import proc
 
-_JOB_VARIABLES = ("PBS_JOBID", "LSB_JOBID")
 _HOST_FILES = ("PBS_NODEFILE", "LSB_DJOB_HOSTFILE")
 
 
 def job_of(pid: int) -> str:
     """The job that a process was started in; "" for none, or when that may not be read."""
-    environment = proc.environment(pid)
-    return next((environment[name] for name in _JOB_VARIABLES if name in environment), "")
+    return job_in(proc.environment(pid))
+
+
+def job_in(environment: Mapping[str, str]) -> str:
+    """The job that an environment names, a member of an LSF array as 12[3]; "" for none."""
+    if "PBS_JOBID" in environment:
+        return environment["PBS_JOBID"]
+    number, member = environment.get("LSB_JOBID", ""), environment.get("LSB_JOBINDEX", "0")
+    return number if not number or member in ("", "0") else f"{number}[{member}]"
 
 
 def leader_of_job(job: str, uid: int | None) -> proc.Stat | None:
@@ -38,13 +44,13 @@ def strays(tree: list[proc.Stat], leader_pid: int, uid: int) -> list[proc.Stat]:
     """
     inside = {each.pid for each in tree}
     root = tree[0]
-    job, above = job_of(root.pid), {leader_pid, *_above(root)}
+    job, upward = job_of(root.pid), {leader_pid, *above(root)}
     return [
         each
         for each in _of_user(uid)
-        if each.pid not in inside | above
+        if each.pid not in inside | upward
         and not each.ended
-        and not above & set(_above(each))
+        and not upward & set(above(each))
         and (each.session in (leader_pid, root.session) or (job and job_of(each.pid) == job))
     ]
 
@@ -81,9 +87,21 @@ def _of_user(uid: int) -> Iterator[proc.Stat]:
                 yield each
 
 
-def _above(process: proc.Stat) -> Iterator[int]:
+def above(process: proc.Stat) -> Iterator[int]:
     """Parents, nearest first, up to but not including process 1."""
     parent: proc.Stat | None = process
     while parent is not None and parent.ppid > 1:
         yield parent.ppid
         parent = proc.stat(parent.ppid)
+
+
+def of_job(job: str, uid: int) -> list[proc.Stat]:
+    """All processes of a user that were started in this job, but our own session's and parents."""
+    me = proc.stat(os.getpid())
+    apart = {os.getpid(), *above(me)} if me is not None else set()
+    return [
+        each
+        for each in _of_user(uid)
+        if each.pid not in apart and me is not None and each.session != me.session
+        if not each.ended and job_of(each.pid) == job
+    ]

@@ -31,14 +31,14 @@ class Freeze:
     def environment(self) -> dict[str, str]:
         return {FROZEN: str(self._says_frozen), GO: str(self._waits)}
 
-    def arrives(self, stands_still: Callable[[], bool]) -> bool:
+    def arrives(self, stands_still: Callable[[], bool] | None) -> bool:
         """In the forked process that looks: wait; False when the checkpointer ended without it.
 
         It also comes when stands_still() says so, of a checkpointer that calls nobody.
         """
         os.close(self._says_frozen)
         os.close(self._waits)
-        while not select.select([self._frozen], [], [], _LOOK_SECONDS)[0]:
+        while stands_still and not select.select([self._frozen], [], [], _LOOK_SECONDS)[0]:
             if stands_still():
                 return True
         return os.read(self._frozen, 1) != b""

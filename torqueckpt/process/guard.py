@@ -26,23 +26,25 @@ class Guard:
 
     Nobody ever writes: an end of file means that the maker is gone; then `task` is called with the
     guard's own start ticks.  It has become the owner for good, so it reaches nothing but his.
+
+    Where the maker's program inherits write_end, the guard waits for the end of both.
     """
 
     def __init__(self, who: Owner, task: Callable[[int], None]) -> None:
-        read_end, self._write_end = os.pipe()
+        read_end, self.write_end = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
-            os.close(self._write_end)
+            os.close(self.write_end)
             _watch(who, task, read_end)
-        _pipes.add(self._write_end)
+        _pipes.add(self.write_end)
         os.close(read_end)
 
     def dismiss(self) -> None:
         """Nothing is to be done any more.  Killed, not asked: the owner may have stopped it."""
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
-        _pipes.discard(self._write_end)
-        os.close(self._write_end)
+        _pipes.discard(self.write_end)
+        os.close(self.write_end)
 
 
 def kill_restored(root_pid: int) -> Callable[[int], None]:

@@ -9,7 +9,12 @@ import signal
 from torqueckpt.identity import ProcessId
 from torqueckpt.process import signals
 
-PASSED_ON = {signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCONT}
+# Daemons send any of these to all processes of a job; none may end the one who stays as the job.
+PASSED_ON = {
+    *(signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCONT),
+    *(signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF),
+    *(signal.SIGXCPU, signal.SIGPWR),
+}
 _WATCHED = {signal.SIGCHLD, *PASSED_ON}
 
 

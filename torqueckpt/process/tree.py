@@ -19,7 +19,7 @@ from torqueckpt.process import proc, sockets
 
 _SOCKET = re.compile(r"socket:\[([0-9]+)\]")
 # The supervisor of a restarted job never belongs into an image of that job.
-_OWN_PROGRAMS = ("rootdoor", "mom-restart")
+_OWN_PROGRAMS = ("rootdoor", "mom-restart", "lsf-jobstarter")
 
 
 def leader(sid: int) -> proc.Stat:

@@ -4,34 +4,31 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
-from torqueckpt import paths, run
-from torqueckpt.actions import named_process
+from torqueckpt import paths
+from torqueckpt.actions import named_process, through_door
 from torqueckpt.batch.pointer import Pointer
-from torqueckpt.errors import DumpFailed, SessionGone
-from torqueckpt.identity import Owner, is_lineage_name
-from torqueckpt.process import become, proc
+from torqueckpt.errors import CheckpointRefused, DumpFailed, SessionGone
+from torqueckpt.identity import Owner
+from torqueckpt.process import become, belonging, proc
 from torqueckpt.settings import Settings
-
-SUDO = "/usr/bin/sudo"
 
 
 def dump(pid: int, end: bool, place: Path, settings: Settings) -> Pointer:
-    """Dump the tree below `pid`, as root does it, or as a user does it with his own."""
+    """Dump the tree below `pid`, as root does it, or as a user does it with his own.
+
+    CRIU does it, whatever the settings say: chkpnt and cr_checkpoint may be what they say.
+    """
     job = _job(pid, place, settings)
     if os.getuid() == 0:
-        return named_process.dump(pid, job, end, None, settings)
-    door = str(paths.installation() / "rootdoor")
-    words = ["dump", str(pid), "15" if end else "0", job]
-    finished = run.run(
-        [SUDO, "-n", door, *words], timeout_seconds=settings.dump_timeout_seconds + 60
-    )
-    lineage, _, number = finished.output.strip().partition(" ")
-    if not finished.ok or not is_lineage_name(lineage) or not number.isdigit():
-        raise DumpFailed(job=job, reason=finished.last_line() or "the door gave no reason")
-    return Pointer(lineage, int(number))
+        return named_process.dump(pid, job, end, None, replace(settings, checkpointer="criu"))
+    try:
+        return through_door.dump("dump", pid, end, job, settings)
+    except CheckpointRefused as refused:
+        raise DumpFailed(job=job, reason=refused) from refused
 
 
 def owner_of(pid: int) -> Owner:
@@ -55,7 +52,7 @@ def resume(found: Pointer, who: Owner, *options: str) -> NoReturn:
     program = paths.program("bin", "torqueckpt")
     if os.getuid() == 0:
         become.drop(who)
-    present = os.environ.get("PBS_JOBID") or os.environ.get("LSB_JOBID") or f"{os.getpid()}.resume"
+    present = belonging.job_in(os.environ) or f"{os.getpid()}.resume"
     words = ["resume", found.lineage, "--generation", str(found.generation), *options]
     os.execve(program, [str(program), *words], {**os.environ, "PBS_JOBID": present})
 

@@ -16,16 +16,19 @@ _REPORTED = 16 * 1024 * 1024
 _OF_A_JOB = ("batch", "queue", "vo")
 
 
-def last(store: OwnerStore, name: str, value: str, event: str = "") -> dict[str, object]:
-    """The last line in which `name` is `value`; {} when none is of late, or none can be read.
+HOUSEKEEPING = ("delete", "prune")  # what happens to images, not to jobs
 
-    event: only lines of this kind.
+
+def last(store: OwnerStore, name: str, value: str, event: str = "") -> dict[str, object]:
+    """The last line in which `name` is `value`, but for those about images alone; {} when none is
+    of late, or none can be read.  event: only lines of this kind.
     """
     try:
         lines = _latest_lines(store)
         told = (json.loads(line) for line in reversed(lines))
         found = (each for each in told if each.get(name) == value)
-        return next((each for each in found if not event or each.get("event") == event), {})
+        of_jobs = (each for each in found if each.get("event") not in HOUSEKEEPING)
+        return next((each for each in of_jobs if not event or each.get("event") == event), {})
     except (OSError, ValueError, AttributeError, RecursionError) as problem:
         log.warning(f"{store.path}/journal: {problem}")
         return {}
@@ -57,7 +60,7 @@ def since(store: OwnerStore, when: float) -> Iterator[dict[str, object]]:
 
 
 def note(store: OwnerStore, event: str, job: str, **facts: object) -> None:
-    """Append one line; `event` is checkpoint, restart, delete, or one of them with `-failed`.
+    """Append one line; `event` is checkpoint, restart, delete, prune…, or one with `-failed`.
 
     What was done stays done when there is no room to tell of it.
     """

@@ -143,10 +143,14 @@ class OwnerStore:
         """Remove a lineage with all that it holds, and the names that led to it."""
         with translated(self.path):
             with self.directory.make("ids") as ids:
-                for job in ids.names():
-                    if ids.target(job) == lineage.name:
-                        ids.remove(job)
+                for job in self.jobs_of(lineage):
+                    ids.remove(job)
             self.directory.remove_tree(lineage.name)
+
+    def jobs_of(self, lineage: Lineage) -> list[str]:
+        """The ids of all jobs whose images belong to the lineage."""
+        with self.directory.make("ids") as ids:
+            return [job for job in ids.names() if ids.target(job) == lineage.name]
 
     @contextmanager
     def lock(self, seconds: float, job: str) -> Iterator[None]:

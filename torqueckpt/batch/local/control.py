@@ -79,6 +79,16 @@ def accept(ear: socket.socket, owner_uid: int) -> Caller | None:
     return caller
 
 
+def listens(path: Path) -> bool:
+    """Whether the MOM of the job whose socket this is still runs."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(str(path))
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
+
+
 def ask(path: Path, verb: str, job: str) -> Answer:
     """Ask the job's MOM and wait until it is done; MomGone when nobody listens."""
     gone = MomGone(job=job, remedy=f"submit the script of `torqueckpt resume-job {job}`")

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+"""kill -9 at every step of a checkpoint, and every step that fails: the hook's, CRIU's."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults import strace
+from tests.faults.aftermath import hook, images_whole, nothing_left, runs_untouched
+from tests.faults.conftest import Faulty
+from tests.support import Running, Site, User, stat_fields, wait_until
+
+pytestmark = pytest.mark.usefixtures("traced")
+
+_FILES = ("mkdirat", "openat", "write", "pwrite64", "fsync", "renameat", "unlinkat", "symlinkat")
+# Not ptrace: killed while its code is in the job, CRIU takes that along (docs/reliability.md).
+_CRIU = ("openat", "mkdirat", "write", "writev", "splice", "vmsplice")
+
+
+def sessions(site: Site) -> set[int]:
+    alive = [each for each in site.running if each.process.poll() is None]
+    return {int(stat_fields(each.leader())[3]) for each in alive}
+
+
+def as_before(site: Site, user: User, running: Running, tree: int, step: strace.Step) -> None:
+    """The job ran on, its images are whole, and the next checkpoint finds nothing in its way."""
+    runs_untouched(running, tree)
+    answer = hook(running, f"after-{step.name}-{step.turn}")
+    assert answer.returncode == 0, f"{step}: {answer.stderr}"
+    images_whole(site, running)
+    nothing_left(site, user, sessions(site))
+
+
+def test_a_hook_killed_at_each_step_of_a_jobs_first_checkpoint(
+    site: Site, user: User, jobs: Faulty, counted: Callable[..., None]
+) -> None:
+    chosen = strace.sampled(strace.steps(jobs.start().hook_argv(name="listened")), 2)
+    for step in chosen:
+        running = jobs.start()
+        argv = strace.at(step, "signal=KILL", running.hook_argv(name="killed"))
+        subprocess.run(argv, capture_output=True, timeout=60)
+        as_before(site, user, running, running.exec_pid(), step)
+    running.crash()
+    jobs.ends_well(jobs.resume(running))
+    counted("kill -9 of the hook at a step of a job's first checkpoint", len(chosen))
+
+
+@pytest.mark.parametrize("what", strace.kinds())
+def test_a_hook_killed_or_failing_at_each_step_of_a_later_checkpoint(
+    site: Site, user: User, jobs: Faulty, counted: Callable[..., None], what: str
+) -> None:
+    running = jobs.start()
+    tree = running.exec_pid()
+    assert hook(running, "first").returncode == 0
+    calls = strace.STEPS if what.startswith("signal") else _FILES
+    chosen, killed = (
+        strace.spread(strace.steps(running.hook_argv(name="listened"), calls), 3, 50),
+        0,
+    )
+    for step in chosen:
+        argv = strace.at(step, what, running.hook_argv(name=f"{step.name}-{step.turn}"))
+        answer = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        assert answer.returncode != 70, f"{step}: {answer.stderr}"
+        killed += answer.returncode in (-9, 137)
+        images_whole(site, running)
+        as_before(site, user, running, tree, step)
+    if what == "signal=KILL":  # how often it waits for others is not the same each time
+        assert killed >= 0.8 * len(chosen)
+    running.crash()
+    jobs.ends_well(jobs.resume(running))
+    how = "kill -9 of the hook" if "KILL" in what else f"{what[6:]} from a file call of the hook"
+    counted(f"{how} at a step of a later checkpoint", len(chosen))
+
+
+@pytest.mark.parametrize("signal", [0, 15])
+def test_a_hook_killed_while_criu_has_its_code_in_the_jobs_processes(
+    site: Site, user: User, jobs: Faulty, criu: Path, counted: Callable[..., None], signal: int
+) -> None:
+    """CRIU takes it out before it ends; killed with the hook it would take the job along."""
+    running = jobs.start()
+    tree = running.exec_pid()
+    assert hook(running, "first").returncode == 0
+    count = strace.most(2, 40)
+    for n in range(count):
+        strace.slowed(criu, "dump", "ptrace", 10)
+        killed = subprocess.Popen(running.hook_argv(name=f"killed{n}", signal=signal))
+        wait_until(lambda: stat_fields(tree)[0] == "t", 10)
+        time.sleep(0.8 * n / count)
+        killed.kill()
+        killed.wait()
+        runs_untouched(running, tree)
+        strace.unwrapped(criu)
+        as_before(site, user, running, tree, strace.Step("moment", n))
+    jobs.ends_well(running)
+    ending = " for a hold" if signal else ""
+    counted(f"kill -9 of the hook while CRIU has its code in the job{ending}", count)
+
+
+@pytest.mark.parametrize("what", strace.kinds())
+def test_criu_killed_or_failing_at_each_step_of_its_dump(
+    site: Site, user: User, jobs: Faulty, criu: Path, counted: Callable[..., None], what: str
+) -> None:
+    log = site.root / "steps"
+    running = jobs.start()
+    tree = running.exec_pid()
+    log.touch(mode=0o666)
+    log.chmod(0o666)
+    strace.listened(criu, "dump", log, _CRIU)
+    assert hook(running, "listened").returncode == 0
+    found = strace.listed(log.read_text(errors="replace"))
+    chosen = strace.spread(found, 2, 40)
+    for step in chosen:
+        strace.wrapped(criu, "dump", step, what)
+        answer = hook(running, f"{step.name}-{step.turn}")
+        assert answer.returncode != 70, f"{step}: {answer.stderr}"
+        assert "signal" not in what or answer.returncode == 43, f"{step}: {answer.stderr}"
+        images_whole(site, running)
+        strace.unwrapped(criu)
+        as_before(site, user, running, tree, step)
+    running.crash()
+    jobs.ends_well(jobs.resume(running))
+    how = "kill -9 of CRIU itself" if "KILL" in what else f"{what[6:]} from a file call of CRIU"
+    counted(f"{how} at a step of its dump that is none in the job", len(chosen))

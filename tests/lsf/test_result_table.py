@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""The last page of the INFN-Trieste design: whose jobs came back, and why the others did not.
+
+Each of its fourteen entries is a job of that kind, suspended and resumed; `torqueckpt report`
+prints the page.
+"""
+
+from __future__ import annotations
+
+import json
+import pwd
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.lsf.lsf_job import LsfJob
+from tests.lsf.sbatchd import COUNTING, Sbatchd
+from tests.support import Site, User
+
+LOCAL = ("alice", "compass", "pamela", "cms", "external")
+WELL = ("atlas", "cms", "euindia", "glast", "compchem")
+_PYTHON = """#!/usr/bin/python3
+import ctypes, fcntl, os, socket, sys, time
+print("line 1", flush=True)
+{body}
+print("line 2", flush=True)
+while not os.path.exists(os.environ["LS_SUBCWD"] + "/finish"):
+    time.sleep(0.1)
+"""
+_SOCKET = 'kept = socket.create_connection(("127.0.0.1", {port}))'
+_SYSV = "ctypes.CDLL(None).shmat(ctypes.CDLL(None).shmget(0, 4096, 0o1600), None, 0)"
+# A daemon, whose parent is process 1, takes the job's lock as soon as the job is gone.
+_DAEMON = """
+lock = open("lock", "w")
+fcntl.flock(lock, fcntl.LOCK_EX)
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        lock.close()
+        for fd in (0, 1, 2):
+            os.dup2(os.open(os.devnull, os.O_RDWR), fd)
+        mine = open("lock", "w")
+        fcntl.flock(mine, fcntl.LOCK_EX)
+        time.sleep(600)
+    os._exit(0)
+os.wait()
+time.sleep(0.5)
+"""
+
+
+@pytest.fixture
+def accounts(user: User) -> Iterator[dict[str, User]]:
+    """The page's local users, and the account that grid jobs run under."""
+    names = {name: f"{user.name}{n}" for n, name in enumerate(LOCAL)}
+    for name in names.values():
+        subprocess.run(["/usr/sbin/useradd", "-m", "-s", "/bin/bash", name], check=True)
+    found = {who: pwd.getpwnam(name) for who, name in names.items()}
+    made = {w: User(e.pw_name, e.pw_uid, e.pw_gid, Path(e.pw_dir)) for w, e in found.items()}
+    yield {**made, "pool": user}
+    for account in made.values():
+        account.kill_all()
+        subprocess.run(["/usr/sbin/userdel", "-r", account.name], capture_output=True, check=True)
+
+
+@pytest.fixture
+def queue(site: Site, accounts: dict[str, User]) -> Iterator[dict[str, Sbatchd]]:
+    """For each account a queue that suspends to disk."""
+    made: dict[str, Sbatchd] = {}
+    for who, account in accounts.items():
+        made[who] = Sbatchd(site, account, account.directory(), last=100 * (len(made) + 1))
+    yield made
+    for each in made.values():
+        each.end()
+
+
+@pytest.fixture
+def outside() -> Iterator[int]:
+    """The port of a service that is no part of the job."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        yield port
+
+
+def _begun(lsf: Sbatchd, vo: str, text: str) -> LsfJob:
+    job = lsf.bsub(script=text, start=False)
+    if vo:
+        job.environment["LCG_GFAL_VO"] = vo
+    lsf.start(job)
+    job.wait_for_line(2)
+    return job
+
+
+def _bodies(port: int) -> dict[str, str]:
+    bad = {"biomed": _SOCKET.format(port=port), "esr": _SYSV, "theophys": _SYSV, "lhcb": _DAEMON}
+    return {vo: _PYTHON.format(body=body) for vo, body in bad.items()}
+
+
+def test_the_page_of_fourteen_entries(
+    site: Site, accounts: dict[str, User], queue: dict[str, Sbatchd], outside: int
+) -> None:
+    site.configure(restore_timeout_seconds=15)  # CRIU waits for a lock that somebody has
+    jobs = [(queue[who], _begun(queue[who], "", COUNTING), 7) for who in LOCAL]
+    jobs += [(queue["pool"], _begun(queue["pool"], vo, COUNTING), 7) for vo in WELL]
+    for text in _bodies(outside).items():
+        jobs.append((queue["pool"], _begun(queue["pool"], *text), 0))
+    assert len(jobs) == 14
+    for lsf, job, _ in jobs:
+        lsf.bstop(job)
+        lsf.bresume(job)
+    for lsf in queue.values():
+        (lsf.home / "finish").touch()
+    *others, (pool, lhcb, _) = jobs
+    assert all(lsf.wait(job) == status for lsf, job, status in others)
+    assert not lhcb.programs(), "it stays suspended, its image kept"
+    pool.bkill(lhcb)
+    assert pool.wait(lhcb) != 0
+
+    answer = subprocess.run(
+        [site.program, "report", "--json"], check=True, capture_output=True, text=True
+    )
+    names = {account.name: who for who, account in accounts.items()}
+    told = {
+        (row["part"], names.get(row["name"], row["name"])): " ".join(
+            [row["outcome"], *(each["reason"] for each in row["reasons"])]
+        )
+        for row in json.loads(answer.stdout)
+    }
+    assert told == {
+        **{("local users", who): "OK" for who in LOCAL},
+        **{("grid VOs", vo): "OK" for vo in WELL},
+        ("grid VOs", "biomed"): "NO open sockets",
+        ("grid VOs", "esr"): "NO checkpoint failed (code 19)",
+        ("grid VOs", "theophys"): "NO checkpoint failed (code 19)",
+        ("grid VOs", "lhcb"): "NO restore failed (processes with PPID 1)",
+    }
+    assert lhcb.directory.exists(), "an image that could not be restored stays, and its directory"

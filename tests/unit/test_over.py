@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""A job is over when its batch system says so, and in doubt it is not."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from tests.unit import samples
+from torqueckpt.actions import over
+from torqueckpt.actions.over import Judge
+from torqueckpt.batch.local import control
+from torqueckpt.files import intent
+from torqueckpt.identity import Owner, ProcessId
+from torqueckpt.ifl.errors import CallTimedOut, UnknownJob
+from torqueckpt.ifl.records import Job, Server
+from torqueckpt.live import Intent, LiveStream
+from torqueckpt.process import become, proc
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore
+
+HERE = socket.gethostname()
+
+
+@dataclass
+class Told:
+    """A server that knows these jobs: id → attributes."""
+
+    known: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    server: str = "srv"
+    silent: bool = False
+    open: str = "True"
+
+    def job(self, job_id: str, attributes: object = (), *, ended: bool = False) -> Job:
+        if self.silent:
+            raise CallTimedOut(call="pbs_statjob", seconds=20)
+        if job_id not in self.known:
+            raise UnknownJob(call="pbs_statjob", text="Unknown Job Id", number=15001)
+        return Job(job_id, self.known[job_id])
+
+    def jobs(self, attributes: object = (), *, where: str = "") -> list[Job]:
+        return [Job(name, attributes) for name, attributes in self.known.items()]
+
+    def server_status(self, attributes: object = ()) -> Server:
+        return Server("srv", {"query_other_jobs": self.open})
+
+
+@pytest.fixture
+def gone(lineage: Lineage, user: Owner) -> Iterator[Lineage]:
+    """A lineage of a job whose processes are gone from this node; acting as its owner."""
+    with become.acting_as(user):
+        lineage.write_live(samples.live(host=HERE))
+        yield lineage
+
+
+def judged(mine: OwnerStore, lineage: Lineage, server: Told | None, home: str = "/nowhere") -> bool:
+    return Judge(Settings(local_home=Path(home)), server).over(mine, lineage)
+
+
+def test_a_job_that_its_server_has_forgotten_is_over(mine: OwnerStore, gone: Lineage) -> None:
+    assert judged(mine, gone, Told())
+    assert judged(mine, gone, Told(server="srv.example.org"))
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"), [("C", True), ("F", True), *((s, False) for s in "QHRTWSEM")]
+)
+def test_a_job_that_its_server_knows_is_over_only_when_completed(
+    mine: OwnerStore, gone: Lineage, state: str, expected: bool
+) -> None:
+    assert judged(mine, gone, Told({samples.JOB: {"job_state": state}})) is expected
+
+
+@pytest.mark.parametrize(
+    "server", [None, Told(server="other"), Told(server="srv2"), Told(silent=True)]
+)
+def test_without_its_own_servers_word_nothing_is_over(
+    mine: OwnerStore, gone: Lineage, server: Told | None
+) -> None:
+    assert not judged(mine, gone, server)
+
+
+def test_a_job_whose_record_is_of_another_node_is_that_nodes_to_judge(
+    mine: OwnerStore, gone: Lineage
+) -> None:
+    gone.write_live(samples.live(host=f"not-{HERE}"))
+    assert not judged(mine, gone, Told())
+
+
+def test_a_job_that_lives_here_is_not_over_whatever_its_server_says(
+    mine: OwnerStore, gone: Lineage
+) -> None:
+    for name in ("keeper", "tree"):
+        gone.write_live(samples.live(host=HERE, **{name: proc.still_me()}))
+        assert not judged(mine, gone, Told())
+    me = proc.still_me()
+    gone.write_live(samples.live(host=HERE, keeper=ProcessId("an earlier boot", me.pid, 1)))
+    assert judged(mine, gone, Told())
+
+
+def test_a_torn_record_a_missing_one_and_a_restart_under_way_are_doubts(
+    mine: OwnerStore, gone: Lineage
+) -> None:
+    intent.write(gone.directory, Intent("a1", samples.JOB, 1, ()))
+    assert not judged(mine, gone, Told())
+    intent.done(gone.directory)
+    assert judged(mine, gone, Told())
+    (gone.path / "live.json").write_text("{")
+    assert not judged(mine, gone, Told())
+    (gone.path / "live.json").unlink()
+    assert not judged(mine, gone, Told())
+
+
+def test_each_job_of_the_lineage_must_be_over(mine: OwnerStore, gone: Lineage) -> None:
+    """The first one is held still, and would be restarted from these images."""
+    mine.belongs("15.srv", gone)
+    assert judged(mine, gone, Told())
+    assert not judged(mine, gone, Told({"15.srv": {"job_state": "H"}}))
+
+
+def test_a_resume_job_that_waits_in_the_queue_keeps_its_images(
+    mine: OwnerStore, gone: Lineage, user: Owner
+) -> None:
+    waiting = {"20.srv": {"job_state": "Q", "Job_Owner": f"{user.name}@node1"}}
+    assert judged(mine, gone, Told(waiting))  # nobody has asked for a resume job
+    over.wanted(gone)
+    assert not judged(mine, gone, Told(waiting))
+    assert not judged(mine, gone, Told(open="False"))  # the server shows root's own jobs only
+    assert judged(mine, gone, Told({"20.srv": {"job_state": "Q", "Job_Owner": "somebody@node1"}}))
+    over.resumed(gone)
+    assert judged(mine, gone, Told(waiting))
+
+
+@pytest.fixture
+def local(mine: OwnerStore, lineage: Lineage, user: Owner, place: Path) -> Callable[[], bool]:
+    """A job of `torqueckpt run`; what is said of it."""
+    job = f"12.{HERE}"
+    (place / "sock").mkdir()
+    stream = LiveStream("stdout", str(place / "spool" / f"{job}.OU"), 1, 2, 0, "stdout")
+    with become.acting_as(user):
+        lineage.write_live(samples.live(job=job, host=HERE, streams=(stream,)))
+        for each in os.listdir(mine.path / "ids"):
+            (mine.path / "ids" / each).unlink()
+        mine.belongs(job, lineage)
+
+    def said() -> bool:
+        with become.acting_as(user):
+            return judged(mine, lineage, None, str(place))
+
+    return said
+
+
+def test_a_local_job_is_over_when_nobody_plays_its_mom(
+    local: Callable[[], bool], place: Path
+) -> None:
+    assert local()
+    ear = control.listen(place / "sock" / f"12.{HERE}")
+    assert not local()
+    ear.close()
+    assert local()
+
+
+def test_a_local_job_that_was_held_waits_for_its_image_also_when_older_ones_go(
+    local: Callable[[], bool], mine: OwnerStore, user: Owner
+) -> None:
+    with become.acting_as(user):
+        journal.note(mine, "checkpoint", f"12.{HERE}", ended=True)
+        journal.note(mine, "delete", f"12.{HERE}", generations=[1])
+        journal.note(mine, "prune", f"12.{HERE}", generations=[2])
+    assert not local()
+    with become.acting_as(user):
+        journal.note(mine, "restart", f"12.{HERE}")
+    assert local()
+
+
+def test_it_is_remembered_since_when_and_forgotten_when_it_runs_again(gone: Lineage) -> None:
+    assert over.noted(gone, True, 100) == 100
+    assert over.noted(gone, True, 200) == 100
+    assert over.noted(gone, False, 300) is None
+    assert over.noted(gone, True, 400) == 400
+    (gone.path / "over").write_text("torn")
+    assert over.noted(gone, True, 500) == 500

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: MIT
+"""Whether there is room for another image: looked at before anything of a job is touched."""
+
+from __future__ import annotations
+
+from torqueckpt.errors import StoreFull, TorqueCkptError
+from torqueckpt.process import memory, proc
+from torqueckpt.settings import Settings
+from torqueckpt.store import usage
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore
+
+MIB = 1024 * 1024
+
+
+def refuse_without(
+    mine: OwnerStore, lineage: Lineage, tree: list[proc.Stat], depth: int, settings: Settings
+) -> None:
+    """StoreFull when the next image would not fit, would eat the reserve, or exceed the quota."""
+    needed = _predicted(lineage, tree)
+    left = usage.free(mine.directory) - settings.reserve_mib * MIB
+    if needed > left:
+        raise StoreFull(
+            path=settings.store,
+            problem=f"the next image needs about {_mib(needed)}, {_mib(max(left, 0))} are left"
+            f" beside a reserve of {settings.reserve_mib} MiB",
+        )
+    if settings.user_quota_mib:
+        spare = lineage.numbers()[: -depth + 1] if depth > 1 else lineage.numbers()
+        going = sum(usage.below(lineage.generation(number).directory) for number in spare)
+        after = usage.below(mine.directory) - going + needed
+        if after > settings.user_quota_mib * MIB:
+            raise StoreFull(
+                path=mine.path,
+                problem=f"{_mib(after)} with the next image, and each user may have"
+                f" {settings.user_quota_mib} MiB",
+            )
+
+
+def _predicted(lineage: Lineage, tree: list[proc.Stat]) -> int:
+    """What the tree has in memory; where much of that is empty or shared, the last image tells."""
+    in_memory, numbers = memory.to_dump(tree), lineage.numbers()
+    try:
+        last = lineage.generation(numbers[-1]).manifest().bytes if numbers else 0
+    except TorqueCkptError:
+        last = 0
+    return min(in_memory, 2 * last) if last else in_memory
+
+
+def _mib(count: int) -> str:
+    return f"{-(-count // MIB)} MiB"

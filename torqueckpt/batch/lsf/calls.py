@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""The argv and environments that LSF's sbatchd gives to a job starter, echkpnt and erestart.
+
+echkpnt and erestart have two shapes each: with arguments LSF's own checkpoint interface calls them,
+without them they stand in JOB_CONTROLS.
+"""
+
+from __future__ import annotations
+
+import getopt
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torqueckpt.batch.pointer import Pointer
+from torqueckpt.errors import BadArguments
+from torqueckpt.identity import is_lineage_name, job_id
+from torqueckpt.process import belonging
+
+STARTER = "lsf-jobstarter"
+POINTER = "torqueckpt.json"  # in the job's checkpoint directory
+_RESTART = "--restart"
+_ECHKPNT = "echkpnt [-k], or echkpnt [-c] [-f] [-k | -s] [-d CHECKPOINT_DIR] [-x] PGID"
+_ERESTART = "erestart, or erestart [-c] [-f] CHECKPOINT_DIR"
+
+
+@dataclass(frozen=True)
+class LsfJob:
+    """Which job a process belongs to; directory is LSB_CHKPNT_DIR, None where there is none."""
+
+    id: str
+    directory: Path | None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> LsfJob:
+        place = environment.get("LSB_CHKPNT_DIR", "")
+        own = {name: value for name, value in environment.items() if name.startswith("LSB_")}
+        return cls(
+            id=job_id(belonging.job_in(own)),
+            directory=Path(place) if os.path.isabs(place) else None,
+        )
+
+
+@dataclass(frozen=True)
+class StarterCall:
+    """The user's command, or the image that a job of brestart begins with."""
+
+    command: str
+    image: Pointer | None
+
+    @classmethod
+    def from_argv(cls, argv: list[str]) -> StarterCall:
+        """LSF substitutes %USRCMD as text: a command with an apostrophe in it comes as several
+        words, without the apostrophes, as any command does where %USRCMD stands unquoted."""
+        command = " ".join(argv)
+        if not command.strip():
+            usage = f"{STARTER} '%USRCMD'"
+            raise BadArguments(program=STARTER, problem="no command", usage=usage)
+        return cls(command, _image(argv) or _image(_after_own_name(command)))
+
+
+@dataclass(frozen=True)
+class EchkpntCall:
+    """group is None in JOB_CONTROLS; after says what becomes of the job: run, kill or stop."""
+
+    group: int | None
+    directory: Path | None
+    after: str
+
+    @classmethod
+    def from_argv(cls, argv: list[str]) -> EchkpntCall:
+        options, rest = _options("echkpnt", argv, "cfksxd:", _ECHKPNT)
+        after = "kill" if "-k" in options else "stop" if "-s" in options else "run"
+        if not rest and "-d" not in options:
+            return cls(None, None, after)
+        if len(rest) != 1 or not re.fullmatch(r"[0-9]{1,9}", rest[0]) or {"-k", "-s"} <= {*options}:
+            problem = f"process group {' '.join(rest) or 'missing'}"
+            raise BadArguments(program="echkpnt", problem=problem, usage=_ECHKPNT)
+        given = options.get("-d")
+        return cls(int(rest[0]), Path.cwd() / given if given else None, after)
+
+
+@dataclass(frozen=True)
+class ErestartCall:
+    """directory is None in JOB_CONTROLS."""
+
+    directory: Path | None
+
+    @classmethod
+    def from_argv(cls, argv: list[str]) -> ErestartCall:
+        _, rest = _options("erestart", argv, "cf", _ERESTART)
+        if len(rest) > 1:
+            problem = f"{len(rest)} directories"
+            raise BadArguments(program="erestart", problem=problem, usage=_ERESTART)
+        return cls(Path.cwd() / rest[0] if rest else None)
+
+
+def restart_command(program: Path, image: Pointer) -> str:
+    """What a job of brestart runs; it comes back as a StarterCall, also as %USRCMD."""
+    lineage = re.sub(r"([][])", r"\\\1", image.lineage)  # an array's brackets, without apostrophes
+    return f"{program} {_RESTART} {lineage} {image.generation}"
+
+
+def _options(
+    program: str, argv: list[str], known: str, usage: str
+) -> tuple[dict[str, str], list[str]]:
+    try:
+        options, rest = getopt.getopt(argv, known)
+    except getopt.GetoptError as slip:
+        raise BadArguments(program=program, problem=slip.msg, usage=usage) from slip
+    return dict(options), rest
+
+
+def _image(words: list[str]) -> Pointer | None:
+    if len(words) != 3 or words[0] != _RESTART or not is_lineage_name(words[1]):
+        return None
+    return Pointer(words[1], int(words[2])) if re.fullmatch(r"[0-9]{1,9}", words[2]) else None
+
+
+def _after_own_name(command: str) -> list[str]:
+    """The words of a command that begins with the starter itself."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # the user's own business
+        return []
+    return words[1:] if os.path.basename(words[0] if words else "") == STARTER else []
