@@ -118,9 +118,9 @@ def test_a_node_that_crashes_in_the_middle_of_a_restart_leaves_nothing_half_done
 
 def test_a_resume_of_a_job_that_still_runs_changes_no_file(site: Site, user: User) -> None:
     running = started(site, user, _PROGRAM, _RULES)
-    running.wait_for_line(20)
+    running.wait_for_line(5)
     checkpoint(running)
-    running.wait_for_line(30)
+    running.wait_for_line(8)
     refused = resumed(site, user, running)
     assert refused.process.returncode == 125 and "still runs" in refused.err()
     assert running.wait() == 0

@@ -17,7 +17,7 @@ from tests.support import Running, Site, User, count_script, lines, wait_until
 @pytest.fixture
 def crashed(site: Site, user: User) -> Running:
     """A job with two images whose node crashed."""
-    running = site.start(user, user.script(count_script(), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(count_script(80), user.directory()), "-c", "enabled")
     for line, name in ((1, "a"), (8, "b")):
         running.wait_for_line(line)
         assert subprocess.run(running.hook_argv(name=name)).returncode == 0
@@ -46,7 +46,7 @@ def test_a_damaged_newest_image_is_passed_over_for_the_one_before(
         harm(file)
     resumed = site.resume(user, crashed.job, crashed.directory)
     assert resumed.wait() == 7, resumed.err()
-    assert resumed.out() == lines(30)
+    assert resumed.out() == lines(80)
     answer = site.call(user, "verify", crashed.job, "--generation", "1")
     assert answer.returncode == 0
 
