@@ -14,7 +14,7 @@ from torqueckpt import log, paths
 from torqueckpt.batch import pointer
 from torqueckpt.batch.lsf import line
 from torqueckpt.batch.lsf.calls import POINTER, STARTER, EchkpntCall, LsfJob, restart_command
-from torqueckpt.batch.lsf.line import Asked
+from torqueckpt.batch.lsf.line import Answer, Asked
 from torqueckpt.errors import (
     CheckpointRefused,
     NoStarter,
@@ -32,24 +32,14 @@ _BEGINNING_SECONDS = 2.0  # a job that was started just now may have no starter 
 
 def suspend(job: LsfJob) -> None:
     """The memory is free, or where that cannot be had, the job is stopped at least."""
-    starter = _starter_of(job)
-    if starter is None:
-        _signal_all(job, signal.SIGSTOP)
-        log.warning(str(NoStarter(job=f"job {job.id}", done="it is stopped")))
-        return
-    answer = line.ask(starter, Asked("suspend"))
-    if answer.reason:
+    answer = _asked(job, "suspend", signal.SIGSTOP, "it is stopped")
+    if answer is not None and answer.reason:
         log.warning(f"job {job.id} is {answer.state}: {answer.reason}")
 
 
 def resume(job: LsfJob) -> None:
-    starter = _starter_of(job)
-    if starter is None:
-        _signal_all(job, signal.SIGCONT)
-        log.warning(str(NoStarter(job=f"job {job.id}", done="it was continued")))
-        return
-    answer = line.ask(starter, Asked("resume"))
-    if answer.reason and answer.state == "saved":
+    answer = _asked(job, "resume", signal.SIGCONT, "it was continued")
+    if answer is not None and answer.reason and answer.state == "saved":
         raise NotResumed(job=job.id, reason=answer.reason)
 
 
@@ -76,6 +66,16 @@ def prepare_restart(directory: Path, settings: Settings) -> None:
     command = restart_command(paths.program("sbin", STARTER), found)
     with Directory.open(directory.resolve(strict=True)) as opened:
         opened.write_whole(".restart_cmd", f"LSB_RESTART_CMD={command}\n".encode())
+
+
+def _asked(job: LsfJob, verb: str, instead: signal.Signals, done: str) -> Answer | None:
+    """What the job's starter answers; None where it has none and got a signal instead."""
+    starter = _starter_of(job)
+    if starter is not None:
+        return line.ask(starter, Asked(verb))
+    _signal_all(job, instead)
+    log.warning(str(NoStarter(job=f"job {job.id}", done=done)))
+    return None
 
 
 def _starter_of(job: LsfJob) -> socket.socket | None:
