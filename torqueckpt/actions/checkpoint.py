@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from torqueckpt import log, manifest
-from torqueckpt.actions import dumping, inspection, looking, room
+from torqueckpt.actions import dumping, inspection, looking, repeated, room
 from torqueckpt.actions.target import Target, find_lineage, find_tree, owner_of
 from torqueckpt.batch import details, pointer
 from torqueckpt.checkpointers.base import ImageFacts
@@ -51,7 +51,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
             with translated(settings.store):
                 intent.settle(lineage.directory, lineage.live())
             since = arrived - settings.repeat_window_seconds
-            made = _made_already(lineage, request, since, secret)
+            made = repeated.made_already(lineage, request, since, secret)
             if made is not None:
                 _make_known(store, mine, lineage, made, request)
                 return made
@@ -173,33 +173,6 @@ def _tidy(
             left_out=left_out,
             **details.facts(made.exec_pid, settings),
         )
-
-
-def _made_already(
-    lineage: Lineage, request: CheckpointRequest, since: float, secret: bytes
-) -> Manifest | None:
-    """The newest generation when this call asks for that one: the same name again, or where the
-    name does not tell a call that arrived before it was made.  A call that is to end a job that
-    still runs is never answered so: the job has gone on since."""
-    numbers = lineage.numbers()
-    if not numbers:
-        return None
-    try:
-        generation = lineage.generation(numbers[-1])
-        newest = generation.manifest(secret)
-    except TorqueCkptError as torn:
-        log.warning(str(torn))
-        return None
-    if newest.job.id != request.job_id or newest.checkpoint_name != request.name:
-        return None
-    if newest.lineage != lineage.name or not generation.looks_whole(newest):
-        return None
-    just_now = since <= newest.created <= time.time() + 1  # not ahead: the clock was set back
-    if not request.named_once and not just_now:
-        return None
-    live = lineage.live()
-    running = live is not None and live.tree is not None and proc.alive(live.tree)
-    return None if request.end and running else newest
 
 
 def _keep_scripts(target: Target, lineage: Lineage) -> dict[str, str]:

@@ -75,13 +75,18 @@ def find_lineage(mine: OwnerStore, request: CheckpointRequest, settings: Setting
     """
     with mine.lock(settings.lock_timeout_seconds, request.job_id):
         known = mine.lineage_of(request.job_id)
-        if known is not None and (_gone(request) or _runs(known, request)):
+        if known is not None and (gone(request) or _runs(known, request)):
             return known
         leader = _keeper(request)
-        for each in mine.lineages_of_first(request.job_id):
+        others = mine.lineages_of_first(request.job_id)
+        for each in others:
             if each.first_leader() == leader.id:
                 return each
-        made = mine.make_lineage(lineage_name(request.job_id, proc.start_epoch(leader.id)))
+        taken = {each.name for each in others if each.first_leader() is not None}
+        second = proc.start_epoch(leader.id)
+        while lineage_name(request.job_id, second) in taken:  # started over within this second
+            second += 1
+        made = mine.make_lineage(lineage_name(request.job_id, second))
         made.write_first_leader(leader.id)
         return made
 
@@ -123,7 +128,7 @@ def _target(root: proc.Stat, live: Live, leader_pid: int, request: CheckpointReq
     return Target(owner, root, members, live, leader_pid, links, named)
 
 
-def _gone(request: CheckpointRequest) -> bool:
+def gone(request: CheckpointRequest) -> bool:
     """Whether the process that is the job has ended; of a batch system that names it, its
     session's leader may have ended long ago."""
     keeper = proc.stat(request.sid if request.exec_pid is None else request.exec_pid)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""Which lineage a checkpoint belongs to, and whether a call has had its answer already."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit import samples
+from torqueckpt.actions import repeated
+from torqueckpt.actions.target import find_lineage
+from torqueckpt.identity import Owner
+from torqueckpt.process import become, proc
+from torqueckpt.request import CheckpointRequest
+from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore
+
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+def _asked(process: subprocess.Popen[bytes], end: bool = False) -> CheckpointRequest:
+    return CheckpointRequest(sid=process.pid, job_id=samples.JOB, exec_pid=process.pid, end=end)
+
+
+def test_jobs_of_one_number_that_begin_in_one_second_have_a_lineage_each(
+    mine: OwnerStore, user: Owner, started: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proc, "start_epoch", lambda process: 1700000000)
+    jobs = [started("/bin/sleep", "60") for _ in range(3)]
+    with become.acting_as(user):
+        found = [find_lineage(mine, _asked(job), Settings()).name for job in jobs]
+        again = [find_lineage(mine, _asked(job), Settings()).name for job in jobs]
+    assert found == again == [f"{samples.JOB}@{second}" for second in range(1700000000, 1700000003)]
+
+
+def test_a_lineage_that_was_made_but_for_its_leader_is_used(
+    mine: OwnerStore, user: Owner, started: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proc, "start_epoch", lambda process: 1700000000)
+    with become.acting_as(user):
+        mine.make_lineage(samples.LINEAGE)
+        assert find_lineage(mine, _asked(started("/bin/sleep", "60")), Settings()).name == (
+            samples.LINEAGE
+        )
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_an_image_is_no_answer_to_a_call_that_ends_a_job_which_runs(
+    lineage: Lineage, user: Owner, started: Start, monkeypatch: pytest.MonkeyPatch, end: bool
+) -> None:
+    job = started("/bin/sleep", "60")
+    with become.acting_as(user):
+        monkeypatch.setattr(time, "time", lambda: samples.made().created)
+        made = samples.generation(lineage, {"core-4242.img": b"x"})
+        asked = CheckpointRequest(
+            **{"sid": job.pid, "job_id": samples.JOB, "exec_pid": job.pid, "end": end},
+            name=made.checkpoint_name,
+        )
+        found = repeated.made_already(lineage, asked, made.created - 5, samples.KEY)
+        assert found == (None if end else made)
+        job.kill()
+        job.wait()
+        assert repeated.made_already(lineage, asked, made.created - 5, samples.KEY) == made
