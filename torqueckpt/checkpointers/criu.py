@@ -90,7 +90,7 @@ class Criu(Checkpointer):
     def passes_seconds(self, reason: str, pid_wait_seconds: int) -> int:
         if criu_log.ADDRESS_TAKEN in reason:
             return _TIME_WAIT_SECONDS
-        return pid_wait_seconds if criu_log.PID_TAKEN in reason else 0
+        return pid_wait_seconds if criu_log.TAKEN in reason else 0
 
     def decides_rights(self, name: str) -> bool:
         return criu_rights.decides(name)

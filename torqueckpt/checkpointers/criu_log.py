@@ -13,13 +13,13 @@ _LONGEST = 5000  # a path, and words around it
 _READING = (
     os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 )  # its owner may put a link there
-PID_TAKEN = "is taken by another process on this node"
+TAKEN = "is taken by another process on this node"  # a number; it may be free soon
 ADDRESS_TAKEN = "Address already in use"  # as the log has it
 
 # The first of these that an error line holds decides; the rest are consequences of it.
 _KNOWN = (
-    (r"Can't fork for (\d+): File exists", f"pid {{0}} {PID_TAKEN}"),
-    (r"Pid (\d+) do not match expected (\d+)", f"pid {{1}} {PID_TAKEN}"),
+    (r"Can't fork for (\d+): File exists", f"pid {{0}} {TAKEN}"),
+    (r"Pid (\d+) do not match expected (\d+)", f"pid {{1}} {TAKEN}"),
     (
         r"File (\S.*) has bad size (\d+) \(expect (\d+)\)",
         "file /{0} has {1} bytes, the image needs {2}",
@@ -35,6 +35,11 @@ _KNOWN = (
     ),
     (r"External socket is used", "a UNIX socket is connected to a process outside"),
     (r"Connected TCP socket", "it has an established TCP connection"),
+    (
+        r"session leader of (\d+)\(\d+\) is outside",
+        "the session of pid {0} is led from outside of this container: start the job with setsid",
+    ),
+    (r"Unable to open \S*ptmx with specified index (\d+)", f"terminal /dev/pts/{{0}} {TAKEN}"),
     (r"tty.*(?:slave|master).*", "it has a terminal open"),
     (r"io_uring", "it uses io_uring, which CRIU does not save"),
     (r"inotify|fsnotify", "it watches files with inotify, which needs root's criu"),

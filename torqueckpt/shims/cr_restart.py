@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from torqueckpt import errors, settings
 from torqueckpt.actions import named_process
-from torqueckpt.checkpointers.criu_log import PID_TAKEN
+from torqueckpt.checkpointers.criu_log import TAKEN
 from torqueckpt.settings import Settings
 from torqueckpt.shims import command, dumped, named
 
@@ -76,7 +76,7 @@ def _failure(lineage: str, chosen: Settings) -> str:
     code, reason = named_process.why_not_restarted(lineage, chosen)
     if not code:
         return ""
-    if PID_TAKEN in reason:
+    if TAKEN in reason:
         return "temp"
     codes = {each.exit_code: kind for kind, group in _KINDS.items() for each in group}
     return codes.get(code, "perm")
