@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import secrets
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,8 @@ from hypothesis import settings
 
 from tests.support import PREFIX, Site, User
 
-USERS = (f"tckpt{os.getpid()}a", f"tckpt{os.getpid()}b")  # nobody else's tests end their processes
+_OURS = f"tckpt{secrets.token_hex(3)}"
+USERS = (f"{_OURS}a", f"{_OURS}b")  # nobody else's tests end their processes
 
 # A run says the same of the same code; --hypothesis-profile=explore looks for what is new.
 settings.register_profile("steady", derandomize=True, deadline=None)

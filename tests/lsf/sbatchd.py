@@ -179,7 +179,7 @@ class Sbatchd:
         (self.home / "finish").touch()
         assert self.wait(job) == status
         said = job.spooled().splitlines(keepends=True)[after:]
-        assert "".join(said) == lines(len(said))
+        assert "".join(said) == lines(len(said)), "".join(said)
 
     def bchkpnt(self, job: LsfJob, *options: str) -> bool:
         """Have echkpnt make an image; its files move from JOBID.tmp to JOBID when that worked."""

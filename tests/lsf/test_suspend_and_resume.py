@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -43,24 +45,39 @@ def test_a_job_that_is_never_suspended_ends_with_its_own_status(lsf: Sbatchd) ->
     assert not job.directory.exists()
 
 
-@pytest.mark.parametrize("session", [False, True], ids=["in sbatchd's session", "res leads one"])
+@pytest.mark.parametrize("session", [False, True], ids=["in_sbatchds_session", "res_leads_one"])
 def test_suspended_three_times_each_line_comes_once_and_the_status_is_kept(
     lsf: Sbatchd, session: bool
 ) -> None:
     lsf.session = session
     job = lsf.counting()
+    ours = {_place(job.res.pid)} if _place(job.res.pid)[1] else set(map(_place, job.programs()))
     for line in (5, 15, 25):
         job.wait_for_line(line)
         lsf.bstop(job)
         assert job.tree() == []
         assert alive(job.starter())
         lsf.bresume(job)
-        ours = {tuple(stat_fields(job.res.pid)[2:4])}  # res's process group and session
-        assert {tuple(stat_fields(pid)[2:4]) for pid in job.programs()} == ours
+        assert set(map(_place, job.programs())) == ours
     lsf.complete(job)
     assert lsf.log == []
     done = [(e["event"], e["batch"], e["queue"], e["job"]) for e in lsf.journal()[:6]]
     assert done == [(e, "lsf", "preemptable", "101") for e in ("checkpoint", "restart") * 3]
+
+
+def _place(pid: int) -> tuple[int, int]:
+    """Process group and session; 0 for a session whose leader this container does not see."""
+    group, session = stat_fields(pid)[2:4]
+    return int(group), int(session)
+
+
+def test_in_a_container_whose_session_is_led_from_outside_the_job_is_dumped_too() -> None:
+    which = "test_suspended_three_times and in_sbatchds_session"
+    inner = [sys.executable, "-m", "pytest", "-q", "-n0", "-k", which, __file__]
+    place = ["/usr/bin/unshare", "--pid", "--fork", "--mount-proc"]
+    reaps = ["/bin/sh", "-c", '"$@"; exit $?', "init"]
+    done = subprocess.run([*place, *reaps, *inner], capture_output=True, text=True)
+    assert "1 passed" in done.stdout, done.stdout
 
 
 def test_the_memory_of_a_suspended_job_is_free(lsf: Sbatchd) -> None:

@@ -265,6 +265,7 @@ class JobStarter:
                 self._environment,
                 setsigmask=self._held_before,
                 setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores these two
+                setsid=os.getsid(0) == 0,  # led from outside of this container: not to be dumped
             )
         except OSError as problem:
             raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
