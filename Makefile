@@ -59,9 +59,12 @@ demo: test-prefix ## install into TEST_PREFIX and show a job that is checkpointe
 test: test-prefix .venv/made ## install into TEST_PREFIX and run all tests on it (ARGS= for pytest)
 	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest -n 3 --dist loadfile $(ARGS)
 
-test-faults: test-prefix .venv/made ## kill, starve and mislead every program at every step; writes docs/reliability.md (long)
+test-faults: test-prefix .venv/made ## kill, starve and mislead every program at every step, put hostile things in; writes docs/reliability.md (long)
 	TORQUECKPT_FAULTS=all TORQUECKPT_REPORT=docs/reliability.md TORQUECKPT_PREFIX=$(TEST_PREFIX) \
 		.venv/bin/python -m pytest tests/faults $(ARGS)
+	TORQUECKPT_REPORT=docs/reliability.md TORQUECKPT_PREFIX=$(TEST_PREFIX) \
+		.venv/bin/python -m pytest -p tests.faults.inputs --hypothesis-profile=many \
+		$$(.venv/bin/python -m tests.faults.inputs) $(ARGS)
 
 soak: test-prefix .venv/made ## one job, TIMES checkpoints (2000); writes docs/reliability.md
 	TIMES=$(TIMES) TORQUECKPT_REPORT=docs/reliability.md TORQUECKPT_PREFIX=$(TEST_PREFIX) \

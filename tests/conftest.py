@@ -21,6 +21,7 @@ USERS = (f"{_OURS}a", f"{_OURS}b")  # nobody else's tests end their processes
 # A run says the same of the same code; --hypothesis-profile=explore looks for what is new.
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=5000, deadline=None)
+settings.register_profile("many", derandomize=True, max_examples=1000, deadline=10_000)  # ms
 settings.load_profile("steady")
 
 

@@ -37,7 +37,7 @@ def counted(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
     rows: list[Row] = []
 
     def note(what: str, times: int, figures: str = "", command: str = COMMAND) -> None:
-        rows.append(Row(what, times, 0, 0, 0, figures, command))
+        rows.append(Row(what, times, figures, command))
 
     yield note
     if not request.node.failed:

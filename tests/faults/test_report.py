@@ -7,21 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.report import BEGIN, END, Row, replaced, write
+from tests.faults.report import END, FAULTS, INPUTS, Row, Table, replaced, write
 from tests.support import REPOSITORY
 
-PAGE = f"# Head\n\n{BEGIN}\n{END}\n\nmore | text |\n"
+PAGE = f"# Head\n\n{FAULTS.begin}\n{END}\n\nmore | text |\n"
 
 
 def row(what: str, times: int = 3) -> Row:
-    return Row(what, times, 0, 0, 0, "1.5 s", "make test-faults")
+    return Row(what, times, "1.5 s", "make test-faults")
 
 
 def test_a_row_takes_the_place_of_an_older_one_and_leaves_the_others() -> None:
     page = replaced(replaced(PAGE, [row("b"), row("a")]), [row("b", 7)])
     lines = [line for line in page.splitlines() if line.startswith("| ")]
     assert [line.split(" | ")[:2] for line in lines[1:]] == [["| a", "3"], ["| b", "7"]]
-    assert page.startswith(f"# Head\n\n{BEGIN}\n") and page.endswith(f"{END}\n\nmore | text |\n")
+    assert page.startswith(f"# Head\n\n{FAULTS.begin}\n") and page.endswith(
+        f"{END}\n\nmore | text |\n"
+    )
 
 
 def test_nothing_is_written_where_nobody_asked_for_it(
@@ -37,7 +39,8 @@ def test_nothing_is_written_where_nobody_asked_for_it(
     assert "| a | 3 | 0 | 0 | 0 | 1.5 s | `make test-faults` |" in page.read_text()
 
 
-def test_the_page_of_figures_has_its_place_for_the_table() -> None:
+@pytest.mark.parametrize("table", [FAULTS, INPUTS])
+def test_the_page_of_figures_has_its_place_for_the_table(table: Table) -> None:
     page = (REPOSITORY / "docs" / "reliability.md").read_text()
-    assert page.count(BEGIN) == page.count(END) == 1
-    assert replaced(page, []) == page
+    assert page.count(table.begin) == 1
+    assert replaced(page, [], table) == page
