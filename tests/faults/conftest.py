@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,12 +25,25 @@ def report() -> str:
     no_disk = next((f"no {each}" for each in needed if not Path(each).exists()), "")
     told = [
         f"kill -9, EIO and slow calls at {'each step' if strace.all_steps() else 'some steps'}: "
-        + (f"DID NOT RUN: {no_strace}" if no_strace else "run, by strace (no FUSE is needed)"),
+        + (f"DID NOT RUN: {no_strace}" if no_strace else "run, by strace"),
+        "a store that fails or is slow: "
+        + (f"DID NOT RUN: {no_fuse()}" if no_fuse() else "run, by FUSE"),
         "a disk that cannot be written back to: "
         + (f"DID NOT RUN: {no_disk}" if no_disk else "run, ext4 on a loop device"),
         "a clock set back: run, by what it leaves (no clock is moved for one process alone)",
     ]
     return "faults: " + "; ".join(told)
+
+
+def no_fuse() -> str:
+    """Why there can be no file system of ours here, "" when there can."""
+    if not os.path.exists("/dev/fuse"):
+        return "no /dev/fuse"
+    try:
+        importlib.import_module("mfusepy")
+    except (ImportError, OSError) as problem:  # OSError: it finds no libfuse
+        return f"mfusepy: {problem}"
+    return ""
 
 
 @pytest.fixture
