@@ -133,9 +133,8 @@ class Running:
         leader = self.leader()
         kill(self.process.pid)
         self.process.wait()
-        for pid in session(leader):
-            kill(pid)
-        wait_until(lambda: not session(leader))
+        # Again and again: what one of them starts just now is gone with the node too.
+        wait_until(lambda: not [kill(pid) for pid in session(leader)])
         for suffix in ("OU", "ER"):
             (self.site.spool / "spool" / f"{self.job}.{suffix}").unlink(missing_ok=True)
         (self.site.spool / "mom_priv" / "jobs" / f"{self.job}.SC").unlink()
