@@ -375,3 +375,11 @@ class ModulesMissing(TorqueCkptError):
 class ModuleRefused(TorqueCkptError):
     message = "the kernel refuses to {verb} {module}: {reason}"
     exit_code = 89
+
+
+# The node -----------------------------------------------------------------------------------------
+
+
+class NodeNotFit(TorqueCkptError):
+    message = "this node is not fit for checkpoints: {failures} failure(s), {warnings} warning(s)"
+    exit_code = 111

@@ -84,3 +84,12 @@ SYSTEMS = {
         group_matters=True,
     ),
 }
+
+
+def here() -> list[System]:
+    """Those whose mom_priv is on this node; PBS_HOME is one's alone, OpenPBS's where it has its
+    pbs.conf."""
+    torque, openpbs = (SYSTEMS[name] for name in ("torque", "openpbs"))
+    both = torque.mom_priv() == openpbs.mom_priv()
+    asked = ([openpbs] if _pbs_conf() else [torque]) if both else [torque, openpbs]
+    return [each for each in asked if each.mom_priv().is_dir()]

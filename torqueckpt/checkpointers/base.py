@@ -73,6 +73,10 @@ class Checkpointer(ABC):
     def version_argv(self) -> list[str]:
         """Empty for a program that tells none: it is only looked whether it is there."""
 
+    def check_argv(self) -> list[str]:
+        """A check that it makes of the kernel, run as a job's owner; empty when it has none."""
+        return []
+
     def version(self, output: str) -> str:
         """The version in the output of version_argv(); "" when it is not there."""
         found = re.search(r"[0-9]+(?:\.[0-9]+)+", output)

@@ -44,6 +44,9 @@ class Criu(Checkpointer):
     def version_argv(self) -> list[str]:
         return [str(self.program), "--version"]
 
+    def check_argv(self) -> list[str]:
+        return [str(self.program), "check", "--unprivileged"]
+
     def version(self, output: str) -> str:
         found = re.search(r"^Version: ([0-9.]+)", output, re.MULTILINE)
         return found.group(1) if found else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tables on a terminal, and one line a row for grep and awk."""
+"""Tables on a terminal, in colour there, and one line a row for grep and awk."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import sys
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+_WIDE = 250
+_WIDEST = 10_000  # no more than the longest row needs is taken
 
 
 def table(*columns: str) -> Table:
@@ -16,6 +20,12 @@ def table(*columns: str) -> Table:
     return made
 
 
-def show(made: Table) -> None:
-    wide = None if sys.stdout.isatty() else 250
+def styled(text: str, style: str) -> Text:
+    """In colour on a terminal, plain elsewhere and where NO_COLOR is set."""
+    return Text(text, style)
+
+
+def show(made: Table, *, unfolded: bool = False) -> None:
+    """unfolded: where it is no terminal, no row has more than one line."""
+    wide = None if sys.stdout.isatty() else _WIDEST if unfolded else _WIDE
     Console(highlight=False, markup=False, width=wide).print(made)

@@ -14,7 +14,7 @@ from torqueckpt.store.store import OwnerStore
 _LATEST = 4 * 1024 * 1024  # it only ever grows
 _REPORTED = 16 * 1024 * 1024
 _OF_A_JOB = ("batch", "queue", "vo")
-
+TRIED = ".doctor"  # how the ids of `torqueckpt doctor`'s own jobs end: they count for nobody
 
 HOUSEKEEPING = ("delete", "prune")  # what happens to images, not to jobs
 
@@ -55,7 +55,9 @@ def since(store: OwnerStore, when: float) -> Iterator[dict[str, object]]:
             told = json.loads(line)
         except (ValueError, RecursionError):
             continue
-        if isinstance(told, dict) and type(told.get("time")) is int and told["time"] >= when:
+        if not isinstance(told, dict) or str(told.get("job")).endswith(TRIED):
+            continue
+        if type(told.get("time")) is int and told["time"] >= when:
             yield told
 
 

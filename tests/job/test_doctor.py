@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: MIT
+"""Nodes that are broken in one way each: the doctor names it, and what mends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import Site, User
+
+# What breaks the node, in a mount namespace of its own; then the doctor.
+_THEN = 'eval "$0"; exec "$@"'
+
+
+def _doctor(site: Site, *words: str, harm: str = ":", before: tuple[str, ...] = (), **env: str):
+    place = ["/usr/bin/unshare", "--mount", "--propagation", "private"]
+    argv = [*place, "/bin/sh", "-ec", _THEN, harm, *before, str(site.program), "doctor", *words]
+    return subprocess.run(
+        argv, capture_output=True, text=True, timeout=200, env={**os.environ, **env}
+    )
+
+
+def _rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(done.stdout)["rows"]
+    return rows
+
+
+def _found(
+    site: Site, check: str, *, harm: str = ":", before: tuple[str, ...] = (), **env: str
+) -> dict[str, Any]:
+    """The check's first row that is not ok; the doctor's exit status is a failure's."""
+    done = _doctor(site, "--json", harm=harm, before=before, **env)
+    bad = [row for row in _rows(done) if row["outcome"] != "ok" and row["check"] == check]
+    assert bad, done.stdout
+    assert done.returncode == (111 if bad[0]["outcome"] == "failure" else 0), done.stderr
+    return bad[0]
+
+
+@pytest.fixture
+def healthy(site: Site) -> Site:
+    """Without a proof there is none that could fail besides."""
+    (site.root / "pointers").mkdir()
+    site.configure(pointer_dir=str(site.root / "pointers"))
+    return site
+
+
+@pytest.fixture
+def mom(healthy: Site) -> Path:
+    """A MOM's mom_priv, configured by torqueckpt."""
+    home = healthy.root / "pbs"
+    (home / "mom_priv").mkdir(parents=True)
+    (home / "mom_priv" / "config").write_text("$pbsserver head\n")
+    words = ("configure", "torque", "--mom-priv", str(home / "mom_priv"), "--apply")
+    assert healthy.call(None, *words).returncode == 0
+    return home
+
+
+def test_a_job_is_dumped_killed_restored_and_nothing_of_it_stays(site: Site, user: User) -> None:
+    done = _doctor(site, "--json", "--job-user", user.name)
+    rows = _rows(done)
+    assert [row for row in rows if row["outcome"] == "failure"] == []
+    assert done.returncode == 0
+    proof = [row["what"] for row in rows if row["group"] == "proof"]
+    assert "was dumped, killed, restored, and is as it was" in proof[0]
+    assert proof[1] == "the restart stays in its job's cgroups"
+    assert json.loads(site.call(None, "list", "--json").stdout) == []
+    assert json.loads(site.call(None, "report", "--json").stdout) == []
+    assert [path for path in os.listdir(site.store) if path != "jobs"] == []
+    assert user.processes() == []
+
+
+def test_a_restart_that_ends_in_another_cgroup_is_told(site: Site, user: User) -> None:
+    from torqueckpt.actions.doctor import proof
+    from torqueckpt.actions.doctor.trial import Outcome
+
+    told = list(proof._cgroups(Outcome(out="cgroup 0::/job\ncgroup 0::/user.slice\n")))
+    assert [(each.outcome, "!pam_session" in each.fix) for each in told] == [("failure", True)]
+
+
+def test_the_table_has_a_line_for_each_row_and_no_colours_in_a_pipe(healthy: Site) -> None:
+    healthy.store.chmod(0o777)
+    done = _doctor(healthy)
+    (line,) = [line for line in done.stdout.splitlines() if "owner and mode" in line]
+    assert line.startswith("failure  store: owner and mode")
+    assert line.rstrip().endswith(f"chmod 0755 {healthy.store}")
+    assert "\x1b" not in done.stdout
+    assert done.stderr.startswith("torqueckpt: this node is not fit for checkpoints: 1 failure")
+
+
+def test_criu_is_missing(healthy: Site) -> None:
+    healthy.configure(criu_path="/nowhere/criu")
+    row = _found(healthy, "version")
+    assert "/nowhere/criu is missing" in row["what"] and "criu_path" in row["fix"]
+
+
+def test_a_checkpointer_that_is_too_old(healthy: Site) -> None:
+    old = healthy.root / "criu-old"
+    old.write_text("#!/bin/sh\necho Version: 3.17.1\n")
+    old.chmod(0o755)
+    healthy.configure(criu_path=str(old))
+    row = _found(healthy, "version")
+    assert "3.17.1" in row["what"] and "4.2" in row["what"] and "make install" in row["fix"]
+
+
+def test_a_kernel_that_is_too_old(healthy: Site) -> None:
+    row = _found(healthy, "release", before=("/usr/bin/setarch", "--uname-2.6"))
+    assert "Linux 2.6" in row["what"] and "5.9" in row["fix"]
+
+
+def test_a_store_that_everybody_can_write(healthy: Site) -> None:
+    (healthy.store / "jobs").chmod(0o1777)
+    row = _found(healthy, "owner and mode")
+    assert row["fix"] == f"chmod 0755 {healthy.store}/jobs"
+
+
+def test_a_store_on_a_tmpfs_that_is_full(healthy: Site) -> None:
+    mount = f"mount -t tmpfs -o size=1m,mode=755 tmpfs {healthy.store}; mkdir {healthy.store}/jobs"
+    fill = f"dd if=/dev/zero of={healthy.store}/rest 2>/dev/null || :"
+    done = _doctor(healthy, "--json", harm=f"{mount}; {fill}")
+    rows = {row["check"]: row for row in _rows(done) if row["group"] == "store"}
+    assert rows["room"]["outcome"] == rows["speed"]["outcome"] == "failure"
+    assert "every checkpoint is refused" in rows["room"]["what"]
+    assert "is full" in rows["speed"]["what"] and "torqueckpt prune" in rows["speed"]["fix"]
+    assert "a boot takes all images away" in rows["file system"]["what"]
+
+
+def test_no_store_at_all(healthy: Site) -> None:
+    healthy.configure(store="/nowhere/store")
+    assert _found(healthy, "owner and mode")["fix"] == "install -d -m 0755 /nowhere/store"
+
+
+def test_setpriv_is_missing(healthy: Site) -> None:
+    row = _found(healthy, "setpriv", harm="mount --bind /dev/null /usr/bin/setpriv")
+    assert row["what"].startswith("/usr/bin/setpriv is missing") and "util-linux" in row["fix"]
+
+
+def test_sudo_is_missing(healthy: Site) -> None:
+    row = _found(healthy, "sudo door", harm="mount --bind /dev/null /usr/bin/sudo")
+    assert "not setuid" in row["what"] and "chmod 4755" in row["fix"]
+
+
+@pytest.fixture
+def without_rule(healthy: Site) -> Iterator[Site]:
+    text = healthy.sudo_rule.read_bytes()
+    healthy.sudo_rule.unlink()
+    yield healthy
+    healthy.sudo_rule.write_bytes(text)
+
+
+def test_the_sudo_rule_is_missing(without_rule: Site) -> None:
+    row = _found(without_rule, "sudo door")
+    assert "no user gets through" in row["what"] and "/etc/sudoers.d" in row["fix"]
+
+
+def test_a_shell_that_may_not_use_sudo(healthy: Site) -> None:
+    row = _found(healthy, "capabilities", before=("/usr/bin/setpriv", "--no-new-privs"))
+    assert "NoNewPrivileges=no" in row["fix"]
+
+
+def test_a_container_that_took_capabilities_away(healthy: Site) -> None:
+    lost = ("/usr/bin/setpriv", "--bounding-set", "-checkpoint_restore")
+    row = _found(healthy, "capabilities", before=lost)
+    assert row["what"].endswith("has lost checkpoint_restore")
+    assert "CapabilityBoundingSet=" in row["fix"]
+
+
+def test_a_limit_on_the_size_of_files(healthy: Site) -> None:
+    row = _found(healthy, "limits", before=("/usr/bin/prlimit", "--fsize=104857600"))
+    assert "100 MiB" in row["what"] and "LimitFSIZE=infinity" in row["fix"]
+
+
+def test_a_key_that_others_can_read(healthy: Site) -> None:
+    key = healthy.root / "etc" / "signature.key"
+    key.chmod(0o644)
+    assert f"chmod 0600 {key}".rpartition("/")[2] in _found(healthy, "signature key")["fix"]
+
+
+def test_no_key(healthy: Site) -> None:
+    (healthy.root / "etc" / "signature.key").unlink()
+    assert _found(healthy, "signature key")["fix"] == "make install makes one"
+
+
+def test_a_mom_configuration_that_somebody_has_edited(healthy: Site, mom: Path) -> None:
+    config = mom / "mom_priv" / "config"
+    config.write_text(config.read_text().replace("$checkpoint_run_exe", "#$checkpoint_run_exe"))
+    row = _found(healthy, "MOM's configuration", PBS_HOME=str(mom))
+    assert row["outcome"] == "failure" and row["what"].startswith(str(config))
+    assert row["fix"] == "torqueckpt configure torque --apply"
+
+
+def test_an_epilogue_that_deletes_images(healthy: Site, mom: Path) -> None:
+    epilogue = mom / "mom_priv" / "epilogue"
+    epilogue.write_text(f"#!/bin/sh\n# tidy up\nrm -rf {healthy.store}/jobs/$2/*\nexit 0\n")
+    row = _found(healthy, "epilogue and cron", PBS_HOME=str(mom))
+    assert row["what"].startswith(f"{epilogue}:3: rm -rf") and row["outcome"] == "failure"
+    assert "torqueckpt prune" in row["fix"]
+    epilogue.write_text("#!/bin/sh\nfind /dev/shm -user $2 -delete\n")
+    assert _found(healthy, "epilogue and cron", PBS_HOME=str(mom))["outcome"] == "warning"
+
+
+def test_logind_that_removes_shared_memory(healthy: Site) -> None:
+    conf = healthy.root / "logind.conf"
+    conf.write_text("[Login]\n#RemoveIPC=no\nRemoveIPC=yes\n")
+    row = _found(healthy, "RemoveIPC", harm=f"mount --bind {conf} /etc/systemd/logind.conf")
+    assert row["outcome"] == "failure" and row["fix"].startswith("RemoveIPC=no below [Login]")
+
+
+def test_a_tmpfiles_rule_that_cleans_the_store(healthy: Site) -> None:
+    rules = healthy.root / "tmpfiles.d"
+    rules.mkdir()
+    (rules / "site.conf").write_text(f"d {healthy.store} 0755 root root 3d\n")
+    harm = f"mount --bind {rules} /etc/tmpfiles.d"
+    row = _found(healthy, "tmpfiles", harm=harm)
+    assert row["fix"] == f"in /etc/tmpfiles.d/torqueckpt.conf: x {healthy.store}"
+    (rules / "torqueckpt.conf").write_text(f"x {healthy.store}\n")
+    done = _doctor(healthy, "--json", harm=harm)
+    assert [r["outcome"] for r in _rows(done) if r["check"] == "tmpfiles"] == ["ok"]
+
+
+def test_files_in_tmp_that_go_before_the_images_that_need_them(healthy: Site) -> None:
+    rules = healthy.root / "tmpfiles.d"
+    rules.mkdir()
+    (rules / "tmp.conf").write_text("q /tmp 1777 root root 1d12h\n")
+    row = _found(healthy, "tmpfiles", harm=f"mount --bind {rules} /etc/tmpfiles.d")
+    assert "files in /tmp go after 1d12h, images after 7 days" in row["what"]
+
+
+def test_users_are_told_to_call_it_through_sudo(site: Site, user: User) -> None:
+    done = site.call(user, "doctor")
+    assert done.returncode == 77 and "sudo torqueckpt doctor" in done.stderr
+
+
+_SOME_KINDS = """
+import sys
+from torqueckpt import settings
+from torqueckpt.actions.doctor import examine, proof, resources
+proof.CHECKS = ()
+resources.CHECKS = [each for each in resources.CHECKS if each.name in sys.argv[2:]]
+examine.CHECKS = ()
+for row in examine.examine(settings.load(), examine.become.owner(sys.argv[1]), full=True):
+    print(row.check, row.outcome, row.what.partition(",")[0], sep="|")
+"""
+
+
+def test_each_kind_of_resource_is_restored_or_refused_by_name(site: Site, user: User) -> None:
+    python = site.root / "lib" / "torqueckpt" / "venv" / "bin" / "python"
+    kinds = ("memory", "SysV shared memory", "POSIX timer")
+    words = (str(python), "-I", "-c", _SOME_KINDS, user.name, *kinds)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    assert done.stdout.splitlines() == [
+        "memory|ok|restored as it was",
+        "SysV shared memory|ok|refused before the dump",
+        "POSIX timer|ok|restored as it was",
+    ], done.stderr
+    assert os.listdir(site.store / "jobs" / user.name / "ids") == []
+    assert not [name for name in os.listdir(site.store / "jobs" / user.name) if "@" in name]

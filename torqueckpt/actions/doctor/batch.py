@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: MIT
+"""The batch system of the node: its MOM's configuration, its server, who takes due checkpoints."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+from torqueckpt.actions import configure, mom_systems
+from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, running, warning
+from torqueckpt.batch.server import connect
+from torqueckpt.batch.torque import timer
+from torqueckpt.errors import TorqueCkptError
+from torqueckpt.ifl.errors import LibraryNotFound
+from torqueckpt.ifl.records import Server
+from torqueckpt.process import proc
+
+_ANSWER_SECONDS = 10
+_ASKED_FOR = ("pbs_version", "managers", "operators", "query_other_jobs")
+_SERVICE = "systemctl enable --now torqueckpt-periodic"
+
+
+def mom_config(node: Node) -> Iterator[Told]:
+    """What `configure --check` says, of each MOM that has its directory here."""
+    present = mom_systems.here()
+    if not present:
+        yield ok("no mom_priv here: no TORQUE, no OpenPBS")
+    for system in present:
+        plan = configure.plan(system.name, None, {}, node.settings)
+        problems = configure.check(plan)
+        for each in problems:
+            where = f"{each.file}:{each.line}" if each.line else each.file
+            yield failure(f"{where}: {each.reason}", each.remedy)
+        if not problems:
+            yield ok(f"{plan.file} is as it should be")
+        if not running("pbs_mom"):
+            yield warning(f"{plan.file} is here, and no pbs_mom runs", "systemctl start pbs_mom")
+
+
+def server(node: Node) -> Iterator[Told]:
+    """Whether it answers, which version it is, and what it lets this node's root do."""
+    try:
+        with connect(node.settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
+            answer = pbs.server_status(_ASKED_FOR)
+            openpbs = pbs.is_openpbs
+    except LibraryNotFound:
+        yield ok("no PBS library here: no server to ask")
+        return
+    except ImportError:
+        yield warning("not asked: cffi is missing", "see the row on Python packages")
+        return
+    except TorqueCkptError as silent:
+        fix = "start pbs_server (TORQUE: and trqauthd); server_name or pbs.conf names its host"
+        yield warning(str(silent), fix)
+        return
+    yield ok(f"{answer.name}, {'OpenPBS' if openpbs else 'TORQUE'} {answer.version}")
+    yield from _rights(answer)
+    if not openpbs:
+        yield from _timer(answer.version)
+
+
+def _rights(answer: Server) -> Iterator[Told]:
+    me = f"root@{socket.getfqdn()}"
+    allowed = f"{answer.text('managers')},{answer.text('operators')}".split(",")
+    if not any(each.strip() in (me, f"root@{socket.gethostname()}", "root@*") for each in allowed):
+        fix = f"qmgr -c 'set server operators += {me}'"
+        yield warning(f"{me} is no operator: a restart that failed is not put on hold", fix)
+    if answer.text("query_other_jobs") not in ("True", "true", "1"):
+        fix = "qmgr -c 'set server query_other_jobs = true'"
+        yield warning("root may not see all jobs: images of ended jobs stay for ever", fix)
+
+
+def _timer(version: str) -> Iterator[Told]:
+    armed = timer.works(version)
+    served = _periodic_runs()
+    if armed is False and not served:
+        told = f"the timer of TORQUE {version} never fires, and `torqueckpt periodic` does not run"
+        yield failure(told, _SERVICE)
+    elif armed is None and not served:
+        yield warning(f"whether TORQUE {version}'s timer fires is not known", _SERVICE)
+    elif served:
+        yield ok("`torqueckpt periodic` takes what is due and MOM has not taken")
+    else:
+        yield ok(f"the timer of TORQUE {version} fires")
+
+
+def _periodic_runs() -> bool:
+    for each in proc.everything():
+        names = [os.path.basename(word) for word in proc.argv(each.pid)[:4]]
+        if any(names[i : i + 2] == ["torqueckpt", "periodic"] for i in range(len(names))):
+            return True
+    return False
+
+
+CHECKS = (
+    Check("batch system", "MOM's configuration", mom_config),
+    Check("batch system", "server", server),
+)

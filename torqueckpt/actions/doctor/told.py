@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""What a check is, and what it tells."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from torqueckpt.checkpointers.base import Checkpointer
+from torqueckpt.identity import Owner
+from torqueckpt.process import proc
+from torqueckpt.settings import Settings
+
+OK, WARNING, FAILURE = "ok", "warning", "failure"
+
+
+@dataclass(frozen=True)
+class Told:
+    """One thing that a check found; fix is "" where nothing is to be done."""
+
+    outcome: str
+    what: str
+    fix: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table; its fields are those of --json (docs/doctor.md)."""
+
+    group: str
+    check: str
+    outcome: str
+    what: str
+    fix: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """What the checks are about; user: who the proof's jobs belong to, None for no proof."""
+
+    settings: Settings
+    checkpointer: Checkpointer | None
+    user: Owner | None
+    nobody: Owner  # for what any user must be able to do
+
+
+@dataclass(frozen=True)
+class Check:
+    group: str
+    name: str
+    look: Callable[[Node], Iterable[Told]]
+
+
+def ok(what: str) -> Told:
+    return Told(OK, what)
+
+
+def warning(what: str, fix: str) -> Told:
+    return Told(WARNING, what, fix)
+
+
+def failure(what: str, fix: str) -> Told:
+    return Told(FAILURE, what, fix)
+
+
+def running(name: str) -> int:
+    """The oldest process of root's of that name on this node, no container's; 0 when none runs."""
+    found = [each for each in proc.everything() if each.name == name and not each.ended]
+    ours = [each for each in found if _is_roots_here(each.pid)]
+    return min(ours, key=lambda each: each.start_ticks).pid if ours else 0
+
+
+def _is_roots_here(pid: int) -> bool:
+    who = proc.credentials(pid)
+    try:
+        here = os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:  # it has ended
+        return False
+    return here and who is not None and who.uids[0] == 0
