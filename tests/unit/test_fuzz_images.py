@@ -18,7 +18,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.test_criu_images import image as real_image  # noqa: F401 (a fixture)
-from torqueckpt.checkpointers import criu_images, criu_rights
+from torqueckpt.checkpointers import criu_details, criu_images, criu_rights
 from torqueckpt.checkpointers.base import Dump
 
 _RIGHTS = (9, 10, 11, 13, 19)  # creds.proto: inheritable, permitted, effective, securebits, ambient
@@ -63,6 +63,8 @@ def test_a_real_image_after_edits_gives_facts_or_a_value_error(
     dumped: tuple[Path, dict[str, bytes]],
 ) -> None:
     place, whole = dumped
+    root = int(min(name[5:-4] for name in whole if name.startswith("core-")))
+    assert criu_details.read(place, root).memory
     names = sorted(name for name in whole if name.endswith(".img") or name == "stats-dump")
 
     @given(st.data())
@@ -72,6 +74,7 @@ def test_a_real_image_after_edits_gives_facts_or_a_value_error(
         try:
             for read in (
                 lambda: criu_images.read(place, place),
+                lambda: criu_details.read(place, root),
                 lambda: criu_images.edited(
                     place, lambda path: path + "x", {"/x": -1, "/y": 1 << 40}
                 ),

@@ -51,6 +51,39 @@ class ImageFacts:
     frozen_us: int
 
 
+@dataclass(frozen=True)
+class Memory:
+    """Memory of one process under one name; bytes that it has mapped, and that the image holds."""
+
+    pid: int
+    name: str
+    size: int
+    saved: int
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a process has open beside files: kind as in "TCP socket", what as in a name or state."""
+
+    pid: int
+    fd: int
+    kind: str
+    what: str
+
+
+@dataclass(frozen=True)
+class ImageDetails:
+    """What `torqueckpt show` tells beside the manifest; empty where a checkpointer cannot tell.
+
+    environment: NAME=VALUE of the root process, as it was started.
+    """
+
+    cpu: str = ""
+    memory: tuple[Memory, ...] = ()
+    opened: tuple[Opened, ...] = ()
+    environment: tuple[str, ...] = ()
+
+
 class Checkpointer(ABC):
     """One program that dumps and restores process trees."""
 
@@ -164,6 +197,10 @@ class Checkpointer(ABC):
     def read_image(self, image_dir: Path, work_dir: Path) -> ImageFacts:
         """Read a finished image, of a checkpointer that tells; called after the tree runs again."""
         raise NotImplementedError(self.name)
+
+    def details(self, image_dir: Path, root_pid: int) -> ImageDetails:
+        """What else an image says, for people; called as its owner."""
+        return ImageDetails()
 
     def restored_root(self, program_pid: int, exec_pid: int) -> int:
         """The job's root process as long as a restore program that stays runs."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torqueckpt.checkpointers import criu_limits, criu_log, criu_rights
-from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageFacts, Restore
+from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageDetails, ImageFacts, Restore
 from torqueckpt.checkpointers.finding import Finding
 from torqueckpt.process.holdings import Holdings
 from torqueckpt.settings import Settings
@@ -113,6 +113,11 @@ class Criu(Checkpointer):
         from torqueckpt.checkpointers import criu_images  # protobuf is slow to import
 
         return criu_images.read(image_dir, work_dir)
+
+    def details(self, image_dir: Path, root_pid: int) -> ImageDetails:
+        from torqueckpt.checkpointers import criu_details
+
+        return criu_details.read(image_dir, root_pid)
 
     def edited_files(
         self, image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]

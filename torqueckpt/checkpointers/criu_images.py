@@ -1,74 +1,69 @@
 # SPDX-License-Identifier: MIT
-"""Reading CRIU's image files through cut-down declarations of its protobuf messages.
-
-An image file is one or two 32-bit magic numbers, then messages, each behind its length (source:
-https://criu.org/Images).  Only the fields below are declared; protobuf skips the others.
-"""
+"""What a CRIU image says of processes and open files, and what of it is edited (criu_protobuf)."""
 
 from __future__ import annotations
 
 import os
 import stat
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-
 from torqueckpt.checkpointers.base import ImageFacts
+from torqueckpt.checkpointers.criu_protobuf import Reader, content, first, raw_messages
 from torqueckpt.manifest import OpenFile, Process
 
-_MAGICS = {0x54564319: 2, 0x55105940: 2}  # "common" and "service" files carry a second magic
 _REGULAR = 1  # fd_types.REG
 FILES = "files.img"
-_LARGEST = 256 * 1024 * 1024  # of a million open files, files.img has half of that
 
-# message → field → (number, type); a type that is a message's name nests it, "[]" repeats it.
-_DECLARED: dict[str, dict[str, tuple[int, str]]] = {
-    "pstree_entry": {"pid": (1, "uint32"), "ppid": (2, "uint32")},
-    "task_core_entry": {"comm": (6, "bytes")},  # declared a string, but any bytes can be a name
-    "core_entry": {"tc": (3, "task_core_entry")},
-    "task_kobj_ids_entry": {"files_id": (2, "uint32")},
-    "fdinfo_entry": {"id": (1, "uint32"), "type": (3, "uint32"), "fd": (4, "uint32")},
-    "reg_file_entry": {
-        "id": (1, "uint32"),
-        "flags": (2, "uint32"),
-        "pos": (3, "uint64"),
-        "name": (6, "bytes"),
-        "size": (8, "uint64"),
-        "mode": (10, "uint32"),
-    },
-    "fs_entry": {"cwd_id": (1, "uint32")},
-    "timerfd_entry": {
-        "ticks": (5, "uint64"),
-        "vsec": (7, "uint64"),
-        "vnsec": (8, "uint64"),
-        "isec": (9, "uint64"),
-        "insec": (10, "uint64"),
-    },
-    "file_entry": {
-        "type": (1, "uint32"),
-        "id": (2, "uint32"),
-        "reg": (3, "reg_file_entry"),
-        "tfd": (12, "timerfd_entry"),
-    },
-    "remap_file_path_entry": {"orig_id": (1, "uint32")},
-    "dump_stats_entry": {"frozen_time": (2, "uint32")},
-    "stats_entry": {"dump": (1, "dump_stats_entry")},
-}
+_READER = Reader(
+    {
+        "pstree_entry": {"pid": (1, "uint32"), "ppid": (2, "uint32")},
+        "task_core_entry": {"comm": (6, "bytes")},  # declared a string, but any bytes can be a name
+        "core_entry": {"tc": (3, "task_core_entry")},
+        "task_kobj_ids_entry": {"files_id": (2, "uint32")},
+        "fdinfo_entry": {"id": (1, "uint32"), "type": (3, "uint32"), "fd": (4, "uint32")},
+        "reg_file_entry": {
+            "id": (1, "uint32"),
+            "flags": (2, "uint32"),
+            "pos": (3, "uint64"),
+            "name": (6, "bytes"),
+            "size": (8, "uint64"),
+            "mode": (10, "uint32"),
+        },
+        "fs_entry": {"cwd_id": (1, "uint32")},
+        "timerfd_entry": {
+            "ticks": (5, "uint64"),
+            "vsec": (7, "uint64"),
+            "vnsec": (8, "uint64"),
+            "isec": (9, "uint64"),
+            "insec": (10, "uint64"),
+        },
+        "file_entry": {
+            "type": (1, "uint32"),
+            "id": (2, "uint32"),
+            "reg": (3, "reg_file_entry"),
+            "tfd": (12, "timerfd_entry"),
+        },
+        "remap_file_path_entry": {"orig_id": (1, "uint32")},
+        "dump_stats_entry": {"frozen_time": (2, "uint32")},
+        "stats_entry": {"dump": (1, "dump_stats_entry")},
+    }
+)
 
 
 def read(image_dir: Path, work_dir: Path) -> ImageFacts:
     """Processes, open regular files and frozen time; ValueError when a file is not CRIU's."""
     named = {
         entry.id: entry.reg
-        for entry in _messages(image_dir / FILES, "file_entry")
+        for entry in _READER.messages(image_dir / FILES, "file_entry")
         if entry.type == _REGULAR
     }
     regular = {number: file for number, file in named.items() if _is_regular(file)}
     deleted = {
-        entry.orig_id for entry in _messages(image_dir / "remap-fpath.img", "remap_file_path_entry")
+        entry.orig_id
+        for entry in _READER.messages(image_dir / "remap-fpath.img", "remap_file_path_entry")
     }
     there = {number: file for number, file in named.items() if number not in deleted}
     processes = [
@@ -78,21 +73,21 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
             name=_name(image_dir, entry.pid),
             cwd=_cwd(image_dir, entry.pid, there),
         )
-        for entry in _messages(image_dir / "pstree.img", "pstree_entry")
+        for entry in _READER.messages(image_dir / "pstree.img", "pstree_entry")
     ]
     files = []
     mapped = dict(regular)
     for process in processes:
-        for table in _messages(image_dir / f"ids-{process.pid}.img", "task_kobj_ids_entry"):
+        for table in _READER.messages(image_dir / f"ids-{process.pid}.img", "task_kobj_ids_entry"):
             name = f"fdinfo-{table.files_id}.img"
-            for opened in _messages(image_dir / name, "fdinfo_entry"):
+            for opened in _READER.messages(image_dir / name, "fdinfo_entry"):
                 if opened.id in regular:
                     file = regular[opened.id]
                     mapped.pop(opened.id, None)
                     files.append(_open_file(process.pid, opened.fd, file, opened.id in deleted))
     root = processes[0].pid if processes else 0
     files += [_open_file(root, -1, file, number in deleted) for number, file in mapped.items()]
-    stats = next(_messages(work_dir / "stats-dump", "stats_entry"), None)
+    stats = next(_READER.messages(work_dir / "stats-dump", "stats_entry"), None)
     if stats is None:
         raise ValueError("stats-dump is missing or empty")
     return ImageFacts(tuple(processes), tuple(files), stats.dump.frozen_time)
@@ -104,14 +99,14 @@ def edited(image_dir: Path, name_now: Callable[[str], str], positions: Mapping[s
     positions: files, under those names, whose size CRIU shall not check → the offset at which the
     job goes on, negative for the recorded one.  What is not declared above is kept by protobuf.
     """
-    entries = list(_messages(image_dir / FILES, "file_entry"))
+    entries = list(_READER.messages(image_dir / FILES, "file_entry"))
     for file in (entry.reg for entry in entries if entry.type == _REGULAR):
         name = name_now(os.fsdecode(file.name))
         file.name = os.fsencode(name)
         if name in positions:
             file.ClearField("size")
             file.pos = positions[name] if positions[name] >= 0 else file.pos
-    head = _bytes(image_dir / FILES)[:8]
+    head = content(image_dir / FILES)[:8]
     packed = [entry.SerializeToString() for entry in entries]
     return head + b"".join(struct.pack("<I", len(each)) + each for each in packed)
 
@@ -124,10 +119,10 @@ def mend(image_dir: Path) -> int:
     given its period as the time to go.  To be called before the image is sealed.
     """
     file = image_dir / FILES
-    data = _bytes(file)
-    written, mended = data[: _first(file.name, data)], 0
-    for raw in _raw(file.name, data):
-        entry = _message(file.name, "file_entry", raw)
+    data = content(file)
+    written, mended = data[: first(file.name, data)], 0
+    for raw in raw_messages(file.name, data):
+        entry = _READER.message(file.name, "file_entry", raw)
         timer = entry.tfd
         if timer.ticks and not (timer.vsec or timer.vnsec) and (timer.isec or timer.insec):
             timer.vsec, timer.vnsec = timer.isec, timer.insec
@@ -162,81 +157,12 @@ def _open_file(pid: int, fd: int, file: Any, deleted: bool) -> OpenFile:
 
 
 def _name(image_dir: Path, pid: int) -> str:
-    core = next(_messages(image_dir / f"core-{pid}.img", "core_entry"), None)
+    core = next(_READER.messages(image_dir / f"core-{pid}.img", "core_entry"), None)
     return os.fsdecode(core.tc.comm) if core is not None else "zombie"
 
 
 def _cwd(image_dir: Path, pid: int, named: dict[int, Any]) -> str:
     """Its working directory; "" for a zombie, and where it was deleted: that CRIU makes again."""
-    entry = next(_messages(image_dir / f"fs-{pid}.img", "fs_entry"), None)
+    entry = next(_READER.messages(image_dir / f"fs-{pid}.img", "fs_entry"), None)
     place = named.get(entry.cwd_id) if entry is not None else None
     return os.fsdecode(place.name) if place is not None else ""
-
-
-def _messages(file: Path, kind: str) -> Iterator[Any]:
-    """The messages of one image file; none when the file is not there."""
-    try:
-        data = _bytes(file)
-    except FileNotFoundError:
-        return
-    for raw in _raw(file.name, data):
-        yield _message(file.name, kind, raw)
-
-
-def _bytes(file: Path) -> bytes:
-    """All of an image file.  It is the owner's, and this program is not within his job's limits: no
-    sparse file fills the node's memory, no FIFO is waited for."""
-    fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with open(fd, "rb") as opened:
-        if os.fstat(fd).st_size > _LARGEST:
-            raise ValueError(f"{file.name} is larger than CRIU writes it")
-        return opened.read(_LARGEST) or b""
-
-
-def _message(name: str, kind: str, raw: bytes) -> Any:
-    try:
-        return _CLASSES[kind].FromString(raw)
-    except Exception as broken:  # protobuf's own error class depends on its implementation
-        raise ValueError(f"{name} cannot be read: {broken}") from broken
-
-
-def _raw(name: str, data: bytes) -> Iterator[bytes]:
-    offset = _first(name, data)
-    while offset < len(data):
-        if offset + 4 > len(data):
-            raise ValueError(f"{name} ends in the middle of a length")
-        (length,) = struct.unpack_from("<I", data, offset)
-        offset += 4
-        if offset + length > len(data):
-            raise ValueError(f"{name} ends in the middle of an entry")
-        yield data[offset : offset + length]
-        offset += length
-
-
-def _first(name: str, data: bytes) -> int:
-    """Where the first message's length stands, behind the magic numbers."""
-    if len(data) < 4:
-        raise ValueError(f"{name} has no magic number")
-    return 4 * _MAGICS.get(struct.unpack_from("<I", data)[0], 1)
-
-
-def _classes() -> dict[str, Any]:
-    field = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="torqueckpt/criu.proto", package="criu")
-    for message, members in _DECLARED.items():
-        declared = file.message_type.add(name=message)
-        for name, (number, kind) in members.items():
-            added = declared.field.add(name=name, number=number, label=field.LABEL_OPTIONAL)
-            if kind in _DECLARED:
-                added.type, added.type_name = field.TYPE_MESSAGE, f".criu.{kind}"
-            else:
-                added.type = getattr(field, f"TYPE_{kind.upper()}")
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return {
-        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"criu.{name}"))
-        for name in _DECLARED
-    }
-
-
-_CLASSES = _classes()

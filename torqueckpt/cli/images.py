@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Commands about images: list, show, verify, delete."""
+"""Commands about images: list, verify, delete, held; show and diff are in inside.py."""
 
 from __future__ import annotations
 
@@ -48,7 +48,12 @@ def list_command(job: str | None, user: str | None, as_json: bool) -> None:
     table = tables.table("job", "gen", "created", "size", "frozen", "by", "host", "owner", "whole")
     for row in rows:
         cells = (
-            *(row.job or row.lineage, str(row.generation), row.created[:19], _size(row.bytes)),
+            *(
+                row.job or row.lineage,
+                str(row.generation),
+                row.created[:19],
+                tables.size(row.bytes),
+            ),
             *(f"{row.frozen_ms} ms", row.checkpointer, row.host, row.owner),
             "yes" if row.whole else "NO",
         )
@@ -64,43 +69,6 @@ def held_command(job: str, user: str | None) -> None:
     chosen, named = settings.load(), job_id(job)
     if not catalogue.waits_for_its_image(named, who.owner_of(named, chosen, user), chosen):
         raise WrongState(job=named, problem="the last that happened to it was no hold")
-
-
-@click.command("show")
-@click.argument("job")
-@_generation
-@_user
-@_json
-def show_command(job: str, generation: int | None, user: str | None, as_json: bool) -> None:
-    """Show one image: processes, open files, sizes, times; the newest unless told."""
-    chosen = settings.load()
-    job = who.job_or_lineage(job)
-    made, live, whole = catalogue.recorded(job, who.owner_of(job, chosen, user), chosen, generation)
-    if as_json:
-        running = asdict(live) if live is not None else None
-        facts = {**asdict(made), "bytes": made.bytes, "whole": whole, "live": running}
-        click.echo(json.dumps(facts, indent=1))
-        return
-    for line in (
-        f"{made.job.id} generation {made.generation} of lineage {made.lineage}",
-        f"{made.job.name} of {made.job.owner}, in {made.job.submit_dir}",
-        f"{made.checkpointer} {made.checkpointer_version} on {made.host}, kernel {made.kernel}",
-        f"{_size(made.bytes)}, frozen {made.frozen_us / 1000:.0f} ms, "
-        f"dump {made.wall_ms} ms, {'whole' if whole else 'NOT WHOLE'}",
-        *made.remarks,
-    ):
-        click.echo(one_line(line))
-    processes = tables.table("pid", "parent", "process")
-    for process in made.processes:
-        processes.add_row(str(process.pid), str(process.ppid), one_line(process.name))
-    files = tables.table("pid", "fd", "offset", "size", "file")
-    for file in made.files:
-        if file.fd < 0 and not file.mapped:  # programs and libraries
-            continue
-        name = one_line(file.path) + (" (deleted)" if file.deleted else "")
-        files.add_row(*map(str, (file.pid, file.fd, file.offset, file.size)), name)
-    tables.show(processes)
-    tables.show(files)
 
 
 @click.command("verify")
@@ -145,12 +113,4 @@ def delete_command(
     click.echo(f"{job}: deleted generation {', '.join(map(str, gone)) or '(none)'}")
 
 
-def _size(count: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if count < 1024:
-            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} GiB"
-
-
-COMMANDS = (list_command, show_command, verify_command, delete_command, held_command)
+COMMANDS = (list_command, verify_command, delete_command, held_command)

@@ -12,6 +12,7 @@ from torqueckpt.cli import (
     configure,
     doctor,
     images,
+    inside,
     jobs,
     modules,
     periodic,
@@ -34,6 +35,7 @@ def cli() -> None:
 for _command in (
     *jobs.COMMANDS,
     *images.COMMANDS,
+    *inside.COMMANDS,
     *configure.COMMANDS,
     *modules.COMMANDS,
     doctor.doctor_command,

@@ -29,3 +29,11 @@ def show(made: Table, *, unfolded: bool = False) -> None:
     """unfolded: where it is no terminal, no row has more than one line."""
     wide = None if sys.stdout.isatty() else _WIDEST if unfolded else _WIDE
     Console(highlight=False, markup=False, width=wide).print(made)
+
+
+def size(count: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} GiB"
