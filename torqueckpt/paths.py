@@ -118,6 +118,7 @@ class Directory:
         scratch = f"{_plain(name)}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with os.fdopen(self.open_file(scratch, flags, mode), "wb") as file:
+            os.fchmod(file.fileno(), mode)  # whatever the umask, or an earlier file's
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -53,6 +53,7 @@ class Settings:
     pbs_library: Path = Path("/")  # "/" stands for the one that is found (docs/bindings.md)
     local_home: Path = Path("/var/spool/torqueckpt")
     pointer_dir: Path = Path("/var/spool/checkpoint-pointers")
+    metrics_textfile: Path = Path("/")  # "/" stands for none
     vo_variables: tuple[str, ...] = ("LCG_GFAL_VO", "GLITE_SD_VO")
     modules_dir: Path = Path("/")  # "/" stands for none: only the Altix checkpointer has modules
     signature_key: Path = Path("/")  # "/" stands for signature.key beside the settings file
@@ -63,6 +64,9 @@ class Settings:
     def key(self) -> Path:
         own = paths.settings_file().with_name("signature.key")
         return own if _unset(self.signature_key) else self.signature_key
+
+    def writes_metrics(self) -> bool:
+        return not _unset(self.metrics_textfile)
 
     def has_modules(self) -> bool:
         return not _unset(self.modules_dir)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from torqueckpt import log, paths, run
-from torqueckpt.actions import over, prune, remembered
+from torqueckpt.actions import catalogue, metrics, over, prune, remembered
 from torqueckpt.batch import asked, checkpoint_spec, due
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.server import connect
@@ -31,6 +31,7 @@ from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import Store
 
+_MEASURED = 60  # seconds from one writing of the metrics to the next
 # Names that TORQUE and OpenPBS both know: a server refuses the question for one that it does not.
 ASKED_FOR = ("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", "euser")
 
@@ -75,6 +76,7 @@ class Periodic:
         self._told: dict[str, str] = {}
         self._remembered: set[str] = set()
         self._pruned = -math.inf
+        self._measured = -math.inf
 
     def serve(self, server: str | None) -> None:
         """For ever; a server that does not answer is asked again at the next round."""
@@ -86,6 +88,7 @@ class Periodic:
                 self._tell("server", "the server answers")
             except TorqueCkptError as failure:
                 self._tell("server", str(failure))
+            self.write_metrics()
             time.sleep(self._settings.periodic_poll_seconds)
 
     def round(self, server: Server) -> list[str]:
@@ -108,6 +111,18 @@ class Periodic:
             return
         self._pruned = time.monotonic()
         prune.prune(None, self._settings, server)
+
+    def write_metrics(self) -> None:
+        """Once a minute, where the settings name a file; the server need not answer for that."""
+        if not self._settings.writes_metrics() or time.monotonic() < self._measured + _MEASURED:
+            return
+        self._measured = time.monotonic()
+        try:
+            data = metrics.text(catalogue.owners(self._settings), self._settings)
+            metrics.write(self._settings.metrics_textfile, data)
+            self._tell("metrics", "the figures for Prometheus are written")
+        except (TorqueCkptError, OSError, ImportError) as failure:
+            self._tell("metrics", f"no figures for Prometheus: {failure}")
 
     def shutdown(self, server: Server) -> list[str]:
         """The node goes down: every job that can be is checkpointed now, due or not."""
@@ -247,7 +262,9 @@ class Periodic:
         self._remembered &= jobs
         self._tries = {job: each for job, each in self._tries.items() if job in jobs}
         self._told = {
-            about: line for about, line in self._told.items() if about in jobs | {"server"}
+            about: line
+            for about, line in self._told.items()
+            if about in jobs | {"server", "metrics"}
         }
 
 

@@ -28,3 +28,4 @@ def periodic_command(once: bool, shutdown: bool, server: str | None) -> None:
     with connect(chosen, server) as pbs:
         for job in service.shutdown(pbs) if shutdown else service.round(pbs):
             click.echo(job)
+    service.write_metrics()
