@@ -383,3 +383,8 @@ class ModuleRefused(TorqueCkptError):
 class NodeNotFit(TorqueCkptError):
     message = "this node is not fit for checkpoints: {failures} failure(s), {warnings} warning(s)"
     exit_code = 111
+
+
+class NodesSilent(TorqueCkptError):
+    message = "{nodes}: not in this list: {reason}"
+    exit_code = 112

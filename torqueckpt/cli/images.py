@@ -13,21 +13,35 @@ from torqueckpt import settings
 from torqueckpt.actions import catalogue
 from torqueckpt.actions.post_exec import clean
 from torqueckpt.cli import tables, who
-from torqueckpt.errors import ImageDamaged, StoreNotWritable, WrongState
+from torqueckpt.errors import ImageDamaged, NodesSilent, StoreNotWritable, WrongState
 from torqueckpt.identity import job_id
 from torqueckpt.log import one_line
 
 _user = click.option("--user", metavar="USER", help="Whose images (root).")
 _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+_COLUMNS = ("job", "gen", "created", "size", "frozen", "by", "host", "owner", "whole")
 _generation = click.option("--generation", type=click.IntRange(min=1), metavar="N")
 
 
 @click.command("list")
 @click.option("--job", metavar="JOB", help="Only this job's lineage.")
+@click.option("-w", "nodes", metavar="NODES", help="On these nodes, as in n[1-9] or @group.")
+@click.option("--timeout", default=30, metavar="SECONDS", help="For the nodes' answers.")
 @_user
 @_json
-def list_command(job: str | None, user: str | None, as_json: bool) -> None:
-    """List images: your own, for root everybody's."""
+def list_command(
+    job: str | None, nodes: str | None, timeout: int, user: str | None, as_json: bool
+) -> None:
+    """List images: your own, for root everybody's.
+
+    \b
+    torqueckpt list
+    torqueckpt list --job 12.node1
+    torqueckpt list -w node[1-16]       each node's own store, asked by ssh
+    """
+    if nodes is not None:
+        _list_nodes(nodes, job, user, timeout, as_json)
+        return
     chosen = settings.load()
     if job is not None:
         job = who.job_or_lineage(job)
@@ -45,20 +59,38 @@ def list_command(job: str | None, user: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
         return
-    table = tables.table("job", "gen", "created", "size", "frozen", "by", "host", "owner", "whole")
+    table = tables.table(*_COLUMNS)
     for row in rows:
-        cells = (
-            *(
-                row.job or row.lineage,
-                str(row.generation),
-                row.created[:19],
-                tables.size(row.bytes),
-            ),
-            *(f"{row.frozen_ms} ms", row.checkpointer, row.host, row.owner),
-            "yes" if row.whole else "NO",
-        )
-        table.add_row(*map(one_line, cells))  # manifests are their owners': root reads them here
+        table.add_row(*_cells(row))
     tables.show(table)
+
+
+def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_json: bool) -> None:
+    from torqueckpt.actions import nodes
+
+    words = ["--job", who.job_or_lineage(job)] if job is not None else []
+    words += ["--user", user] if user is not None else []
+    found = nodes.ask(names, words, timeout)
+    if as_json:
+        click.echo(json.dumps([{"nodes": at, **asdict(row)} for at, row in found.rows], indent=1))
+    else:
+        table = tables.table("nodes", *_COLUMNS)
+        for at, row in found.rows:
+            table.add_row(at, *_cells(row))
+        tables.show(table)
+    for at, why in found.silent[:-1]:
+        click.echo(f"torqueckpt: {at}: not in this list: {why}", err=True)
+    for at, why in found.silent[-1:]:
+        raise NodesSilent(nodes=at, reason=why)
+
+
+def _cells(row: catalogue.Row) -> list[str]:
+    cells = (
+        *(row.job or row.lineage, str(row.generation), row.created[:19]),
+        *(tables.size(row.bytes), f"{row.frozen_ms} ms"),
+        *(row.checkpointer, row.host, row.owner, "yes" if row.whole else "NO"),
+    )
+    return [one_line(cell) for cell in cells]  # manifests are their owners': root reads them here
 
 
 @click.command("held")
