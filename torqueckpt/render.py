@@ -31,6 +31,7 @@ def render(template: str, values: Mapping[str, object]) -> str:
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
+        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
     )
     environment.filters["sh"] = shlex.quote
     environment.filters["repr"] = repr

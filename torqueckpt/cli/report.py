@@ -5,28 +5,44 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
 from torqueckpt import settings
-from torqueckpt.actions import report
+from torqueckpt.actions import report, report_page
 from torqueckpt.actions.report import GRID, LOCAL, Row
 from torqueckpt.cli import tables, who
+from torqueckpt.paths import Directory
+
+_FILE = click.Path(dir_okay=False, allow_dash=True, resolve_path=True)
 
 
 @click.command("report")
 @click.option("--by", type=click.Choice(report.BY), help="A line for each user, VO or queue.")
 @click.option("--since", metavar="WHEN", help="2010-05-17, 2010-05-17T08:00, 7d, 24h, 30m.")
 @click.option("--user", metavar="USER", help="Whose jobs (root).")
+@click.option("--html", metavar="FILE", type=_FILE, help="Write a page with pictures; - is stdout.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def report_command(by: str | None, since: str | None, user: str | None, as_json: bool) -> None:
+def report_command(
+    by: str | None, since: str | None, user: str | None, html: str | None, as_json: bool
+) -> None:
     """Tell whose jobs were checkpointed and restarted, OK or NO and why.
 
     Your own jobs, for root everybody's; local users and the VOs of grid jobs apart.
+
+    \b
+    torqueckpt report --since 7d
+    torqueckpt report --by queue
+    torqueckpt report --since 30d --html report.html
     """
     chosen = settings.load()
     begin = report.moment(since) if since is not None else 0.0
-    rows = report.report(who.owners(chosen, user), by or "", begin, chosen)
+    owners = who.owners(chosen, user)
+    if html is not None:
+        _write(html, report_page.page(owners, begin, chosen))
+        return
+    rows = report.report(owners, by or "", begin, chosen)
     if as_json:
         click.echo(json.dumps([_plain(row) for row in rows], indent=1))
     elif by is None:
@@ -38,6 +54,19 @@ def report_command(by: str | None, since: str | None, user: str | None, as_json:
             counts = (row.jobs, row.checkpoints, row.restarts, row.failed)
             made.add_row(row.name, row.part, *map(str, counts), row.words)
         tables.show(made)
+
+
+def _write(file: str, text: str) -> None:
+    """Whole, or as it was before: a web server may be reading it."""
+    if file == "-":
+        click.echo(text, nl=False)
+        return
+    path = Path(file)
+    try:
+        with Directory.open(path.parent) as directory:
+            directory.write_whole(path.name, text.encode("utf-8", "replace"), 0o644)
+    except OSError as problem:
+        raise click.FileError(file, problem.strerror) from problem
 
 
 def _show_part(part: str, rows: list[Row]) -> None:
