@@ -101,7 +101,10 @@ def page(owners: list[Owner], since: float, settings: Settings) -> str:
             "reasons": reasons.most_common(),
             "plots": [
                 ("Size of images over time", plot([(t, t.bytes) for t in taken], _BYTES, size)),
-                ("How long jobs stood still for a checkpoint", plot([(t, t.frozen_us) for t in taken], _MICROSECONDS, duration)),
+                (
+                    "How long jobs stood still for a checkpoint",
+                    plot([(t, t.frozen_us) for t in taken], _MICROSECONDS, duration),
+                ),
             ],
             "plot_width": _PLOT_WIDTH,
             "plot_height": _PLOT_HEIGHT,

@@ -97,7 +97,11 @@ def _cells(row: catalogue.Row) -> list[str]:
 @click.argument("job")
 @_user
 def held_command(job: str, user: str | None) -> None:
-    """Succeed when JOB was held with an image and has not run since; OpenPBS's hook asks."""
+    """Succeed when JOB was held with an image and has not run since; OpenPBS's hook asks.
+
+    \b
+    torqueckpt held 12.node1 && echo it waits for its image
+    """
     chosen, named = settings.load(), job_id(job)
     if not catalogue.waits_for_its_image(named, who.owner_of(named, chosen, user), chosen):
         raise WrongState(job=named, problem="the last that happened to it was no hold")
@@ -109,7 +113,12 @@ def held_command(job: str, user: str | None) -> None:
 @_user
 @_json
 def verify_command(job: str, generation: int | None, user: str | None, as_json: bool) -> None:
-    """Read every byte of JOB's images and compare; fails when one is damaged."""
+    """Read every byte of JOB's images and compare; fails when one is damaged.
+
+    \b
+    torqueckpt verify 12.node1
+    torqueckpt verify 12.node1 --generation 3
+    """
     chosen = settings.load()
     job = who.job_or_lineage(job)
     found = catalogue.verify(job, who.owner_of(job, chosen, user), chosen, generation)
@@ -132,7 +141,12 @@ def verify_command(job: str, generation: int | None, user: str | None, as_json: 
 def delete_command(
     job: str | None, generation: int | None, user: str | None, post_exec: bool
 ) -> None:
-    """Delete one generation, or all of a job that has ended."""
+    """Delete one generation, or all of a job that has ended.
+
+    \b
+    torqueckpt delete 12.node1 --generation 3
+    torqueckpt delete 12.node1
+    """
     chosen = settings.load()
     if (job is None) != post_exec or (post_exec and (generation or user)):
         raise click.UsageError("name a JOB, or say --post-exec alone")

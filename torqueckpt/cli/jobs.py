@@ -87,21 +87,33 @@ def run_command(
 @click.command("checkpoint")
 @click.argument("job")
 def checkpoint_command(job: str) -> None:
-    """Take an image of a running JOB of `torqueckpt run`; the job goes on."""
+    """Take an image of a running JOB of `torqueckpt run`; the job goes on.
+
+    \b
+    torqueckpt checkpoint 12.node1
+    """
     _ask(job, "checkpoint")
 
 
 @click.command("hold")
 @click.argument("job")
 def hold_command(job: str) -> None:
-    """Take an image of a running JOB and end its processes; `release` lets it go on."""
+    """Take an image of a running JOB and end its processes; `release` lets it go on.
+
+    \b
+    torqueckpt hold 12.node1
+    """
     _ask(job, "hold")
 
 
 @click.command("release")
 @click.argument("job")
 def release_command(job: str) -> None:
-    """Restart a held JOB in place, from its image."""
+    """Restart a held JOB in place, from its image.
+
+    \b
+    torqueckpt release 12.node1
+    """
     _ask(job, "release")
 
 
@@ -166,7 +178,12 @@ def resume_command(
     accept_changed: bool,
     moves: tuple[str, ...],
 ) -> None:
-    """Go on with JOB inside a new batch job, as its owner; resume_job.sh calls this."""
+    """Go on with JOB inside a new batch job, as its owner; resume_job.sh calls this.
+
+    \b
+    torqueckpt resume 12.node1
+    torqueckpt resume 12.node1 --generation 3 --relocate /scratch/old=/scratch/new
+    """
     named = who.job_or_lineage(job)
     present = belonging.job_in(os.environ)
     if not present:

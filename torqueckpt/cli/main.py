@@ -9,6 +9,7 @@ import click
 
 from torqueckpt import __version__, log
 from torqueckpt.cli import (
+    completion,
     configure,
     doctor,
     images,
@@ -39,6 +40,7 @@ for _command in (
     *inside.COMMANDS,
     *configure.COMMANDS,
     *modules.COMMANDS,
+    completion.completion_command,
     doctor.doctor_command,
     metrics.metrics_command,
     periodic.periodic_command,
@@ -46,6 +48,7 @@ for _command in (
     prune.prune_command,
     report.report_command,
 ):
+    completion.complete_jobs(_command)
     cli.add_command(_command)
 
 

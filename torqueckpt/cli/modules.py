@@ -19,6 +19,9 @@ def modules_command(verb: str) -> int:
     """Load or unload syscover.ko and ckpt.ko from modules_dir, or tell which are loaded.
 
     \b
+    torqueckpt modules load
+
+    \b
     0  they are as asked        3  status: one of them is not loaded
     """
     kernel = modules.Kernel()

@@ -25,6 +25,10 @@ def preflight_command(what: str, user: str | None, as_json: bool) -> None:
     One line for each fact: refused (no checkpoint while that is so), hazard (it comes back, but
     not as it was) or note; with process, object, reason and remedy.  Ends with status 19 when a
     checkpoint would be refused.
+
+    \b
+    torqueckpt preflight 12.node1
+    torqueckpt preflight 4711           the tree of a process, before it is a job
     """
     report = preflight(what, settings.load(), user)
     named = f"job {report.job}" if report.job else f"process {report.pid}"

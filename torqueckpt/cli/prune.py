@@ -32,6 +32,10 @@ def prune_command(dry_run: bool, user: str | None, server: str | None, as_json: 
     """Remove images that the settings no longer keep: too old, too many, of jobs that are over.
 
     The newest whole image of a job stays unless the job is known to be over.
+
+    \b
+    torqueckpt prune --dry-run
+    torqueckpt prune --user alice
     """
     chosen = settings.load()
     owner = who.owners(chosen, user)[0] if user or os.getuid() != 0 else None

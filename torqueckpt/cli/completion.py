@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+"""torqueckpt completion: what a shell needs to complete commands, options and job ids."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from torqueckpt import settings
+from torqueckpt.cli import who
+from torqueckpt.errors import TorqueCkptError
+from torqueckpt.process import become
+from torqueckpt.store.store import Store
+
+_VARIABLE = "_TORQUECKPT_COMPLETE"
+
+
+class Job(click.types.StringParamType):
+    """A job's id, completed from the images that there are; its command judges what it is."""
+
+    name = "job"
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        try:
+            return [CompletionItem(job) for job in _jobs() if job.startswith(incomplete)]
+        except (TorqueCkptError, OSError):  # nothing to offer is no reason for noise at a prompt
+            return []
+
+
+def _jobs() -> list[str]:
+    """Of the caller's images; for root everybody's."""
+    chosen, found = settings.load(), set()
+    store = Store.open(chosen.store)
+    for each in who.owners(chosen, None):
+        with become.acting_as(each):
+            mine = store.owner(each)
+            found |= {job for lineage in mine.lineages() for job in mine.jobs_of(lineage)}
+    return sorted(found)
+
+
+def complete_jobs(command: click.Command) -> None:
+    """Have the command's arguments that are jobs completed."""
+    for each in command.params:
+        if each.name == "job":
+            each.type = Job()
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion_command(context: click.Context, shell: str) -> None:
+    """Print what SHELL reads to complete torqueckpt's commands, options and job ids.
+
+    `make install` puts it where these shells look in its PREFIX; elsewhere:
+
+    \b
+    torqueckpt completion bash >~/.local/share/bash-completion/completions/torqueckpt
+    torqueckpt completion zsh >/usr/share/zsh/site-functions/_torqueckpt
+    torqueckpt completion fish >~/.config/fish/completions/torqueckpt.fish
+    """
+    made = get_completion_class(shell)
+    assert made is not None
+    click.echo(made(context.find_root().command, {}, "torqueckpt", _VARIABLE).source())
