@@ -24,6 +24,7 @@ from torqueckpt.batch.torque import timer
         ("6.0.0", False),
         ("6.1.3.h5", False),
         ("6.1-dev", False),
+        ("master", False),
         ("3.0.6", None),
         ("7.0.0", None),
         ("", None),

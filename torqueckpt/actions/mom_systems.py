@@ -86,10 +86,16 @@ SYSTEMS = {
 }
 
 
-def here() -> list[System]:
-    """Those whose mom_priv is on this node; PBS_HOME is one's alone, OpenPBS's where it has its
-    pbs.conf."""
+def here(running: Path | None = None) -> list[tuple[System, Path]]:
+    """Those that are on this node, each with its mom_priv; running: that of the MOM that runs.
+
+    PBS_HOME is one system's alone: OpenPBS's where it has its pbs.conf.
+    """
     torque, openpbs = (SYSTEMS[name] for name in ("torque", "openpbs"))
+    ours = openpbs if _pbs_conf() else torque
     both = torque.mom_priv() == openpbs.mom_priv()
-    asked = ([openpbs] if _pbs_conf() else [torque]) if both else [torque, openpbs]
-    return [each for each in asked if each.mom_priv().is_dir()]
+    asked = [(each, each.mom_priv()) for each in ([ours] if both else [torque, openpbs])]
+    found = [(each, path.resolve()) for each, path in asked if path.is_dir()]
+    if running is not None and running not in [path for _, path in found]:
+        found.append((ours, running))
+    return found

@@ -7,8 +7,17 @@ import os
 import socket
 from collections.abc import Iterator
 
-from torqueckpt.actions import configure, mom_systems
-from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, running, warning
+from torqueckpt.actions import configure
+from torqueckpt.actions.doctor.told import (
+    Check,
+    Node,
+    Told,
+    failure,
+    mom_priv,
+    ok,
+    running,
+    warning,
+)
 from torqueckpt.batch.server import connect
 from torqueckpt.batch.torque import timer
 from torqueckpt.errors import TorqueCkptError
@@ -23,11 +32,11 @@ _SERVICE = "systemctl enable --now torqueckpt-periodic"
 
 def mom_config(node: Node) -> Iterator[Told]:
     """What `configure --check` says, of each MOM that has its directory here."""
-    present = mom_systems.here()
+    present = mom_priv()
     if not present:
         yield ok("no mom_priv here: no TORQUE, no OpenPBS")
-    for system in present:
-        plan = configure.plan(system.name, None, {}, node.settings)
+    for system, place in present:
+        plan = configure.plan(system.name, place, {}, node.settings)
         problems = configure.check(plan)
         for each in problems:
             where = f"{each.file}:{each.line}" if each.line else each.file
@@ -61,9 +70,12 @@ def server(node: Node) -> Iterator[Told]:
 
 
 def _rights(answer: Server) -> Iterator[Told]:
-    me = f"root@{socket.getfqdn()}"
+    """On the server's own host root may do all that he likes."""
+    host, me = socket.gethostname(), f"root@{socket.getfqdn()}"
+    if answer.name.partition(".")[0] == host.partition(".")[0]:
+        return
     allowed = f"{answer.text('managers')},{answer.text('operators')}".split(",")
-    if not any(each.strip() in (me, f"root@{socket.gethostname()}", "root@*") for each in allowed):
+    if not {me, f"root@{host}", "root@*"} & {each.strip() for each in allowed}:
         fix = f"qmgr -c 'set server operators += {me}'"
         yield warning(f"{me} is no operator: a restart that failed is not put on hold", fix)
     if answer.text("query_other_jobs") not in ("True", "true", "1"):

@@ -9,8 +9,16 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from torqueckpt.actions import mom_systems
-from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, running, warning
+from torqueckpt.actions.doctor.told import (
+    Check,
+    Node,
+    Told,
+    failure,
+    mom_priv,
+    ok,
+    running,
+    warning,
+)
 
 _CONFIG_DIRS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")  # the later one wins
 _REMOVES_IPC = re.compile(r"RemoveIPC\s*=\s*(\w+)", re.IGNORECASE)
@@ -106,9 +114,9 @@ def scripts(node: Node) -> Iterator[Told]:
 
 
 def _scripts() -> Iterator[Path]:
-    for system in mom_systems.here():
+    for _, place in mom_priv():
         names = ("epilogue", "epilogue.user", "epilogue.parallel", "epilogue.precancel")
-        yield from (file for name in names if (file := system.mom_priv() / name).is_file())
+        yield from (file for name in names if (file := place / name).is_file())
     for directory in ("/etc/cron.d", "/etc/cron.hourly", "/etc/cron.daily", "/etc/cron.weekly"):
         yield from (file for file in sorted(Path(directory).glob("*")) if file.is_file())
 

@@ -6,7 +6,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
+from torqueckpt.actions import mom_systems
+from torqueckpt.actions.mom_systems import System
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.identity import Owner
 from torqueckpt.process import proc
@@ -78,3 +81,10 @@ def _is_roots_here(pid: int) -> bool:
     except OSError:  # it has ended
         return False
     return here and who is not None and who.uids[0] == 0
+
+
+def mom_priv() -> list[tuple[System, Path]]:
+    """The MOMs of this node: where they usually have their files, and where the running one is."""
+    pid = running("pbs_mom")
+    place = Path(proc.cwd(pid)) if pid else Path()
+    return mom_systems.here(place if place.name == "mom_priv" else None)

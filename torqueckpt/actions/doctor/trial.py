@@ -70,7 +70,8 @@ class Trial:
             hook = self._timed("dump", [str(paths.program("sbin", "mom-checkpoint")), *words])
             if not hook.ok:
                 return self._not_dumped(hook, directory, leader)
-            leader.wait(_SECONDS)
+            if _ended(leader) is None:
+                return Outcome(f"it still runs {_SECONDS} s after its dump", times=self._times)
             self._let_go(directory)
             return self._resumed(directory)
 
@@ -83,10 +84,12 @@ class Trial:
     ) -> Outcome:
         """It runs on, and shall end as if nothing had been."""
         self._let_go(directory)
-        status = leader.wait(_SECONDS)
+        status = _ended(leader)
         out, err = (self._read(directory / name) for name in ("out", "err"))
         refused = hook.status == CannotBeDumped.exit_code
         why = hook.last_line() or f"mom-checkpoint ended with {hook.status}"
+        if status is None:
+            return Outcome(f"{why}; and the job does not go on", times=self._times)
         return Outcome(why, refused, status, out, err, self._times)
 
     def _resumed(self, directory: Path) -> Outcome:
@@ -96,9 +99,8 @@ class Trial:
         names = ("out.resumed", "err.resumed")
         job = {"PBS_JOBID": f"{self._number}0{TRIED}"}
         with self._background(program, directory, names, job) as resumed:
-            try:
-                status = resumed.wait(_SECONDS)
-            except subprocess.TimeoutExpired:
+            status = _ended(resumed)
+            if status is None:
                 return Outcome(why=f"the restart took more than {_SECONDS} s", times=self._times)
         self._times["restart"] = int((time.monotonic() - began) * 1000)
         out, err = (self._read(directory / name) for name in names)
@@ -186,6 +188,14 @@ class Trial:
             fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(fd, "rb") as opened:
             return opened.read(1 << 20).decode("utf-8", "replace")
+
+
+def _ended(started: subprocess.Popen[bytes]) -> int | None:
+    """Its status; None when it takes too long."""
+    try:
+        return started.wait(_SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def _end(started: subprocess.Popen[bytes]) -> None:

@@ -17,8 +17,8 @@ _WORKS = ((2, 5), (4, 1))
 def works(version: str) -> bool | None:
     """Of a pbs_version; None for a release that nobody has looked at."""
     found = _VERSION.search(version)
-    if found is None:
-        return None
+    if found is None:  # what is built from its repository calls itself master
+        return False if version == "master" else None
     major, minor, patch, hotfix = (int(part or 0) for part in found.groups())
     if (major, minor) in _BROKEN_FROM:
         return (patch, hotfix) < _BROKEN_FROM[major, minor]

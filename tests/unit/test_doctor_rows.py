@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""What the doctor makes of answers that no server and no file system here gives."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from torqueckpt.actions import mom_systems
+from torqueckpt.actions.doctor import batch, cleaners, place
+from torqueckpt.actions.doctor.told import Node, Told
+from torqueckpt.ifl.records import Server
+from torqueckpt.process import become, mounts, pages
+from torqueckpt.settings import Settings
+
+
+def _server(name: str = "head", **attributes: str) -> Server:
+    given: Mapping[str, str] = attributes
+    return Server(name, given)
+
+
+def _node(**options: object) -> Node:
+    return Node(Settings(**options), None, None, become.owner("nobody"))  # type: ignore[arg-type]
+
+
+def _fixes(told: list[Told]) -> list[str]:
+    return [each.fix for each in told if each.outcome != "ok"]
+
+
+def test_root_of_a_node_who_is_no_operator_and_sees_no_other_jobs() -> None:
+    fixes = _fixes(list(batch._rights(_server(managers="root@head", query_other_jobs="False"))))
+    assert [fix.split("'")[1].split(" += ")[0] for fix in fixes] == [
+        "set server operators",
+        "set server query_other_jobs = true",
+    ]
+
+
+@pytest.mark.parametrize("who", [f"root@{socket.gethostname()}", "root@*"])
+def test_root_of_a_node_who_is_one(who: str) -> None:
+    answer = _server(operators=f"ann@head, {who}", query_other_jobs="True")
+    assert list(batch._rights(answer)) == []
+
+
+def test_root_of_the_servers_own_host_needs_neither() -> None:
+    assert list(batch._rights(_server(socket.gethostname()))) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "outcome", "told"),
+    [
+        (errno.EACCES, "warning", "takes root for nobody"),
+        (errno.EPERM, "warning", "takes root for nobody"),
+        (errno.ENOSPC, "failure", "is full"),
+        (errno.EDQUOT, "failure", "is full"),
+        (errno.ENOLCK, "failure", "has no locks"),
+        (errno.EROFS, "failure", "Read-only"),
+        (errno.ESTALE, "failure", "Stale"),
+    ],
+)
+def test_a_store_that_cannot_be_written(number: int, outcome: str, told: str) -> None:
+    found = place._not_writable(Path("/store"), OSError(number, os.strerror(number)))
+    assert found.outcome == outcome and told in found.what and found.fix
+
+
+@pytest.mark.parametrize(
+    ("kind", "shared", "outcome"),
+    [
+        ("tmpfs", False, "warning"),
+        ("nfs4", False, "warning"),
+        ("nfs4", True, "ok"),
+        ("ext4", True, "warning"),
+        ("ext4", False, "ok"),
+    ],
+)
+def test_a_file_system_that_does_not_fit_the_settings(
+    monkeypatch: pytest.MonkeyPatch, kind: str, shared: bool, outcome: str
+) -> None:
+    monkeypatch.setattr(mounts, "kind_of", lambda path: kind)
+    (told,) = place.file_system(_node(store_shared=shared))
+    assert told.outcome == outcome and bool(told.fix) is (outcome != "ok")
+
+
+def test_the_file_system_of_a_path_below_a_mount() -> None:
+    assert mounts.kind_of(Path("/proc/self/status")) == "proc"
+    assert mounts.kind_of(Path("/nowhere/at/all")) == mounts.kind_of(Path("/"))
+
+
+def test_pages_are_looked_at_without_harm() -> None:
+    assert pages.dirty_ones_are_tracked() in (True, False)
+    assert pages.dirty_ones_are_tracked() == pages.dirty_ones_are_tracked()
+
+
+@pytest.mark.parametrize(
+    ("line", "outcome"),
+    [
+        ("rm -rf /var/spool/checkpoint/jobs/$2", "failure"),
+        ("/usr/bin/find /var/spool/checkpoint -mtime +3 -delete", "failure"),
+        ("cd /x && rm -r /var/spool/checkpoint-pointers/*", "failure"),
+        ("tmpwatch 240 /tmp", "warning"),
+        ('rm -rf "$TMPDIR"', "warning"),
+        ("find /dev/shm -user $2 -exec rm {} +", "warning"),
+        ("rm -f /var/lock/x", "ok"),
+        ("# rm -rf /var/spool/checkpoint", "ok"),
+        ("echo /var/spool/checkpoint", "ok"),
+        ("charm /tmp", "ok"),
+        ("perform /tmp/x", "ok"),
+    ],
+)
+def test_lines_of_an_epilogue(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, outcome: str
+) -> None:
+    (tmp_path / "epilogue").write_text(f"#!/bin/sh\n{line}\n")
+    here = [(mom_systems.SYSTEMS["torque"], tmp_path)]
+    monkeypatch.setattr(cleaners, "mom_priv", lambda: here)
+    found = [t for t in cleaners.scripts(_node()) if "epilogue:" in t.what or t.outcome == "ok"]
+    assert [told.outcome for told in found] == [outcome]
+
+
+@pytest.mark.parametrize(
+    ("age", "seconds"),
+    [("-", None), ("10d", 864000), ("1w2d", 777600), ("~5h", 18000), ("30", 30), ("0", 0)],
+)
+def test_ages_of_tmpfiles_rules(age: str, seconds: float | None) -> None:
+    assert cleaners._seconds(age) == seconds
+
+
+def test_a_mom_that_runs_elsewhere_than_usual_is_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PBS_CONF_FILE", str(tmp_path / "none"))
+    monkeypatch.delenv("PBS_HOME", raising=False)
+    running = tmp_path / "opt" / "mom_priv"
+    assert mom_systems.here(running)[-1] == (mom_systems.SYSTEMS["torque"], running)
+    (tmp_path / "pbs.conf").write_text("PBS_HOME=/x\n")
+    monkeypatch.setenv("PBS_CONF_FILE", str(tmp_path / "pbs.conf"))
+    assert mom_systems.here(running)[-1] == (mom_systems.SYSTEMS["openpbs"], running)
+
+
+def test_a_pbs_home_is_one_systems_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "mom_priv").mkdir()
+    monkeypatch.setenv("PBS_HOME", str(tmp_path))
+    monkeypatch.setenv("PBS_CONF_FILE", str(tmp_path / "none"))
+    assert [system.name for system, _ in mom_systems.here()] == ["torque"]
+
+
+def test_a_store_that_is_a_file_or_a_users() -> None:
+    def wrong(mode: int, uid: int = 0) -> list[str]:
+        status = os.stat_result((mode, 1, 1, 1, uid, 0, 0, 0, 0, 0))
+        return [fix for _, fix in place._wrong(Path("/s"), status)]
+
+    assert wrong(stat.S_IFREG | 0o644) == ["name its real path in the settings"]
+    assert wrong(stat.S_IFDIR | 0o755, uid=5) == ["chown root /s"]
+    assert wrong(stat.S_IFDIR | 0o700) == wrong(stat.S_IFDIR | 0o775) == ["chmod 0755 /s"]
+    assert wrong(stat.S_IFDIR | 0o755) == []
