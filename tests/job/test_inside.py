@@ -152,3 +152,16 @@ def test_a_pipe_in_a_pages_files_place_keeps_nobody_waiting(
         os.mkfifo(pages)
     facts = _shown(site, None, two.job, "--environment")
     assert facts["details"]["environment"] == []
+
+
+def test_a_link_to_a_file_of_roots_in_an_image_tells_nothing_of_it(
+    site: Site, user: User, two: Running
+) -> None:
+    image = site.lineage(two.job) / "2" / "image"
+    secret = site.root / "secret"
+    secret.write_bytes((image / "files.img").read_bytes())
+    secret.chmod(0o600)
+    (image / "files.img").unlink()
+    (image / "files.img").symlink_to(secret)
+    details = _shown(site, None, two.job)["details"]
+    assert "PermissionError" in details["unread"] and details["opened"] == []

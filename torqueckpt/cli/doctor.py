@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections import Counter
 from dataclasses import asdict
 
 import click
 
 from torqueckpt import settings
+from torqueckpt.actions.doctor.told import Row
 from torqueckpt.cli import tables
 from torqueckpt.errors import NodeNotFit
 from torqueckpt.identity import Owner
@@ -39,20 +41,31 @@ def doctor_command(job_user: str | None, full: bool, as_json: bool) -> None:
     """
     from torqueckpt.actions.doctor.examine import examine
 
-    rows = list(examine(settings.load(), _user(job_user), full))
+    rows = tables.watched(
+        examine(settings.load(), _user(job_user), full), lambda row: f"{row.group}: {row.check}"
+    )
     counts = Counter(row.outcome for row in rows)
     if as_json:
         found = {name: counts[name] for name in _STYLES}
         click.echo(json.dumps({**found, "rows": [asdict(row) for row in rows]}, indent=1))
     else:
-        made = tables.table("", "what", "found", "fix")
-        for row in rows:
-            style = _STYLES[row.outcome]
-            cells = (f"{row.group}: {row.check}", row.what, row.fix)
-            made.add_row(tables.styled(row.outcome, style), *cells)
-        tables.show(made, unfolded=True)
+        _show(rows)
     if counts["failure"]:
         raise NodeNotFit(failures=counts["failure"], warnings=counts["warning"])
+
+
+def _show(rows: list[Row]) -> None:
+    """One line a row for grep; on a terminal what mends it stands below what was found."""
+    narrow = sys.stdout.isatty()
+    made = tables.table("", "what", *(["found"] if narrow else ["found", "fix"]))
+    for row in rows:
+        first = (tables.styled(row.outcome, _STYLES[row.outcome]), f"{row.group}: {row.check}")
+        if narrow:
+            fix = tables.styled(f"\n{row.fix}", "bold") if row.fix else tables.styled("", "")
+            made.add_row(*first, tables.styled(row.what, "") + fix)
+        else:
+            made.add_row(*first, row.what, row.fix)
+    tables.show(made, unfolded=True)
 
 
 def _user(name: str | None) -> Owner | None:

@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+T = TypeVar("T")
 
 _WIDE = 250
 _WIDEST = 10_000  # no more than the longest row needs is taken
@@ -37,3 +41,16 @@ def size(count: float) -> str:
             return f"{count:.0f} B" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
+
+
+def watched(found: Iterable[T], told: Callable[[T], str]) -> list[T]:
+    """All of `found`; on a terminal a line says meanwhile which came last."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        return list(found)
+    every = []
+    with console.status("…") as line:
+        for each in found:
+            every.append(each)
+            line.update(Text(told(each)))
+    return every
