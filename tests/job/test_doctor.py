@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,27 @@ def test_a_job_is_dumped_killed_restored_and_nothing_of_it_stays(site: Site, use
     assert json.loads(site.call(None, "report", "--json").stdout) == []
     assert [path for path in os.listdir(site.store) if path != "jobs"] == []
     assert user.processes() == []
+
+
+@pytest.mark.skipif(shutil.which("dmtcp_launch") is None, reason="no dmtcp_launch on PATH")
+def test_a_job_is_launched_for_the_checkpointer_that_wants_it(site: Site, user: User) -> None:
+    place = Path(str(shutil.which("dmtcp_launch"))).parent
+    site.configure(checkpointer="dmtcp", dmtcp_dir=str(place))
+    done = _doctor(site, "--json", "--job-user", user.name)
+    rows = _rows(done)
+    assert [row["outcome"] for row in rows if row["group"] == "proof"] == ["ok", "ok"], rows
+    assert [row["what"] for row in rows if row["check"] == "version"][0].startswith("dmtcp ")
+
+
+def test_what_a_doctor_that_was_killed_has_left_goes_with_the_next(site: Site, user: User) -> None:
+    directory = site.store / "jobs" / user.name
+    for began in (1, int(time.time())):
+        (directory / f"77.doctor@{began}" / "1").mkdir(parents=True)
+    subprocess.run(["chown", "-R", user.name, directory], check=True)
+    directory.chmod(0o700)
+    _doctor(site, "--job-user", user.name)
+    left = [name for name in os.listdir(directory) if "@" in name]
+    assert left == [f"77.doctor@{began}"]
 
 
 def test_a_restart_that_ends_in_another_cgroup_is_told(site: Site, user: User) -> None:
@@ -229,6 +252,16 @@ def test_files_in_tmp_that_go_before_the_images_that_need_them(healthy: Site) ->
     (rules / "tmp.conf").write_text("q /tmp 1777 root root 1d12h\n")
     row = _found(healthy, "tmpfiles", harm=f"mount --bind {rules} /etc/tmpfiles.d")
     assert "files in /tmp go after 1d12h, images after 7 days" in row["what"]
+
+
+def test_on_a_terminal_what_mends_it_stands_below(healthy: Site) -> None:
+    healthy.store.chmod(0o777)
+    words = ["/usr/bin/script", "-qec", f"{healthy.program} doctor", "/dev/null"]
+    wide = {**os.environ, "COLUMNS": "200", "TERM": "xterm"}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, env=wide)
+    shown = done.stdout
+    found, fix = (shown.index(text) for text in ("can be written by others", "chmod 0755"))
+    assert "\x1b[1;31mfailure" in shown and found < fix
 
 
 def test_users_are_told_to_call_it_through_sudo(site: Site, user: User) -> None:

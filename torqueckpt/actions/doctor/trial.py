@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: MIT
 """A small job of a user, taken through hold, end and restart by the programs that batch jobs use.
 
-doctor ─ sh (the session leader) ─ the program      mom-checkpoint … 15, as pbs_mom calls it
+doctor ─ mom-run ⇒ -sh, the session leader, which reads the program's name from a pipe ─ the program
+doctor ─ mom-checkpoint … 15, as pbs_mom calls it
 doctor ─ torqueckpt resume ⇒ sudo ⇒ rootdoor        which stays as the job, and ends with its status
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,14 +26,16 @@ from torqueckpt.identity import Owner
 from torqueckpt.process import become, proc, signals
 from torqueckpt.settings import Settings
 from torqueckpt.store.journal import TRIED
+from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import Store
 
 HELD = "held\n"  # what a program prints once it may be dumped
 GO = "go"  # the file in its directory that it waits for
 _SECONDS = 60  # for each step
+_LONG_OVER = 3600
 _PLACE = "/var/tmp"
 _FILES = ("out", "err", "out.resumed", "err.resumed", "program")
-_LEADER = '"$@"; exit $?'  # not exec: the leader stays, as a batch job's does
+_SHELL = "/bin/sh"
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class Trial:
         self._who = who
         self._settings = settings
         self._text = text
-        self._interpreter = [sys.executable, "-I", "-u"] if python else ["/bin/sh"]
+        self._interpreter = [sys.executable, "-I", "-u"] if python else [_SHELL]
         self._number = f"{os.getpid()}{time.monotonic_ns() // 1_000_000 % 10**5:05d}"
         self._times: dict[str, int] = {}
 
@@ -110,31 +114,43 @@ class Trial:
 
     @contextmanager
     def _started(self, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-        program = ["/bin/sh", "-c", _LEADER, "sh", *self._interpreter, str(directory / "program")]
-        with self._background(program, directory, ("out", "err"), {"PBS_JOBID": self._job}) as job:
-            yield job
+        """As pbs_mom starts it, so that a checkpointer which must be there from the start is."""
+        shell = [str(paths.program("sbin", "mom-run")), _SHELL]
+        line = shlex.join([*self._interpreter, str(directory / "program")])
+        job = {"PBS_JOBID": self._job}
+        with self._background(shell, directory, ("out", "err"), job, f"{line}\n") as leader:
+            yield leader
 
     @contextmanager
     def _background(
-        self, program: list[str], directory: Path, names: tuple[str, str], more: dict[str, str]
+        self,
+        program: list[str],
+        directory: Path,
+        names: tuple[str, str],
+        more: dict[str, str],
+        text: str = "",
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """A program of the user's; nothing of its session outlives this."""
+        """A program of the user's, reading `text`; nothing of its session outlives this."""
         with become.acting_as(self._who):
             flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW
             out, err = (os.open(directory / name, flags) for name in names)
         environment = {"PATH": run.PATH, "LANG": "C.UTF-8", "PBS_O_WORKDIR": str(directory)}
         started = subprocess.Popen(
             become.as_owner_argv(self._who, (), program),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
             stdout=out,
             stderr=err,
-            env={**environment, "PBS_ENVIRONMENT": "PBS_BATCH", **more},
+            env={**environment, "PBS_ENVIRONMENT": "PBS_BATCH", "TMPDIR": str(directory), **more},
             cwd=directory,
             start_new_session=True,
         )
         os.close(out)
         os.close(err)
         try:
+            assert started.stdin is not None
+            with suppress(BrokenPipeError):  # it has ended already, and says why elsewhere
+                started.stdin.write(text.encode())
+                started.stdin.close()
             yield started
         finally:
             _end(started)
@@ -154,15 +170,17 @@ class Trial:
             shutil.rmtree(directory, ignore_errors=True)
 
     def _forget(self) -> None:
-        """Its images, and what a refused dump has left; the journal's lines count for nobody."""
+        """Its images, what a refused dump has left, and what a doctor that was killed has left; the
+        journal's lines count for nobody."""
         store = Store.open(self._settings.store)
         with become.acting_as(self._who):
             try:
                 mine = store.owner(self._who)
             except StoreMissing:  # it was not dumped
                 return
-            for each in mine.lineages_of_first(self._job):
-                mine.forget(each)
+            for each in mine.lineages():
+                if each.first_job == self._job or _is_left(each):
+                    mine.forget(each)
         store.tidy(self._who.name)
 
     def _let_go(self, directory: Path) -> None:
@@ -188,6 +206,12 @@ class Trial:
             fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(fd, "rb") as opened:
             return opened.read(1 << 20).decode("utf-8", "replace")
+
+
+def _is_left(lineage: Lineage) -> bool:
+    """Whether an earlier doctor's job, long over, left it behind."""
+    began = int(lineage.name.rpartition("@")[2])
+    return lineage.first_job.endswith(TRIED) and began < time.time() - _LONG_OVER
 
 
 def _ended(started: subprocess.Popen[bytes]) -> int | None:
