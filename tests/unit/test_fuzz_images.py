@@ -191,3 +191,20 @@ def test_no_edit_of_a_real_core_image_is_let_through_that_grants_a_right(
 def test_the_other_reader_sees_rights_where_there_are_some() -> None:
     for number in _RIGHTS:
         assert _grants(_field(5, 2, _field(10, 2, _field(number, 0, 256))))
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 5)), max_size=8),
+    st.integers(0, 60),
+    st.integers(0, 60),
+)
+def test_what_an_image_holds_of_a_stretch_is_what_counting_its_pages_gives(
+    gaps: list[tuple[int, int]], start: int, end: int
+) -> None:
+    areas, at = [], 0
+    for gap, size in gaps:
+        areas.append((at + gap, size, 0))
+        at += gap + size
+    pages = {page for first, size, _ in areas for page in range(first, first + size)}
+    held = criu_details._Held(areas).between(start, end)
+    assert held == len([page for page in pages if start <= page < end])

@@ -77,6 +77,13 @@ def named(text: str, settings: Settings) -> tuple[str, str | None, int | None]:
     return lineage, owner, int(number)
 
 
+def processor() -> list[str]:
+    """What this node's has of that which an image may need, by the same names."""
+    words = Path("/proc/cpuinfo").read_text(errors="replace").split()
+    known = {"AVX": "avx", "AVX-512": "avx512f", "PKU": "pku", "AMX": "amx_tile"}
+    return [name for name, flag in known.items() if flag in words]
+
+
 @dataclass(frozen=True)
 class Difference:
     """One thing that two images of a job do not share; "" where it is not there."""

@@ -10,8 +10,10 @@ import ipaddress
 import os
 import socket
 import struct
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from torqueckpt.checkpointers.criu_protobuf import Reader
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LONGEST_ENVIRONMENT = 1 << 20
+_LARGEST_FILE = 1 << 60
 _REGULAR = 1
 _KINDS = {  # fd_types of CRIU's fdinfo.proto; a regular file is the manifest's
     **{2: "pipe", 3: "FIFO", 4: "socket", 5: "UNIX socket", 6: "eventfd", 7: "epoll"},
@@ -162,17 +165,36 @@ def _memory(
     """Mappings of one name together: a library has five."""
     sizes: dict[str, int] = defaultdict(int)
     saved: dict[str, int] = defaultdict(int)
+    held = _Held(areas)
     for vma in space.vmas:
         name = _name(vma, space, files)
-        sizes[name] += vma.end - vma.start
-        if vma.status & _SHARED:
-            shared = _pages(image_dir / f"pagemap-shmem-{vma.shmid}.img")[1]
-            saved[name] += sum(size for _, size, _ in shared)
-        else:
-            saved[name] += sum(
-                max(0, min(vma.end, at + size) - max(vma.start, at)) for at, size, _ in areas
-            )
+        sizes[name] += max(vma.end - vma.start, 0)
+        if not vma.status & _SHARED:
+            saved[name] += held.between(vma.start, vma.end)
+    shared = {vma.shmid: _name(vma, space, files) for vma in space.vmas if vma.status & _SHARED}
+    for number, name in shared.items():
+        _, held_of_it = _pages(image_dir / f"pagemap-shmem-{number}.img")
+        saved[name] += sum(size for _, size, _ in held_of_it)
     yield from (Memory(pid, name, size, saved[name]) for name, size in sizes.items())
+
+
+class _Held:
+    """How much of a stretch of addresses an image holds, found without going through all areas."""
+
+    def __init__(self, areas: list[_Area]) -> None:
+        ordered = sorted((at, size) for at, size, _ in areas)
+        self._starts = [at for at, _ in ordered]
+        self._sizes = [size for _, size in ordered]
+        self._before = [0, *accumulate(self._sizes)]
+
+    def between(self, start: int, end: int) -> int:
+        return max(self._below(end) - self._below(start), 0)
+
+    def _below(self, address: int) -> int:
+        n = bisect_right(self._starts, address)
+        if n == 0:
+            return 0
+        return self._before[n - 1] + min(address - self._starts[n - 1], self._sizes[n - 1])
 
 
 def _name(vma: Any, space: Any, files: dict[int, Any]) -> str:
@@ -217,7 +239,9 @@ def _environment(pages: Path, space: Any, areas: list[_Area]) -> tuple[str, ...]
     with open(fd, "rb") as file:
         for at, size, offset in areas:
             first, last = max(start, at), min(end, at + size)
-            if first < last:
+            if first < last and len(text) < _LONGEST_ENVIRONMENT:
+                if offset + first - at > _LARGEST_FILE:
+                    raise ValueError(f"{pages.name} has no such page")
                 file.seek(offset + first - at)
                 text += file.read(last - first)
     return tuple(os.fsdecode(each) for each in text.split(b"\0") if b"=" in each)

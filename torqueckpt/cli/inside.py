@@ -85,7 +85,9 @@ def _heading(seen: Inside) -> Iterator[str]:
         f"dump {made.wall_ms} ms, {'whole' if seen.whole else 'NOT WHOLE'}"
     )
     if seen.details.cpu:
-        yield f"needs a processor with {seen.details.cpu}"
+        lacking = [name for name in seen.details.cpu.split() if name not in inside.processor()]
+        here = f", and this node's has no {' '.join(lacking)}" if lacking else ""
+        yield f"needs a processor with {seen.details.cpu}{here}"
     if seen.unread:
         yield f"its image cannot be looked into: {seen.unread}"
     yield from made.remarks
