@@ -217,6 +217,32 @@ def test_a_mom_configuration_that_somebody_has_edited(healthy: Site, mom: Path) 
     assert row["fix"] == "torqueckpt configure torque --apply"
 
 
+def test_a_queue_of_lsf_that_somebody_has_edited(healthy: Site) -> None:
+    top = healthy.root / "lsf"
+    for name in ("conf/cluster/configdir", "etc", "images"):
+        (top / name).mkdir(parents=True)
+    (top / "images").chmod(0o1777)
+    (top / "lsf.conf").write_text(f"LSB_CONFDIR={top}/conf\nLSF_SERVERDIR={top}/etc\n")
+    queues = top / "conf/cluster/configdir/lsb.queues"
+    queues.write_text("Begin Queue\nQUEUE_NAME = guests\nEnd Queue\n")
+    environment = {**os.environ, "LSF_ENVDIR": str(top)}
+    none = _found(healthy, "LSF's queues", LSF_ENVDIR=str(top))
+    assert none["outcome"] == "warning" and "configure lsf --queue" in none["fix"]
+    words = ("configure", "lsf", "--queue", "guests", "--chkpnt", str(top / "images"), "--apply")
+    argv = [str(healthy.program), *words]
+    subprocess.run(argv, env=environment, check=True, capture_output=True)
+    rows = _rows(_doctor(healthy, "--json", LSF_ENVDIR=str(top)))
+    told = [row["what"] for row in rows if row["check"] == "LSF's queues"]
+    assert told == ["guests is as it should be"]
+    lines = queues.read_text().splitlines(keepends=True)
+    queues.write_text("".join(line for line in lines if "JOB_STARTER" not in line))
+    found = _found(healthy, "LSF's queues", LSF_ENVDIR=str(top))
+    assert (
+        found["outcome"] == "failure"
+        and found["fix"] == "torqueckpt configure lsf --queue guests --apply"
+    )
+
+
 def test_an_epilogue_that_deletes_images(healthy: Site, mom: Path) -> None:
     epilogue = mom / "mom_priv" / "epilogue"
     epilogue.write_text(f"#!/bin/sh\n# tidy up\nrm -rf {healthy.store}/jobs/$2/*\nexit 0\n")

@@ -96,6 +96,13 @@ def check(plan: QueuePlan) -> list[Problem]:
     return [Problem(str(plan.file), 0, reason, remedy), *plan.problems]
 
 
+def configured(site: Site) -> list[str]:
+    """The queues of lsb.queues that have lines of ours; QueuesNotRead."""
+    file, data, _ = _current(site.queues())
+    found = queues.parse(data, str(file))
+    return list(dict.fromkeys(q.name for q in found if queue_file.ours(data, q, str(file))))
+
+
 def _current(path: Path) -> tuple[Path, bytes, os.stat_result | None]:
     try:
         file, old, status = planned.current(path)

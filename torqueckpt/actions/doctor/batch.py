@@ -7,7 +7,7 @@ import os
 import socket
 from collections.abc import Iterator
 
-from torqueckpt.actions import configure
+from torqueckpt.actions import configure, configure_lsf
 from torqueckpt.actions.doctor.told import (
     Check,
     Node,
@@ -18,6 +18,7 @@ from torqueckpt.actions.doctor.told import (
     running,
     warning,
 )
+from torqueckpt.batch.lsf.site import Site
 from torqueckpt.batch.server import connect
 from torqueckpt.batch.torque import timer
 from torqueckpt.errors import TorqueCkptError
@@ -45,6 +46,25 @@ def mom_config(node: Node) -> Iterator[Told]:
             yield ok(f"{plan.file} is as it should be")
         if not running("pbs_mom"):
             yield warning(f"{plan.file} is here, and no pbs_mom runs", "systemctl start pbs_mom")
+
+
+def lsf_queues(node: Node) -> Iterator[Told]:
+    """What `configure lsf --check` says, of each queue that has lines of torqueckpt's."""
+    site = Site()
+    if not site.value("LSB_CONFDIR"):
+        yield ok("no lsf.conf here: no LSF, or no host of its daemons")
+        return
+    names = configure_lsf.configured(site)
+    if not names:
+        fix = "torqueckpt configure lsf --queue NAME --chkpnt DIR --apply"
+        yield warning(f"no queue of {site.queues()} has torqueckpt's lines", fix)
+    for name in names:
+        problems = configure_lsf.check(configure_lsf.plan(name, None, None, {}, site))
+        for each in problems:
+            where = f"{each.file}:{each.line}" if each.line else each.file
+            yield failure(f"{where}: {each.reason}", each.remedy)
+        if not problems:
+            yield ok(f"{name} is as it should be")
 
 
 def server(node: Node) -> Iterator[Told]:
@@ -107,5 +127,6 @@ def _periodic_runs() -> bool:
 
 CHECKS = (
     Check("batch system", "MOM's configuration", mom_config),
+    Check("batch system", "LSF's queues", lsf_queues),
     Check("batch system", "server", server),
 )
