@@ -381,10 +381,10 @@ class ModuleRefused(TorqueCkptError):
 
 
 class NodeNotFit(TorqueCkptError):
-    message = "this node is not fit for checkpoints: {failures} failure(s), {warnings} warning(s)"
+    message = "{nodes} not fit for checkpoints: {failures} failure(s), {warnings} warning(s)"
     exit_code = 111
 
 
 class NodesSilent(TorqueCkptError):
-    message = "{nodes}: not in this list: {reason}"
+    message = "{nodes}: no answer: {reason}"
     exit_code = 112

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`list -w`: many nodes' images as one list, and nodes that do not answer.
+"""`list -w`, `doctor -w`: many nodes' answers as one, and nodes that do not answer.
 
 ClusterShell's own worker `exec`, or a program named ssh, stands for the way to a node.
 """
@@ -113,11 +113,34 @@ def test_nodes_that_tell_nothing_are_named_and_the_others_are_listed(
     assert len(told) == 4
     for node, why in (
         ("away", "No route to host"),
-        ("slow", "no answer in 8 s"),
+        ("slow", "not within 8 s"),
         ("odd", "is missing"),
         ("chatty", "not JSON"),
     ):
-        assert any(line.startswith(f"torqueckpt: {node}: ") and why in line for line in told), told
+        assert any(
+            line.startswith(f"torqueckpt: {node}: no answer: ") and why in line for line in told
+        ), told
+
+
+def test_nodes_are_examined_together(site: Site, other: Site, ssh: dict[str, str]) -> None:
+    other.store.chmod(0o777)
+    words = ("doctor", "-w", "here,other[1-2],away", "--json")
+    done = subprocess.run([site.program, *words], capture_output=True, text=True, env=ssh)
+    assert done.returncode == 112 and "No route to host" in done.stderr
+    rows = {(row["nodes"], row["check"]): row for row in json.loads(done.stdout)["rows"]}
+    bad = rows["other[1-2]", "owner and mode"]
+    assert (bad["outcome"], bad["fix"]) == ("failure", f"chmod 0755 {other.store}")
+    assert rows["here", "owner and mode"]["outcome"] == "ok"
+    assert rows["here,other[1-2]", "release"]["outcome"] == "ok"
+    page = subprocess.run(
+        [site.program, "doctor", "-w", "here,other1"], capture_output=True, text=True, env=ssh
+    )
+    assert page.returncode == 111
+    lines = [line.split() for line in page.stdout.splitlines()]
+    assert lines[0] == ["nodes", "what", "found", "fix"]
+    assert {line[0] for line in lines[1:]} <= {"warning", "failure"}
+    assert not any("release" in line for line in lines)
+    assert page.stderr.startswith("torqueckpt: other1 not fit for checkpoints: 1 failure(s)")
 
 
 def test_names_that_are_none(site: Site, ssh: dict[str, str]) -> None:

@@ -13,9 +13,10 @@ import click
 
 from torqueckpt import settings
 from torqueckpt.actions.doctor.told import Row
-from torqueckpt.cli import tables
+from torqueckpt.cli import tables, who
 from torqueckpt.errors import NodeNotFit
 from torqueckpt.identity import Owner
+from torqueckpt.log import one_line
 from torqueckpt.process import become
 
 _STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
@@ -23,9 +24,13 @@ _STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
 
 @click.command("doctor")
 @click.option("--job-user", metavar="USER", help="Whose job the proof is; you, under sudo.")
+@click.option("-w", "nodes", metavar="NODES", help="On these nodes, as in n[1-9] or @group.")
+@click.option("--timeout", default=300, metavar="SECONDS", help="For the nodes' answers.")
 @click.option("--full", is_flag=True, help="Try each kind of resource too (a minute).")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def doctor_command(job_user: str | None, full: bool, as_json: bool) -> None:
+def doctor_command(
+    job_user: str | None, nodes: str | None, timeout: int, full: bool, as_json: bool
+) -> None:
     """Look for whatever keeps this node from checkpointing and restarting jobs (root).
 
     One row for each thing: ok, warning or failure, and what mends it.  At the end a small job of
@@ -34,6 +39,7 @@ def doctor_command(job_user: str | None, full: bool, as_json: bool) -> None:
     \b
     sudo torqueckpt doctor --job-user alice
     sudo torqueckpt doctor --job-user alice --full
+    sudo torqueckpt doctor --job-user alice -w node[1-16]      what is not ok on them, by ssh
     sudo torqueckpt doctor --json | jq '.rows[] | select(.outcome != "ok")'
 
     \b
@@ -41,17 +47,57 @@ def doctor_command(job_user: str | None, full: bool, as_json: bool) -> None:
     """
     from torqueckpt.actions.doctor.examine import examine
 
+    if nodes is not None:
+        _ask(nodes, job_user, timeout, full, as_json)
+        return
     rows = tables.watched(
         examine(settings.load(), _user(job_user), full), lambda row: f"{row.group}: {row.check}"
     )
     counts = Counter(row.outcome for row in rows)
     if as_json:
-        found = {name: counts[name] for name in _STYLES}
-        click.echo(json.dumps({**found, "rows": [asdict(row) for row in rows]}, indent=1))
+        _show_json([asdict(row) for row in rows])
     else:
         _show(rows)
     if counts["failure"]:
-        raise NodeNotFit(failures=counts["failure"], warnings=counts["warning"])
+        raise _not_fit("this node is", counts)
+
+
+def _ask(names: str, job_user: str | None, timeout: int, full: bool, as_json: bool) -> None:
+    """The nodes' own doctors; what several tell alike is one row."""
+    from torqueckpt.actions.nodes import ask
+
+    words = ["doctor", "--json", *(["--full"] if full else [])]
+    user = job_user or os.environ.get("SUDO_USER")
+    words += ["--job-user", user] if user is not None else []
+    found = ask(names, words, Row, timeout, within="rows", ends=(0, NodeNotFit.exit_code))
+    if as_json:
+        _show_json([{"nodes": at, **asdict(row)} for at, row in found.rows])
+    elif all(row.outcome == "ok" for _, row in found.rows):
+        click.echo("all is well on all that answered" if found.rows else "nobody answered")
+    else:
+        made = tables.table("", "nodes", "what", "found", "fix")
+        for at, row in found.rows:
+            if row.outcome != "ok":
+                cells = (at, f"{row.group}: {row.check}", row.what, row.fix)
+                made.add_row(
+                    tables.styled(row.outcome, _STYLES.get(row.outcome, "")), *map(one_line, cells)
+                )
+        tables.show(made, unfolded=True)
+    who.tell_silent(found.silent)
+    counts = Counter(row.outcome for _, row in found.rows)
+    failed = ",".join(dict.fromkeys(at for at, row in found.rows if row.outcome == "failure"))
+    if failed:
+        raise _not_fit(failed, counts)
+
+
+def _not_fit(nodes: str, counts: Counter[str]) -> NodeNotFit:
+    return NodeNotFit(nodes=nodes, failures=counts["failure"], warnings=counts["warning"])
+
+
+def _show_json(rows: list[dict[str, object]]) -> None:
+    counts = Counter(row["outcome"] for row in rows)
+    found = {name: counts[name] for name in _STYLES}
+    click.echo(json.dumps({**found, "rows": rows}, indent=1))
 
 
 def _show(rows: list[Row]) -> None:
@@ -72,7 +118,7 @@ def _user(name: str | None) -> Owner | None:
     name = name or os.environ.get("SUDO_USER")
     if name is None or name == "root":
         return None
-    who = become.owner(name)
-    if who.uid == 0:
+    owner = become.owner(name)
+    if owner.uid == 0:
         raise click.UsageError("root runs no jobs: name an ordinary user with --job-user")
-    return who
+    return owner

@@ -13,7 +13,7 @@ from torqueckpt import settings
 from torqueckpt.actions import catalogue
 from torqueckpt.actions.post_exec import clean
 from torqueckpt.cli import tables, who
-from torqueckpt.errors import ImageDamaged, NodesSilent, StoreNotWritable, WrongState
+from torqueckpt.errors import ImageDamaged, StoreNotWritable, WrongState
 from torqueckpt.identity import job_id
 from torqueckpt.log import one_line
 
@@ -68,9 +68,9 @@ def list_command(
 def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_json: bool) -> None:
     from torqueckpt.actions import nodes
 
-    words = ["--job", who.job_or_lineage(job)] if job is not None else []
+    words = ["list", "--json", *(["--job", who.job_or_lineage(job)] if job is not None else [])]
     words += ["--user", user] if user is not None else []
-    found = nodes.ask(names, words, timeout)
+    found = nodes.ask(names, words, catalogue.Row, timeout)
     if as_json:
         click.echo(json.dumps([{"nodes": at, **asdict(row)} for at, row in found.rows], indent=1))
     else:
@@ -78,10 +78,7 @@ def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_
         for at, row in found.rows:
             table.add_row(at, *_cells(row))
         tables.show(table)
-    for at, why in found.silent[:-1]:
-        click.echo(f"torqueckpt: {at}: not in this list: {why}", err=True)
-    for at, why in found.silent[-1:]:
-        raise NodesSilent(nodes=at, reason=why)
+    who.tell_silent(found.silent)
 
 
 def _cells(row: catalogue.Row) -> list[str]:

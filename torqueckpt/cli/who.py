@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: MIT
-"""On whose behalf a command works: a user for himself, root for whoever owns the job."""
+"""On whose behalf a command works: a user for himself, root for whoever owns the job; and which
+nodes did not answer."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+
+import click
 
 from torqueckpt import log
 from torqueckpt.actions import catalogue
-from torqueckpt.errors import NeedsRoot, StoreMissing, StoreNotWritable, UnknownJob
+from torqueckpt.errors import (
+    NeedsRoot,
+    NodesSilent,
+    StoreMissing,
+    StoreNotWritable,
+    UnknownJob,
+)
 from torqueckpt.identity import Owner, is_lineage_name, job_id
 from torqueckpt.process import become
 from torqueckpt.settings import Settings
@@ -50,3 +60,11 @@ def caller(user: str | None = None) -> Owner:
     if user is not None and user != who.name:
         raise NeedsRoot(what=f"the images of {user}", remedy="each user sees and touches his own")
     return who
+
+
+def tell_silent(silent: Sequence[tuple[str, str]]) -> None:
+    """Name the nodes that told nothing, a line for each reason; NodesSilent is the last one."""
+    for nodes, why in silent[:-1]:
+        click.echo(f"torqueckpt: {NodesSilent(nodes=nodes, reason=why)}", err=True)
+    for nodes, why in silent[-1:]:
+        raise NodesSilent(nodes=nodes, reason=why)
