@@ -154,6 +154,11 @@ class LastImageKept(TorqueCkptError):
     exit_code = 24
 
 
+class InvalidResource(TorqueCkptError):
+    message = "-l {item}: {problem}"
+    exit_code = 71
+
+
 # The store ----------------------------------------------------------------------------------------
 
 

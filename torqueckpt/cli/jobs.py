@@ -43,6 +43,7 @@ _relocate = click.option(
 @click.option("-o", "out", metavar="PATH", default="", help="Where stdout goes at the end.")
 @click.option("-e", "err", metavar="PATH", default="", help="Where stderr goes at the end.")
 @click.option("-j", "join", metavar="oe", default="", help="oe: stderr joins stdout.")
+@click.option("-l", "limits", metavar="walltime=TIME", default="", help="It is ended then.")
 @click.option("-v", "variables", metavar="VARS", default="", help="NAME=VALUE,… for the job.")
 @click.option("--user", metavar="USER", help="Whose job it is; you, under sudo.")
 @click.argument("script", type=click.Path(path_type=Path))
@@ -53,6 +54,7 @@ def run_command(
     out: str,
     err: str,
     join: str,
+    limits: str,
     variables: str,
     user: str | None,
     script: Path,
@@ -63,10 +65,11 @@ def run_command(
     \b
     sudo torqueckpt run -c c=1 run_job.sh
     sudo torqueckpt run --user alice -c c=10,depth=2 -o out.txt run_job.sh arg
+    sudo torqueckpt run -l walltime=1:00:00 -v TORQUECKPT_CHAIN=1 run_job.sh
     """
     chosen = settings.load()
     owner = _job_owner(user)
-    options = {"c": spec, "N": name, "o": out, "e": err, "j": join, "v": variables}
+    options = {"c": spec, "N": name, "o": out, "e": err, "j": join, "l": limits, "v": variables}
     with watch.Display(owner, chosen) as display:
         return mom.submit(
             submission.build(Path.cwd() / script, arguments, owner, options),
@@ -78,6 +81,7 @@ def run_command(
                 default_interval_seconds=chosen.interval_minutes * 60,
                 jitter_seconds=chosen.jitter_seconds,
                 max_frozen_percent=chosen.max_frozen_percent,
+                chain_margin_seconds=chosen.chain_margin_seconds,
             ),
             display.update,
             display.started,
