@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import os
 import socket
+import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from torqueckpt import log, paths, run
-from torqueckpt.actions import over, prune, remembered
+from torqueckpt.actions import last_checkpoint, over, prune, remembered
 from torqueckpt.batch import asked, checkpoint_spec, due
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.server import connect
@@ -32,7 +33,10 @@ from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import Store
 
 # Names that TORQUE and OpenPBS both know: a server refuses the question for one that it does not.
-ASKED_FOR = ("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", "euser")
+ASKED_FOR = (
+    *("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", "euser"),
+    *("queue", "Variable_List", "Resource_List", "resources_used"),
+)
 
 
 class Server(Protocol):
@@ -75,31 +79,54 @@ class Periodic:
         self._told: dict[str, str] = {}
         self._remembered: set[str] = set()
         self._pruned = -math.inf
+        self._last: dict[str, subprocess.Popen[bytes]] = {}  # who waits for the job's last one
 
     def serve(self, server: str | None) -> None:
         """For ever; a server that does not answer is asked again at the next round."""
         while True:
             try:
                 with connect(self._settings, server) as pbs:
-                    self.round(pbs)
+                    self.round(pbs, walltimes=True)
                     self._prune(pbs)
                 self._tell("server", "the server answers")
             except TorqueCkptError as failure:
                 self._tell("server", str(failure))
             time.sleep(self._settings.periodic_poll_seconds)
 
-    def round(self, server: Server) -> list[str]:
-        """Look at all jobs of this node once; gives the ids of those it had checkpointed."""
+    def round(self, server: Server, walltimes: bool = False) -> list[str]:
+        """Look at all jobs of this node once; gives the ids of those it had checkpointed.
+
+        walltimes: for those who stay, as last checkpoints are waited for.
+        """
         here = self._jobs(server)
         self._forget_all_but({job.id for job, _ in here})
-        for job, _ in here:
+        for job, spec in here:
             self._remember(server, job)
+            if walltimes and not spec.never:
+                self._watch_walltime(job)
         ours = [
             (job, spec)
             for job, spec in here
             if spec.periodic and not (server.is_openpbs and self._mom_has_timer(job))
         ]
         return [job.id for job, spec in ours if self._is_due(job, spec) and self._take(server, job)]
+
+    def _watch_walltime(self, job: Job) -> None:
+        """Start the process that takes the job's last checkpoint, once that is near."""
+        try:
+            limit = last_checkpoint.limit_of(job, self._settings)
+            if limit is None or job.id in self._last:
+                return
+            if last_checkpoint.is_near(job, limit, self._settings):
+                words = [job.id, str(job.session_id), last_checkpoint.user_of(job), f"{limit:.1f}"]
+                program = str(paths.program("bin", "torqueckpt"))
+                self._last[job.id] = subprocess.Popen(
+                    [program, "last-checkpoint", *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                )
+        except (TorqueCkptError, OSError) as failure:
+            self._tell(job.id, str(failure))
 
     def _prune(self, server: over.Server) -> None:
         """Once in a while remove the images that the settings no longer keep."""
@@ -244,6 +271,9 @@ class Periodic:
             log.info(f"{about}: {line}")
 
     def _forget_all_but(self, jobs: set[str]) -> None:
+        for job in [job for job, each in self._last.items() if job not in jobs]:
+            if self._last[job].poll() is not None:
+                del self._last[job]
         self._remembered &= jobs
         self._tries = {job: each for job, each in self._tries.items() if job in jobs}
         self._told = {

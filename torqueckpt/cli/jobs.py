@@ -8,15 +8,13 @@ from pathlib import Path
 
 import click
 
-from torqueckpt import paths, run, settings
-from torqueckpt.actions import restoring, resubmit, resume_job
-from torqueckpt.actions.restart import prepare
-from torqueckpt.actions.through_door import SUDO
+from torqueckpt import paths, settings
+from torqueckpt.actions import resubmit, resume_job, resuming
 from torqueckpt.batch.local import control, mom, submission
 from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.cli import watch, who
-from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob, ProgramMissing
+from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob
 from torqueckpt.files import relocate
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.process import become, belonging
@@ -177,11 +175,6 @@ def resume_command(
         raise NotInAJob(job=named)
     if os.getuid() == 0:
         raise NeedsRoot(what="resume", remedy="no: it is for the job's owner, inside a batch job")
-    chosen = settings.load()
-    door = str(paths.installation() / "rootdoor")
-    allowed = run.run([SUDO, "-n", "-l", door], timeout_seconds=60)
-    if not allowed.ok:
-        raise ProgramMissing(program=door, problem=f"sudo: {allowed.last_line()}")
     request = RestartRequest(
         job_id=named,
         present_job=job_id(present),
@@ -190,11 +183,7 @@ def resume_command(
         accept_changed=accept_changed,
         moves=_moves(moves),
     )
-    me = become.owner_of_uid(os.getuid())
-    with prepare(request, me, restoring.own_outputs, chosen) as (_, lineage, made, lock):
-        os.dup2(lock, 0)
-        words = ["restore", lineage.name, str(made.generation), request.present_job]
-        os.execve(SUDO, [SUDO, "-n", door, *words], {"PATH": run.PATH})
+    resuming.resume(request, settings.load())
 
 
 def _tell(line: str) -> None:

@@ -8,11 +8,21 @@ import sys
 import click
 
 from torqueckpt import __version__, log
-from torqueckpt.cli import configure, images, jobs, modules, periodic, preflight, prune, report
+from torqueckpt.cli import (
+    chains,
+    configure,
+    images,
+    jobs,
+    modules,
+    periodic,
+    preflight,
+    prune,
+    report,
+)
 from torqueckpt.errors import OWN_FAILURE, InternalError, TorqueCkptError
 
 # Their exit status is the job's, so that all of our own failures are one number.
-_STATUS_IS_THE_JOBS = ("run", "resume")
+_STATUS_IS_THE_JOBS = ("run", "resume", "link")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -26,7 +36,8 @@ for _command in (
     *images.COMMANDS,
     *configure.COMMANDS,
     *modules.COMMANDS,
-    periodic.periodic_command,
+    *chains.COMMANDS,
+    *periodic.COMMANDS,
     preflight.preflight_command,
     prune.prune_command,
     report.report_command,
