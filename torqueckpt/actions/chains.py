@@ -62,7 +62,7 @@ def status(job: str, who: Owner, settings: Settings) -> Status:
         end = found[1].end() if found is not None else None
         rows = [_row(found[0], link, links, at_server, end) for link in links] if found else []
     begun = {each.job for each in links}
-    waiting = [each for each in at_server.values() if each.id not in begun]
+    waiting = [e for e in at_server.values() if e.id not in begun and chain_jobs.waits(e)]
     rows += [Row(each.id, each.state, "", 0, "", 0, "") for each in waiting]
     if end is None:
         runs = any(at_server[each].state in "RE" for each in begun & set(at_server))

@@ -49,8 +49,8 @@ def user_of(job: Job) -> str:
     return job.text("euser") or job.owner
 
 
-def end_in_time(job: str, sid: int, user: str, limit: float, settings: Settings) -> bool:
-    """Wait for the moment; whether the job was ended, with an image, before its session leader is
+def end_in_time(job: str, sid: int, user: str, limit: float, settings: Settings) -> None:
+    """Wait for the moment, and have the job ended, with an image, before its session leader is
     `limit` seconds old.  Whatever fails, the job runs on to its limit."""
     if os.getuid() != 0:
         raise NeedsRoot(what="a last checkpoint", remedy="the periodic service takes it")
@@ -78,10 +78,9 @@ def end_in_time(job: str, sid: int, user: str, limit: float, settings: Settings)
         )
         if finished.ok:
             log.info(f"{job}: checkpointed and ended {limit - age:.0f} s before its walltime")
-            return True
+            return
         log.warning(f"{job}: last checkpoint failed: {finished.last_line()}")
         tried = proc.age_seconds(leader)
-    return False
 
 
 def _is_wanted(job: Job, settings: Settings) -> bool:

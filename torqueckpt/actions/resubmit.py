@@ -84,9 +84,10 @@ def move_waiting(
 
 def qsub(text: str, named: str, directory: str, words: Sequence[str] = ()) -> str:
     """The new job's id; the text is its script unless the words name one.  NotSubmitted."""
-    environment = dict(os.environ)
-    # In a job PATH need not have it; what its submitter had does.
-    where = ":".join(filter(None, map(environment.get, ("PATH", "PBS_O_PATH"))))
+    # In a job PATH need not have it, but what its submitter had does; and a job that this one
+    # submits is to find it there again.
+    where = ":".join(filter(None, map(os.environ.get, ("PBS_O_PATH", "PATH"))))
+    environment = {**os.environ, "PATH": where} if "PBS_O_PATH" in os.environ else dict(os.environ)
     program = shutil.which("qsub", path=where)
     if program is None:
         raise NotSubmitted(job=named, reason="there is no qsub on the PATH")

@@ -9,7 +9,6 @@ from torqueckpt import settings
 from torqueckpt.actions import last_checkpoint
 from torqueckpt.actions.periodic import Periodic
 from torqueckpt.batch.server import connect
-from torqueckpt.errors import CheckpointRefused
 from torqueckpt.identity import job_id
 
 
@@ -41,8 +40,7 @@ def periodic_command(once: bool, shutdown: bool, server: str | None) -> None:
 def last_checkpoint_command(job: str, sid: int, user: str, seconds: float) -> None:
     """Checkpoint and end JOB just before its session leader SID is so many SECONDS old (root); the
     periodic service calls this."""
-    if not last_checkpoint.end_in_time(job_id(job), sid, user, seconds, settings.load()):
-        raise CheckpointRefused(reason=f"{job}: no last checkpoint was taken")
+    last_checkpoint.end_in_time(job_id(job), sid, user, seconds, settings.load())
 
 
 COMMANDS = (periodic_command, last_checkpoint_command)
