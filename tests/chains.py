@@ -17,9 +17,8 @@ from tests.support import User, count_script
 @contextmanager
 def service(batch: PrivateBatch, margin: int, **options: object) -> Iterator[None]:
     """`torqueckpt periodic`, quick to ask."""
-    batch.configure(
-        periodic_poll_seconds=1, periodic_grace_seconds=0, chain_margin_seconds=margin, **options
-    )
+    given = {"periodic_poll_seconds": 1, "periodic_grace_seconds": 0, **options}
+    batch.configure(chain_margin_seconds=margin, **given)
     with Popen(batch.argv(batch.torqueckpt, "periodic")) as running:
         try:
             yield
@@ -61,7 +60,9 @@ def wait_for_end(
     return told, told["links"][-1]["job"]
 
 
-def running_link(batch: PrivateBatch, owner: User, chain: str, number: int) -> dict[str, Any]:
+def running_link(
+    batch: PrivateBatch, owner: User, chain: str, number: int, seconds: float = 90
+) -> dict[str, Any]:
     """That link of the chain, once it runs."""
 
     def look() -> dict[str, Any] | None:
@@ -70,6 +71,6 @@ def running_link(batch: PrivateBatch, owner: User, chain: str, number: int) -> d
         return found if found["state"] == "R" and found["began_from"] else None
 
     found: dict[str, Any] = batch.wait(
-        look, f"link {number}", 90, lambda: status(batch, owner, chain)
+        look, f"link {number}", seconds, lambda: status(batch, owner, chain)
     )
     return found

@@ -9,6 +9,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from torqueckpt.actions import link_script
 from torqueckpt.actions.resubmit import ANSWER_SECONDS, move_waiting, qsub
@@ -16,13 +17,21 @@ from torqueckpt.batch import asked, last
 from torqueckpt.batch.server import connect
 from torqueckpt.errors import NotSubmitted, ScriptUnreadable, TorqueCkptError
 from torqueckpt.ifl import Connection
-from torqueckpt.ifl.errors import UnknownJob
+from torqueckpt.ifl.attributes import Wanted
+from torqueckpt.ifl.errors import PbsError, UnknownJob
 from torqueckpt.ifl.records import Job
 from torqueckpt.settings import Settings
 
 Tell = Callable[[str], None]
 _WAITING = "HQWT"
+_BEHIND = re.compile(r"afterany:([^:@,]+)")
 _OF = re.compile(rf"(?:^|,){last.VARIABLE}=([^,]+)")
+
+
+class Alters(Protocol):
+    """torqueckpt.ifl.Connection does."""
+
+    def alter(self, job_id: str, attributes: Wanted) -> None: ...
 
 
 def submit(options: Sequence[str], script: Path, settings: Settings, tell: Tell) -> str:
@@ -91,6 +100,26 @@ def cancel_waiting(chain: str, present: str, user: str, settings: Settings, tell
                     pbs.delete(job.id)
     except (TorqueCkptError, ImportError) as refusal:
         tell(f"what waits for chain {chain} is not cancelled, it ends when it starts: {refusal}")
+
+
+def move_dependents(pbs: Alters, jobs: Sequence[Job], here: set[str], tell: Tell) -> None:
+    """What waits for a link that runs here waits for the one behind it: with the link's end the job
+    is not over.  The chain's end moves it back.
+
+    jobs: all of the server, with depend and Variable_List.
+    """
+    for behind in (job for job in jobs if chain_named_by(job) and waits(job)):
+        links = here & set(_BEHIND.findall(behind.text("depend")))
+        for job in jobs:
+            if job.owner != behind.owner or not waits(job) or job.id == behind.id:
+                continue
+            depend = asked.moved(job.text("depend"), links, behind.id)
+            if depend != job.text("depend"):
+                try:
+                    pbs.alter(job.id, {"depend": depend})
+                    tell(f"{job.id}: waits for {behind.id} now: {depend}")
+                except PbsError as refusal:
+                    tell(f"{job.id}: waits for {job.text('depend')} still: {refusal}")
 
 
 def tie_to_this_node(pbs: Connection, job: Job, settings: Settings) -> None:

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 from torqueckpt import log, paths, run
 from torqueckpt.actions import chain_jobs, restart, resuming
-from torqueckpt.actions.resubmit import ANSWER_SECONDS, move_waiting
+from torqueckpt.actions.resubmit import ANSWER_SECONDS
 from torqueckpt.actions.through_door import SUDO
 from torqueckpt.batch.server import connect
 from torqueckpt.errors import (
@@ -79,6 +79,7 @@ def _go_on(found: Chain, mine: OwnerStore, present: str, settings: Settings) -> 
         raise ChainStopped(job=found.first, reason=end.why)
     known = found.read()
     lineage, generation = newest(mine, known)
+    first_time = not known.links
     if not any(each.job == present for each in known.links):
         _stop_at_limits(found, known, (lineage, generation), present, settings)
         host = socket.gethostname()
@@ -87,8 +88,9 @@ def _go_on(found: Chain, mine: OwnerStore, present: str, settings: Settings) -> 
         found.write(known)
     _see_to_the_next(found, known, present, mine.path.name, settings)
     if not generation:
-        _tell(f"job {found.first} has no image yet: its script runs from the beginning")
-        _run_script(found, first_time=len(known.links) == 1)
+        if not first_time:
+            _tell(f"job {found.first} has no image yet: its script runs from the beginning")
+        _run_script(found, first_time)
     _wait_until_over(mine, lineage)
     request = RestartRequest(
         job_id=lineage,
@@ -154,12 +156,8 @@ def _see_to_the_next(
             waiting = [job for job in jobs if job.id != present and chain_jobs.waits(job)]
             if waiting:
                 chain_jobs.tie_to_this_node(pbs, waiting[0], settings)
-                after = waiting[0].id
-            elif present == found.first:
-                return  # being submitted just now, or deleted by its owner
-            else:
-                after = chain_jobs.set_up_next(pbs, found.first, present, known.directory, host)
-            move_waiting(pbs, user, {present} - {after}, after, log.info)
+            elif present != found.first:  # which is being submitted just now, with the next
+                chain_jobs.set_up_next(pbs, found.first, present, known.directory, host)
     except (TorqueCkptError, ImportError) as refusal:
         _tell(f"no job waits to go on after this one: {refusal}")
 

@@ -20,11 +20,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from torqueckpt import log, paths, run
-from torqueckpt.actions import last_checkpoint, over, prune, remembered
+from torqueckpt.actions import chain_jobs, last_checkpoint, over, prune, remembered
 from torqueckpt.batch import asked, checkpoint_spec, due
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.server import connect
 from torqueckpt.errors import InvalidSpec, NeedsRoot, StoreMissing, TorqueCkptError
+from torqueckpt.ifl.attributes import Wanted
 from torqueckpt.ifl.errors import PbsError, SymbolMissing
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import become, proc
@@ -35,7 +36,7 @@ from torqueckpt.store.store import Store
 # Names that TORQUE and OpenPBS both know: a server refuses the question for one that it does not.
 ASKED_FOR = (
     *("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", "euser"),
-    *("queue", "Variable_List", "Resource_List", "resources_used"),
+    *("queue", "Variable_List", "Resource_List", "resources_used", "depend"),
 )
 
 
@@ -50,6 +51,8 @@ class Server(Protocol):
     def job(self, job_id: str) -> Job: ...
 
     def checkpoint(self, job_id: str) -> None: ...
+
+    def alter(self, job_id: str, attributes: Wanted) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,16 @@ class Periodic:
 
         walltimes: for those who stay, as last checkpoints are waited for.
         """
-        here = self._jobs(server)
+        everywhere = server.jobs(ASKED_FOR)
+        here = self._here(everywhere)
         self._forget_all_but({job.id for job, _ in here})
         for job, spec in here:
             self._remember(server, job)
             if walltimes and not spec.never:
                 self._watch_walltime(job)
+        if walltimes:
+            ids = {job.id for job, _ in here}
+            chain_jobs.move_dependents(server, everywhere, ids, self._tell_of_server)
         ours = [
             (job, spec)
             for job, spec in here
@@ -140,15 +147,15 @@ class Periodic:
         """The node goes down: every job that can be is checkpointed now, due or not."""
         here = [
             job
-            for job, spec in self._jobs(server)
+            for job, spec in self._here(server.jobs(ASKED_FOR))
             if spec.checkpointable or (server.is_openpbs and not spec.never)
         ]
         return [job.id for job in here if self._call_hook(job)]
 
-    def _jobs(self, server: Server) -> list[tuple[Job, CheckpointSpec]]:
+    def _here(self, everywhere: list[Job]) -> list[tuple[Job, CheckpointSpec]]:
         """Running jobs whose mother superior is this node, each with its -c."""
         found = []
-        for job in server.jobs(ASKED_FOR):
+        for job in everywhere:
             if job.state != "R" or not job.hosts or not _is_here(job.hosts[0]):
                 continue
             try:
@@ -270,6 +277,9 @@ class Periodic:
             self._told[about] = line
             log.info(f"{about}: {line}")
 
+    def _tell_of_server(self, line: str) -> None:
+        self._tell("depend", line)
+
     def _forget_all_but(self, jobs: set[str]) -> None:
         for job in [job for job, each in self._last.items() if job not in jobs]:
             if self._last[job].poll() is not None:
@@ -277,7 +287,9 @@ class Periodic:
         self._remembered &= jobs
         self._tries = {job: each for job, each in self._tries.items() if job in jobs}
         self._told = {
-            about: line for about, line in self._told.items() if about in jobs | {"server"}
+            about: line
+            for about, line in self._told.items()
+            if about in jobs | {"server", "depend"}
         }
 
 
