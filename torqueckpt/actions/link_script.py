@@ -28,7 +28,7 @@ def first(script: str) -> str:
     while mark in lines:
         mark += "-"
     whole = script if script.endswith("\n") else f"{script}\n"
-    return _rendered("\n".join(head), [], [], '"$@"', whole, mark)
+    return _rendered("\n".join(head), [], [], f"-- \"$@\" 3<<'{mark}'\n{whole}{mark}")
 
 
 def following(chain: str, behind: str, wanted: Iterable[Directive], host: str | None) -> str:
@@ -45,13 +45,10 @@ def following(chain: str, behind: str, wanted: Iterable[Directive], host: str | 
     remarks = [f"Left out, no line can hold it: {each}" for each in dropped]
     remarks.insert(0, f"Goes on with job {chain} when {behind} has ended before its work was done.")
     head = "#!/bin/sh\n#PBS -S /bin/sh"
-    return _rendered(head, lines, remarks, f"--chain {shlex.quote(chain)}", None, "")
+    return _rendered(head, lines, remarks, f"--chain {shlex.quote(chain)}")
 
 
-def _rendered(
-    head: str, lines: list[str], remarks: list[str], words: str, script: str | None, mark: str
-) -> str:
-    known = {"head": head, "directives": lines, "remarks": remarks, "words": words}
+def _rendered(head: str, lines: list[str], remarks: list[str], words: str) -> str:
     program = str(paths.program("bin", "torqueckpt"))
-    texts = {"program": program, "script": script, "mark": mark}
-    return render.render("torque/link.sh.j2", {**known, **texts})
+    known = {"head": head, "directives": lines, "remarks": remarks, "words": words}
+    return render.render("torque/link.sh.j2", {**known, "program": program})

@@ -20,6 +20,7 @@ from torqueckpt.store.store import OwnerStore
 from torqueckpt.store.translate import record, translated
 
 _CHAINS = "chains"
+_LOOKED_AT = 1000  # the newest: root looks here too, for the service
 ENDED, CANCELLED, STOPPED = "ended", "cancelled", "stopped"
 
 
@@ -107,7 +108,7 @@ def of_owner(mine: OwnerStore) -> list[Chain]:
     try:
         with mine.directory.sub(_CHAINS) as chains:
             names = sorted(filter(is_lineage_name, chains.names()), key=_began)
-            return [Chain(chains.sub(name)) for name in names]
+            return [Chain(chains.sub(name)) for name in names[-_LOOKED_AT:]]
     except FileNotFoundError:
         return []
 
