@@ -45,6 +45,9 @@ def submit(options: Sequence[str], script: Path, settings: Settings, tell: Tell)
         text = script.read_bytes().decode("utf-8", "surrogateescape")
     except OSError as problem:
         raise ScriptUnreadable(path=script, problem=problem.strerror) from problem
+    for word in ("-I", "-z"):
+        if word in options:
+            raise NotSubmitted(job=str(script), reason=f"a chain is not for qsub {word}")
     with tempfile.TemporaryDirectory() as directory:
         own = Path(directory, script.name)  # the job is called so
         own.write_bytes(link_script.first(text).encode("utf-8", "surrogateescape"))
@@ -55,6 +58,9 @@ def submit(options: Sequence[str], script: Path, settings: Settings, tell: Tell)
                 reason = "arrays have no chains: submit each member by itself"
                 raise NotSubmitted(job=first, reason=reason)
             try:
+                if pbs.job(first).checkpoint in ("n", "none"):
+                    reason = "a job that must not be checkpointed (-c n) cannot go on"
+                    raise NotSubmitted(job=first, reason=reason)
                 waits = set_up_next(pbs, first, first, os.getcwd(), None)
                 tell(f"{waits} waits for it, and goes on with it")
             except UnknownJob:

@@ -8,6 +8,7 @@ that the service waits for can make it late.
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 
 from torqueckpt import log, paths, run
@@ -25,7 +26,34 @@ _LOOK_SECONDS = 2.0  # a job's size changes
 _AHEAD_SECONDS = 900
 
 
-def limit_of(job: Job, settings: Settings) -> float | None:
+class Waiting:
+    """The processes that wait for the moment, one for each job of this node that is to have it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # By job and session: a job that was held has another session afterwards.
+        self._all: dict[tuple[str, int | None], subprocess.Popen[bytes]] = {}
+
+    def see_to(self, job: Job) -> None:
+        """Start the job's once its walltime is near, and again where somebody has killed it."""
+        limit, key = _limit_of(job, self._settings), (job.id, job.session_id)
+        if limit is None or (key in self._all and self._all[key].poll() in (None, 0)):
+            return
+        if _is_near(job, limit, self._settings):
+            words = [job.id, str(job.session_id), _user_of(job), f"{limit:.1f}"]
+            program = str(paths.program("bin", "torqueckpt"))
+            null = subprocess.DEVNULL
+            self._all[key] = subprocess.Popen(
+                [program, "last-checkpoint", *words], stdin=null, stdout=null
+            )
+
+    def forget_all_but(self, jobs: set[str]) -> None:
+        for key in [key for key, each in self._all.items() if each.poll() is not None]:
+            if key[0] not in jobs:
+                del self._all[key]
+
+
+def _limit_of(job: Job, settings: Settings) -> float | None:
     """How old the job's session leader may become; None where it has no limit, or nobody asked for
     a last checkpoint.  What a restart in place or a factor of MOM's adds, the server knows."""
     leader = proc.stat(job.session_id) if job.session_id else None
@@ -35,17 +63,17 @@ def limit_of(job: Job, settings: Settings) -> float | None:
     return walltime - max((job.walltime_seconds or 0) - proc.age_seconds(leader), 0)
 
 
-def is_near(job: Job, limit: float, settings: Settings) -> bool:
+def _is_near(job: Job, limit: float, settings: Settings) -> bool:
     """Whether it is time to start the process that waits for the moment."""
     leader = proc.stat(job.session_id or 0)
     if leader is None:
         return False
-    expected = _expected(job.id, leader, user_of(job), settings)
+    expected = _expected(job.id, leader, _user_of(job), settings)
     ahead = expected + _AHEAD_SECONDS
     return proc.age_seconds(leader) >= last.begins(limit, ahead, settings.chain_margin_seconds)
 
 
-def user_of(job: Job) -> str:
+def _user_of(job: Job) -> str:
     return job.text("euser") or job.owner
 
 
@@ -90,7 +118,7 @@ def _is_wanted(job: Job, settings: Settings) -> bool:
         return True
     if job.queue in settings.chain_queues:
         return True
-    who = become.owner(user_of(job))
+    who = become.owner(_user_of(job))
     with become.acting_as(who):
         try:
             mine = Store.open(settings.store).owner(who)

@@ -89,6 +89,7 @@ def _go_on(found: Chain, mine: OwnerStore, present: str, settings: Settings) -> 
     _see_to_the_next(found, known, present, mine.path.name, settings)
     if not generation:
         if not first_time:
+            _stop_unless_rerunable(found, present, settings)
             _tell(f"job {found.first} has no image yet: its script runs from the beginning")
         _run_script(found, first_time)
     _wait_until_over(mine, lineage)
@@ -128,7 +129,7 @@ def idle_links(known: Links, now: tuple[str, int]) -> int:
     return count
 
 
-def ended(first: str, shell: int, status: int, settings: Settings) -> None:
+def ended(name: str, shell: int, status: int, settings: Settings) -> None:
     """The user's script is done, says the shell that ran it: nothing goes on with it any more.
 
     Not so when that shell is gone: who ends all of a job ends the script a moment earlier.
@@ -137,12 +138,14 @@ def ended(first: str, shell: int, status: int, settings: Settings) -> None:
         time.sleep(1)
     who = become.owner_of_uid(os.getuid())
     mine = Store.open(settings.store).owner(who)
-    found = chain.of_job(mine, first)
+    found = chain.of_job(mine, name)
     if os.getppid() != shell or found is None:
         return
     present = found.read().links[-1].job
-    found.write_end(End(chain.ENDED, status, present, int(time.time()), ""))
-    chain_jobs.cancel_waiting(found.first, present, who.name, settings, _tell)
+    try:
+        found.write_end(End(chain.ENDED, status, present, int(time.time()), ""))
+    finally:
+        chain_jobs.cancel_waiting(found.first, present, who.name, settings, _tell)
 
 
 def _see_to_the_next(
@@ -159,7 +162,7 @@ def _see_to_the_next(
             elif present != found.first:  # which is being submitted just now, with the next
                 chain_jobs.set_up_next(pbs, found.first, present, known.directory, host)
     except (TorqueCkptError, ImportError) as refusal:
-        _tell(f"no job waits to go on after this one: {refusal}")
+        _tell(f"no job may be waiting to go on after this one: {refusal}")
 
 
 def _stop_at_limits(
@@ -172,6 +175,21 @@ def _stop_at_limits(
         why = f"{idle} links one after the other made no image (chain_idle_links)"
     if why:
         found.write_end(End(chain.STOPPED, 0, present, int(time.time()), why))
+        raise ChainStopped(job=found.first, reason=why)
+
+
+def _stop_unless_rerunable(found: Chain, present: str, settings: Settings) -> None:
+    """qsub -r n: what the job did so far must not be done again."""
+    try:
+        with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
+            may = pbs.job(present).text("Rerunable") != "False"
+    except (TorqueCkptError, ImportError) as refusal:
+        log.warning(str(refusal))
+        may = True
+    if not may:
+        why = "there is no image to go on from, and it must not be run again (-r n)"
+        found.write_end(End(chain.STOPPED, 0, present, int(time.time()), why))
+        chain_jobs.cancel_waiting(found.first, present, found.owner, settings, _tell)
         raise ChainStopped(job=found.first, reason=why)
 
 
@@ -217,7 +235,7 @@ def _run_script(found: Chain, first_time: bool) -> NoReturn:
     words = found.directory.read("words").split(b"\0")[:-1]
     argv = [*_interpreter(script, given), os.fsencode(path), *words]
     program = os.fsencode(paths.program("bin", "torqueckpt"))
-    text = _RUN.format(chain=shlex.quote(found.first))
+    text = _RUN.format(chain=shlex.quote(found.name))
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
         signal.signal(ignored, signal.SIG_DFL)
     os.execve("/bin/sh", [b"/bin/sh", b"-c", os.fsencode(text), program, *argv], given)

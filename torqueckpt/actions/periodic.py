@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 import os
 import socket
-import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -82,7 +81,7 @@ class Periodic:
         self._told: dict[str, str] = {}
         self._remembered: set[str] = set()
         self._pruned = -math.inf
-        self._last: dict[str, subprocess.Popen[bytes]] = {}  # who waits for the job's last one
+        self._last = last_checkpoint.Waiting(settings)
 
     def serve(self, server: str | None) -> None:
         """For ever; a server that does not answer is asked again at the next round."""
@@ -107,7 +106,7 @@ class Periodic:
         for job, spec in here:
             self._remember(server, job)
             if walltimes and not spec.never:
-                self._watch_walltime(job)
+                self._see_to_its_last(job)
         if walltimes:
             ids = {job.id for job, _ in here}
             chain_jobs.move_dependents(server, everywhere, ids, self._tell_of_server)
@@ -117,23 +116,6 @@ class Periodic:
             if spec.periodic and not (server.is_openpbs and self._mom_has_timer(job))
         ]
         return [job.id for job, spec in ours if self._is_due(job, spec) and self._take(server, job)]
-
-    def _watch_walltime(self, job: Job) -> None:
-        """Start the process that takes the job's last checkpoint, once that is near."""
-        try:
-            limit = last_checkpoint.limit_of(job, self._settings)
-            if limit is None or job.id in self._last:
-                return
-            if last_checkpoint.is_near(job, limit, self._settings):
-                words = [job.id, str(job.session_id), last_checkpoint.user_of(job), f"{limit:.1f}"]
-                program = str(paths.program("bin", "torqueckpt"))
-                self._last[job.id] = subprocess.Popen(
-                    [program, "last-checkpoint", *words],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                )
-        except (TorqueCkptError, OSError) as failure:
-            self._tell(job.id, str(failure))
 
     def _prune(self, server: over.Server) -> None:
         """Once in a while remove the images that the settings no longer keep."""
@@ -234,6 +216,12 @@ class Periodic:
         except (TorqueCkptError, OSError) as failure:
             self._tell(job.id, str(failure))
 
+    def _see_to_its_last(self, job: Job) -> None:
+        try:
+            self._last.see_to(job)
+        except (TorqueCkptError, OSError) as failure:
+            self._tell(job.id, str(failure))
+
     def _newest_image(self, job: Job) -> _Image | None:
         """None while a checkpoint or restart of the job is under way: a large one takes minutes."""
         try:
@@ -281,9 +269,7 @@ class Periodic:
         self._tell("depend", line)
 
     def _forget_all_but(self, jobs: set[str]) -> None:
-        for job in [job for job, each in self._last.items() if job not in jobs]:
-            if self._last[job].poll() is not None:
-                del self._last[job]
+        self._last.forget_all_but(jobs)
         self._remembered &= jobs
         self._tries = {job: each for job, each in self._tries.items() if job in jobs}
         self._told = {

@@ -105,7 +105,7 @@ def link_command(chain: str | None, words: tuple[str, ...]) -> int:
 @click.argument("status", type=int)
 def link_ended_command(chain: str, shell: int, status: int) -> None:
     """Say that the script of a chain is done; the shell that runs it calls this."""
-    link.ended(job_id(chain), shell, status, settings.load())
+    link.ended(who.job_or_lineage(chain), shell, status, settings.load())
 
 
 def _reap() -> None:

@@ -66,6 +66,10 @@ class Chain:
         return self.directory.path.name
 
     @property
+    def owner(self) -> str:
+        return self.directory.path.parent.parent.name
+
+    @property
     def first(self) -> str:
         return self.name.rpartition("@")[0]
 
