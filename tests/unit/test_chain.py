@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -196,18 +198,61 @@ def test_a_script_is_run_by_the_interpreter_that_the_kernel_would_take(
     assert link._interpreter(script, {b"SHELL": shell}) == argv
 
 
-def test_the_shell_that_runs_the_script_keeps_its_status_and_says_it_with_its_own_number(
-    tmp_path: Path,
-) -> None:
-    told = tmp_path / "told"
-    program = tmp_path / "program"
-    program.write_text(f'#!/bin/sh\necho "$@" $PPID >{told}\nexit 3\n')
+def running(place: Path, script: str) -> subprocess.Popen[bytes]:
+    """The shell that runs a script, in a session of its own, once that has begun; the program that
+    it calls writes down its words."""
+    program = place / "program"
+    program.write_text(f'#!/bin/sh\necho "$@" >{place}/told\nexit 3\n')
     program.chmod(0o755)
-    text = link._RUN.format(chain="12.srv")
-    words = [program, "/bin/sh", "-c", "exit 7"]
-    assert subprocess.run(["/bin/sh", "-c", text, *words]).returncode == 7
-    verb, job, shell, status, parent = told.read_text().split()
-    assert (verb, job, status, shell) == ("link-ended", "12.srv", "7", parent)
+    words = [program, "/bin/bash", "-c", f"touch {place}/began; {script}"]
+    text = link._RUN.format(chain="12.srv@1")
+    started = subprocess.Popen(["/bin/sh", "-c", text, *words], start_new_session=True)
+    while not (place / "began").exists():
+        time.sleep(0.01)
+    return started
+
+
+def told(place: Path) -> str:
+    return (place / "told").read_text() if (place / "told").exists() else ""
+
+
+@pytest.mark.parametrize("status", [0, 7, 143])
+def test_the_shell_that_runs_the_script_says_its_status_and_keeps_it(
+    tmp_path: Path, status: int
+) -> None:
+    assert running(tmp_path, f"exit {status}").wait() == status
+    assert told(tmp_path) == f"link-ended 12.srv@1 {status}\n"
+
+
+@pytest.mark.parametrize("trap", ["sleep 0.5; exit 5", "exit 5"])
+def test_a_script_that_is_ended_from_outside_has_its_time_and_is_not_done(
+    tmp_path: Path, trap: str
+) -> None:
+    started = running(tmp_path, f"trap '{trap}' TERM; while :; do sleep 0.1; done")
+    time.sleep(0.3)
+    os.killpg(started.pid, signal.SIGTERM)
+    assert started.wait() == 5
+    assert told(tmp_path) == ""
+
+
+def test_a_signal_for_all_of_the_job_reaches_the_script_alone(tmp_path: Path) -> None:
+    script = "trap 'got=1' USR1; trap 'exit $got' USR2; while :; do sleep 0.1; done"
+    started = running(tmp_path, script)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        time.sleep(0.3)
+        os.killpg(started.pid, number)
+    assert started.wait() == 1
+    assert told(tmp_path) == "link-ended 12.srv@1 1\n"
+
+
+def test_a_script_finds_its_signals_as_they_were(tmp_path: Path) -> None:
+    look = ["grep", "Sig[IC]", "/proc/self/status"]
+    running(
+        tmp_path, f"trap >{tmp_path}/traps; exec grep 'Sig[IC]' /proc/self/status >{tmp_path}/now"
+    ).wait()
+    assert (tmp_path / "traps").read_text() == ""
+    before = subprocess.run(look, capture_output=True, text=True, check=True)
+    assert (tmp_path / "now").read_text() == before.stdout
 
 
 # At the server ------------------------------------------------------------------------------------

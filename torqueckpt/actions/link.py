@@ -37,7 +37,17 @@ from torqueckpt.store import chain, journal
 from torqueckpt.store.chain import Chain, End, Link, Links
 from torqueckpt.store.store import OwnerStore, Store
 
-_RUN = '"$@"; status=$?; "$0" link-ended {chain} $$ $status; exit $status'
+# Batch systems signal all processes of a job: those are for the script, which gets them as always.
+# After TERM it has its time to end, and has not ended by itself; a moment later, it may come.
+_RUN = """trap : HUP INT QUIT USR1 USR2 ALRM VTALRM PROF XCPU PWR
+torqueckpt_ended=
+trap torqueckpt_ended=y TERM
+"$@"
+status=$?
+sleep 1
+[ -n "$torqueckpt_ended" ] || "$0" link-ended {chain} $status
+exit $status
+"""
 _STILL_ENDING_SECONDS = 60.0
 _RESTORE_FAILED = (45, 46)  # RestoreFailed, RestoreTimeout
 _DAY = 86400
@@ -129,18 +139,13 @@ def idle_links(known: Links, now: tuple[str, int]) -> int:
     return count
 
 
-def ended(name: str, shell: int, status: int, settings: Settings) -> None:
-    """The user's script is done, says the shell that ran it: nothing goes on with it any more.
-
-    Not so when that shell is gone: who ends all of a job ends the script a moment earlier.
-    """
-    if status > 128:
-        time.sleep(1)
+def ended(name: str, status: int, settings: Settings) -> None:
+    """The user's script is done, says the shell that ran it: nothing goes on with it any more."""
     who = become.owner_of_uid(os.getuid())
     mine = Store.open(settings.store).owner(who)
     found = chain.of_job(mine, name)
-    if os.getppid() != shell or found is None:
-        return
+    if found is None:
+        raise UnknownChain(owner=who.name, job=name, remedy="")
     present = found.read().links[-1].job
     try:
         found.write_end(End(chain.ENDED, status, present, int(time.time()), ""))

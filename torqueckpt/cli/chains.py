@@ -101,11 +101,10 @@ def link_command(chain: str | None, words: tuple[str, ...]) -> int:
 
 @click.command("link-ended", hidden=True)
 @click.argument("chain")
-@click.argument("shell", type=int)
 @click.argument("status", type=int)
-def link_ended_command(chain: str, shell: int, status: int) -> None:
+def link_ended_command(chain: str, status: int) -> None:
     """Say that the script of a chain is done; the shell that runs it calls this."""
-    link.ended(who.job_or_lineage(chain), shell, status, settings.load())
+    link.ended(who.job_or_lineage(chain), status, settings.load())
 
 
 def _reap() -> None:
