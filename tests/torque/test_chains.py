@@ -148,6 +148,7 @@ def test_the_image_before_is_taken_where_the_newest_is_damaged(
     assert (told["state"], told["exit_status"]) == ("ended", 7)
     restarts = [each for each in torque.journal(owner) if each["event"] == "restart"]
     assert restarts[-1]["generation"] == 1
+    torque.wait_for_state(last, "C", 60)
     assert torque.delivered(last, directory)[0] == lines(120)
 
 
