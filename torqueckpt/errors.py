@@ -154,6 +154,21 @@ class LastImageKept(TorqueCkptError):
     exit_code = 24
 
 
+class InvalidResource(TorqueCkptError):
+    message = "-l {item}: {problem}"
+    exit_code = 71
+
+
+class UnknownChain(TorqueCkptError):
+    message = "no chain of {owner} is known as {job}{remedy}"
+    exit_code = 72
+
+
+class ChainStopped(TorqueCkptError):
+    message = "chain {job}: {reason}"
+    exit_code = 73
+
+
 # The store ----------------------------------------------------------------------------------------
 
 

@@ -50,6 +50,10 @@ class Settings:
     max_frozen_percent: int = 50
     periodic_poll_seconds: int = 10
     periodic_grace_seconds: int = 5
+    chain_margin_seconds: int = 30
+    chain_queues: tuple[str, ...] = ()
+    chain_links: int = 100
+    chain_idle_links: int = 3
     pbs_library: Path = Path("/")  # "/" stands for the one that is found (docs/bindings.md)
     local_home: Path = Path("/var/spool/torqueckpt")
     pointer_dir: Path = Path("/var/spool/checkpoint-pointers")
@@ -73,6 +77,8 @@ class Settings:
 
 
 _AT_LEAST_ONE = {
+    "chain_idle_links": "a link that a crash ends early is no reason to give up",
+    "chain_links": "the job itself is one",
     "depth": "the newest image is never removed",
     "interval_minutes": "a job needs time of its own",
     "dump_timeout_seconds": "a dump needs time",

@@ -128,6 +128,8 @@ def test_another_users_image_copied_into_ones_own_directory(
         ["restore", "1.srv@1", "1", "2.srv;id"],
         ["restore", "1.srv@1", "1", "2.srv", "more"],
         ["restore", "1.srv@99", "1", "2.srv"],
+        ["store", "more"],
+        ["store", "/tmp"],
     ],
 )
 def test_the_door_takes_nothing_but_its_own_words(site: Site, user: User, words: list[str]) -> None:
@@ -182,3 +184,15 @@ def test_only_a_job_that_was_held_waits_for_its_image(site: Site, user: User) ->
         # `release` answers before the job runs again
         wait_until(lambda code=status: site.call(user, "held", running.job).returncode == code)
         assert site.call(None, "held", running.job).returncode == status
+
+
+def test_the_door_makes_the_callers_own_directory_in_the_store_and_no_other(
+    site: Site, user: User
+) -> None:
+    door = site.root / "lib" / "torqueckpt" / "rootdoor"
+    for _ in range(2):  # fine when it is there already
+        subprocess.run(user.argv("/usr/bin/sudo", "-n", door, "store"), check=True)
+    made = list((site.store / "jobs").iterdir())
+    assert [each.name for each in made] == [user.name]
+    status = made[0].stat()
+    assert (status.st_uid, status.st_mode & 0o777) == (user.uid, 0o700)

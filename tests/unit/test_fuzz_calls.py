@@ -79,6 +79,11 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[object, ...]]]:
         asked.append(("dump", user, pid))
         return 0
 
+    def make_store(user: str) -> int:
+        asked.append(("store", user))
+        return 0
+
+    monkeypatch.setattr(rootdoor, "_make_store", make_store)
     monkeypatch.setattr(rootdoor, "_restore", restore)
     monkeypatch.setattr(rootdoor, "_dump", dump)
     monkeypatch.setattr(os, "getuid", lambda: 0)
@@ -89,6 +94,7 @@ _DOOR = st.one_of(
     st.tuples(st.just("restore"), st.just("12.srv@1700000000"), st.just("3"), st.just("13.srv")),
     st.tuples(st.just("dump"), st.just("4242"), st.just("15"), st.just("13.srv")),
     st.tuples(st.just("suspend"), st.just("4242"), st.just("15"), st.just("13[2]")),
+    st.tuples(st.just("store")),
 )
 
 
@@ -123,6 +129,8 @@ def test_whatever_a_user_says_at_the_door_is_done_for_himself_or_refused(
         assert caller.isdigit() and int(caller) > 0 and user != "root"
         if verb == "restore":
             assert is_lineage_name(str(rest[0])) and isinstance(rest[1], int)
+        elif verb == "store":
+            assert rest == []
         else:
             assert isinstance(rest[0], int) and 0 <= rest[0] < 1 << 31
 

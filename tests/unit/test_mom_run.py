@@ -150,10 +150,11 @@ def test_a_script_without_a_first_line_is_the_shells(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[1].startswith("5.")
 
 
-def test_a_resume_job_is_not_launched_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("words", ["resume 1.srv", "link --chain 1.srv"])
+def test_a_resume_job_is_not_launched_again(tmp_path: Path, words: str) -> None:
     (tmp_path / "torqueckpt").write_text("#!/bin/sh\necho resumed\n")
     (tmp_path / "torqueckpt").chmod(0o755)
-    path = script(tmp_path, f"#!/bin/sh\nexec {tmp_path}/torqueckpt resume 1.srv\n")
+    path = script(tmp_path, f"#!/bin/sh\nexec {tmp_path}/torqueckpt {words}\n")
     done = started_with(dmtcp(tmp_path), tmp_path, "/bin/bash", told=f"{path}\n")
     assert (done.stdout, done.stderr) == ("resumed\n", "")
 

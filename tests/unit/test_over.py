@@ -22,7 +22,7 @@ from torqueckpt.ifl.records import Job, Server
 from torqueckpt.live import Intent, LiveStream
 from torqueckpt.process import become, proc
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal
+from torqueckpt.store import chain, journal
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
@@ -135,6 +135,18 @@ def test_a_resume_job_that_waits_in_the_queue_keeps_its_images(
     assert not judged(mine, gone, Told(open="False"))  # the server shows root's own jobs only
     assert judged(mine, gone, Told({"20.srv": {"job_state": "Q", "Job_Owner": "somebody@node1"}}))
     over.resumed(gone)
+    assert judged(mine, gone, Told(waiting))
+
+
+def test_a_chain_whose_next_link_waits_for_long_keeps_its_images(
+    mine: OwnerStore, gone: Lineage, user: Owner
+) -> None:
+    waiting = {"20.srv": {"job_state": "H", "Job_Owner": f"{user.name}@node1"}}
+    made = chain.make(mine, "12.srv", 1700000000)
+    made.write(chain.Links("12.srv", "/", (chain.Link("12.srv", HERE, 1700000000, "", 0),)))
+    assert not judged(mine, gone, Told(waiting))
+    assert judged(mine, gone, Told())
+    made.write_end(chain.End(chain.ENDED, 7, "12.srv", 1700000100, ""))
     assert judged(mine, gone, Told(waiting))
 
 

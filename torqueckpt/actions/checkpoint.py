@@ -97,7 +97,8 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     generation.write_manifest(made, secret)
                     generation.directory.write_whole("log", log.lines().encode())
                 _make_known(store, mine, lineage, made, request)
-                _tidy(mine, lineage, made, target, request, left_out, settings)
+                took_ms = int((time.time() - arrived) * 1000)
+                _tidy(mine, lineage, made, target, request, left_out, took_ms, settings)
                 if request.end:
                     signals.end_job(target.root, target.sessions)
     log.info(f"{made.job.id}: generation {made.generation}, {made.bytes} bytes, {wall_ms} ms")
@@ -153,6 +154,7 @@ def _tidy(
     target: Target,
     request: CheckpointRequest,
     left_out: int,
+    took_ms: int,
     settings: Settings,
 ) -> None:
     """Remember which files keep the output now, let go of what is too old, write the journal."""
@@ -171,6 +173,7 @@ def _tidy(
             frozen_us=made.frozen_us,
             ended=request.end,
             left_out=left_out,
+            took_ms=took_ms,
             **details.facts(made.exec_pid, settings),
         )
 

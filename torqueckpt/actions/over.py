@@ -24,7 +24,7 @@ from torqueckpt.ifl.records import Server as ServerStatus
 from torqueckpt.live import Live
 from torqueckpt.process import become, proc
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal
+from torqueckpt.store import chain, journal
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
@@ -70,10 +70,11 @@ class Judge:
             return not any(map(self._local_mom_lives, jobs)) and not _held(mine, jobs)
         if self._server is None:
             return False
+        wanted = lineage.directory.has(_WANTED) or _goes_on(mine, jobs)
         try:
             with become.acting_as_root() if os.getuid() == 0 else nullcontext():
                 said = all(_says_over(self._server, job) for job in jobs)
-                return said and not self._waits(self._server, mine, lineage)
+                return said and not (wanted and self._waits(self._server, mine))
         except TorqueCkptError as failure:
             log.warning(f"{self._server.server} is not asked any more: {failure}")
             self._server = None
@@ -88,10 +89,8 @@ class Judge:
     def _local_mom_lives(self, job: str) -> bool:
         return control.listens(self._spool.socket(job))
 
-    def _waits(self, server: Server, mine: OwnerStore, lineage: Lineage) -> bool:
+    def _waits(self, server: Server, mine: OwnerStore) -> bool:
         """Whether one of the owner's waiting jobs may be the lineage's resume job."""
-        if not lineage.directory.has(_WANTED):
-            return False
         if self._owners_waiting is None:
             may_see = server.server_status(["query_other_jobs"]).text("query_other_jobs")
             if may_see != "True":  # then it shows root's own only
@@ -99,6 +98,19 @@ class Judge:
             listed = server.jobs(["Job_Owner", "job_state"])
             self._owners_waiting = {job.owner for job in listed if job.state in _WAITING}
         return mine.path.name in self._owners_waiting
+
+
+def _goes_on(mine: OwnerStore, jobs: set[str]) -> bool:
+    """Whether one of these is a link of a chain that has not ended: the next one may wait long."""
+    for each in chain.of_owner(mine):
+        if any(map(each.has, jobs)):
+            try:
+                if each.end() is None:
+                    return True
+            except TorqueCkptError as torn:
+                log.warning(str(torn))
+                return True
+    return False
 
 
 def _says_over(server: Server, job: str) -> bool:

@@ -19,11 +19,20 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from torqueckpt import log, paths, run
-from torqueckpt.actions import catalogue, metrics, over, prune, remembered
+from torqueckpt.actions import (
+    catalogue,
+    chain_jobs,
+    last_checkpoint,
+    metrics,
+    over,
+    prune,
+    remembered,
+)
 from torqueckpt.batch import asked, checkpoint_spec, due
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.server import connect
 from torqueckpt.errors import InvalidSpec, NeedsRoot, StoreMissing, TorqueCkptError
+from torqueckpt.ifl.attributes import Wanted
 from torqueckpt.ifl.errors import PbsError, SymbolMissing
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import become, proc
@@ -33,7 +42,10 @@ from torqueckpt.store.store import Store
 
 _MEASURED = 60  # seconds from one writing of the metrics to the next
 # Names that TORQUE and OpenPBS both know: a server refuses the question for one that it does not.
-ASKED_FOR = ("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", "euser")
+ASKED_FOR = (
+    *("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", "euser"),
+    *("queue", "Variable_List", "Resource_List", "resources_used", "depend"),
+)
 
 
 class Server(Protocol):
@@ -47,6 +59,8 @@ class Server(Protocol):
     def job(self, job_id: str) -> Job: ...
 
     def checkpoint(self, job_id: str) -> None: ...
+
+    def alter(self, job_id: str, attributes: Wanted) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -77,13 +91,14 @@ class Periodic:
         self._remembered: set[str] = set()
         self._pruned = -math.inf
         self._measured = -math.inf
+        self._last = last_checkpoint.Waiting(settings)
 
     def serve(self, server: str | None) -> None:
         """For ever; a server that does not answer is asked again at the next round."""
         while True:
             try:
                 with connect(self._settings, server) as pbs:
-                    self.round(pbs)
+                    self.round(pbs, walltimes=True)
                     self._prune(pbs)
                 self._tell("server", "the server answers")
             except TorqueCkptError as failure:
@@ -91,12 +106,21 @@ class Periodic:
             self.write_metrics()
             time.sleep(self._settings.periodic_poll_seconds)
 
-    def round(self, server: Server) -> list[str]:
-        """Look at all jobs of this node once; gives the ids of those it had checkpointed."""
-        here = self._jobs(server)
+    def round(self, server: Server, walltimes: bool = False) -> list[str]:
+        """Look at all jobs of this node once; gives the ids of those it had checkpointed.
+
+        walltimes: for those who stay, as last checkpoints are waited for.
+        """
+        everywhere = server.jobs(ASKED_FOR)
+        here = self._here(everywhere)
         self._forget_all_but({job.id for job, _ in here})
-        for job, _ in here:
+        for job, spec in here:
             self._remember(server, job)
+            if walltimes and not spec.never:
+                self._see_to_its_last(job)
+        if walltimes:
+            ids = {job.id for job, _ in here}
+            chain_jobs.move_dependents(server, everywhere, ids, self._tell_of_server)
         ours = [
             (job, spec)
             for job, spec in here
@@ -128,15 +152,15 @@ class Periodic:
         """The node goes down: every job that can be is checkpointed now, due or not."""
         here = [
             job
-            for job, spec in self._jobs(server)
+            for job, spec in self._here(server.jobs(ASKED_FOR))
             if spec.checkpointable or (server.is_openpbs and not spec.never)
         ]
         return [job.id for job in here if self._call_hook(job)]
 
-    def _jobs(self, server: Server) -> list[tuple[Job, CheckpointSpec]]:
+    def _here(self, everywhere: list[Job]) -> list[tuple[Job, CheckpointSpec]]:
         """Running jobs whose mother superior is this node, each with its -c."""
         found = []
-        for job in server.jobs(ASKED_FOR):
+        for job in everywhere:
             if job.state != "R" or not job.hosts or not _is_here(job.hosts[0]):
                 continue
             try:
@@ -215,6 +239,12 @@ class Periodic:
         except (TorqueCkptError, OSError) as failure:
             self._tell(job.id, str(failure))
 
+    def _see_to_its_last(self, job: Job) -> None:
+        try:
+            self._last.see_to(job)
+        except (TorqueCkptError, OSError) as failure:
+            self._tell(job.id, str(failure))
+
     def _newest_image(self, job: Job) -> _Image | None:
         """None while a checkpoint or restart of the job is under way: a large one takes minutes."""
         try:
@@ -258,13 +288,17 @@ class Periodic:
             self._told[about] = line
             log.info(f"{about}: {line}")
 
+    def _tell_of_server(self, line: str) -> None:
+        self._tell("depend", line)
+
     def _forget_all_but(self, jobs: set[str]) -> None:
+        self._last.forget_all_but(jobs)
         self._remembered &= jobs
         self._tries = {job: each for job, each in self._tries.items() if job in jobs}
         self._told = {
             about: line
             for about, line in self._told.items()
-            if about in jobs | {"server", "metrics"}
+            if about in jobs | {"server", "depend", "metrics"}
         }
 
 

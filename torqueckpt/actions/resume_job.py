@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torqueckpt import paths, render
@@ -58,13 +59,8 @@ def text(
     if not settings.store_shared:
         wanted = asked.on_node(wanted, made.host)
         remarks.append(f"The image lies on {one_line(made.host)} only, so the job is sent there.")
-    lines = []
-    for directive in wanted:
-        if _LETTER.fullmatch(directive.option) and directive.value.isprintable():
-            lines.append(f"-{directive.option} {_word(directive.value)}".rstrip())
-        else:
-            dropped = one_line(f"-{directive.option} {directive.value}")
-            remarks.append(f"Left out, no line can hold it: {dropped}")
+    lines, dropped = directive_lines(wanted)
+    remarks += [f"Left out, no line can hold it: {each}" for each in dropped]
     words = (*(("--generation", str(generation)) if generation else ()), *options)
     return render.render(
         "torque/resume_job.sh.j2",
@@ -77,6 +73,17 @@ def text(
             "options": "".join(f" {shlex.quote(word)}" for word in words),
         },
     )
+
+
+def directive_lines(wanted: Iterable[Directive]) -> tuple[list[str], list[str]]:
+    """What stands behind #PBS, and what no such line can hold."""
+    lines, dropped = [], []
+    for directive in wanted:
+        if _LETTER.fullmatch(directive.option) and directive.value.isprintable():
+            lines.append(f"-{directive.option} {_word(directive.value)}".rstrip())
+        else:
+            dropped.append(one_line(f"-{directive.option} {directive.value}"))
+    return lines, dropped
 
 
 def _word(value: str) -> str:

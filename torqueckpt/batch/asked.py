@@ -56,8 +56,8 @@ def of_server(job: Job) -> list[Directive]:
     if not job.text("Account_Name") or job.text("Account_Name").startswith(_RESUMED):
         wanted = [each for each in wanted if each.option != "A"]
         wanted.append(Directive("A", f"{_RESUMED}{job.id}"))
-    variables = job.text("Variable_List")
-    queue = re.search(r"(?:^|,)PBS_O_QUEUE=([^,]+)", variables)  # the one before any routing
+    listed = job.text("Variable_List")
+    queue = re.search(r"(?:^|,)PBS_O_QUEUE=([^,]+)", listed)  # the one before any routing
     wanted.append(Directive("q", queue.group(1) if queue else job.queue))
     wanted.append(Directive("r", "y" if job.text("Rerunable") == "True" else "n"))
     wanted += [Directive("l", item) for item in _resources(job.attributes.get("Resource_List"))]
@@ -67,7 +67,7 @@ def of_server(job: Job) -> list[Directive]:
         for name in ("group_list", "umask")
         if job.text(name)
     ]
-    ours = ",".join(_OURS.findall(variables))
+    ours = ",".join(variables(listed))
     return [*wanted, Directive("v", ours)] if ours else wanted
 
 
@@ -94,6 +94,11 @@ def on_node(wanted: Iterable[Directive], host: str) -> list[Directive]:
         if others:
             left.append(Directive("l", ",".join(others)))
     return [*left, Directive("l", nodes)]
+
+
+def variables(listed: str) -> list[str]:
+    """NAME=VALUE of those that are ours in qsub's -v or a Variable_List."""
+    return _OURS.findall(listed)
 
 
 def moved(depend: str, old: Iterable[str], new: str) -> str:

@@ -8,15 +8,13 @@ from pathlib import Path
 
 import click
 
-from torqueckpt import paths, run, settings
-from torqueckpt.actions import restoring, resubmit, resume_job
-from torqueckpt.actions.restart import prepare
-from torqueckpt.actions.through_door import SUDO
+from torqueckpt import paths, settings
+from torqueckpt.actions import resubmit, resume_job, resuming
 from torqueckpt.batch.local import control, mom, submission
 from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.cli import watch, who
-from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob, ProgramMissing
+from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob
 from torqueckpt.files import relocate
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.process import become, belonging
@@ -43,6 +41,7 @@ _relocate = click.option(
 @click.option("-o", "out", metavar="PATH", default="", help="Where stdout goes at the end.")
 @click.option("-e", "err", metavar="PATH", default="", help="Where stderr goes at the end.")
 @click.option("-j", "join", metavar="oe", default="", help="oe: stderr joins stdout.")
+@click.option("-l", "limits", metavar="walltime=TIME", default="", help="It is ended then.")
 @click.option("-v", "variables", metavar="VARS", default="", help="NAME=VALUE,… for the job.")
 @click.option("--user", metavar="USER", help="Whose job it is; you, under sudo.")
 @click.argument("script", type=click.Path(path_type=Path))
@@ -53,6 +52,7 @@ def run_command(
     out: str,
     err: str,
     join: str,
+    limits: str,
     variables: str,
     user: str | None,
     script: Path,
@@ -63,10 +63,11 @@ def run_command(
     \b
     sudo torqueckpt run -c c=1 run_job.sh
     sudo torqueckpt run --user alice -c c=10,depth=2 -o out.txt run_job.sh arg
+    sudo torqueckpt run -l walltime=1:00:00 -v TORQUECKPT_CHAIN=1 run_job.sh
     """
     chosen = settings.load()
     owner = _job_owner(user)
-    options = {"c": spec, "N": name, "o": out, "e": err, "j": join, "v": variables}
+    options = {"c": spec, "N": name, "o": out, "e": err, "j": join, "l": limits, "v": variables}
     with watch.Display(owner, chosen) as display:
         return mom.submit(
             submission.build(Path.cwd() / script, arguments, owner, options),
@@ -78,6 +79,7 @@ def run_command(
                 default_interval_seconds=chosen.interval_minutes * 60,
                 jitter_seconds=chosen.jitter_seconds,
                 max_frozen_percent=chosen.max_frozen_percent,
+                chain_margin_seconds=chosen.chain_margin_seconds,
             ),
             display.update,
             display.started,
@@ -190,11 +192,6 @@ def resume_command(
         raise NotInAJob(job=named)
     if os.getuid() == 0:
         raise NeedsRoot(what="resume", remedy="no: it is for the job's owner, inside a batch job")
-    chosen = settings.load()
-    door = str(paths.installation() / "rootdoor")
-    allowed = run.run([SUDO, "-n", "-l", door], timeout_seconds=60)
-    if not allowed.ok:
-        raise ProgramMissing(program=door, problem=f"sudo: {allowed.last_line()}")
     request = RestartRequest(
         job_id=named,
         present_job=job_id(present),
@@ -203,11 +200,7 @@ def resume_command(
         accept_changed=accept_changed,
         moves=_moves(moves),
     )
-    me = become.owner_of_uid(os.getuid())
-    with prepare(request, me, restoring.own_outputs, chosen) as (_, lineage, made, lock):
-        os.dup2(lock, 0)
-        words = ["restore", lineage.name, str(made.generation), request.present_job]
-        os.execve(SUDO, [SUDO, "-n", door, *words], {"PATH": run.PATH})
+    resuming.resume(request, settings.load())
 
 
 def _tell(line: str) -> None:

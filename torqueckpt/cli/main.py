@@ -9,6 +9,7 @@ import click
 
 from torqueckpt import __version__, log
 from torqueckpt.cli import (
+    chains,
     completion,
     configure,
     doctor,
@@ -25,7 +26,7 @@ from torqueckpt.cli import (
 from torqueckpt.errors import OWN_FAILURE, InternalError, TorqueCkptError
 
 # Their exit status is the job's, so that all of our own failures are one number.
-_STATUS_IS_THE_JOBS = ("run", "resume")
+_STATUS_IS_THE_JOBS = ("run", "resume", "link")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,10 +41,11 @@ for _command in (
     *inside.COMMANDS,
     *configure.COMMANDS,
     *modules.COMMANDS,
+    *chains.COMMANDS,
+    *periodic.COMMANDS,
     completion.completion_command,
     doctor.doctor_command,
     metrics.metrics_command,
-    periodic.periodic_command,
     preflight.preflight_command,
     prune.prune_command,
     report.report_command,

@@ -6,8 +6,10 @@ from __future__ import annotations
 import click
 
 from torqueckpt import settings
+from torqueckpt.actions import last_checkpoint
 from torqueckpt.actions.periodic import Periodic
 from torqueckpt.batch.server import connect
+from torqueckpt.identity import job_id
 
 
 @click.command("periodic")
@@ -29,3 +31,17 @@ def periodic_command(once: bool, shutdown: bool, server: str | None) -> None:
         for job in service.shutdown(pbs) if shutdown else service.round(pbs):
             click.echo(job)
     service.write_metrics()
+
+
+@click.command("last-checkpoint", hidden=True)
+@click.argument("job")
+@click.argument("sid", type=click.IntRange(min=2))
+@click.argument("user")
+@click.argument("seconds", type=float)
+def last_checkpoint_command(job: str, sid: int, user: str, seconds: float) -> None:
+    """Checkpoint and end JOB just before its session leader SID is so many SECONDS old (root); the
+    periodic service calls this."""
+    last_checkpoint.end_in_time(job_id(job), sid, user, seconds, settings.load())
+
+
+COMMANDS = (periodic_command, last_checkpoint_command)

@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 _LOADED, _LAUNCH = "--loaded", "--launch"
 _LONGEST_COMMAND = 65536  # what a pipe holds
 _LONGEST_SCRIPT = 1024 * 1024
-# A resume job's script: what it restores has been launched before, and sudo must not be.
-_RESUMES = re.compile(rb"^\s*(exec\s+)?\S*torqueckpt\s+resume\s", re.MULTILINE)
+# A resume job's script, or a chain's: what it restores has been launched before, and sudo must not
+# be.
+_RESUMES = re.compile(rb"^\s*(exec\s+)?\S*torqueckpt\s+(resume|link\s+--chain)\s", re.MULTILINE)
 _MOMS_PIPES = (9, 14)  # that the shell and the script inherit
 
 

@@ -5,6 +5,7 @@
     sudo rootdoor checkpoint PID SIGNAL JOB   prints LINEAGE GENERATION; SIGNAL 15 ends the tree
     sudo rootdoor suspend PID SIGNAL JOB      the same, refused where it has connections to outside
     sudo rootdoor dump PID SIGNAL JOB         the same as checkpoint, by CRIU whatever the settings
+    sudo rootdoor store                       makes the caller's own directory in the store
 
 What it believes: SUDO_UID, which sudo sets; the signature key.  What it checks: every argument
 against a strict pattern; for a restore that the image is of that user and was signed by root, and
@@ -33,10 +34,11 @@ from torqueckpt.identity import is_lineage_name, job_id
 from torqueckpt.process import become
 from torqueckpt.request import RestartRequest
 from torqueckpt.store import key
+from torqueckpt.store.store import Store
 
 _USAGE = (
     "rootdoor restore LINEAGE GENERATION JOB <lock, "
-    "or rootdoor checkpoint|suspend|dump PID 0|15 JOB, by sudo"
+    "or rootdoor checkpoint|suspend|dump PID 0|15 JOB, or rootdoor store, by sudo"
 )
 _DUMPS = ("checkpoint", "suspend", "dump")
 
@@ -61,7 +63,16 @@ def _open(argv: list[str]) -> int:
         # which job of a MOM's it is, only MOM says.
         if argv[0] == "dump" or "." not in job:
             return _dump(argv[0], who.name, _number(argv[1]), argv[2] == "15", job)
+    if argv == ["store"]:
+        return _make_store(who.name)
     raise _refused("not a call that it knows")
+
+
+def _make_store(user: str) -> int:
+    who = become.owner(user)
+    with become.acting_as(who):
+        Store.open(settings.load().store).owner(who, make=True)
+    return 0
 
 
 def _number(text: str) -> int:

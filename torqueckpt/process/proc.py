@@ -8,6 +8,7 @@ creation time moves when the clock is set.
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -189,6 +190,11 @@ def shared_maps(pid: int) -> set[str]:
         if len(row) == 6 and row[1][1:2] == b"w" and row[1][3:4] == b"s"
         if row[4] != b"0" and not row[5].endswith(b" (deleted)")
     }
+
+
+def age_seconds(process: Stat) -> float:
+    """How long ago it started, whatever was done to the clock since."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_ticks / _TICKS_PER_SECOND
 
 
 def start_epoch(process: ProcessId) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
@@ -21,6 +22,7 @@ class Hook:
         self, words: Iterable[str], mom_priv: Path, name: str, caller: Caller | None, end: bool
     ) -> None:
         self.name = name
+        self.began = time.monotonic()
         self.caller = caller
         self.end = end
         self._comment = b""

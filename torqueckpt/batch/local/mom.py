@@ -18,13 +18,14 @@ from pathlib import Path
 
 from torqueckpt.batch import due
 from torqueckpt.batch.local import control, launch
+from torqueckpt.batch.local.deadline import Deadline
 from torqueckpt.batch.local.hook import Hook
 from torqueckpt.batch.local.site import Progress, Site, Watcher
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.batch.local.submission import Submission, target
 from torqueckpt.errors import WrongState
 from torqueckpt.identity import ProcessId
-from torqueckpt.process import proc, signals, tree
+from torqueckpt.process import memory, proc, signals, tree
 
 _KILL_DELAY_SECONDS = 2.0
 
@@ -50,9 +51,11 @@ class LocalMom:
     _history: due.History = due.History(0.0)
     _waiting: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _checkpoint_name: str = ""
+    _deadline: Deadline = field(init=False)
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.job)
+        self._deadline = Deadline(self.submission, self.site.chain_margin_seconds)
 
     def run(self, told: Callable[[str], None]) -> int:
         """Run the job to its end and give its exit status, 128 + N for signal N.
@@ -103,13 +106,14 @@ class LocalMom:
 
     def _checkpointed(self, hook: Hook, status: int, comment: str) -> None:
         now = time.monotonic()
+        self._deadline.took(hook, status, now)
         if status == 0:
             self._checkpoint_name = hook.name
             self._image_at = now
             self._history = replace(self._history, last_image=now, last_try=now, failures=0)
             self.progress.checkpoints += 1
             if hook.end:
-                self._held()
+                self._held(hook)
         else:
             failures = self._history.failures + 1
             self._history = replace(self._history, last_try=now, failures=failures)
@@ -149,17 +153,27 @@ class LocalMom:
         if self.progress.state == "H":
             self._ended = 128 + signal.SIGTERM
             return
+        self._end("")
+
+    def _end(self, why: str) -> None:
         signals.send_all(self._members(), signal.SIGTERM)
         self.progress.state = "E"
         if self._kill_at is None:
             self._kill_at = time.monotonic() + _KILL_DELAY_SECONDS
-        self._tell("")
+        self._tell(why)
 
     def _on_time(self) -> None:
         now = time.monotonic()
         if self._kill_at is not None and now >= self._kill_at:
             signals.send_all(self._members(), signal.SIGKILL)
             self._kill_at = now + _KILL_DELAY_SECONDS
+        running = self.progress.state == "R" and self._ended is None
+        if running and self._deadline.is_over(now):
+            self._end(f"walltime of {self.submission.walltime} s is over")
+            return
+        if running and self._hook is None and self._deadline.is_near(now, self._memory):
+            self._call_hook(None, end=True)
+            return
         if not self._periodic() or now < self._next_due():
             return
         percent = self.site.max_frozen_percent
@@ -177,6 +191,7 @@ class LocalMom:
         self._leader_fd = fd = os.pidfd_open(leader)
         self._waiting.register(fd, selectors.EVENT_READ, lambda: self._job_ended(fd))
         self.progress.state = "R"
+        self._deadline.runs(time.monotonic())
         self._tell("")
 
     def _call_hook(self, caller: control.Caller | None, end: bool) -> None:
@@ -190,12 +205,16 @@ class LocalMom:
         self._hook = Hook(words, self.spool.home / "mom_priv", name, caller, end)
         self._waiting.register(self._hook.output, selectors.EVENT_READ, self._hook_spoke)
 
-    def _held(self) -> None:
+    def _held(self, hook: Hook) -> None:
         """The image is safe and the job's processes are ended: output goes out, the job waits."""
         if self._leader:
             signals.send_all(self._members(), signal.SIGKILL)
             self._job_ended(self._leader_fd)
+        self._deadline.stands(time.monotonic())
         if self._kill_at is not None:  # deleted meanwhile: it ends, with an image to go on from
+            return
+        if hook.caller is None:  # nobody asked for a hold: its walltime is over
+            self._tell(f"ended before its walltime; to go on: torqueckpt resume-job {self.job}")
             return
         self._ended = None
         self._deliver()
@@ -238,13 +257,17 @@ class LocalMom:
         found = {each.pid: each.id for each in [*tree.session(self._leader), *below]}
         return list(found.values())
 
+    def _memory(self) -> int:
+        top = proc.stat(self._leader)
+        return memory.to_dump(tree.below(top)) if top is not None else 0
+
     def _others(self) -> list[ProcessId]:
         """Members that have not ended, but for the leader."""
         return [each for each in self._members() if each.pid != self._leader and proc.alive(each)]
 
     def _periodic(self) -> bool:
         running = self.progress.state == "R" and self._ended is None and self._hook is None
-        return running and self.submission.spec.periodic
+        return running and self.submission.spec.periodic and not self._deadline.near
 
     def _interval(self) -> int:
         return self.submission.spec.interval_seconds or self.site.default_interval_seconds
@@ -255,6 +278,8 @@ class LocalMom:
     def _patience(self) -> float | None:
         times = [self._next_due()] if self._periodic() else []
         times += [self._kill_at] if self._kill_at is not None else []
+        if self.progress.state == "R" and self._ended is None:
+            times += self._deadline.next_looks(time.monotonic(), self._hook is None)
         return max(min(times) - time.monotonic(), 0.0) if times else None
 
     def _catch_signals(self) -> socket.socket:

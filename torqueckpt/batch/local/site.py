@@ -18,6 +18,7 @@ class Site:
     default_interval_seconds: int
     jitter_seconds: int
     max_frozen_percent: int
+    chain_margin_seconds: int
 
 
 @dataclass

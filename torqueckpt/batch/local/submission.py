@@ -7,11 +7,12 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from torqueckpt.batch import checkpoint_spec, directives
+from torqueckpt.batch import checkpoint_spec, directives, last
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.details import Details
-from torqueckpt.errors import ScriptUnreadable
+from torqueckpt.errors import InvalidResource, ScriptUnreadable
 from torqueckpt.identity import Owner
+from torqueckpt.ifl import records
 from torqueckpt.manifest import Directive
 from torqueckpt.process import become
 
@@ -28,6 +29,7 @@ class Submission:
     err: str
     joined: bool
     variables: dict[str, str]
+    walltime: int | None  # seconds
     submit_dir: Path
     owner: Owner
 
@@ -35,6 +37,8 @@ class Submission:
         """What the MOM writes down of it."""
         found = {"N": self.name, "c": self.spec.text, "o": self.out, "e": self.err}
         found["j"] = "oe" if self.joined else ""
+        found["l"] = f"walltime={self.walltime}" if self.walltime is not None else ""
+        found["v"] = f"{last.VARIABLE}=1" if last.wanted(self.variables) else ""
         return Details(
             owner=self.owner.name,
             name=self.name,
@@ -56,8 +60,10 @@ def build(
             text = file.read()
     except OSError as problem:
         raise ScriptUnreadable(path=script, problem=problem.strerror) from problem
-    found = {d.option: d.value for d in directives.read(text.decode("utf-8", "replace"))}
+    written = directives.read(text.decode("utf-8", "replace"))
+    found = {d.option: d.value for d in written}
     found.update({letter: value for letter, value in options.items() if value})
+    limits = [d.value for d in written if d.option == "l"] + [options.get("l", "")]
     return Submission(
         script=text,
         arguments=arguments,
@@ -67,6 +73,7 @@ def build(
         err=found.get("e", ""),
         joined=found.get("j", "n") == "oe",
         variables=_variables(found.get("v", "")),
+        walltime=_walltime(",".join(limits)),
         submit_dir=Path(os.getcwd()),
         owner=owner,
     )
@@ -79,6 +86,18 @@ def target(path: str, submit_dir: Path, default: str) -> Path:
         path = plain
     chosen = submit_dir / (path or default)
     return chosen / default if chosen.is_dir() else chosen
+
+
+def _walltime(text: str) -> int | None:
+    """Of qsub's -l, the last; what else is asked for there, one machine has or has not."""
+    for item in reversed(text.split(",")):
+        name, _, value = item.partition("=")
+        if name == "walltime":
+            found = records.seconds(value)
+            if not found:
+                raise InvalidResource(item=item, problem="walltime is [[hours:]minutes:]seconds")
+            return found
+    return None
 
 
 def _variables(text: str) -> dict[str, str]:

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""Going on inside a new batch job, as its owner: all that needs no rights, then the door."""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+from torqueckpt import paths, run
+from torqueckpt.actions import restoring
+from torqueckpt.actions.restart import prepare
+from torqueckpt.actions.through_door import SUDO
+from torqueckpt.errors import ProgramMissing
+from torqueckpt.process import become
+from torqueckpt.request import RestartRequest
+from torqueckpt.settings import Settings
+
+
+def resume(request: RestartRequest, settings: Settings) -> NoReturn:
+    """Become the door, which becomes the job; what was changed is undone when that fails."""
+    door = str(paths.installation() / "rootdoor")
+    allowed = run.run([SUDO, "-n", "-l", door], timeout_seconds=60)
+    if not allowed.ok:
+        raise ProgramMissing(program=door, problem=f"sudo: {allowed.last_line()}")
+    me = become.owner_of_uid(os.getuid())
+    with prepare(request, me, restoring.own_outputs, settings) as (_, lineage, made, lock):
+        os.dup2(lock, 0)
+        words = ["restore", lineage.name, str(made.generation), request.present_job]
+        os.execve(SUDO, [SUDO, "-n", door, *words], {"PATH": run.PATH})

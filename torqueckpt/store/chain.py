@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: MIT
+"""A chain: one job done by several of the batch system's, its links, one after the other.
+
+jobs/USER/chains/JOB@TIME/     named by the first link's job and when that began
+    chain.json     the links that have begun, and what each went on from
+    script         what the user submitted      environment   what the first link was given
+    end.json       how it ended: by itself, cancelled, or given up
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from torqueckpt import log, manifest
+from torqueckpt.errors import TorqueCkptError
+from torqueckpt.identity import is_lineage_name, lineage_name
+from torqueckpt.paths import Directory
+from torqueckpt.store.store import OwnerStore
+from torqueckpt.store.translate import record, translated
+
+_CHAINS = "chains"
+_LOOKED_AT = 1000  # the newest: root looks here too, for the service
+ENDED, CANCELLED, STOPPED = "ended", "cancelled", "stopped"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A job of the chain; lineage "" and generation 0: it began the script from its beginning."""
+
+    job: str
+    host: str
+    started: int
+    lineage: str
+    generation: int
+
+
+@dataclass(frozen=True)
+class Links:
+    """The first job, where it was submitted, and those that have begun, oldest first."""
+
+    first: str
+    directory: str
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True)
+class End:
+    """how: one of the words above; status: the job's exit status where it ended by itself."""
+
+    how: str
+    status: int
+    job: str
+    when: int
+    why: str
+
+
+class Chain:
+    """A chain's directory, held open; used only while acting as its owner."""
+
+    def __init__(self, directory: Directory) -> None:
+        self.directory = directory
+
+    @property
+    def name(self) -> str:
+        return self.directory.path.name
+
+    @property
+    def owner(self) -> str:
+        return self.directory.path.parent.parent.name
+
+    @property
+    def first(self) -> str:
+        return self.name.rpartition("@")[0]
+
+    def read(self) -> Links:
+        with record(self.directory.path / "chain.json"):
+            return manifest.from_json(Links, manifest.load(self.directory.read("chain.json")))
+
+    def write(self, links: Links) -> None:
+        with translated(self.directory.path):
+            self.directory.write_whole("chain.json", json.dumps(asdict(links)).encode())
+
+    def end(self) -> End | None:
+        """None while it goes on; RecordTorn when nobody can tell."""
+        try:
+            with record(self.directory.path / "end.json"):
+                return manifest.from_json(End, manifest.load(self.directory.read("end.json")))
+        except FileNotFoundError:
+            return None
+
+    def write_end(self, end: End) -> None:
+        with translated(self.directory.path):
+            self.directory.write_whole("end.json", json.dumps(asdict(end)).encode())
+
+    def has(self, job: str) -> bool:
+        """Whether this job is the first or one that has begun."""
+        try:
+            return job == self.first or any(each.job == job for each in self.read().links)
+        except (TorqueCkptError, OSError) as torn:
+            log.warning(str(torn))
+            return False
+
+
+def make(mine: OwnerStore, first: str, now: int) -> Chain:
+    with translated(mine.path), mine.directory.make(_CHAINS) as chains:
+        return Chain(chains.make(lineage_name(first, now)))
+
+
+def of_owner(mine: OwnerStore) -> list[Chain]:
+    """All of an owner's, oldest first."""
+    try:
+        with mine.directory.sub(_CHAINS) as chains:
+            names = sorted(filter(is_lineage_name, chains.names()), key=_began)
+            return [Chain(chains.sub(name)) for name in names[-_LOOKED_AT:]]
+    except FileNotFoundError:
+        return []
+
+
+def of_job(mine: OwnerStore, job: str) -> Chain | None:
+    """The newest with this job: servers give ids again after a reset."""
+    found = [chain for chain in of_owner(mine) if job == chain.name or chain.has(job)]
+    return found[-1] if found else None
+
+
+def remove(mine: OwnerStore, chain: Chain) -> None:
+    with translated(mine.path), mine.directory.make(_CHAINS) as chains:
+        chains.remove_tree(chain.name)
+
+
+def _began(name: str) -> int:
+    return int(name.rpartition("@")[2])
