@@ -42,7 +42,8 @@ class InvalidJobId(TorqueCkptError):
 
 class InvalidSpec(TorqueCkptError):
     message = (
-        "-c {spec}: {problem}; known forms: n s c c=MIN u enabled periodic interval=MIN depth=N"
+        "-c {spec}: {problem}; "
+        "known forms: n s c c=MIN c=auto u enabled periodic interval=MIN depth=N"
     )
     exit_code = 66
 

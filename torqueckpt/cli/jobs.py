@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from torqueckpt import paths, run, settings
-from torqueckpt.actions import restoring, resubmit, resume_job
+from torqueckpt.actions import advice, restoring, resubmit, resume_job
 from torqueckpt.actions.restart import prepare
 from torqueckpt.actions.through_door import SUDO
 from torqueckpt.batch.local import control, mom, submission
@@ -38,7 +38,7 @@ _relocate = click.option(
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
-@click.option("-c", "spec", metavar="SPEC", default="", help="qsub's -c; c=5s is every 5 seconds.")
+@click.option("-c", "spec", metavar="SPEC", default="", help="qsub's -c, or auto; c=5s: 5 seconds.")
 @click.option("-N", "name", metavar="NAME", default="", help="The job's name.")
 @click.option("-o", "out", metavar="PATH", default="", help="Where stdout goes at the end.")
 @click.option("-e", "err", metavar="PATH", default="", help="Where stderr goes at the end.")
@@ -78,6 +78,7 @@ def run_command(
                 default_interval_seconds=chosen.interval_minutes * 60,
                 jitter_seconds=chosen.jitter_seconds,
                 max_frozen_percent=chosen.max_frozen_percent,
+                rate=advice.rate_of(owner, chosen)[0],
             ),
             display.update,
             display.started,

@@ -8,7 +8,17 @@ import sys
 import click
 
 from torqueckpt import __version__, log
-from torqueckpt.cli import configure, images, jobs, modules, periodic, preflight, prune, report
+from torqueckpt.cli import (
+    configure,
+    images,
+    interval,
+    jobs,
+    modules,
+    periodic,
+    preflight,
+    prune,
+    report,
+)
 from torqueckpt.errors import OWN_FAILURE, InternalError, TorqueCkptError
 
 # Their exit status is the job's, so that all of our own failures are one number.
@@ -26,6 +36,7 @@ for _command in (
     *images.COMMANDS,
     *configure.COMMANDS,
     *modules.COMMANDS,
+    interval.interval_command,
     periodic.periodic_command,
     preflight.preflight_command,
     prune.prune_command,

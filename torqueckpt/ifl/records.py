@@ -99,7 +99,7 @@ class Job(Record):
     @property
     def walltime_seconds(self) -> int | None:
         """Walltime used so far, as of the server's last poll of the MOM."""
-        return _seconds(self.resource("resources_used", "walltime"))
+        return seconds(self.resource("resources_used", "walltime"))
 
     @property
     def hosts(self) -> tuple[str, ...]:
@@ -171,7 +171,7 @@ def _number(text: str) -> int | None:
         return None
 
 
-def _seconds(text: str) -> int | None:
+def seconds(text: str) -> int | None:
     """Seconds of [[days:]hours:]minutes:seconds or of a plain number."""
     parts = text.split(":")
     if not all(part.isdigit() for part in parts) or len(parts) > 4:

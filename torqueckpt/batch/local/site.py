@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from torqueckpt.batch.interval import Rate
+
 
 @dataclass(frozen=True)
 class Site:
@@ -18,6 +20,7 @@ class Site:
     default_interval_seconds: int
     jitter_seconds: int
     max_frozen_percent: int
+    rate: Rate  # for -c auto
 
 
 @dataclass
