@@ -148,6 +148,11 @@ class Busy(TorqueCkptError):
     exit_code = 23
 
 
+class ResumedElsewhere(TorqueCkptError):
+    message = "job {job} is being resumed already: by job {by} on {host}, since {since}; {remedy}"
+    exit_code = 25
+
+
 class LastImageKept(TorqueCkptError):
     message = (
         "job {job}: generation {generation} is its newest whole image and it {why}: not deleted"
@@ -214,6 +219,18 @@ class RestoreTimeout(TorqueCkptError):
 class ProgramMissing(TorqueCkptError):
     message = "{program} is missing or cannot be executed: {problem}"
     exit_code = 47
+
+
+class NodeDiffers(TorqueCkptError):
+    message = (
+        "job {job}: generation {generation} cannot go on on {host}, nothing was changed: {problems}"
+    )
+    exit_code = 48
+
+
+class WouldNotRestart(TorqueCkptError):
+    message = "job {job} would not restart on {host} now: {count} reason(s), listed above"
+    exit_code = 49
 
 
 # Trust in an image --------------------------------------------------------------------------------
