@@ -88,7 +88,7 @@ def refuse_if_running(
     if not known_to_be_over(mine, live.job, request, settings):
         raise JobStillRuns(
             job=live.job,
-            where=f"as far as is known, on {live.host}",
+            where=f"as far as is known, on {live.host}, since {claim.clock(live.written)}",
             remedy="--force if that node or job is known to be over",
         )
 
@@ -161,4 +161,4 @@ def _of_this_node(held: Claim) -> bool:
 
 
 def _who(held: Claim) -> tuple[str, str, str]:
-    return held.job, held.host, claim.told_since(held)
+    return held.job, held.host, claim.clock(held.since)

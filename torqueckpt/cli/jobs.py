@@ -9,12 +9,13 @@ from pathlib import Path
 import click
 
 from torqueckpt import paths, run, settings
-from torqueckpt.actions import advice, restoring, resubmit, resume_job
+from torqueckpt.actions import advice, restoring, resubmit, resume_job, through_door
 from torqueckpt.actions.restart import prepare
 from torqueckpt.actions.through_door import SUDO
 from torqueckpt.batch.local import control, mom, submission
 from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
+from torqueckpt.cli import rehearse as rehearsal
 from torqueckpt.cli import watch, who
 from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob, ProgramMissing
 from torqueckpt.files import relocate
@@ -158,17 +159,33 @@ def resume_job_command(
 @click.argument("job")
 @click.option("--generation", type=click.IntRange(min=1), help="An older image than the newest.")
 @click.option("--force", is_flag=True, help="Although another node may still run it.")
+@click.option("--rehearse", is_flag=True, help="Only tell whether it would work here, now.")
+@click.option("--json", "as_json", is_flag=True, help="With --rehearse: for programs.")
 @_accept
 @_relocate
 def resume_command(
     job: str,
     generation: int | None,
     force: bool,
+    rehearse: bool,
+    as_json: bool,
     accept_changed: bool,
     moves: tuple[str, ...],
 ) -> None:
-    """Go on with JOB inside a new batch job, as its owner; resume_job.sh calls this."""
+    """Go on with JOB inside a new batch job, as its owner; resume_job.sh calls this.
+
+    --rehearse makes the same checks on this node, outside of any job, and changes nothing.
+    """
     named = who.job_or_lineage(job)
+    if rehearse:
+        request = RestartRequest(
+            *(named, "", generation),
+            force=force,
+            accept_changed=accept_changed,
+            moves=_moves(moves),
+        )
+        rehearsal.show(request, settings.load(), as_json)
+        return
     present = belonging.job_in(os.environ)
     if not present:
         raise NotInAJob(job=named)
@@ -176,9 +193,9 @@ def resume_command(
         raise NeedsRoot(what="resume", remedy="no: it is for the job's owner, inside a batch job")
     chosen = settings.load()
     door = str(paths.installation() / "rootdoor")
-    allowed = run.run([SUDO, "-n", "-l", door], timeout_seconds=60)
-    if not allowed.ok:
-        raise ProgramMissing(program=door, problem=f"sudo: {allowed.last_line()}")
+    shut = through_door.closed()
+    if shut:
+        raise ProgramMissing(program=door, problem=shut)
     request = RestartRequest(
         job_id=named,
         present_job=job_id(present),

@@ -35,7 +35,7 @@ def build_id(path: str) -> str:
         return ""
     try:
         return next(_build_ids(fd), "")
-    except (OSError, struct.error):
+    except (OSError, OverflowError, struct.error):
         return ""
     finally:
         os.close(fd)

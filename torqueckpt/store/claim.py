@@ -47,9 +47,9 @@ def remove(lineage: Directory, claim: Claim) -> None:
         lineage.write_once(_NAME, moved)
 
 
-def told_since(claim: Claim) -> str:
-    """As a person reads it."""
+def clock(since: int) -> str:
+    """A time of a record's, as a person reads it."""
     try:
-        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(claim.since))
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
     except (OverflowError, OSError, ValueError):  # the file is its owner's
         return "an impossible time"
