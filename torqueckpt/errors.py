@@ -153,6 +153,11 @@ class ResumedElsewhere(TorqueCkptError):
     exit_code = 25
 
 
+class NoArray(TorqueCkptError):
+    message = "array {job}: no members to resume together: {problem}"
+    exit_code = 26
+
+
 class LastImageKept(TorqueCkptError):
     message = (
         "job {job}: generation {generation} is its newest whole image and it {why}: not deleted"

@@ -53,9 +53,7 @@ def submit(
     Jobs of the owner's that wait for the old one wait for the new one then; `tell` gets a line for
     each.
     """
-    if os.getuid() == 0:
-        raise NotSubmitted(job=named, reason="root submits no jobs; its user does")
-    new, old = _qsub(text, named, made), {named, made.job.id}
+    new, old = qsub(text, named, made), {named, made.job.id}
     with catalogue.lineage_of(named, who, settings) as (mine, _):
         journal.note(mine, "submit", made.job.id, generation=made.generation, resume_job=new)
     try:
@@ -72,7 +70,10 @@ def submit(
     return new
 
 
-def _qsub(text: str, named: str, made: Manifest) -> str:
+def qsub(text: str, named: str, made: Manifest) -> str:
+    """The new id; root submits no jobs."""
+    if os.getuid() == 0:
+        raise NotSubmitted(job=named, reason="root submits no jobs; its user does")
     program = shutil.which("qsub")
     if program is None:
         raise NotSubmitted(job=named, reason="there is no qsub on the PATH")

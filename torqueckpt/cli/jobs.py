@@ -9,14 +9,21 @@ from pathlib import Path
 import click
 
 from torqueckpt import paths, run, settings
-from torqueckpt.actions import advice, restoring, resubmit, resume_job, through_door
+from torqueckpt.actions import (
+    advice,
+    array_job,
+    restoring,
+    resubmit,
+    resume_job,
+    through_door,
+)
 from torqueckpt.actions.restart import prepare
 from torqueckpt.actions.through_door import SUDO
 from torqueckpt.batch.local import control, mom, submission
 from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
+from torqueckpt.cli import arrays, watch, who
 from torqueckpt.cli import rehearse as rehearsal
-from torqueckpt.cli import watch, who
 from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob, ProgramMissing
 from torqueckpt.files import relocate
 from torqueckpt.identity import Owner, job_id
@@ -113,6 +120,8 @@ def release_command(job: str) -> None:
 @click.option("--generation", type=click.IntRange(min=1), help="An older image than the newest.")
 @click.option("--user", metavar="USER", help="Whose job it is (root).")
 @click.option("--submit", is_flag=True, help="Submit it too; prints the new id, as qsub does.")
+@click.option("--failed", is_flag=True, help="Of an array 12[].server: those not finished.")
+@click.option("--members", metavar="LIST", help="Of an array: these, as in 3,7-9.")
 @_accept
 @_relocate
 def resume_job_command(
@@ -121,6 +130,8 @@ def resume_job_command(
     generation: int | None,
     user: str | None,
     submit: bool,
+    failed: bool,
+    members: str | None,
     accept_changed: bool,
     moves: tuple[str, ...],
 ) -> None:
@@ -133,18 +144,29 @@ def resume_job_command(
     torqueckpt resume-job 12.node1 -o resume_job.sh
     qsub resume_job.sh
     torqueckpt resume-job 12.node1 --submit
+    torqueckpt resume-job '12[].server' --failed --submit
     """
     chosen = settings.load()
     named = who.job_or_lineage(job)
     owner = who.owner_of(named, chosen, user)
-    image = resubmit.as_known(resume_job.image_of(named, owner, chosen, generation), chosen)
     options = ["--accept-changed-files"] if accept_changed else []
     for old, new in _moves(moves):
         options += ["--relocate", f"{old}={new}"]
-    text = resume_job.text(image, named, chosen, generation, tuple(options))
-    if submit:
-        click.echo(resubmit.submit(text, named, image.made, owner, chosen, _tell))
-        return
+    if array_job.is_array(named) or failed or members is not None:
+        if generation is not None or not array_job.is_array(named):
+            raise click.UsageError("--failed and --members are for arrays, --generation is not")
+        chosen_ones = arrays.chosen(named, failed, members, owner, chosen)
+        text, image = array_job.text(*chosen_ones, owner, chosen, tuple(options))
+        if submit:
+            click.echo(arrays.submit(text, chosen_ones, image, owner, chosen))
+            return
+    else:
+        image = resume_job.image_of(named, owner, chosen, generation)
+        image = resubmit.as_known(image, chosen)
+        text = resume_job.text(image, named, chosen, generation, tuple(options))
+        if submit:
+            click.echo(resubmit.submit(text, named, image.made, owner, chosen, _tell))
+            return
     if out is None:
         click.echo(text, nl=False)
         return
