@@ -158,6 +158,11 @@ class NoArray(TorqueCkptError):
     exit_code = 26
 
 
+class NotDrained(TorqueCkptError):
+    message = "node {node}: {count} job(s) are as they were, listed above"
+    exit_code = 27
+
+
 class LastImageKept(TorqueCkptError):
     message = (
         "job {job}: generation {generation} is its newest whole image and it {why}: not deleted"

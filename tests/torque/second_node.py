@@ -29,6 +29,8 @@ class SecondNode(PrivateTorque):
         (home / "server_name").write_text(f"{HOST}\n")
         (home / "mom_priv/config").write_text(_SOONER)
         self.check(*self.configure_argv("--apply"))
+        # numbers that its daemons have are not those of a job of the first node's
+        self.check("sh", "-c", "echo 20000 >/proc/sys/kernel/ns_last_pid")
         self.check("trqauthd")
         self._first.check("qmgr", "-c", f"create node {SECOND} np=8")
         self.start_mom()

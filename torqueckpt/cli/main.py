@@ -10,6 +10,7 @@ import click
 from torqueckpt import __version__, log
 from torqueckpt.cli import (
     configure,
+    drain,
     images,
     interval,
     jobs,
@@ -36,6 +37,7 @@ for _command in (
     *images.COMMANDS,
     *configure.COMMANDS,
     *modules.COMMANDS,
+    drain.drain_command,
     interval.interval_command,
     periodic.periodic_command,
     preflight.preflight_command,
