@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit import samples
+from torqueckpt import paths
 from torqueckpt.actions import array_job
 from torqueckpt.actions.array_job import FAILED, FINISHED, GOES_ON, UNKNOWN, Array
 from torqueckpt.batch import asked
@@ -159,8 +160,9 @@ def _chosen(script: str, variable: str, index: int) -> str:
 
 def test_under_torque_the_new_array_has_the_old_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     script = _script(False, monkeypatch, {3: "node1", 7: "node1"})
-    assert "#PBS -t 3,7\n" in script and "#PBS -N relax\n" in script and "#PBS -q long\n" in script
-    assert "resume --accept-changed-files " in script
+    program = str(paths.program("bin", "torqueckpt"))
+    golden = Path(__file__).parent / "golden/torque/resume_array.sh"
+    assert script.replace(program, "/usr/local/bin/torqueckpt") == golden.read_text()
     found = [_chosen(script, "PBS_ARRAYID", index) for index in (3, 7, 0)]
     assert found == ["12[3].srv", "12[7].srv", "125"]
 
