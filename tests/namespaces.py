@@ -44,8 +44,8 @@ def missing() -> str:
 class Namespaces:
     """root is a directory on this machine for what is mounted in there."""
 
-    def __init__(self, host: str) -> None:
-        self.host = host
+    def __init__(self, host: str, address: str = ADDRESS) -> None:
+        self.host, self.address = host, address
         self.path = _PATH
         self.root = Path(tempfile.mkdtemp(prefix="tckpt-", dir="/var/tmp"))
         self.root.chmod(0o755)
@@ -63,8 +63,8 @@ class Namespaces:
         self.check("mount", "--make-rprivate", "/")
         self.check("hostname", host)
         self.check("ip", "link", "set", "lo", "up")
-        self.check("ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
-        hosts = f"127.0.0.1 localhost\n{ADDRESS} {host}\n127.0.0.9 spare\n"
+        self.check("ip", "address", "add", f"{address}/32", "dev", "lo")
+        hosts = f"127.0.0.1 localhost\n{address} {host}\n127.0.0.9 spare\n"
         self.put("/etc/hosts", hosts)
         self._own_run()
 
@@ -80,6 +80,18 @@ class Namespaces:
                 os.chown(own / entry.name, status.st_uid, status.st_gid)
                 (own / entry.name).chmod(status.st_mode & 0o7777)
         self.bind(own, "/run")
+
+    def connect(self, other: Namespaces) -> None:
+        """A cable to another one; each knows the other's name."""
+        enter = ["nsenter", f"--target={self.init}", "--net"]
+        cable = ["type", "veth", "peer", "name", f"to-{self.host}", "netns", str(other.init)]
+        subprocess.run([*enter, "ip", "link", "add", f"to-{other.host}", *cable], check=True)
+        for here, there in ((self, other), (other, self)):
+            device = f"to-{there.host}"
+            here.check("ip", "link", "set", device, "up")
+            here.check("ip", "route", "add", there.address, "dev", device, "src", here.address)
+            hosts = here.root / "hosts"
+            hosts.write_text(f"{hosts.read_text()}{there.address} {there.host}\n")
 
     def put(self, path: str | Path, text: str) -> None:
         """A file of its own in there, over one that is there on this machine."""
@@ -143,6 +155,18 @@ class Namespaces:
             if f"\nUid:\t{user.uid}\t" in status and "\nState:\tZ" not in status:
                 found.append(int(entry.parent.name))
         return sorted(found)
+
+    def session(self, sid: int) -> list[int]:
+        """Members of a session in there, by the numbers that they have in there."""
+        found = []
+        for entry in self.inside("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = entry.read_bytes().rpartition(b")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(fields[3]) == sid:
+                found.append(int(entry.parent.name))
+        return found
 
     def remove(self) -> None:
         assert self._holder.stdin is not None and self._holder.stdout is not None

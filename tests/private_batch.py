@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.namespaces import Namespaces, missing
+from tests.namespaces import ADDRESS, Namespaces, missing
 from tests.support import PREFIX, User, wait_until
 
 HOST = "tckptnode"
@@ -75,8 +75,10 @@ class PrivateBatch(Namespaces):
     may_run_jobs = True  # beside the scheduler
     purge: tuple[str, ...] = ("-p",)  # qdel's, for a job that does not go
 
-    def __init__(self, prefix: Path, home: Path, library: Path, host: str = HOST) -> None:
-        super().__init__(host)
+    def __init__(
+        self, prefix: Path, home: Path, library: Path, host: str = HOST, address: str = ADDRESS
+    ) -> None:
+        super().__init__(host, address)
         self.prefix, self.home, self.library = prefix, home, library
         self.server = host
         self.path = f"{prefix}/bin:{prefix}/sbin:{self.path}"
@@ -163,7 +165,7 @@ class PrivateBatch(Namespaces):
                 lines[-1] += line[1:]
             else:
                 lines.append(line)
-        pairs = (line.strip().split(" = ", 1) for line in lines if " = " in line)
+        pairs = (line.lstrip().split(" = ", 1) for line in lines if " = " in line)
         return {name: value for name, value in pairs}
 
     def state(self, job: str) -> str:

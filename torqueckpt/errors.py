@@ -42,7 +42,8 @@ class InvalidJobId(TorqueCkptError):
 
 class InvalidSpec(TorqueCkptError):
     message = (
-        "-c {spec}: {problem}; known forms: n s c c=MIN u enabled periodic interval=MIN depth=N"
+        "-c {spec}: {problem}; "
+        "known forms: n s c c=MIN c=auto u enabled periodic interval=MIN depth=N"
     )
     exit_code = 66
 
@@ -147,6 +148,21 @@ class Busy(TorqueCkptError):
     exit_code = 23
 
 
+class ResumedElsewhere(TorqueCkptError):
+    message = "job {job} is being resumed already: by job {by} on {host}, since {since}; {remedy}"
+    exit_code = 25
+
+
+class NoArray(TorqueCkptError):
+    message = "array {job}: no members to resume together: {problem}"
+    exit_code = 26
+
+
+class NotDrained(TorqueCkptError):
+    message = "node {node}: {count} job(s) are as they were, listed above"
+    exit_code = 27
+
+
 class LastImageKept(TorqueCkptError):
     message = (
         "job {job}: generation {generation} is its newest whole image and it {why}: not deleted"
@@ -228,6 +244,18 @@ class RestoreTimeout(TorqueCkptError):
 class ProgramMissing(TorqueCkptError):
     message = "{program} is missing or cannot be executed: {problem}"
     exit_code = 47
+
+
+class NodeDiffers(TorqueCkptError):
+    message = (
+        "job {job}: generation {generation} cannot go on on {host}, nothing was changed: {problems}"
+    )
+    exit_code = 48
+
+
+class WouldNotRestart(TorqueCkptError):
+    message = "job {job} would not restart on {host} now: {count} reason(s), listed above"
+    exit_code = 49
 
 
 # Trust in an image --------------------------------------------------------------------------------

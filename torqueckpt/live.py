@@ -48,6 +48,21 @@ class Live:
 
 
 @dataclass(frozen=True)
+class Claim:
+    """Who is bringing a lineage back just now: where locks do not reach, one file for all nodes.
+
+    boot_id and pid are of the program that does it, job is the job that it does it for, since is in
+    seconds of the epoch by its node's clock.
+    """
+
+    host: str
+    boot_id: str
+    pid: int
+    job: str
+    since: int
+
+
+@dataclass(frozen=True)
 class Cut:
     """A stream whose file still holds the job's output: cut to its size at the freeze.
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import asdict, dataclass, fields, is_dataclass
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from typing import Any, Optional, TypeVar, Union, get_args, get_origin, get_type_hints
 
 FORMAT = 2  # 2: what the job's files were like at the freeze, who waited on the monotonic clock
 T = TypeVar("T")
@@ -150,6 +150,23 @@ class ImageFile:
 
 
 @dataclass(frozen=True)
+class Build:
+    """A program or library that the job has mapped, and the build id that is in it, in hex."""
+
+    path: str
+    build_id: str
+
+
+@dataclass(frozen=True)
+class Node:
+    """What of its node a job may have come to depend on; features are instruction sets."""
+
+    machine: str
+    features: tuple[str, ...]
+    builds: tuple[Build, ...]
+
+
+@dataclass(frozen=True)
 class Manifest:
     format: int
     lineage: str
@@ -177,6 +194,7 @@ class Manifest:
     image: tuple[ImageFile, ...]
     frozen_us: int
     wall_ms: int
+    node: Optional[Node] = None  # noqa: UP045 (read at run time, also by Python 3.9); not in older
 
     @property
     def bytes(self) -> int:
@@ -238,11 +256,12 @@ def _build(kind: Any, value: object, where: str) -> Any:
         if not isinstance(value, dict):
             raise Malformed(f"{where}: an object was expected")
         hints = get_type_hints(kind)
-        missing = [f.name for f in fields(kind) if f.name not in value]
+        missing = [f.name for f in fields(kind) if f.name not in value and f.default is MISSING]
         if missing:
             raise Malformed(f"{where}: {missing[0]} is missing")
         assert isinstance(kind, type)
-        return kind(**{n: _build(hints[n], value[n], f"{where}.{n}") for n in hints})
+        given = [name for name in hints if name in value]
+        return kind(**{n: _build(hints[n], value[n], f"{where}.{n}") for n in given})
     if get_origin(kind) is tuple:
         if not isinstance(value, list):
             raise Malformed(f"{where}: a list was expected")

@@ -125,6 +125,20 @@ class Directory:
         os.rename(scratch, _plain(name), src_dir_fd=self.fd, dst_dir_fd=self.fd)
         os.fsync(self.fd)
 
+    def write_once(self, name: str, data: bytes) -> bool:
+        """Write a file that must not be there yet, whole, also on a file system of many nodes:
+        False when somebody else has (link(2) decides, as in open(2) under O_EXCL)."""
+        scratch = f"{_plain(name)}.{os.urandom(8).hex()}"
+        self.write_whole(scratch, data)
+        try:
+            os.link(scratch, name, src_dir_fd=self.fd, dst_dir_fd=self.fd, follow_symlinks=False)
+            os.fsync(self.fd)
+            return True
+        except FileExistsError:  # or the answer of a file server got lost and it was asked again
+            return os.stat(scratch, dir_fd=self.fd, follow_symlinks=False).st_nlink == 2
+        finally:
+            self.remove(scratch)
+
     def append_line(self, name: str, line: str) -> None:
         """Append one line by a single write, so that lines of several writers never mix."""
         fd = self.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)

@@ -48,6 +48,8 @@ class Settings:
     interval_minutes: int = 10
     jitter_seconds: int = 0
     max_frozen_percent: int = 50
+    mtbf_hours: int = 720
+    overhead_percent: int = 5
     periodic_poll_seconds: int = 10
     periodic_grace_seconds: int = 5
     chain_margin_seconds: int = 30
@@ -81,6 +83,8 @@ _AT_LEAST_ONE = {
     "chain_links": "the job itself is one",
     "depth": "the newest image is never removed",
     "interval_minutes": "a job needs time of its own",
+    "mtbf_hours": "every node fails some time",
+    "overhead_percent": "a checkpoint takes time",
     "dump_timeout_seconds": "a dump needs time",
     "periodic_poll_seconds": "the server has other things to do too",
     "restore_timeout_seconds": "a restore needs time",

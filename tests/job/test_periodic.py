@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import subprocess
 import time
@@ -15,7 +16,7 @@ from tests.support import Running, Site, User, count_script, wait_until
 
 # In a process of its own, with the site's interpreter: the programs are found from there.
 ROUND = """
-import json, sys
+import json, sys, time
 from torqueckpt import settings
 from torqueckpt.actions.periodic import Periodic
 from torqueckpt.ifl.errors import PbsError, SymbolMissing
@@ -36,6 +37,8 @@ class Server:
             raise PbsError(call="pbs_checkpointjob", text="not checkpointable", number=15066)
 
 server = Server(json.load(sys.stdin))
+clock = time.time
+time.time = lambda: clock() + server.told["later"]
 service = Periodic(settings.load())
 taken = [service.round(server) for _ in range(server.told["rounds"])]
 print(json.dumps({"taken": taken, "asked": server.asked}))
@@ -44,12 +47,13 @@ print(json.dumps({"taken": taken, "asked": server.asked}))
 
 def rounds(
     site: Site,
-    jobs: dict[str, dict[str, str]],
+    jobs: dict[str, dict[str, object]],
     refuses: bool = True,
     count: int = 1,
     openpbs: bool = False,
+    later: int = 0,
 ):
-    told = {"jobs": jobs, "refuses": refuses, "rounds": count, "openpbs": openpbs}
+    told = {"jobs": jobs, "refuses": refuses, "rounds": count, "openpbs": openpbs, "later": later}
     python = site.root / "lib" / "torqueckpt" / "venv" / "bin" / "python"
     answer = subprocess.run(
         [python, "-I", "-c", ROUND], input=json.dumps(told), capture_output=True, text=True
@@ -66,7 +70,7 @@ def running(site: Site, user: User) -> Running:
     return started
 
 
-def as_told(running: Running, spec: str = "c=2s") -> dict[str, str]:
+def as_told(running: Running, spec: str = "c=2s") -> dict[str, object]:
     return {
         "job_state": "R",
         "exec_host": f"{os.uname().nodename}/0",
@@ -140,7 +144,7 @@ def test_a_later_job_of_the_same_number_leaves_alone_what_the_earlier_one_asked_
     ],
 )
 def test_what_is_not_its_business_is_left_alone(
-    site: Site, running: Running, change: dict[str, str]
+    site: Site, running: Running, change: dict[str, object]
 ) -> None:
     seen = rounds(site, {running.job: {**as_told(running), **change}})
     assert seen == {"taken": [[]], "asked": []}
@@ -162,6 +166,26 @@ def test_under_openpbs_it_is_moms_until_the_job_was_restarted_in_place(
     wait_until(restarted)
     time.sleep(2)
     assert rounds(site, told, openpbs=True)["taken"] == [[running.job]]
+
+
+def test_auto_goes_by_what_the_last_image_cost_and_by_the_walltime(
+    site: Site, running: Running
+) -> None:
+    told = as_told(running, "c=auto")
+    assert rounds(site, {running.job: told}, later=590)["taken"] == [[]]  # as c: after 10 minutes
+    assert rounds(site, {running.job: told}, later=601)["taken"] == [[running.job]]
+    cost = json.loads((site.lineage(running.job) / "1/manifest.json").read_text())
+    best = math.sqrt(2 * cost["manifest"]["frozen_us"] / 1e6 * 720 * 3600)  # Young's
+
+    def asked_for(later: float, **given: object) -> bool:
+        seen = rounds(site, {running.job: {**told, **given}}, refuses=False, later=int(later))
+        return bool(seen["asked"])
+
+    assert not asked_for(0.9 * best)
+    assert asked_for(1.1 * best + 10)
+    walltime = {"Resource_List": {"walltime": str(int(1.4 * best + 80))}}
+    assert not asked_for(1.3 * best, **walltime)  # the only one comes right before the end
+    assert asked_for(1.4 * best + 10, **walltime)
 
 
 def test_a_job_whose_checkpoint_fails_is_not_tried_at_every_round(

@@ -31,8 +31,8 @@ class PrivateTorque(PrivateBatch):
     # 6.1's server starts a job twice that qrun and the scheduler start at once
     may_run_jobs = False
 
-    def __init__(self, prefix: Path, library: Path) -> None:
-        super().__init__(prefix, home_of(prefix), library)
+    def __init__(self, prefix: Path, library: Path, *of_node: str) -> None:
+        super().__init__(prefix, home_of(prefix), library, *of_node)
         run = prefix / "run"
         if run.is_dir():  # where trqauthd's socket is, in this installation
             own = self.root / "run"

@@ -20,14 +20,15 @@ from hypothesis import strategies as st
 
 from tests.unit import samples
 from torqueckpt import manifest
-from torqueckpt.actions import catalogue, remembered, restart, restoring
+from torqueckpt.actions import catalogue, claiming, remembered, restoring
 from torqueckpt.batch import pointer
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
-from torqueckpt.live import Cut, FileChange, Intent, LiveStream
+from torqueckpt.live import Claim, Cut, FileChange, Intent, LiveStream
 from torqueckpt.paths import Directory
 from torqueckpt.request import RestartRequest
-from torqueckpt.store import journal
+from torqueckpt.settings import Settings
+from torqueckpt.store import claim, journal
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 from torqueckpt.store.translate import translated
@@ -87,9 +88,17 @@ def place() -> Iterator[Place]:
 
 def _read_all(place: Place) -> dict[str, Callable[[], object]]:
     generation = place.lineage.generation(1)
-    request = RestartRequest(samples.JOB, samples.JOB)
+    request = RestartRequest(samples.JOB, samples.JOB, force=True)  # else a server is asked
+    mine = place.mine
     return {
-        "live.json": lambda: restart.refuse_if_running(place.lineage.live(), request),
+        "live.json": lambda: claiming.refuse_if_running(
+            mine, place.lineage.live(), request, Settings()
+        ),
+        "claim.json": lambda: (
+            claiming.blocks(mine, _claim(place), request, Settings()),
+            str(claiming.refusal(request, _claim(place))),
+            claiming.refuse_without(place.lineage, samples.JOB),
+        ),
         "first.json": place.lineage.first_leader,
         "intent.json": lambda: intent.read(place.lineage.directory),
         "asked.json": lambda: remembered.read(place.lineage),
@@ -106,7 +115,13 @@ def _read_all(place: Place) -> dict[str, Callable[[], object]]:
     }
 
 
+def _claim(place: Place) -> Claim:
+    return claim.read(place.lineage.directory) or _CLAIM
+
+
+_CLAIM = Claim("node1", samples.live().keeper.boot_id, 4321, samples.JOB, 1700000600)
 _SAMPLES: dict[str, Any] = {
+    "claim.json": asdict(_CLAIM),
     "live.json": asdict(samples.live()),
     "first.json": asdict(samples.live().keeper),
     "intent.json": asdict(Intent("a", samples.JOB, 1, samples.live().streams)),

@@ -23,8 +23,8 @@ from torqueckpt.errors import DumpFailed, InternalError, JobEnded, NeedsRoot, To
 from torqueckpt.files import intent, kept, stdio
 from torqueckpt.files.look import Look
 from torqueckpt.identity import Owner
-from torqueckpt.manifest import Job, Manifest, Stream
-from torqueckpt.process import become, clock, proc, signals, tree
+from torqueckpt.manifest import Job, Manifest, Node, Stream
+from torqueckpt.process import become, clock, node, proc, signals, tree
 from torqueckpt.process.guard import Guard, run_on
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
@@ -125,6 +125,7 @@ def _described(
         boot_id=proc.boot_id(),
         monotonic_seconds=clock.now(),
         kernel=os.uname().release,
+        node=Node(os.uname().machine, node.features(), facts.builds),
         **rest,
     )
 

@@ -25,6 +25,7 @@ from torqueckpt.errors import (
     StoreFull,
     TorqueCkptError,
 )
+from torqueckpt.files import builds
 from torqueckpt.files.look import Look, Task, look
 from torqueckpt.manifest import OpenFile, Process
 from torqueckpt.process import become, proc, signals, tree
@@ -205,10 +206,17 @@ def mend(checkpointer: Checkpointer, dump: Dump, target: Target) -> None:
 
 
 def read(checkpointer: Checkpointer, dump: Dump, target: Target) -> Aside[ImageFacts]:
-    """Start reading the image, as the owner for good; facts() waits for the result."""
-    if checkpointer.tells:
-        return Aside(target.owner, lambda: checkpointer.read_image(dump.image_dir, dump.work_dir))
-    return Aside(target.owner, lambda: ImageFacts(_processes(target), (), 0))
+    """Start reading the image, and which builds of programs and libraries the job has mapped, as
+    the owner for good; facts() waits for the result."""
+
+    def told() -> ImageFacts:
+        if not checkpointer.tells:
+            return ImageFacts(_processes(target), (), 0)
+        found = checkpointer.read_image(dump.image_dir, dump.work_dir)
+        mapped = (file.path for file in found.files if file.fd < 0 and not file.deleted)
+        return replace(found, builds=builds.of_files(mapped))
+
+    return Aside(target.owner, told)
 
 
 def _processes(target: Target) -> tuple[Process, ...]:

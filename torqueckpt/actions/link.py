@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from torqueckpt import log, paths, run
-from torqueckpt.actions import chain_jobs, restart, resuming
+from torqueckpt.actions import chain_jobs, claiming, restart, resuming
 from torqueckpt.actions.resubmit import ANSWER_SECONDS
 from torqueckpt.actions.through_door import SUDO
 from torqueckpt.batch.server import connect
@@ -102,7 +102,7 @@ def _go_on(found: Chain, mine: OwnerStore, present: str, settings: Settings) -> 
             _stop_unless_rerunable(found, present, settings)
             _tell(f"job {found.first} has no image yet: its script runs from the beginning")
         _run_script(found, first_time)
-    _wait_until_over(mine, lineage)
+    _wait_until_over(mine, lineage, settings)
     request = RestartRequest(
         job_id=lineage,
         present_job=present,
@@ -198,13 +198,14 @@ def _stop_unless_rerunable(found: Chain, present: str, settings: Settings) -> No
         raise ChainStopped(job=found.first, reason=why)
 
 
-def _wait_until_over(mine: OwnerStore, name: str) -> None:
+def _wait_until_over(mine: OwnerStore, name: str, settings: Settings) -> None:
     """The link before may still be ending; not to be noted as a restart that failed."""
     lineage = mine.lineage_of(name)
     until = time.monotonic() + _STILL_ENDING_SECONDS
     while lineage is not None:
         try:
-            restart.refuse_if_running(lineage.live(), RestartRequest(name, name, force=True))
+            asked = RestartRequest(name, name, force=True)
+            claiming.refuse_if_running(mine, lineage.live(), asked, settings)
             return
         except JobStillRuns:
             if time.monotonic() > until:

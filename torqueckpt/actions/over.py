@@ -73,7 +73,7 @@ class Judge:
         wanted = lineage.directory.has(_WANTED) or _goes_on(mine, jobs)
         try:
             with become.acting_as_root() if os.getuid() == 0 else nullcontext():
-                said = all(_says_over(self._server, job) for job in jobs)
+                said = all(says_over(self._server, job) for job in jobs)
                 return said and not (wanted and self._waits(self._server, mine))
         except TorqueCkptError as failure:
             log.warning(f"{self._server.server} is not asked any more: {failure}")
@@ -113,7 +113,7 @@ def _goes_on(mine: OwnerStore, jobs: set[str]) -> bool:
     return False
 
 
-def _says_over(server: Server, job: str) -> bool:
+def says_over(server: Server, job: str) -> bool:
     """Only of a job of its own: another server's is as unknown to it as one that is over."""
     if not _same_host(_server_of(job), server.server):
         return False

@@ -20,6 +20,7 @@ from typing import Protocol
 
 from torqueckpt import log, paths, run
 from torqueckpt.actions import (
+    advice,
     catalogue,
     chain_jobs,
     last_checkpoint,
@@ -30,11 +31,12 @@ from torqueckpt.actions import (
 )
 from torqueckpt.batch import asked, checkpoint_spec, due
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
+from torqueckpt.batch.interval import Rate
 from torqueckpt.batch.server import connect
 from torqueckpt.errors import InvalidSpec, NeedsRoot, StoreMissing, TorqueCkptError
 from torqueckpt.ifl.attributes import Wanted
 from torqueckpt.ifl.errors import PbsError, SymbolMissing
-from torqueckpt.ifl.records import Job
+from torqueckpt.ifl.records import Job, seconds
 from torqueckpt.process import become, proc
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
@@ -46,6 +48,7 @@ ASKED_FOR = (
     *("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", "euser"),
     *("queue", "Variable_List", "Resource_List", "resources_used", "depend"),
 )
+_RATE_LASTS_SECONDS = 3600  # it is read from a whole journal
 
 
 class Server(Protocol):
@@ -89,6 +92,7 @@ class Periodic:
         self._tries: dict[str, _Try] = {}
         self._told: dict[str, str] = {}
         self._remembered: set[str] = set()
+        self._rates: dict[str, tuple[float, Rate]] = {}
         self._pruned = -math.inf
         self._measured = -math.inf
         self._last = last_checkpoint.Waiting(settings)
@@ -174,7 +178,6 @@ class Periodic:
         if image is None:
             return False
         started = min(_started(job) or image.created or now, now)
-        interval = spec.interval_seconds or self._settings.interval_minutes * 60
         tried = self._tries.get(job.id)
         if tried is not None and tried.at > now:  # the clock was set back since, as for images
             tried = None
@@ -187,6 +190,7 @@ class Periodic:
             last_try=tried.at if tried is not None else None,
             failures=failures,
         )
+        interval = self._interval(job, spec, image, history)
         at = due.next_due(history, interval, self._settings.jitter_seconds)
         # Once this service had to take one, the MOM is not waited for at the next.
         grace = self._settings.periodic_grace_seconds if tried is None else 0
@@ -201,6 +205,22 @@ class Periodic:
             return False
         self._tries[job.id] = _Try(now, failures)
         return True
+
+    def _interval(
+        self, job: Job, spec: CheckpointSpec, image: _Image, history: due.History
+    ) -> float:
+        """What -c says; for auto it is computed anew at each image, so that a late one does not
+        move those after it.  What a first checkpoint will cost nobody knows yet."""
+        if not spec.auto or history.last_image is None:
+            return spec.interval_seconds or self._settings.interval_minutes * 60
+        who = become.owner(job.text("euser") or job.owner)
+        known = self._rates.get(who.name)
+        if known is None or time.monotonic() > known[0] + _RATE_LASTS_SECONDS:
+            known = time.monotonic(), advice.rate_of(who, self._settings)[0]
+            self._rates[who.name] = known
+        limit, begun = seconds(job.resource("Resource_List", "walltime")), _started(job)
+        left = begun + limit - history.last_image if limit and begun else None
+        return advice.until_next(image.frozen_seconds, left, known[1], self._settings)
 
     def _take(self, server: Server, job: Job) -> bool:
         """By the server, so that it knows; by the hook where it refuses, or, as OpenPBS's, has no

@@ -11,15 +11,23 @@ import secrets
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 from torqueckpt import checkpointers, log
-from torqueckpt.actions import catalogue, dumping, over, restoring, rollback, staying
+from torqueckpt.actions import (
+    catalogue,
+    claiming,
+    dumping,
+    examining,
+    over,
+    restoring,
+    rollback,
+    staying,
+)
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import (
     ForeignImage,
-    JobStillRuns,
     TorqueCkptError,
 )
 from torqueckpt.files import intent, stdio
@@ -51,22 +59,21 @@ def prepare(
     `outputs` opens where stdout and stderr go now.  Gives the lineage's lock too, which is held
     until the caller is done; what was changed is undone when the caller fails.
     """
-    wait = settings.lock_timeout_seconds
     found = catalogue.lineage_of(request.job_id, who, settings)
-    with found as (mine, lineage), failures_noted(mine, lineage), lineage.lock(wait) as lock:
+    with ExitStack() as stack:
+        mine, lineage = stack.enter_context(found)
+        stack.enter_context(failures_noted(mine, lineage))
+        lock = stack.enter_context(claiming.locked_and_claimed(mine, lineage, request, settings))
         live = lineage.live()
-        refuse_if_running(live, request)
+        claiming.refuse_if_running(mine, live, request, settings)
         with translated(lineage.path):
             intent.settle(lineage.directory, live)
             lineage.sweep()
-        _, made = catalogue.choose(lineage, request, key)
-        if made.job.uid != who.uid or made.lineage != lineage.name:
-            raise ForeignImage(
-                path=lineage.path, owner=made.job.owner, uid=made.job.uid, caller=who.name
-            )
+        made = chosen(lineage, request, who, key)
         attempt = secrets.token_hex(8)
         streams = outputs(made)
-        files = rollback.checked(lineage, made, request, streams.values(), attempt, settings)
+        now = (streams.values(), attempt, who, settings, settings.pid_wait_seconds)
+        files = examining.approved(examining.examine(lineage, made, request, *now), made, request)
         edited = rollback.edit(lineage, made, request, files, who, settings)
         plan = replace(
             _plan(lineage, made, request, streams, attempt),
@@ -85,8 +92,19 @@ def prepare(
             raise
 
 
+def chosen(lineage: Lineage, request: RestartRequest, who: Owner, key: bytes | None) -> Manifest:
+    """The image to go on from, verified, and the owner's own; else ForeignImage, or its defect."""
+    _, made = catalogue.choose(lineage, request, key)
+    if made.job.uid != who.uid or made.lineage != lineage.name:
+        raise ForeignImage(
+            path=lineage.path, owner=made.job.owner, uid=made.job.uid, caller=who.name
+        )
+    return made
+
+
 def undo_unless_it_runs(lineage: Lineage) -> None:
     """After a failure: give the job's files back; what cannot be now, the next action does."""
+    claiming.end(lineage)
     try:
         intent.settle(lineage.directory, lineage.live())
     except (TorqueCkptError, OSError) as trouble:
@@ -117,6 +135,7 @@ def restore(
     checkpointer = checkpointers.load(made.checkpointer, settings)
     dumping.usable_version(checkpointer)
     keeper = proc.still_me()
+    claiming.refuse_without(lineage, plan.job)
     before = lineage.live()
     live = Live(
         job=plan.job,
@@ -143,6 +162,7 @@ def restore(
         before_it.dismiss()
     lineage.write_live(replace(live, tree=root))
     intent.done(lineage.directory)
+    claiming.end(lineage)
     over.resumed(lineage)
     journal.note(
         mine,
@@ -176,26 +196,6 @@ def _restored(
         program, root = staying.restore(checkpointer, lineage, made, plan, who, settings)
         return root, program
     return restoring.restore(checkpointer, lineage, made, plan, who, lock, settings), None
-
-
-def refuse_if_running(live: Live | None, request: RestartRequest) -> None:
-    """A lineage runs once: refused while its tree lives here, or may live elsewhere."""
-    if live is None:
-        return
-    if live.keeper.boot_id == proc.boot_id():
-        running = [p.pid for p in (live.tree, live.keeper) if p is not None and proc.alive(p)]
-        if running:
-            raise JobStillRuns(
-                job=live.job,
-                where=f"process {running[0]} on this node",
-                remedy="end it first, or wait for it",
-            )
-    elif live.host != socket.gethostname() and not request.force:
-        raise JobStillRuns(
-            job=live.job,
-            where=f"as far as is known, on {live.host}",
-            remedy="--force if that node or job is known to be over",
-        )
 
 
 def _plan(

@@ -54,8 +54,6 @@ def submit(
     Jobs of the owner's that wait for the old one wait for the new one then; `tell` gets a line for
     each.
     """
-    if os.getuid() == 0:
-        raise NotSubmitted(job=named, reason="root submits no jobs; its user does")
     new, old = qsub(text, named, made.job.submit_dir), {named, made.job.id}
     with catalogue.lineage_of(named, who, settings) as (mine, _):
         journal.note(mine, "submit", made.job.id, generation=made.generation, resume_job=new)
@@ -83,7 +81,10 @@ def move_waiting(
 
 
 def qsub(text: str, named: str, directory: str, words: Sequence[str] = ()) -> str:
-    """The new job's id; the text is its script unless the words name one.  NotSubmitted."""
+    """The new job's id; the text is its script unless the words name one.  NotSubmitted, also for
+    root, who submits no jobs."""
+    if os.getuid() == 0:
+        raise NotSubmitted(job=named, reason="root submits no jobs; its user does")
     # In a job PATH need not have it, but what its submitter had does; and a job that this one
     # submits is to find it there again.
     where = ":".join(filter(None, map(os.environ.get, ("PBS_O_PATH", "PATH"))))

@@ -50,17 +50,7 @@ def text(
 ) -> str:
     """The script that goes on from the image; `job` is how the user named it, options are more
     words for `torqueckpt resume`."""
-    made, wanted = image.made, list(image.asked)
-    if made.job.name and not any(d.option == "N" for d in wanted):
-        wanted.insert(0, Directive("N", made.job.name))
-    if made.job.spec and not any(d.option == "c" for d in wanted):
-        wanted.append(Directive("c", made.job.spec))
-    remarks = []
-    if not settings.store_shared:
-        wanted = asked.on_node(wanted, made.host)
-        remarks.append(f"The image lies on {one_line(made.host)} only, so the job is sent there.")
-    lines, dropped = directive_lines(wanted)
-    remarks += [f"Left out, no line can hold it: {each}" for each in dropped]
+    lines, remarks = _directives(image, image.made.job.name, settings)
     words = (*(("--generation", str(generation)) if generation else ()), *options)
     return render.render(
         "torque/resume_job.sh.j2",
@@ -73,6 +63,46 @@ def text(
             "options": "".join(f" {shlex.quote(word)}" for word in words),
         },
     )
+
+
+def array_text(
+    image: Image,
+    title: str,
+    array: str,
+    wanted: str,
+    members: list[tuple[int, str]],
+    settings: Settings,
+    options: tuple[str, ...] = (),
+) -> str:
+    """The script in which members of an array go on, each number of the new one with its old job;
+    wanted is the option of qsub that asks for these numbers."""
+    lines, remarks = _directives(image, title, settings)
+    return render.render(
+        "torque/resume_array.sh.j2",
+        {
+            "directives": [*lines, wanted],
+            "remarks": remarks,
+            "array": array,
+            "members": members,
+            "program": str(paths.program("bin", "torqueckpt")),
+            "options": "".join(f" {shlex.quote(word)}" for word in options),
+        },
+    )
+
+
+def _directives(image: Image, title: str, settings: Settings) -> tuple[list[str], list[str]]:
+    """Lines of options for qsub, and remarks on them."""
+    made, wanted = image.made, list(image.asked)
+    if title and not any(d.option == "N" for d in wanted):
+        wanted.insert(0, Directive("N", title))
+    if made.job.spec and not any(d.option == "c" for d in wanted):
+        wanted.append(Directive("c", made.job.spec))
+    remarks = []
+    if not settings.store_shared:
+        wanted = asked.on_node(wanted, made.host)
+        remarks.append(f"The image lies on {one_line(made.host)} only, so the job is sent there.")
+    lines, dropped = directive_lines(wanted)
+    return lines, [*remarks, *(f"Left out, no line can hold it: {each}" for each in dropped)]
 
 
 def directive_lines(wanted: Iterable[Directive]) -> tuple[list[str], list[str]]:

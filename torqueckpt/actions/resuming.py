@@ -7,7 +7,7 @@ import os
 from typing import NoReturn
 
 from torqueckpt import paths, run
-from torqueckpt.actions import restoring
+from torqueckpt.actions import restoring, through_door
 from torqueckpt.actions.restart import prepare
 from torqueckpt.actions.through_door import SUDO
 from torqueckpt.errors import ProgramMissing
@@ -19,9 +19,9 @@ from torqueckpt.settings import Settings
 def resume(request: RestartRequest, settings: Settings) -> NoReturn:
     """Become the door, which becomes the job; what was changed is undone when that fails."""
     door = str(paths.installation() / "rootdoor")
-    allowed = run.run([SUDO, "-n", "-l", door], timeout_seconds=60)
-    if not allowed.ok:
-        raise ProgramMissing(program=door, problem=f"sudo: {allowed.last_line()}")
+    shut = through_door.closed()
+    if shut:
+        raise ProgramMissing(program=door, problem=shut)
     me = become.owner_of_uid(os.getuid())
     with prepare(request, me, restoring.own_outputs, settings) as (_, lineage, made, lock):
         os.dup2(lock, 0)

@@ -13,6 +13,13 @@ SUDO = "/usr/bin/sudo"
 _LONGER_SECONDS = 60  # than the dump's own limit: the door has more to do
 
 
+def closed() -> str:
+    """Why sudo does not let this user through the door, "" where it does."""
+    door = str(paths.installation() / "rootdoor")
+    allowed = run.run([SUDO, "-n", "-l", door], timeout_seconds=60)
+    return "" if allowed.ok else f"sudo: {allowed.last_line()}"
+
+
 def dump(verb: str, pid: int, end: bool, job: str, settings: Settings) -> Pointer:
     """`verb` is one of the door's: checkpoint, suspend, dump.  CheckpointRefused with its reason.
 

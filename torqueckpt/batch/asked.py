@@ -101,6 +101,19 @@ def variables(listed: str) -> list[str]:
     return _OURS.findall(listed)
 
 
+def of_array(wanted: Iterable[Directive], array: str, index: int) -> list[Directive]:
+    """What the array asked for, from what its member asks for: the server adds -INDEX to names."""
+    found = []
+    for each in wanted:
+        value = each.value
+        if each.option in ("N", "o", "e"):
+            value = value.removesuffix(f"-{index}")
+        if each.option == "A" and value.startswith(_RESUMED):
+            value = f"{_RESUMED}{array}"
+        found.append(Directive(each.option, value))
+    return found
+
+
 def moved(depend: str, old: Iterable[str], new: str) -> str:
     """A depend attribute with the new job's id in the place of the old ones'."""
     for each in old:
@@ -125,11 +138,12 @@ def _chunk(asked: str, host: str) -> str:
 
 def _outputs(job: Job) -> list[Directive]:
     """-o and -e where they were given: a name that the server made names the old job."""
-    number = job.id.partition("[")[0].partition(".")[0]
+    number, member = job.id.partition("[")[0].partition(".")[0], re.search(r"\[(\d+)\]", job.id)
+    title = job.title.removesuffix(f"-{member.group(1)}") if member else job.title
     found = []
     for option, attribute, other in (("o", "Output_Path", "eo"), ("e", "Error_Path", "oe")):
         path = job.text(attribute)
-        made_up = rf".*/{re.escape(job.title)}\.{option}{number}([-.]\d+)?"
+        made_up = rf".*/{re.escape(title)}\.{option}{number}([-.]\d+)?"
         if path and job.text("Join_Path") != other and not re.fullmatch(made_up, path):
             found.append(Directive(option, path))
     return found

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """qsub's -c: when and how a job is checkpointed (source: qsub(1) of TORQUE and of OpenPBS).
 
-OpenPBS's w= are minutes of walltime, as TORQUE's c= are; its own c= are minutes of CPU time.
+OpenPBS's w= are minutes of walltime, as TORQUE's c= are; its own c= are minutes of CPU time.  In
+the place of minutes "auto" stands for the interval that is best (batch/interval.py); TORQUE's qsub
+takes c=auto and interval=auto, `torqueckpt run` also auto alone.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ _FLAGS = {
     "c": "periodic", "periodic": "periodic",
     "enabled": "enabled",
 }  # fmt: skip
+_INTERVALS = ("c", "interval", "w")
 _INTERVAL = re.compile(r"([0-9]{1,6})(s?)")
 # What MOM puts into a shell command unquoted must not mean anything to that shell.
 _SAFE_PATH = re.compile(r"/[A-Za-z0-9_./-]*")
@@ -26,13 +29,15 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 @dataclass(frozen=True)
 class CheckpointSpec:
-    """A parsed -c; interval_seconds None means the site's default interval."""
+    """A parsed -c; interval_seconds None means the site's default interval, or with auto the best
+    one."""
 
     text: str
     periodic: bool = False
     shutdown: bool = False
     enabled: bool = False
     interval_seconds: int | None = None
+    auto: bool = False
     depth: int | None = None
     directory: Path | None = None
     name: str | None = None
@@ -57,11 +62,13 @@ def parse(text: str) -> CheckpointSpec:
     found: dict[str, object] = {}
     for item in text.split(","):
         word, has_value, value = item.strip().partition("=")
-        if not has_value:
+        if (word, has_value) == ("auto", "") or (word in _INTERVALS and value == "auto"):
+            found["auto"] = found["periodic"] = True
+        elif not has_value:
             if word not in _FLAGS:
                 raise refuse(f"{word!r} is unknown")
             found[_FLAGS[word] or "none"] = True
-        elif word in ("c", "interval", "w"):
+        elif word in _INTERVALS:
             found["interval_seconds"] = _seconds(value, refuse)
             found["periodic"] = True
         elif word == "depth":
@@ -80,6 +87,8 @@ def parse(text: str) -> CheckpointSpec:
             raise refuse(f"{word!r} is unknown")
     if found.pop("none", False) and any(found.get(n) for n in ("periodic", "shutdown", "enabled")):
         raise refuse("n and u exclude the others")
+    if found.get("auto") and "interval_seconds" in found:
+        raise refuse("auto and a number of minutes exclude each other")
     return CheckpointSpec(text=text, **found)  # type: ignore[arg-type]
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torqueckpt.checkpointers.finding import Finding
-from torqueckpt.manifest import OpenFile, Process
+from torqueckpt.manifest import Build, Manifest, OpenFile, Process
 from torqueckpt.process.holdings import Holdings
 
 
@@ -49,6 +49,7 @@ class ImageFacts:
     processes: tuple[Process, ...]
     files: tuple[OpenFile, ...]
     frozen_us: int
+    builds: tuple[Build, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,10 @@ class Checkpointer(ABC):
         It is tried again for that long.
         """
         return 0
+
+    def numbers(self, made: Manifest) -> tuple[int, ...]:
+        """The numbers of processes and threads that a restore must be able to give out again."""
+        return ()
 
     def decides_rights(self, name: str) -> bool:
         """Whether the image file `name` says what rights a process gets: one that does is restored

@@ -10,6 +10,7 @@ from pathlib import Path
 from torqueckpt.checkpointers import criu_limits, criu_log, criu_rights
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageDetails, ImageFacts, Restore
 from torqueckpt.checkpointers.finding import Finding
+from torqueckpt.manifest import Manifest
 from torqueckpt.process.holdings import Holdings
 from torqueckpt.settings import Settings
 
@@ -94,6 +95,10 @@ class Criu(Checkpointer):
         if criu_log.ADDRESS_TAKEN in reason:
             return _TIME_WAIT_SECONDS
         return pid_wait_seconds if criu_log.TAKEN in reason else 0
+
+    def numbers(self, made: Manifest) -> tuple[int, ...]:
+        cores = (re.fullmatch(r"core-([0-9]{1,9})\.img", file.name) for file in made.image)
+        return tuple(int(core.group(1)) for core in cores if core is not None)
 
     def decides_rights(self, name: str) -> bool:
         return criu_rights.decides(name)

@@ -9,11 +9,12 @@ from pathlib import Path
 import click
 
 from torqueckpt import paths, settings
-from torqueckpt.actions import resubmit, resume_job, resuming
+from torqueckpt.actions import advice, array_job, resubmit, resume_job, resuming
 from torqueckpt.batch.local import control, mom, submission
 from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
-from torqueckpt.cli import watch, who
+from torqueckpt.cli import arrays, watch, who
+from torqueckpt.cli import rehearse as rehearsal
 from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob
 from torqueckpt.files import relocate
 from torqueckpt.identity import Owner, job_id
@@ -36,7 +37,7 @@ _relocate = click.option(
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
-@click.option("-c", "spec", metavar="SPEC", default="", help="qsub's -c; c=5s is every 5 seconds.")
+@click.option("-c", "spec", metavar="SPEC", default="", help="qsub's -c, or auto; c=5s: 5 seconds.")
 @click.option("-N", "name", metavar="NAME", default="", help="The job's name.")
 @click.option("-o", "out", metavar="PATH", default="", help="Where stdout goes at the end.")
 @click.option("-e", "err", metavar="PATH", default="", help="Where stderr goes at the end.")
@@ -80,6 +81,7 @@ def run_command(
                 jitter_seconds=chosen.jitter_seconds,
                 max_frozen_percent=chosen.max_frozen_percent,
                 chain_margin_seconds=chosen.chain_margin_seconds,
+                rate=advice.rate_of(owner, chosen)[0],
             ),
             display.update,
             display.started,
@@ -125,6 +127,8 @@ def release_command(job: str) -> None:
 @click.option("--generation", type=click.IntRange(min=1), help="An older image than the newest.")
 @click.option("--user", metavar="USER", help="Whose job it is (root).")
 @click.option("--submit", is_flag=True, help="Submit it too; prints the new id, as qsub does.")
+@click.option("--failed", is_flag=True, help="Of an array 12[].server: those not finished.")
+@click.option("--members", metavar="LIST", help="Of an array: these, as in 3,7-9.")
 @_accept
 @_relocate
 def resume_job_command(
@@ -133,6 +137,8 @@ def resume_job_command(
     generation: int | None,
     user: str | None,
     submit: bool,
+    failed: bool,
+    members: str | None,
     accept_changed: bool,
     moves: tuple[str, ...],
 ) -> None:
@@ -145,18 +151,29 @@ def resume_job_command(
     torqueckpt resume-job 12.node1 -o resume_job.sh
     qsub resume_job.sh
     torqueckpt resume-job 12.node1 --submit
+    torqueckpt resume-job '12[].server' --failed --submit
     """
     chosen = settings.load()
     named = who.job_or_lineage(job)
     owner = who.owner_of(named, chosen, user)
-    image = resubmit.as_known(resume_job.image_of(named, owner, chosen, generation), chosen)
     options = ["--accept-changed-files"] if accept_changed else []
     for old, new in _moves(moves):
         options += ["--relocate", f"{old}={new}"]
-    text = resume_job.text(image, named, chosen, generation, tuple(options))
-    if submit:
-        click.echo(resubmit.submit(text, named, image.made, owner, chosen, _tell))
-        return
+    if array_job.is_array(named) or failed or members is not None:
+        if generation is not None or not array_job.is_array(named):
+            raise click.UsageError("--failed and --members are for arrays, --generation is not")
+        chosen_ones = arrays.chosen(named, failed, members, owner, chosen)
+        text, image = array_job.text(*chosen_ones, owner, chosen, tuple(options))
+        if submit:
+            click.echo(arrays.submit(text, chosen_ones, image, owner, chosen))
+            return
+    else:
+        image = resume_job.image_of(named, owner, chosen, generation)
+        image = resubmit.as_known(image, chosen)
+        text = resume_job.text(image, named, chosen, generation, tuple(options))
+        if submit:
+            click.echo(resubmit.submit(text, named, image.made, owner, chosen, _tell))
+            return
     if out is None:
         click.echo(text, nl=False)
         return
@@ -171,22 +188,38 @@ def resume_job_command(
 @click.argument("job")
 @click.option("--generation", type=click.IntRange(min=1), help="An older image than the newest.")
 @click.option("--force", is_flag=True, help="Although another node may still run it.")
+@click.option("--rehearse", is_flag=True, help="Only tell whether it would work here, now.")
+@click.option("--json", "as_json", is_flag=True, help="With --rehearse: for programs.")
 @_accept
 @_relocate
 def resume_command(
     job: str,
     generation: int | None,
     force: bool,
+    rehearse: bool,
+    as_json: bool,
     accept_changed: bool,
     moves: tuple[str, ...],
 ) -> None:
     """Go on with JOB inside a new batch job, as its owner; resume_job.sh calls this.
 
+    --rehearse makes the same checks on this node, outside of any job, and changes nothing.
+
     \b
     torqueckpt resume 12.node1
     torqueckpt resume 12.node1 --generation 3 --relocate /scratch/old=/scratch/new
+    torqueckpt resume --rehearse 12.node1
     """
     named = who.job_or_lineage(job)
+    if rehearse:
+        request = RestartRequest(
+            *(named, "", generation),
+            force=force,
+            accept_changed=accept_changed,
+            moves=_moves(moves),
+        )
+        rehearsal.show(request, settings.load(), as_json)
+        return
     present = belonging.job_in(os.environ)
     if not present:
         raise NotInAJob(job=named)

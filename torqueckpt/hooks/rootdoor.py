@@ -21,13 +21,8 @@ import os
 from dataclasses import replace
 
 from torqueckpt import settings
-from torqueckpt.actions import catalogue, named_process
-from torqueckpt.actions.restart import (
-    failures_noted,
-    refuse_if_running,
-    restore,
-    undo_unless_it_runs,
-)
+from torqueckpt.actions import catalogue, claiming, named_process
+from torqueckpt.actions.restart import failures_noted, restore, undo_unless_it_runs
 from torqueckpt.errors import OWN_FAILURE, BadArguments, Busy, ForeignImage, NeedsRoot
 from torqueckpt.hooks import door
 from torqueckpt.identity import is_lineage_name, job_id
@@ -102,7 +97,7 @@ def _restore(user: str, lineage_name: str, number: int, present_job: str) -> int
         try:
             # Whether a job on another node is over, its owner has decided before he came here.
             asked = RestartRequest(lineage.first_job, present_job, force=True)
-            refuse_if_running(lineage.live(), asked)
+            claiming.refuse_if_running(mine, lineage.live(), asked, chosen)
             made = lineage.generation(number).manifest(secret)
             if made.job.uid != who.uid or made.lineage != lineage.name:
                 raise ForeignImage(

@@ -152,6 +152,14 @@ class OwnerStore:
         with self.directory.make("ids") as ids:
             return [job for job in ids.names() if ids.target(job) == lineage.name]
 
+    def ids(self) -> list[str]:
+        """The ids of all jobs that have images."""
+        try:
+            with self.directory.sub("ids") as ids:
+                return ids.names()
+        except FileNotFoundError:
+            return []
+
     @contextmanager
     def lock(self, seconds: float, job: str) -> Iterator[None]:
         """Held while a job's lineage is found or made: two first checkpoints make one lineage."""

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from torqueckpt.batch import due
+from torqueckpt.batch import due, interval
 from torqueckpt.batch.local import control, launch
 from torqueckpt.batch.local.deadline import Deadline
 from torqueckpt.batch.local.hook import Hook
@@ -269,7 +269,9 @@ class LocalMom:
         running = self.progress.state == "R" and self._ended is None and self._hook is None
         return running and self.submission.spec.periodic and not self._deadline.near
 
-    def _interval(self) -> int:
+    def _interval(self) -> float:
+        if self.submission.spec.auto and self._history.last_image is not None:
+            return interval.best(self._frozen_seconds, self.site.rate)
         return self.submission.spec.interval_seconds or self.site.default_interval_seconds
 
     def _next_due(self) -> float:

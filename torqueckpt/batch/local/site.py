@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from torqueckpt.batch.interval import Rate
+
 
 @dataclass(frozen=True)
 class Site:
@@ -19,6 +21,7 @@ class Site:
     jitter_seconds: int
     max_frozen_percent: int
     chain_margin_seconds: int
+    rate: Rate  # for -c auto
 
 
 @dataclass

@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: MIT
+"""Emptying a node, with a server that is made up: what is asked of it, and what is told."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from torqueckpt.actions import drain
+from torqueckpt.actions.drain import Drained
+from torqueckpt.errors import NeedsRoot
+from torqueckpt.identity import Owner
+from torqueckpt.ifl import errors
+from torqueckpt.ifl.records import Job
+from torqueckpt.paths import Directory
+from torqueckpt.process import become
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal
+from torqueckpt.store.store import OwnerStore
+
+
+class Server:
+    """Holds a job at once when its journal is told so; `refuses` are the jobs it does not hold."""
+
+    def __init__(self, jobs: dict[str, dict[str, str]], refuses: tuple[str, ...] = ()) -> None:
+        self.known = {
+            name: {"Job_Owner": f"{me().name}@srv", **told} for name, told in jobs.items()
+        }
+        self.refuses = refuses
+        self.done: list[tuple[str, ...]] = []
+
+    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]:
+        return [Job(name, told) for name, told in self.known.items()]
+
+    def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job:
+        if job_id not in self.known:
+            raise errors.UnknownJob(call="pbs_statjob", text="unknown", number=15001)
+        return Job(job_id, self.known[job_id])
+
+    def hold(self, job_id: str, hold_type: str = "u") -> None:
+        self.done.append(("hold", job_id, hold_type))
+        if job_id in self.refuses:
+            raise errors.PermissionDenied(call="pbs_holdjob", text="no operator", number=15007)
+        after = self.known[job_id].get("after", "")
+        if after == "gone":
+            del self.known[job_id]
+        elif after:
+            self.known[job_id]["job_state"] = after
+        raise errors.UnknownJob(call="pbs_holdjob", text="as 6.1 says it", number=15086)
+
+    def release(self, job_id: str, hold_type: str = "u") -> None:
+        self.done.append(("release", job_id, hold_type))
+
+    def delete(self, job_id: str, extend: str | None = None) -> None:
+        self.done.append(("delete", job_id))
+
+    def comment(self, job_id: str, text: str) -> None:
+        self.done.append(("comment", job_id, text))
+
+    def set_node(self, name: str, state: str, note: str | None = None) -> None:
+        self.done.append(("node", name, state))
+
+
+def me() -> Owner:
+    return become.owner_of_uid(os.getuid())
+
+
+@pytest.fixture(autouse=True)
+def root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(drain, "_refuse_users", lambda: None)
+    monkeypatch.setattr(drain, "_QUIET_SECONDS", 0.3)
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> OwnerStore:
+    home = tmp_path.resolve() / "jobs" / me().name
+    home.mkdir(parents=True, mode=0o700)
+    made = OwnerStore(Directory.open(home))
+    for job in ("1.srv", "2.srv"):
+        made.belongs(job, made.make_lineage(f"{job}@1700000000"))
+    return made
+
+
+def settings(mine: OwnerStore, shared: bool = False) -> Settings:
+    return Settings(store=mine.path.parent.parent, store_shared=shared)
+
+
+def running(**changes: str) -> dict[str, str]:
+    return {"job_state": "R", "exec_host": "node7/0", "Checkpoint": "enabled", **changes}
+
+
+def test_no_job_is_touched_before_the_node_takes_no_new_ones(mine: OwnerStore) -> None:
+    server = Server({"1.srv": running(after="H")})
+    journal.note(mine, "checkpoint", "1.srv", ended=True)
+    rows = drain.drain("node7", settings(mine), server)
+    assert [row.outcome for row in rows] == ["held"]
+    assert server.done == [
+        ("node", "node7", "offline"),
+        ("hold", "1.srv", "s"),
+        ("comment", "1.srv", "held by torqueckpt drain of node7"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("job", "why"),
+    [
+        (running(Checkpoint="u"), "not checkpointable: -c u"),
+        (running(Checkpoint="n"), "not checkpointable: -c n"),
+        (running(Checkpoint="odd"), "'odd' is unknown"),
+        (running(exec_host="node7/0+node8/0"), "runs on 2 nodes"),
+    ],
+)
+def test_what_cannot_be_held_is_not_asked_to_be(
+    mine: OwnerStore, job: dict[str, str], why: str
+) -> None:
+    server = Server({"1.srv": job})
+    (row,) = drain.drain("node7", settings(mine), server)
+    assert (row.outcome, why in row.what) == ("left", True)
+    assert server.done == [("node", "node7", "offline")]
+
+
+def test_jobs_of_other_nodes_and_jobs_that_wait_are_nobodys_business(mine: OwnerStore) -> None:
+    others = {"1.srv": running(exec_host="node70/0"), "2.srv": running(job_state="Q")}
+    assert drain.drain("node7", settings(mine), Server(others)) == []
+
+
+@pytest.mark.parametrize(
+    ("after", "noted", "why"),
+    [
+        ("C", {}, "it ended meanwhile"),
+        ("gone", {}, "it ended meanwhile"),
+        ("", {"event": "checkpoint-failed", "reason": "open sockets"}, "open sockets"),
+        ("", {}, "its MOM takes no checkpoint"),
+        ("C", {"event": "checkpoint", "ended": True}, "torqueckpt resume-job 1.srv"),
+    ],
+)
+def test_a_job_that_is_not_held_after_all_is_told_and_its_hold_taken_back(
+    mine: OwnerStore, after: str, noted: dict[str, object], why: str
+) -> None:
+    server = Server({"1.srv": running(after=after)})
+    if noted:
+        journal.note(
+            mine, str(noted["event"]), "1.srv", **{k: v for k, v in noted.items() if k != "event"}
+        )
+    (row,) = drain.drain("node7", settings(mine, shared=True), server)
+    assert (row.outcome, why in row.what) == ("left", True), row
+    assert (("release", "1.srv", "s") in server.done) == (after == "")
+    assert ("delete", "1.srv") not in server.done
+
+
+def test_what_an_earlier_checkpoint_told_does_not_count(
+    mine: OwnerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.note(mine, "checkpoint-failed", "1.srv", reason="long ago")
+    clock = time.time
+    monkeypatch.setattr(drain.time, "time", lambda: clock() + 10)
+    (row,) = drain.drain("node7", settings(mine), Server({"1.srv": running()}))
+    assert row.what == "its MOM takes no checkpoint"
+
+
+def test_a_server_that_refuses_leaves_that_job_and_no_other(mine: OwnerStore) -> None:
+    jobs = {"1.srv": running(), "2.srv": running(after="H")}
+    journal.note(mine, "checkpoint", "2.srv", ended=True)
+    rows = drain.drain("node7", settings(mine), Server(jobs, refuses=("1.srv",)))
+    assert [(row.job, row.outcome) for row in rows] == [("1.srv", "left"), ("2.srv", "held")]
+    assert "no operator" in rows[0].what
+
+
+@pytest.mark.parametrize(
+    ("submitted", "outcome", "deleted"),
+    [(("9.srv", ""), "moved", True), (("", "qsub: no"), "held", False)],
+)
+def test_a_held_job_goes_only_once_its_resume_job_has_a_number(
+    mine: OwnerStore,
+    monkeypatch: pytest.MonkeyPatch,
+    submitted: tuple[str, str],
+    outcome: str,
+    deleted: bool,
+) -> None:
+    server = Server({"1.srv": running(after="H")})
+    journal.note(mine, "checkpoint", "1.srv", ended=True)
+    monkeypatch.setattr(drain, "_resubmitted", lambda job: submitted)
+    (row,) = drain.drain("node7", settings(mine, shared=True), server)
+    assert (row.outcome, ("delete", "1.srv") in server.done) == (outcome, deleted)
+
+
+def test_undo_releases_what_drain_has_held_on_that_node_alone() -> None:
+    held = {"job_state": "H", "Hold_Types": "s"}
+    jobs = {
+        "1.srv": {**held, "comment": "held by torqueckpt drain of node7"},
+        "2.srv": {**held, "comment": "held by torqueckpt drain of node70"},
+        "3.srv": {**held, "comment": "restart failed, held: …"},
+        "4.srv": {"job_state": "R", "comment": "held by torqueckpt drain of node7"},
+    }
+    server = Server(jobs)
+    rows = drain.undo("node7", server)
+    assert rows == [Drained("1.srv", me().name, "released", "goes on from its image")]
+    assert server.done == [("node", "node7", "free"), ("release", "1.srv", "s")]
+
+
+def test_users_are_told_that_it_is_roots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+    with pytest.raises(NeedsRoot):
+        drain.undo("node7", Server({}))

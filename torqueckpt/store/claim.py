@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""LINEAGE/claim.json: who brings the lineage back, for nodes that do not see each other's lock.
+
+Taken before anything is looked at, given up once the tree runs and the live record names it, or
+nothing was changed.  On one node the lock decides: a claim of this boot, found while holding the
+lock, is of one that was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict
+
+from torqueckpt import manifest
+from torqueckpt.live import Claim
+from torqueckpt.paths import Directory
+from torqueckpt.store.translate import record
+
+_NAME = "claim.json"
+
+
+def read(lineage: Directory) -> Claim | None:
+    """None when nobody is at it; RecordTorn when it cannot be read."""
+    try:
+        with record(lineage.path / _NAME):
+            return manifest.from_json(Claim, manifest.load(lineage.read(_NAME)))
+    except FileNotFoundError:
+        return None
+
+
+def take(lineage: Directory, claim: Claim) -> bool:
+    """False when somebody else was first."""
+    return lineage.write_once(_NAME, json.dumps(asdict(claim)).encode())
+
+
+def remove(lineage: Directory, claim: Claim) -> None:
+    """Take away this very claim, and no other that has come in its place meanwhile."""
+    aside = f"claim.{claim.boot_id}.{claim.pid}"
+    try:
+        lineage.rename(_NAME, aside)
+    except FileNotFoundError:
+        return
+    moved = lineage.read(aside)
+    lineage.remove(aside)
+    if moved != json.dumps(asdict(claim)).encode():
+        lineage.write_once(_NAME, moved)
+
+
+def clock(since: int) -> str:
+    """A time of a record's, as a person reads it."""
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
+    except (OverflowError, OSError, ValueError):  # the file is its owner's
+        return "an impossible time"
