@@ -39,7 +39,8 @@ def _commands(
             yield f"{before} {name}", command
 
 
-_ALL = dict(_commands(cli))
+# Those that nobody but our own programs calls are not for people's eyes.
+_ALL = {name: command for name, command in _commands(cli) if not command.hidden}
 
 
 @pytest.mark.parametrize("name", sorted(_ALL))
@@ -61,7 +62,7 @@ def test_every_option_is_explained(name: str) -> None:
 
 def test_every_command_is_in_the_manual() -> None:
     text = _MANUAL.read_text().replace("\\-", "-")
-    for name in cli.commands:
+    for name in (name for name, command in cli.commands.items() if not command.hidden):
         assert re.search(rf"^\.[A-Z]+ .*\b{re.escape(name)}\b", text, re.MULTILINE), name
 
 

@@ -78,7 +78,8 @@ def test_no_template_is_without_a_golden_file(
     everything: dict[str, File], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # These have tests of their own.
-    used = {f"torque/resume_{what}.sh.j2" for what in ("job", "array")} | {"report/report.html.j2"}
+    scripts = {f"torque/{name}.sh.j2" for name in ("resume_job", "resume_array", "link")}
+    used = {*scripts, "report/report.html.j2"}
     monkeypatch.setattr(generated, "render", lambda name, values: used.add(name) or "")
     for settings in (_SETTINGS, _ALTIX):
         generated.services(settings)

@@ -51,7 +51,11 @@ def submit_command(options: tuple[str, ...], script: Path) -> None:
 @_user
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def status_command(chain: str, user: str | None, as_json: bool) -> None:
-    """Show the links of CHAIN, which any of its jobs names."""
+    """Show the links of CHAIN, which any of its jobs names.
+
+    \b
+    torqueckpt status 12.server
+    """
     found = chains.status(job_id(chain), _owner(user), settings.load())
     if as_json:
         click.echo(json.dumps(asdict(found), indent=1))
@@ -74,7 +78,11 @@ def status_command(chain: str, user: str | None, as_json: bool) -> None:
 @click.argument("chain")
 @_user
 def cancel_command(chain: str, user: str | None) -> None:
-    """End all of CHAIN, which any of its jobs names; its images are kept."""
+    """End all of CHAIN, which any of its jobs names; its images are kept.
+
+    \b
+    torqueckpt cancel 12.server
+    """
     for job in chains.cancel(job_id(chain), _owner(user), settings.load()):
         click.echo(job)
 
