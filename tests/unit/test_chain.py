@@ -66,7 +66,7 @@ def test_a_chain_is_found_by_any_of_its_jobs_and_the_newest_of_a_number_comes_fi
 
 
 def test_without_any_chain_there_is_none(mine: OwnerStore, acting: Owner) -> None:
-    assert chain.of_owner(mine) == []
+    assert list(chain.of_owner(mine)) == []
     assert chain.of_job(mine, "12.srv") is None
 
 

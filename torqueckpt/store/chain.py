@@ -10,6 +10,8 @@ jobs/USER/chains/JOB@TIME/     named by the first link's job and when that began
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 
 from torqueckpt import log, manifest
@@ -107,20 +109,22 @@ def make(mine: OwnerStore, first: str, now: int) -> Chain:
         return Chain(chains.make(lineage_name(first, now)))
 
 
-def of_owner(mine: OwnerStore) -> list[Chain]:
-    """All of an owner's, oldest first."""
+def of_owner(mine: OwnerStore) -> Iterator[Chain]:
+    """All of an owner's, newest first; one at a time is open."""
     try:
         with mine.directory.sub(_CHAINS) as chains:
-            names = sorted(filter(is_lineage_name, chains.names()), key=_began)
-            return [Chain(chains.sub(name)) for name in names[-_LOOKED_AT:]]
+            names = sorted(filter(is_lineage_name, chains.names()), key=_began, reverse=True)
+            for name in names[:_LOOKED_AT]:
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    yield Chain(chains.sub(name))
     except FileNotFoundError:
-        return []
+        return
 
 
 def of_job(mine: OwnerStore, job: str) -> Chain | None:
     """The newest with this job: servers give ids again after a reset."""
-    found = [chain for chain in of_owner(mine) if job == chain.name or chain.has(job)]
-    return found[-1] if found else None
+    named = (chain for chain in of_owner(mine) if job == chain.name or chain.has(job))
+    return next(named, None)
 
 
 def remove(mine: OwnerStore, chain: Chain) -> None:
