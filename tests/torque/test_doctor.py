@@ -44,12 +44,16 @@ def test_a_timer_that_never_fires_wants_the_periodic_service(torque: PrivateTorq
         return
     assert timer["outcome"] == "failure" and "never fires" in timer["what"]
     assert timer["fix"] == "systemctl enable --now torqueckpt-periodic"
+    figures = torque.root / "torqueckpt.prom"
+    torque.configure(metrics_textfile=str(figures))
     argv = torque.argv(torque.torqueckpt, "periodic")
     with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as service:
         try:
             torque.wait(lambda: "periodic" in torque.run("ps", "ax").stdout, "the service")
             served = [row for row in _doctor(torque)[1]["server"] if "periodic" in row["what"]]
             assert [row["outcome"] for row in served] == ["ok"]
+            torque.wait(figures.exists, "the service's figures for Prometheus")
+            assert "torqueckpt_store_free_bytes" in figures.read_text()
         finally:
             service.terminate()
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from torqueckpt.actions import mom_systems
-from torqueckpt.actions.doctor import batch, cleaners, place
+from torqueckpt.actions.doctor import batch, cleaners
+from torqueckpt.actions.doctor import place as store_place
 from torqueckpt.actions.doctor.told import Node, Told
 from torqueckpt.ifl.records import Server
 from torqueckpt.process import become, mounts, pages
@@ -64,7 +65,7 @@ def test_root_of_the_servers_own_host_needs_neither() -> None:
     ],
 )
 def test_a_store_that_cannot_be_written(number: int, outcome: str, told: str) -> None:
-    found = place._not_writable(Path("/store"), OSError(number, os.strerror(number)))
+    found = store_place._not_writable(Path("/store"), OSError(number, os.strerror(number)))
     assert found.outcome == outcome and told in found.what and found.fix
 
 
@@ -82,7 +83,7 @@ def test_a_file_system_that_does_not_fit_the_settings(
     monkeypatch: pytest.MonkeyPatch, kind: str, shared: bool, outcome: str
 ) -> None:
     monkeypatch.setattr(mounts, "kind_of", lambda path: kind)
-    (told,) = place.file_system(_node(store_shared=shared))
+    (told,) = store_place.file_system(_node(store_shared=shared))
     assert told.outcome == outcome and bool(told.fix) is (outcome != "ok")
 
 
@@ -130,6 +131,29 @@ def test_ages_of_tmpfiles_rules(age: str, seconds: float | None) -> None:
     assert cleaners._seconds(age) == seconds
 
 
+@pytest.mark.parametrize(("mode", "outcome"), [("control-group", "warning"), ("process", "ok")])
+def test_a_unit_that_ends_the_jobs_with_its_mom(
+    place: Path, monkeypatch: pytest.MonkeyPatch, mode: str, outcome: str
+) -> None:
+    program = place / "systemctl"
+    program.write_text(
+        f'#!/bin/sh\n[ "$*" = "show -p KillMode x.service" ] && echo KillMode={mode}\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(batch, "_SYSTEMCTL", str(program))
+    monkeypatch.setattr(batch, "_unit_of", lambda pid: "x.service")
+    (told,) = batch.mom_unit(_node())
+    assert told.outcome == outcome and f"KillMode={mode}" in told.what or outcome == "ok"
+
+
+def test_the_unit_of_a_process_that_is_in_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert batch._unit_of(0) == "" and batch._unit_of(os.getpid()) in ("", batch._unit_of(1))
+    monkeypatch.setattr(
+        Path, "read_text", lambda self: "1:name=systemd:/system.slice/pbs_mom.service/x\n0::/\n"
+    )
+    assert batch._unit_of(1) == "pbs_mom.service"
+
+
 def test_a_mom_that_runs_elsewhere_than_usual_is_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,7 +176,7 @@ def test_a_pbs_home_is_one_systems_alone(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_store_that_is_a_file_or_a_users() -> None:
     def wrong(mode: int, uid: int = 0) -> list[str]:
         status = os.stat_result((mode, 1, 1, 1, uid, 0, 0, 0, 0, 0))
-        return [fix for _, fix in place._wrong(Path("/s"), status)]
+        return [fix for _, fix in store_place._wrong(Path("/s"), status)]
 
     assert wrong(stat.S_IFREG | 0o644) == ["name its real path in the settings"]
     assert wrong(stat.S_IFDIR | 0o755, uid=5) == ["chown root /s"]

@@ -164,7 +164,7 @@ def plot(taken: list[tuple[_Taken, int]], scale: list[float], unit: Callable[[fl
         for each, value in _thinned(taken, first, last)
     )
     rows = tuple(Tick(y(each), unit(each)) for each in scale[low : high + 1])
-    marks = [first + (last - first) * n / 4 for n in range(5)] if last > first else [first]
+    marks = [first + (last - first) * n / 3 for n in range(4)] if last > first else [first]
     return Plot(dots, rows, tuple(Tick(x(each), _clock(each)) for each in marks))
 
 

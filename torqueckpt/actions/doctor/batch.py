@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 
+from torqueckpt import run
 from torqueckpt.actions import configure, configure_lsf
 from torqueckpt.actions.doctor.told import (
     Check,
@@ -28,6 +31,7 @@ from torqueckpt.process import proc
 
 _ANSWER_SECONDS = 10
 _ASKED_FOR = ("pbs_version", "managers", "operators", "query_other_jobs")
+_SYSTEMCTL = "/usr/bin/systemctl"
 _SERVICE = "systemctl enable --now torqueckpt-periodic"
 
 
@@ -46,6 +50,31 @@ def mom_config(node: Node) -> Iterator[Told]:
             yield ok(f"{plan.file} is as it should be")
         if not running("pbs_mom"):
             yield warning(f"{plan.file} is here, and no pbs_mom runs", "systemctl start pbs_mom")
+
+
+def mom_unit(node: Node) -> Iterator[Told]:
+    """A unit of systemd's that ends all of its processes ends the jobs when MOM is restarted."""
+    unit = _unit_of(running("pbs_mom"))
+    if not unit:
+        yield ok("no pbs_mom runs in a unit of systemd's")
+        return
+    done = run.run([_SYSTEMCTL, "show", "-p", "KillMode", unit], timeout_seconds=_ANSWER_SECONDS)
+    mode = done.output.strip().partition("=")[2]
+    if mode == "process":
+        yield ok(f"{unit}: jobs outlive a restart of pbs_mom")
+    else:
+        fix = "torqueckpt configure torque --output DIR writes a drop-in; systemctl daemon-reload"
+        yield warning(f"{unit}: KillMode={mode}: restarting pbs_mom ends its jobs", fix)
+
+
+def _unit_of(pid: int) -> str:
+    """The unit whose cgroup a process is in; "" for none."""
+    try:
+        text = Path(f"/proc/{pid}/cgroup").read_text()
+    except OSError:
+        return ""
+    found = re.search(r"/([A-Za-z0-9:_.@-]+\.service)(?:/|$)", text, re.MULTILINE)
+    return found.group(1) if found else ""
 
 
 def lsf_queues(node: Node) -> Iterator[Told]:
@@ -127,6 +156,7 @@ def _periodic_runs() -> bool:
 
 CHECKS = (
     Check("batch system", "MOM's configuration", mom_config),
+    Check("batch system", "MOM's unit", mom_unit),
     Check("batch system", "LSF's queues", lsf_queues),
     Check("batch system", "server", server),
 )
