@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from typing import Any
 
@@ -47,7 +48,7 @@ def test_a_timer_that_never_fires_wants_the_periodic_service(torque: PrivateTorq
     figures = torque.root / "torqueckpt.prom"
     torque.configure(metrics_textfile=str(figures))
     argv = torque.argv(torque.torqueckpt, "periodic")
-    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as service:
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
         try:
             torque.wait(lambda: "periodic" in torque.run("ps", "ax").stdout, "the service")
             served = [row for row in _doctor(torque)[1]["server"] if "periodic" in row["what"]]
@@ -55,7 +56,8 @@ def test_a_timer_that_never_fires_wants_the_periodic_service(torque: PrivateTorq
             torque.wait(figures.exists, "the service's figures for Prometheus")
             assert "torqueckpt_store_free_bytes" in figures.read_text()
         finally:
-            service.terminate()
+            for pid in torque.run("pgrep", "-f", "torqueckpt periodic").stdout.split():
+                torque.kill(int(pid), signal.SIGTERM)
 
 
 def test_a_server_that_is_gone(torque: PrivateTorque) -> None:
