@@ -98,12 +98,30 @@ def test_what_a_doctor_that_was_killed_has_left_goes_with_the_next(site: Site, u
     assert left == [f"77.doctor@{began}"]
 
 
-def test_a_restart_that_ends_in_another_cgroup_is_told(site: Site, user: User) -> None:
-    from torqueckpt.actions.doctor import proof
-    from torqueckpt.actions.doctor.trial import Outcome
+@pytest.fixture
+def another_cgroup() -> Iterator[Path]:
+    """A new one, beside that of the tests."""
+    top = Path("/sys/fs/cgroup")
+    made = (top / "pids" if (top / "pids").is_dir() else top) / f"tckpt-{os.getpid()}"
+    try:
+        made.mkdir()
+    except OSError as refused:
+        pytest.skip(f"no cgroup can be made here: {refused}")
+    yield made
+    made.rmdir()
 
-    told = list(proof._cgroups(Outcome(out="cgroup 0::/job\ncgroup 0::/user.slice\n")))
-    assert [(each.outcome, "!pam_session" in each.fix) for each in told] == [("failure", True)]
+
+def test_a_restart_that_ends_in_another_cgroup_is_told(
+    site: Site, user: User, another_cgroup: Path
+) -> None:
+    """As pam_systemd does it, where a site's own rule has sudo open a session."""
+    door = site.root / "lib" / "torqueckpt" / "rootdoor"
+    move = f"import os; open({str(another_cgroup / 'cgroup.procs')!r}, 'w').write(str(os.getpid()))"
+    door.write_text(door.read_text().replace("import sys\n", f"import sys\n{move}\n"))
+    done = _doctor(site, "--json", "--job-user", user.name)
+    proof = [row for row in _rows(done) if row["group"] == "proof"]
+    assert [row["outcome"] for row in proof] == ["ok", "failure"] and done.returncode == 111
+    assert "left the cgroup" in proof[1]["what"] and "!pam_session" in proof[1]["fix"]
 
 
 def test_the_table_has_a_line_for_each_row_and_no_colours_in_a_pipe(healthy: Site) -> None:
