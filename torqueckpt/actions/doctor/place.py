@@ -20,6 +20,7 @@ from torqueckpt.store import key, usage
 from torqueckpt.store.store import Store
 
 _MIB = 1 << 20
+_TRIAL = ".torqueckpt-doctor-"  # a name, as images have: not all file systems do without
 _TRIED_MIB = 32
 _SLOW_MIB = 50  # a second; a GiB takes 20 s then
 _CLOCKS_APART = 5  # seconds between this node and who keeps the files
@@ -100,7 +101,7 @@ def speed(node: Node) -> Iterator[Told]:
     """Write, sync, lock and date a file, as an image's are; root squash shows in its owner."""
     store = node.settings.store
     try:
-        with tempfile.TemporaryFile(dir=store) as file:  # without a name: nothing is left behind
+        with tempfile.NamedTemporaryFile(dir=store, prefix=_TRIAL) as file:
             status = os.fstat(file.fileno())
             before, block = time.monotonic(), bytes(_MIB)
             for _ in range(_TRIED_MIB):
