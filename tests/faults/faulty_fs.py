@@ -4,7 +4,8 @@
 python -m tests.faults.faulty_fs UNDER MOUNT ORDERS
 
 ORDERS is a file that is read at each call: `CALL ERROR NUMBER` lets the calls of that kind fail
-from the NUMBER-th on (`write EIO 3`); `slow MS` delays all of them; empty, all is well.
+from the NUMBER-th on (`write EIO 3`); `slow MS` delays all of them; `squash` lets root make and
+remove nothing; empty, all is well.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import mfusepy
 
 CALLS = ("create", "open", "write", "read", "fsync", "fsyncdir", "flush", "rename", "mkdir")
 CALLS += ("symlink", "unlink", "rmdir", "readdir", "readlink", "chmod", "statfs")
+_OF_WRITERS = ("create", "mkdir", "symlink", "rename", "unlink", "rmdir")
 
 
 class FaultyFs(mfusepy.Operations):
@@ -39,6 +41,8 @@ class FaultyFs(mfusepy.Operations):
             what, *rest = self._orders.read_text().split() or [""]
             if what == "slow":
                 time.sleep(int(rest[0]) / 1000)
+            elif what == "squash" and call in _OF_WRITERS and mfusepy.fuse_get_context()[0] == 0:
+                raise mfusepy.FuseOSError(errno.EACCES)
             elif what == call:
                 self._seen += 1
                 if self._seen >= int(rest[1]):

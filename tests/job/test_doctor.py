@@ -171,6 +171,14 @@ def test_a_store_on_a_tmpfs_that_is_full(healthy: Site) -> None:
     assert "a boot takes all images away" in rows["file system"]["what"]
 
 
+def test_a_store_that_is_mounted_for_reading_only(healthy: Site) -> None:
+    harm = f"mount --bind {healthy.store} {healthy.store}; "
+    harm += f"mount -o remount,bind,ro {healthy.store}"
+    row = _found(healthy, "speed", harm=harm)
+    assert row["outcome"] == "failure" and "Read-only" in row["what"]
+    assert row["fix"].startswith("mount it for writing")
+
+
 def test_no_store_at_all(healthy: Site) -> None:
     healthy.configure(store="/nowhere/store")
     assert _found(healthy, "owner and mode")["fix"] == "install -d -m 0755 /nowhere/store"
