@@ -107,7 +107,6 @@ def _go_on(found: Chain, mine: OwnerStore, present: str, settings: Settings) -> 
         job_id=lineage,
         present_job=present,
         generation=_older(mine, lineage, known),
-        force=True,  # the server has said that the link before is over
     )
     resuming.resume(request, settings)
 
@@ -204,13 +203,13 @@ def _wait_until_over(mine: OwnerStore, name: str, settings: Settings) -> None:
     until = time.monotonic() + _STILL_ENDING_SECONDS
     while lineage is not None:
         try:
-            asked = RestartRequest(name, name, force=True)
+            asked = RestartRequest(name, name)
             claiming.refuse_if_running(mine, lineage.live(), asked, settings)
             return
         except JobStillRuns:
             if time.monotonic() > until:
                 return  # it is refused then, with the reason
-            time.sleep(0.5)
+            time.sleep(2)
 
 
 def _older(mine: OwnerStore, name: str, known: Links) -> int | None:
