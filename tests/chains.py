@@ -57,8 +57,9 @@ def wait_for_end(
         return told if told["state"] not in ("runs", "waits", "over") else None
 
     told = batch.wait(look, "the chain's end", seconds, lambda: status(batch, owner, chain))
-    begun = [link["job"] for link in told["links"] if link["began_from"]]
-    return told, begun[-1]  # what waits is deleted a moment later
+    # What waits is deleted a moment later.
+    told["links"] = [link for link in told["links"] if link["began_from"]]
+    return told, told["links"][-1]["job"]
 
 
 def running_link(

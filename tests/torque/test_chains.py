@@ -25,7 +25,9 @@ def test_a_job_of_several_walltimes_is_done_with_nothing_repeated(
     repeated = len(trace.read_text().split()) - 400
     print(f"{len(told['links'])} links, {repeated} lines of 0.1 s repeated")
     assert (told["state"], told["exit_status"], ended["exit_status"]) == ("ended", 7, "7")
-    assert [link["end"] for link in told["links"]][:-1] == ["checkpointed"] * 3
+    before = [link["end"] for link in told["links"]][:-1]
+    assert len(before) >= 3  # more on a busy machine
+    assert set(before) == {"checkpointed"}
     assert repeated == 0
     assert torque.delivered(last, directory)[0] == lines(400)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit import samples
-from torqueckpt.actions import chain_jobs, link, restart
+from torqueckpt.actions import chain_jobs, link, link_shell, restart
 from torqueckpt.errors import ChainStopped, RecordTorn, UnknownChain
 from torqueckpt.identity import Owner
 from torqueckpt.ifl.errors import PermissionDenied
@@ -164,6 +164,19 @@ def test_an_image_that_could_not_be_restored_is_not_tried_for_ever(
     assert link._older(mine, samples.LINEAGE, tried[1]) is None  # damage is looked for anyway
 
 
+def test_the_job_that_ends_a_chain_may_be_one_that_was_resumed_by_hand(
+    mine: OwnerStore, lineage: Lineage, acting: Owner
+) -> None:
+    assert link._runs_it(mine, links(NONE)) == "12.srv"
+    lineage.directory.make("1")
+    lineage.write_live(samples.live(job="12.srv", attempt=""))
+    assert link._runs_it(mine, links(NONE)) == "12.srv"
+    lineage.write_live(samples.live(job="40.srv", attempt="a1"))
+    assert link._runs_it(mine, links(NONE, (samples.LINEAGE, 1))) == "40.srv"
+    lineage.directory.write_whole("live.json", b"{}")
+    assert link._runs_it(mine, links(NONE, (samples.LINEAGE, 1))) == "13.srv"
+
+
 # Links ------------------------------------------------------------------------------------------
 
 
@@ -195,7 +208,7 @@ def test_a_link_without_its_chain_says_so_and_one_of_an_ended_chain_ends_the_sam
 def test_a_script_is_run_by_the_interpreter_that_the_kernel_would_take(
     script: bytes, shell: bytes, argv: list[bytes]
 ) -> None:
-    assert link._interpreter(script, {b"SHELL": shell}) == argv
+    assert link_shell.interpreter(script, {b"SHELL": shell}) == argv
 
 
 def running(place: Path, script: str) -> subprocess.Popen[bytes]:
@@ -205,7 +218,7 @@ def running(place: Path, script: str) -> subprocess.Popen[bytes]:
     program.write_text(f'#!/bin/sh\necho "$@" >{place}/told\nexit 3\n')
     program.chmod(0o755)
     words = [program, "/bin/bash", "-c", f"touch {place}/began; {script}"]
-    text = link._RUN.format(chain="12.srv@1")
+    text = link_shell.RUN.format(chain="12.srv@1")
     started = subprocess.Popen(["/bin/sh", "-c", text, *words], start_new_session=True)
     while not (place / "began").exists():
         time.sleep(0.01)

@@ -9,15 +9,12 @@ shell is in every image, so whichever link gets there ends the chain.
 from __future__ import annotations
 
 import os
-import shlex
-import signal
 import socket
 import time
 from collections.abc import Sequence
-from typing import NoReturn
 
 from torqueckpt import log, paths, run
-from torqueckpt.actions import chain_jobs, claiming, restart, resuming
+from torqueckpt.actions import chain_jobs, claiming, link_shell, restart, resuming
 from torqueckpt.actions.resubmit import ANSWER_SECONDS
 from torqueckpt.actions.through_door import SUDO
 from torqueckpt.batch.server import connect
@@ -37,21 +34,9 @@ from torqueckpt.store import chain, journal
 from torqueckpt.store.chain import Chain, End, Link, Links
 from torqueckpt.store.store import OwnerStore, Store
 
-# Batch systems signal all processes of a job: those are for the script, which gets them as always.
-# After TERM it has its time to end, and has not ended by itself; a moment later, it may come.
-_RUN = """trap : HUP INT QUIT USR1 USR2 ALRM VTALRM PROF XCPU PWR
-torqueckpt_ended=
-trap torqueckpt_ended=y TERM
-"$@"
-status=$?
-sleep 1
-[ -n "$torqueckpt_ended" ] || "$0" link-ended {chain} $status
-exit $status
-"""
 _STILL_ENDING_SECONDS = 60.0
 _RESTORE_FAILED = (45, 46)  # RestoreFailed, RestoreTimeout
 _DAY = 86400
-_Given = dict[bytes, bytes]
 
 
 def begin(present: str, script: bytes, words: Sequence[str], settings: Settings) -> int:
@@ -101,13 +86,12 @@ def _go_on(found: Chain, mine: OwnerStore, present: str, settings: Settings) -> 
         if not first_time:
             _stop_unless_rerunable(found, present, settings)
             _tell(f"job {found.first} has no image yet: its script runs from the beginning")
-        _run_script(found, first_time)
+        link_shell.run_script(found, first_time)
     _wait_until_over(mine, lineage, settings)
     request = RestartRequest(
         job_id=lineage,
         present_job=present,
         generation=_older(mine, lineage, known),
-        force=True,  # the server has said that the link before is over
     )
     resuming.resume(request, settings)
 
@@ -146,11 +130,22 @@ def ended(name: str, status: int, settings: Settings) -> None:
     found = chain.of_job(mine, name)
     if found is None:
         raise UnknownChain(owner=who.name, job=name, remedy="")
-    present = found.read().links[-1].job
+    present = _runs_it(mine, found.read())
     try:
         found.write_end(End(chain.ENDED, status, present, int(time.time()), ""))
     finally:
         chain_jobs.cancel_waiting(found.first, present, who.name, settings, _tell)
+
+
+def _runs_it(mine: OwnerStore, known: Links) -> str:
+    """The job that does the work now: the last link, or one that somebody else has resumed."""
+    lineage = mine.lineage_of(newest(mine, known)[0])
+    try:
+        live = lineage.live() if lineage is not None else None
+    except TorqueCkptError as torn:
+        log.warning(str(torn))
+        live = None
+    return live.job if live is not None and live.restored else known.links[-1].job
 
 
 def _see_to_the_next(
@@ -204,13 +199,13 @@ def _wait_until_over(mine: OwnerStore, name: str, settings: Settings) -> None:
     until = time.monotonic() + _STILL_ENDING_SECONDS
     while lineage is not None:
         try:
-            asked = RestartRequest(name, name, force=True)
+            asked = RestartRequest(name, name)
             claiming.refuse_if_running(mine, lineage.live(), asked, settings)
             return
         except JobStillRuns:
             if time.monotonic() > until:
                 return  # it is refused then, with the reason
-            time.sleep(0.5)
+            time.sleep(2)
 
 
 def _older(mine: OwnerStore, name: str, known: Links) -> int | None:
@@ -226,33 +221,6 @@ def _older(mine: OwnerStore, name: str, known: Links) -> int | None:
     if told.get("code") not in _RESTORE_FAILED or tried == 0:
         return None
     return numbers[max(len(numbers) - 1 - tried, 0)]
-
-
-def _run_script(found: Chain, first_time: bool) -> NoReturn:
-    """Become the shell that runs it, by its own interpreter: the store may be mounted noexec."""
-    given: _Given = environment()
-    if not first_time:
-        saved = found.directory.read("environment").split(b"\0")
-        before = dict(item.split(b"=", 1) for item in saved if b"=" in item)
-        now = {n: v for n, v in given.items() if n.startswith(b"PBS_") or n == b"TMPDIR"}
-        given = {**before, **now}
-    path = found.directory.path / "script"
-    script = found.directory.read("script")
-    words = found.directory.read("words").split(b"\0")[:-1]
-    argv = [*_interpreter(script, given), os.fsencode(path), *words]
-    program = os.fsencode(paths.program("bin", "torqueckpt"))
-    text = _RUN.format(chain=shlex.quote(found.name))
-    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
-        signal.signal(ignored, signal.SIG_DFL)
-    os.execve("/bin/sh", [b"/bin/sh", b"-c", os.fsencode(text), program, *argv], given)
-
-
-def _interpreter(script: bytes, given: _Given) -> list[bytes]:
-    """As the kernel reads the first line; the job's shell where there is none."""
-    line = script.split(b"\n", 1)[0].strip()
-    if line.startswith(b"#!") and line[2:].strip():
-        return line[2:].strip().split(None, 1)
-    return [given.get(b"SHELL") or b"/bin/sh"]
 
 
 def _own_store(settings: Settings) -> OwnerStore:

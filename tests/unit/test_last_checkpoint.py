@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""Whose last checkpoint is waited for, and until when; real processes, a server's words."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+
+import pytest
+
+from torqueckpt.actions import last_checkpoint
+from torqueckpt.identity import Owner
+from torqueckpt.ifl.records import Job
+from torqueckpt.process import become, proc
+from torqueckpt.settings import Settings
+from torqueckpt.store import chain
+from torqueckpt.store.chain import End, Link, Links
+from torqueckpt.store.store import OwnerStore
+
+Started = Callable[..., "subprocess.Popen[bytes]"]
+
+
+@pytest.fixture
+def leader(started: Started) -> int:
+    return started("/bin/sleep", "60").pid
+
+
+def job(user: Owner, leader: int, variables: str = "A=1", **resources: str) -> Job:
+    """As the server tells it; resources_used as used="0:10"."""
+    used = resources.pop("used", "0:00")
+    return Job(
+        "12.srv",
+        {
+            "Job_Owner": f"{user.name}@node1",
+            "session_id": str(leader),
+            "queue": "long",
+            "Variable_List": variables,
+            "Resource_List": {"walltime": "1:00:00", **resources},
+            "resources_used": {"walltime": used},
+        },
+    )
+
+
+def settings(mine: OwnerStore, **options: object) -> Settings:
+    return Settings(store=mine.path.parent.parent, **options)  # type: ignore[arg-type]
+
+
+def test_a_job_says_so_itself_or_its_queue_or_it_is_a_link_of_a_chain_that_goes_on(
+    mine: OwnerStore, user: Owner, leader: int
+) -> None:
+    def limit(variables: str = "A=1", **options: object) -> float | None:
+        return last_checkpoint._limit_of(job(user, leader, variables), settings(mine, **options))
+
+    assert limit() is None
+    assert limit("A=1,TORQUECKPT_CHAIN=0") is None
+    assert limit("A=1,TORQUECKPT_CHAIN=1") == pytest.approx(3600, abs=2)
+    assert limit(chain_queues=("short",)) is None
+    assert limit(chain_queues=("short", "long")) == pytest.approx(3600, abs=2)
+    with become.acting_as(user):
+        made = chain.make(mine, "11.srv", 1700000000)
+        made.write(Links("11.srv", "/", (Link("12.srv", "node1", 1700000000, "", 0),)))
+    assert limit() == pytest.approx(3600, abs=2)
+    with become.acting_as(user):
+        made.write_end(End(chain.CANCELLED, 0, "12.srv", 1700000000, ""))
+    assert limit() is None
+
+
+def test_what_the_server_counts_beyond_the_age_of_the_session_comes_off(
+    mine: OwnerStore, user: Owner, leader: int
+) -> None:
+    """As after a restart in place, or with a MOM whose minutes are shorter."""
+    time.sleep(1.1)
+    asks, chosen = "TORQUECKPT_CHAIN=1", settings(mine)
+    stat = proc.stat(leader)
+    assert stat is not None
+    age = proc.age_seconds(stat)
+    assert 1 < age < 10
+    limit = last_checkpoint._limit_of(job(user, leader, asks, used="30:00"), chosen)
+    assert limit == pytest.approx(1800 + age, abs=1)
+    assert last_checkpoint._limit_of(job(user, leader, asks, used="0:00"), chosen) == 3600
+
+
+def test_a_job_without_a_limit_or_whose_session_has_ended_has_none(
+    mine: OwnerStore, user: Owner, started: Started
+) -> None:
+    asks, chosen = "TORQUECKPT_CHAIN=1", settings(mine)
+    gone = started("/bin/true")
+    gone.wait()
+    assert last_checkpoint._limit_of(job(user, gone.pid, asks), chosen) is None
+    lives = started("/bin/sleep", "60").pid
+    assert last_checkpoint._limit_of(job(user, lives, asks, walltime=""), chosen) is None
+
+
+def test_nobody_waits_yet_for_a_limit_that_is_hours_away(
+    mine: OwnerStore, user: Owner, leader: int
+) -> None:
+    known, chosen = job(user, leader, "TORQUECKPT_CHAIN=1"), settings(mine)
+    assert not last_checkpoint._is_near(known, 24 * 3600.0, chosen)
+    assert last_checkpoint._is_near(known, 0.0, chosen)
+
+
+def test_where_nobody_is_left_to_be_ended_nothing_is_waited_for(
+    mine: OwnerStore, user: Owner, started: Started
+) -> None:
+    gone = started("/bin/true")
+    gone.wait()
+    began = time.monotonic()
+    last_checkpoint.end_in_time("12.srv", gone.pid, user.name, 3600, settings(mine))
+    assert time.monotonic() - began < 1
