@@ -31,6 +31,7 @@ HELD, MOVED, RELEASED, LEFT = "held", "moved", "released", "left"
 _HOLD = "s"  # an administrator's: the user's own qrls would start it where it is to end
 _MARK = "held by torqueckpt drain"  # how its comment begins
 _QUIET_SECONDS = 60  # a server that was asked for a hold, and a MOM that does nothing
+_UNKNOWN_SECONDS = 10
 _SUBMIT_SECONDS = 180
 _OVER = "CFX"
 _ENDED = f"E{_OVER}"
@@ -136,12 +137,12 @@ def _not_held(job: Job, since: int, settings: Settings, server: Server) -> str:
     """Wait until its image is safe and it is held, which is ""; else why it is not."""
     limit = settings.lock_timeout_seconds + settings.dump_timeout_seconds + _QUIET_SECONDS
     until, quiet_until = time.monotonic() + limit, time.monotonic() + _QUIET_SECONDS
-    owner = _owner(job)
+    owner, known = _owner(job), time.monotonic()
     while time.monotonic() < until:
         try:
-            state = server.job(job.id, ["job_state"]).state
-        except errors.UnknownJob:
-            state = "C"
+            state, known = server.job(job.id, ["job_state"]).state, time.monotonic()
+        except errors.UnknownJob:  # 6.1 says so also for a moment, while it asks the MOM
+            state = "" if time.monotonic() < known + _UNKNOWN_SECONDS else "C"
         noted, busy = _noted(job, owner, since, settings)
         if state in _ENDED and noted.get("ended") is not True:
             return "it ended meanwhile"
