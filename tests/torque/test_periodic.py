@@ -30,6 +30,20 @@ def test_when_the_node_goes_down_every_job_that_can_be_is_checkpointed(
     assert {torque.state(job) for job in can} == {"R"}
 
 
+def test_qsub_and_mom_take_auto_for_a_number_of_minutes(
+    torque: PrivateTorque, owner: User, directory: Path
+) -> None:
+    script = owner.script(count_script(100), directory)
+    for spec in ("c=auto", "periodic,interval=auto"):
+        job = torque.start_job(owner, script, "-c", f"enabled,{spec}")
+        torque.wait_for_line(job, 5)
+        assert torque.full_status(job)["Checkpoint"] == f"enabled,{spec}"
+        assert torque.check(torque.torqueckpt, "periodic", "--once") == ""  # not due yet
+        torque.check("qchkpt", job, user=owner)
+        torque.wait_for_image(job, 0)
+        assert torque.wait_for_state(job, "C", 60)["exit_status"] == "7"
+
+
 @pytest.mark.skipif(not LONG, reason="takes 4 minutes: TORQUECKPT_LONG=1")
 def test_one_image_a_minute_whether_moms_timer_works_or_not(
     torque: PrivateTorque, owner: User, directory: Path

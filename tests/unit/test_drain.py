@@ -72,7 +72,8 @@ def me() -> Owner:
 @pytest.fixture(autouse=True)
 def root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(drain, "_refuse_users", lambda: None)
-    monkeypatch.setattr(drain, "_QUIET_SECONDS", 0.3)
+    monkeypatch.setattr(drain, "_QUIET_SECONDS", 1)
+    monkeypatch.setattr(drain, "_UNKNOWN_SECONDS", 0.2)
 
 
 @pytest.fixture

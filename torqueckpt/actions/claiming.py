@@ -100,8 +100,7 @@ def known_to_be_over(
     started it anew here, or says that it is over."""
     if job == request.present_job:
         return True
-    last = journal.last(mine, "job", job)
-    if last.get("event") == "checkpoint" and last.get("ended") is True:
+    if _ended_by_a_hold(mine, job):
         return True
     try:
         from torqueckpt.batch.server import connect  # cffi only where it has come to this
@@ -158,6 +157,14 @@ def _give_up(lineage: Lineage, own: Claim) -> None:
 
 def _of_this_node(held: Claim) -> bool:
     return (held.boot_id, held.host) == (proc.boot_id(), socket.gethostname())
+
+
+def _ended_by_a_hold(mine: OwnerStore, job: str) -> bool:
+    """Whether its last image ended it, and it was not restarted since."""
+    image = journal.last(mine, "job", job, "checkpoint")
+    made, again = image.get("time"), journal.last(mine, "job", job, "restart").get("time", 0)
+    known = isinstance(made, int) and isinstance(again, int) and again < made
+    return known and image.get("ended") is True
 
 
 def _who(held: Claim) -> tuple[str, str, str]:

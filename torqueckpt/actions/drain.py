@@ -31,6 +31,7 @@ HELD, MOVED, RELEASED, LEFT = "held", "moved", "released", "left"
 _HOLD = "s"  # an administrator's: the user's own qrls would start it where it is to end
 _MARK = "held by torqueckpt drain"  # how its comment begins
 _QUIET_SECONDS = 60  # a server that was asked for a hold, and a MOM that does nothing
+_UNKNOWN_SECONDS = 10
 _SUBMIT_SECONDS = 180
 _OVER = "CFX"
 _ENDED = f"E{_OVER}"
@@ -80,9 +81,12 @@ def drain(node: str, settings: Settings, server: Server) -> list[Drained]:
             if not why:
                 server.hold(job.id, _HOLD)
                 asked.append(job)
-        except errors.UnknownJob:  # 6.1's answer to a hold that it carries out
+        except (
+            errors.UnknownJob,
+            errors.CallTimedOut,
+        ):  # so says 6.1 to a hold that it carries out
             asked.append(job)
-        except errors.PbsError as refusal:
+        except TorqueCkptError as refusal:
             why = str(refusal)
         if why:
             rows.append(Drained(job.id, job.owner, LEFT, why))
@@ -104,7 +108,7 @@ def undo(node: str, server: Server) -> list[Drained]:
             try:
                 server.release(job.id, _HOLD)
                 rows.append(Drained(job.id, job.owner, RELEASED, "goes on from its image"))
-            except errors.PbsError as refusal:
+            except TorqueCkptError as refusal:
                 rows.append(Drained(job.id, job.owner, LEFT, str(refusal)))
     return rows
 
@@ -136,12 +140,12 @@ def _not_held(job: Job, since: int, settings: Settings, server: Server) -> str:
     """Wait until its image is safe and it is held, which is ""; else why it is not."""
     limit = settings.lock_timeout_seconds + settings.dump_timeout_seconds + _QUIET_SECONDS
     until, quiet_until = time.monotonic() + limit, time.monotonic() + _QUIET_SECONDS
-    owner = _owner(job)
+    owner, known = _owner(job), time.monotonic()
     while time.monotonic() < until:
         try:
-            state = server.job(job.id, ["job_state"]).state
-        except errors.UnknownJob:
-            state = "C"
+            state, known = server.job(job.id, ["job_state"]).state, time.monotonic()
+        except TorqueCkptError:  # 6.1 knows no such job for a moment, while it asks the MOM
+            state = "" if time.monotonic() < known + _UNKNOWN_SECONDS else "C"
         noted, busy = _noted(job, owner, since, settings)
         if state in _ENDED and noted.get("ended") is not True:
             return "it ended meanwhile"
@@ -177,7 +181,7 @@ def _let_go(job: Job, server: Server) -> None:
     """A hold of a job that runs on would catch it at its next start."""
     try:
         server.release(job.id, _HOLD)
-    except errors.PbsError:  # MOM has taken it back already
+    except TorqueCkptError:  # MOM has taken it back already
         return
 
 
@@ -185,7 +189,7 @@ def _go_on(job: Job, node: str, settings: Settings, server: Server) -> Drained:
     """Where the store is shared, as a new job: TORQUE ties a held one to its node."""
     try:
         server.comment(job.id, _comment(node))
-    except errors.PbsError as refusal:
+    except TorqueCkptError as refusal:
         return Drained(job.id, job.owner, HELD, f"release it with qrls -h {_HOLD}: {refusal}")
     if not settings.store_shared:
         return Drained(
@@ -196,7 +200,7 @@ def _go_on(job: Job, node: str, settings: Settings, server: Server) -> Drained:
         return Drained(job.id, job.owner, HELD, f"not submitted elsewhere: {problem}")
     try:
         server.delete(job.id)
-    except errors.PbsError as refusal:
+    except TorqueCkptError as refusal:
         return Drained(job.id, job.owner, MOVED, f"{new}; the held one stays: {refusal}")
     return Drained(job.id, job.owner, MOVED, new)
 

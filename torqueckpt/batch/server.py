@@ -3,11 +3,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
+from torqueckpt import log
 from torqueckpt.ifl import Connection
+from torqueckpt.ifl.errors import CallTimedOut
 from torqueckpt.ifl.library import Library
+from torqueckpt.ifl.records import Job
 from torqueckpt.settings import Settings
+
+T = TypeVar("T")
+_ANSWER_SECONDS = 30
 
 
 def connect(settings: Settings, server: str | None = None, timeout_seconds: int = 60) -> Connection:
@@ -18,3 +26,45 @@ def connect(settings: Settings, server: str | None = None, timeout_seconds: int 
     named = settings.pbs_library
     library = None if named == Path("/") else Library(str(named))
     return Connection(server, timeout_seconds=timeout_seconds, library=library)
+
+
+class Afresh:
+    """Speaks to the server over a connection of its own for each request.
+
+    After it has refused something, or is slow to, 6.1's server may leave a connection unanswered
+    for minutes: nothing else is to wait for that, nor for the end of the connection.
+    """
+
+    def __init__(self, settings: Settings, server: str | None = None) -> None:
+        self._settings, self._server = settings, server
+
+    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]:
+        return self._ask(lambda pbs: pbs.jobs(attributes, where=where))
+
+    def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job:
+        return self._ask(lambda pbs: pbs.job(job_id, attributes, ended=ended))
+
+    def hold(self, job_id: str, hold_type: str = "u") -> None:
+        self._ask(lambda pbs: pbs.hold(job_id, hold_type))
+
+    def release(self, job_id: str, hold_type: str = "u") -> None:
+        self._ask(lambda pbs: pbs.release(job_id, hold_type))
+
+    def delete(self, job_id: str, extend: str | None = None) -> None:
+        self._ask(lambda pbs: pbs.delete(job_id, extend))
+
+    def comment(self, job_id: str, text: str) -> None:
+        self._ask(lambda pbs: pbs.comment(job_id, text))
+
+    def set_node(self, name: str, state: str, note: str | None = None) -> None:
+        self._ask(lambda pbs: pbs.set_node(name, state, note))
+
+    def _ask(self, request: Callable[[Connection], T]) -> T:
+        pbs = connect(self._settings, self._server, timeout_seconds=_ANSWER_SECONDS)
+        try:
+            return request(pbs)
+        finally:
+            try:
+                pbs.close()
+            except CallTimedOut as silent:
+                log.info(str(silent))

@@ -11,7 +11,7 @@ import click
 
 from torqueckpt import settings
 from torqueckpt.actions import drain
-from torqueckpt.batch.server import connect
+from torqueckpt.batch.server import Afresh
 from torqueckpt.cli import tables
 from torqueckpt.errors import NotDrained
 from torqueckpt.log import one_line
@@ -33,8 +33,8 @@ def drain_command(node: str | None, undo: bool, server: str | None, as_json: boo
     torqueckpt drain --node node7 --undo
     """
     chosen, named = settings.load(), node or socket.gethostname()
-    with connect(chosen, server) as pbs:
-        rows = drain.undo(named, pbs) if undo else drain.drain(named, chosen, pbs)
+    pbs = Afresh(chosen, server)
+    rows = drain.undo(named, pbs) if undo else drain.drain(named, chosen, pbs)
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
     else:
