@@ -98,7 +98,8 @@ class Running:
     def leader(self) -> int:
         """The session leader: the MOM's child."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return wait_until(lambda: [int(p) for p in children.read_text().split()])[0]
+        found: list[int] = wait_until(lambda: [int(p) for p in children.read_text().split()])
+        return found[0]
 
     def exec_pid(self) -> int:
         """The leader's child that stays: a login shell has had others before, for /etc/profile."""
@@ -292,7 +293,7 @@ class Site:
 
     def lineage(self, job: str) -> Path:
         row = self.rows(job)[-1]
-        return self.store / "jobs" / row["owner"] / row["lineage"]
+        return self.store / "jobs" / str(row["owner"]) / str(row["lineage"])
 
     def wait_for_images(self, job: str, count: int = 1, seconds: float = 30) -> int:
         """The newest generation once at least `count` are there."""
