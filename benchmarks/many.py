@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""A store with very many images: copies of a real one, its files hard links to save the room."""
+"""A store with very many images: copies of a real one, its files hard links to save the room.
+
+It lies in memory, since what is measured there is found in the page cache anyway, and a disk would
+take very long to make it and to take it away.
+"""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +26,15 @@ class Many:
     """Images of jobs 1.bench, 2.bench, … in the place's store."""
 
     def __init__(self, where: Place) -> None:
-        self._user = where.user
-        self._directory = where.site.store / "jobs" / where.user.name
+        self._user, self._site = where.user, where.site
+        self._root = Path(tempfile.mkdtemp(prefix="tckpt-many-", dir="/dev/shm"))
+        self._root.chmod(0o755)
+        (self._root / "jobs").mkdir()
+        self._site.other_store = self._root
+        self._site.configure()
+        self._directory = self._root / "jobs" / where.user.name
         self._ids = self._directory / "ids"
-        self._template = where.site.root / "template"
+        self._template = self._root / "template"
         self.jobs = 0
         with started(where, 1) as (running, job):
             ours.checkpoint(running, job)
@@ -42,12 +53,13 @@ class Many:
         while self.images < images:
             self.jobs += 1
             self._add(f"{self.jobs}.bench")
-        for path in (self._directory, *self._directory.rglob("*")):
-            os.chown(path, self._user.uid, self._user.gid, follow_symlinks=False)
+        owner = f"{self._user.uid}:{self._user.gid}"
+        subprocess.run(["/bin/chown", "-hR", owner, self._directory], check=True)
 
     def remove(self) -> None:
-        shutil.rmtree(self._directory)
-        shutil.rmtree(self._template)
+        shutil.rmtree(self._root)
+        self._site.other_store = None
+        self._site.configure()
 
     def _add(self, job: str) -> None:
         body = self._manifest["manifest"]
@@ -68,7 +80,7 @@ class Many:
 
     def _source(self) -> Path:
         """The image files to link to."""
-        found = self._template.parent / "template" / f"image.{self.images // _LINKS}"
+        found = self._template / f"image.{self.images // _LINKS}"
         if not found.exists():
             shutil.copytree(self._template / "image", found)
         return found

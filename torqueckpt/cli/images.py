@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
 
 import click
@@ -16,6 +17,9 @@ from torqueckpt.cli import tables, who
 from torqueckpt.errors import ImageDamaged, StoreNotWritable, WrongState
 from torqueckpt.identity import job_id
 from torqueckpt.log import one_line
+from torqueckpt.manifest import Manifest
+
+_COLUMNS = ("job", "gen", "created", "size", "frozen", "by", "host", "owner", "whole")
 
 _user = click.option("--user", metavar="USER", help="Whose images (root).")
 _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -45,15 +49,16 @@ def list_command(job: str | None, user: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
         return
-    table = tables.table("job", "gen", "created", "size", "frozen", "by", "host", "owner", "whole")
-    for row in rows:
-        cells = (
-            *(row.job or row.lineage, str(row.generation), row.created[:19], _size(row.bytes)),
-            *(f"{row.frozen_ms} ms", row.checkpointer, row.host, row.owner),
-            "yes" if row.whole else "NO",
-        )
-        table.add_row(*map(one_line, cells))  # manifests are their owners': root reads them here
-    tables.show(table)
+    tables.show(_COLUMNS, [_cells(row) for row in rows])
+
+
+def _cells(row: catalogue.Row) -> tuple[str, ...]:
+    cells = (
+        *(row.job or row.lineage, str(row.generation), row.created[:19], _size(row.bytes)),
+        *(f"{row.frozen_ms} ms", row.checkpointer, row.host, row.owner),
+        "yes" if row.whole else "NO",
+    )
+    return tuple(map(one_line, cells))  # manifests are their owners': root reads them here
 
 
 @click.command("held")
@@ -90,17 +95,17 @@ def show_command(job: str, generation: int | None, user: str | None, as_json: bo
         *made.remarks,
     ):
         click.echo(one_line(line))
-    processes = tables.table("pid", "parent", "process")
-    for process in made.processes:
-        processes.add_row(str(process.pid), str(process.ppid), one_line(process.name))
-    files = tables.table("pid", "fd", "offset", "size", "file")
+    processes = [(str(each.pid), str(each.ppid), one_line(each.name)) for each in made.processes]
+    tables.show(("pid", "parent", "process"), processes)
+    tables.show(("pid", "fd", "offset", "size", "file"), list(_open_files(made)))
+
+
+def _open_files(made: Manifest) -> Iterator[tuple[str, ...]]:
     for file in made.files:
         if file.fd < 0 and not file.mapped:  # programs and libraries
             continue
         name = one_line(file.path) + (" (deleted)" if file.deleted else "")
-        files.add_row(*map(str, (file.pid, file.fd, file.offset, file.size)), name)
-    tables.show(processes)
-    tables.show(files)
+        yield (*map(str, (file.pid, file.fd, file.offset, file.size)), name)
 
 
 @click.command("verify")

@@ -13,6 +13,8 @@ from torqueckpt.actions import report
 from torqueckpt.actions.report import GRID, LOCAL, Row
 from torqueckpt.cli import tables, who
 
+_COUNTS = ("jobs", "checkpoints", "restarts", "failed")
+
 
 @click.command("report")
 @click.option("--by", type=click.Choice(report.BY), help="A line for each user, VO or queue.")
@@ -33,11 +35,7 @@ def report_command(by: str | None, since: str | None, user: str | None, as_json:
         for part in (LOCAL, GRID):
             _show_part(part, [row for row in rows if row.part == part])
     else:
-        made = tables.table(by, "", "jobs", "checkpoints", "restarts", "failed", "outcome")
-        for row in rows:
-            counts = (row.jobs, row.checkpoints, row.restarts, row.failed)
-            made.add_row(row.name, row.part, *map(str, counts), row.words)
-        tables.show(made)
+        tables.show((by, "", *_COUNTS, "outcome"), [_cells(row) for row in rows])
 
 
 def _show_part(part: str, rows: list[Row]) -> None:
@@ -47,10 +45,13 @@ def _show_part(part: str, rows: list[Row]) -> None:
     names: dict[str, list[str]] = {}
     for row in sorted(rows, key=lambda row: (row.outcome != "OK", row.words)):
         names.setdefault(row.words, []).append(row.name)
-    made = tables.table(part, "checkpoint and restart")
-    for words, same in names.items():
-        made.add_row(", ".join(sorted(same)), words)
-    tables.show(made)
+    lines = [(", ".join(sorted(same)), words) for words, same in names.items()]
+    tables.show((part, "checkpoint and restart"), lines)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    counts = (row.jobs, row.checkpoints, row.restarts, row.failed)
+    return (row.name, row.part, *map(str, counts), row.words)
 
 
 def _plain(row: Row) -> dict[str, object]:
