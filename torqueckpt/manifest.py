@@ -185,6 +185,33 @@ class Manifest:
         return sum(file.size for file in self.image)
 
 
+@dataclass(frozen=True)
+class _Named:
+    id: str
+
+
+@dataclass(frozen=True)
+class _Sized:
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a listing shows of a manifest, and no more of it is read, let alone believed."""
+
+    job: _Named
+    created: int
+    host: str
+    checkpointer: str
+    image: tuple[_Sized, ...]
+    frozen_us: int
+
+    @property
+    def bytes(self) -> int:
+        return sum(file.size for file in self.image)
+
+
 def encode(manifest: Manifest, key: bytes) -> bytes:
     body = asdict(manifest)
     return json.dumps({"manifest": body, "signature": _signature(body, key)}, indent=1).encode()
@@ -193,6 +220,11 @@ def encode(manifest: Manifest, key: bytes) -> bytes:
 def decode(data: bytes) -> Manifest:
     """The manifest, its signature not looked at; Malformed when it is not one."""
     return from_json(Manifest, _parts(data)[0])
+
+
+def summary(data: bytes) -> Summary:
+    """What a listing shows; a tenth of the work of decode()."""
+    return from_json(Summary, _parts(data)[0])
 
 
 def signed(data: bytes, key: bytes) -> bool:
