@@ -115,10 +115,8 @@ class Generation:
 
 
 def _sizes(image: Directory) -> dict[str, int]:
-    return {
-        name: os.stat(name, dir_fd=image.fd, follow_symlinks=False).st_size
-        for name in image.names()
-    }
+    with os.scandir(image.fd) as entries:
+        return {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
 
 
 def _checksum(image: Directory, name: str) -> str:
