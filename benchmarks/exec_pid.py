@@ -81,7 +81,7 @@ def _end(maker: subprocess.Popen[bytes]) -> None:
     """Its children become ours (place.adopt)."""
     children = proc.children(maker.pid)
     maker.kill()
-    maker.communicate()
+    maker.wait()
     for pid in children:
         os.kill(pid, signal.SIGKILL)
     for pid in children:
