@@ -28,7 +28,7 @@ in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
 	POINTERS=$(TEST_PREFIX)/var/spool/checkpoint-pointers
 scripts = install/* .ci/run
 
-.PHONY: help setup install install-shims uninstall wheelhouse demo test test-faults soak fuzz lint typecheck check dist clean test-prefix
+.PHONY: help setup install install-shims uninstall wheelhouse demo test test-faults soak bench bench-quick fuzz lint typecheck check dist clean test-prefix
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,12 @@ test-faults: test-prefix .venv/made ## kill, starve and mislead every program at
 soak: test-prefix .venv/made ## one job, TIMES checkpoints (2000); writes docs/reliability.md
 	TIMES=$(TIMES) TORQUECKPT_REPORT=docs/reliability.md TORQUECKPT_PREFIX=$(TEST_PREFIX) \
 		.venv/bin/python -m pytest tests/faults/soak.py $(ARGS)
+
+bench: test-prefix .venv/made ## measure beside bare criu and DMTCP; writes benchmarks/RESULTS.md (as root, on a quiet machine)
+	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m benchmarks $(ARGS)
+
+bench-quick: test-prefix .venv/made ## the same in less than two minutes, small and rough; writes benchmarks/RESULTS-quick.md
+	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m benchmarks --quick $(ARGS)
 
 fuzz: .venv/made ## look for made-up input that breaks something, 5000 for each such test
 	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest --hypothesis-profile=explore -q \

@@ -98,7 +98,8 @@ class Running:
     def leader(self) -> int:
         """The session leader: the MOM's child."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return wait_until(lambda: [int(p) for p in children.read_text().split()])[0]
+        found: list[int] = wait_until(lambda: [int(p) for p in children.read_text().split()])
+        return found[0]
 
     def exec_pid(self) -> int:
         """The leader's child that stays: a login shell has had others before, for /etc/profile."""
@@ -133,8 +134,7 @@ class Running:
         leader = self.leader()
         kill(self.process.pid)
         self.process.wait()
-        # Again and again: what one of them starts just now is gone with the node too.
-        wait_until(lambda: not [kill(pid) for pid in session(leader)])
+        wait_until(lambda: _killed(session(leader)))
         for suffix in ("OU", "ER"):
             (self.site.spool / "spool" / f"{self.job}.{suffix}").unlink(missing_ok=True)
         (self.site.spool / "mom_priv" / "jobs" / f"{self.job}.SC").unlink()
@@ -291,7 +291,7 @@ class Site:
 
     def lineage(self, job: str) -> Path:
         row = self.rows(job)[-1]
-        return self.store / "jobs" / row["owner"] / row["lineage"]
+        return self.store / "jobs" / str(row["owner"]) / str(row["lineage"])
 
     def wait_for_images(self, job: str, count: int = 1, seconds: float = 30) -> int:
         """The newest generation once at least `count` are there."""
@@ -334,6 +334,13 @@ def session(sid: int) -> list[int]:
         if int(fields[3]) == sid and fields[0] not in "ZX":
             found.append(int(name))
     return found
+
+
+def _killed(pids: list[int]) -> bool:
+    """Whether there was nobody left to kill: what one of them was starting is gone with it too."""
+    for pid in pids:
+        kill(pid)
+    return not pids
 
 
 def stat_fields(pid: int) -> list[str]:

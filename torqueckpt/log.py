@@ -50,4 +50,6 @@ def _note(rank: str, line: str) -> None:
 
 def one_line(text: str) -> str:
     """`text` with every control character, newlines included, written as an escape."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -108,10 +108,10 @@ class Directory:
         return fd
 
     def read(self, name: str, limit: int = _SMALL) -> bytes:
-        with os.fdopen(self.open_file(name, os.O_RDONLY), "rb") as file:
+        with os.fdopen(self.open_file(name, os.O_RDONLY), "rb", buffering=0) as file:
             if os.fstat(file.fileno()).st_size > limit:
                 raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(self.path / name))
-            return file.read(limit)
+            return file.readall()[:limit]
 
     def write_whole(self, name: str, data: bytes, mode: int = 0o600) -> None:
         """Write a file that after a crash is there with all of `data`, or as it was before."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -191,6 +192,24 @@ def test_an_id_that_was_made_to_lead_elsewhere_leads_nowhere(
     with become.acting_as(user):
         (mine.path / "ids" / "66.srv").symlink_to(target)
         assert mine.lineage_of("66.srv") is None
+
+
+def test_more_lineages_than_a_process_may_have_open_are_all_found(
+    mine: OwnerStore, lineage: Lineage, user: Owner
+) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with become.acting_as(user):
+        for number in range(100):
+            mine.make_lineage(f"{number}.many@1700000000").directory.close()
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, limits[1])
+        )
+        try:
+            found = [each.name for each in mine.lineages()]
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert len(found) == 101
+        assert [each.name for each in mine.lineages_of_first("7.many")] == ["7.many@1700000000"]
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])

@@ -211,7 +211,7 @@ def _rows(lineage: Lineage, who: Owner) -> Iterator[Row]:
     for number in lineage.numbers():
         try:
             generation = lineage.generation(number)
-            made = generation.manifest()
+            made = generation.summary()
             whole = generation.looks_whole(made)
             created = datetime.fromtimestamp(made.created, timezone.utc).isoformat()
         except _OWNERS_DOING:

@@ -59,10 +59,7 @@ def list_command(
     if as_json:
         click.echo(json.dumps([asdict(row) for row in rows], indent=1))
         return
-    table = tables.table(*_COLUMNS)
-    for row in rows:
-        table.add_row(*_cells(row))
-    tables.show(table)
+    tables.lines(_COLUMNS, [_cells(row) for row in rows])
 
 
 def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_json: bool) -> None:

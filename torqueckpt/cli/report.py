@@ -17,6 +17,8 @@ from torqueckpt.paths import Directory
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, resolve_path=True)
 
+_COUNTS = ("jobs", "checkpoints", "restarts", "failed")
+
 
 @click.command("report")
 @click.option("--by", type=click.Choice(report.BY), help="A line for each user, VO or queue.")
@@ -49,11 +51,7 @@ def report_command(
         for part in (LOCAL, GRID):
             _show_part(part, [row for row in rows if row.part == part])
     else:
-        made = tables.table(by, "", "jobs", "checkpoints", "restarts", "failed", "outcome")
-        for row in rows:
-            counts = (row.jobs, row.checkpoints, row.restarts, row.failed)
-            made.add_row(row.name, row.part, *map(str, counts), row.words)
-        tables.show(made)
+        tables.lines((by, "", *_COUNTS, "outcome"), [_cells(row) for row in rows])
 
 
 def _write(file: str, text: str) -> None:
@@ -76,10 +74,13 @@ def _show_part(part: str, rows: list[Row]) -> None:
     names: dict[str, list[str]] = {}
     for row in sorted(rows, key=lambda row: (row.outcome != "OK", row.words)):
         names.setdefault(row.words, []).append(row.name)
-    made = tables.table(part, "checkpoint and restart")
-    for words, same in names.items():
-        made.add_row(", ".join(sorted(same)), words)
-    tables.show(made)
+    lines = [(", ".join(sorted(same)), words) for words, same in names.items()]
+    tables.lines((part, "checkpoint and restart"), lines)
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    counts = (row.jobs, row.checkpoints, row.restarts, row.failed)
+    return (row.name, row.part, *map(str, counts), row.words)
 
 
 def _plain(row: Row) -> dict[str, object]:

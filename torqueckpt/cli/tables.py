@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+import click
+
+if TYPE_CHECKING:  # slow to import, and many a table is for a program
+    from rich.table import Table
+    from rich.text import Text
 
 T = TypeVar("T")
 
@@ -17,7 +19,23 @@ _WIDE = 250
 _WIDEST = 10_000  # no more than the longest row needs is taken
 
 
+def lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Any number of rows: where it is no terminal each is one line, however long."""
+    if sys.stdout.isatty():
+        made = table(*columns)
+        for row in rows:
+            made.add_row(*row)
+        show(made)
+        return
+    widths = [max(map(len, column)) for column in zip(columns, *rows)]
+    widths[-1] = 0  # nothing stands behind it
+    line = "  ".join(f"{{:<{width}}}" for width in widths)
+    click.echo("\n".join(line.format(*cells).rstrip() for cells in (columns, *rows)))
+
+
 def table(*columns: str) -> Table:
+    from rich.table import Table
+
     made = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         made.add_column(column, overflow="fold")
@@ -26,11 +44,15 @@ def table(*columns: str) -> Table:
 
 def styled(text: str, style: str) -> Text:
     """In colour on a terminal, plain elsewhere and where NO_COLOR is set."""
+    from rich.text import Text
+
     return Text(text, style)
 
 
 def show(made: Table, *, unfolded: bool = False) -> None:
     """unfolded: where it is no terminal, no row has more than one line."""
+    from rich.console import Console
+
     wide = None if sys.stdout.isatty() else _WIDEST if unfolded else _WIDE
     Console(highlight=False, markup=False, width=wide).print(made)
 
@@ -45,6 +67,9 @@ def size(count: float) -> str:
 
 def watched(found: Iterable[T], told: Callable[[T], str]) -> list[T]:
     """All of `found`; on a terminal a line says meanwhile which came last."""
+    from rich.console import Console
+    from rich.text import Text
+
     console = Console(stderr=True, highlight=False)
     if not console.is_terminal:
         return list(found)

@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import xxhash
 
 from torqueckpt import manifest
 from torqueckpt.errors import ImageDamaged, ManifestMissing, ManifestTorn, SignatureWrong
-from torqueckpt.manifest import ImageFile, Malformed, Manifest
+from torqueckpt.manifest import ImageFile, Malformed, Manifest, Summary
 from torqueckpt.paths import Directory
 
 _CHUNK = 4 * 1024 * 1024
@@ -41,16 +43,25 @@ class Generation:
 
         ManifestMissing, ManifestTorn or SignatureWrong.
         """
-        file = self.path / _MANIFEST
-        try:
+        with self._reading_manifest():
             data = self.directory.read(_MANIFEST)
             if key is not None and not manifest.signed(data, key):
-                raise SignatureWrong(path=file)
+                raise SignatureWrong(path=self.path / _MANIFEST)
             return manifest.decode(data)
+
+    def summary(self) -> Summary:
+        """The part of it that a listing shows; fails as manifest() does."""
+        with self._reading_manifest():
+            return manifest.summary(self.directory.read(_MANIFEST))
+
+    @contextmanager
+    def _reading_manifest(self) -> Iterator[None]:
+        try:
+            yield
         except FileNotFoundError as missing:
-            raise ManifestMissing(path=file) from missing
+            raise ManifestMissing(path=self.path / _MANIFEST) from missing
         except (Malformed, OSError) as torn:
-            raise ManifestTorn(path=file, problem=torn) from torn
+            raise ManifestTorn(path=self.path / _MANIFEST, problem=torn) from torn
 
     def write_manifest(self, data: Manifest, key: bytes) -> None:
         self.directory.write_whole(_MANIFEST, manifest.encode(data, key))
@@ -70,7 +81,7 @@ class Generation:
         with self.directory.make("work") as work:
             work.remove(f"{verb}.log")
 
-    def looks_whole(self, recorded: Manifest) -> bool:
+    def looks_whole(self, recorded: Manifest | Summary) -> bool:
         """All files there with their sizes; verify() also reads them."""
         try:
             with self.directory.sub("image") as image:
@@ -104,10 +115,8 @@ class Generation:
 
 
 def _sizes(image: Directory) -> dict[str, int]:
-    return {
-        name: os.stat(name, dir_fd=image.fd, follow_symlinks=False).st_size
-        for name in image.names()
-    }
+    with os.scandir(image.fd) as entries:
+        return {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
 
 
 def _checksum(image: Directory, name: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -116,18 +116,22 @@ class OwnerStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def lineages(self) -> list[Lineage]:
-        found = []
-        for name in filter(is_lineage_name, self.directory.names()):
-            try:
-                found.append(Lineage(self.directory.sub(name)))
-            except OSError:  # removed meanwhile, or not a directory: nothing to list
-                continue
-        return found
+    def lineages(self) -> Iterator[Lineage]:
+        """One after the other: there may be more of them than a process may have open."""
+        return self._opened(self.directory.names())
 
     def lineages_of_first(self, job: str) -> list[Lineage]:
         """Those that began with a job of this id."""
-        return [each for each in self.lineages() if each.first_job == job]
+        names = self.directory.names()
+        return list(self._opened(name for name in names if name.rpartition("@")[0] == job))
+
+    def _opened(self, names: Iterable[str]) -> Iterator[Lineage]:
+        for name in filter(is_lineage_name, names):
+            try:
+                below = self.directory.sub(name)
+            except OSError:  # removed meanwhile, closed by its owner, or not a directory
+                continue
+            yield Lineage(below)
 
     def make_lineage(self, name: str) -> Lineage:
         with translated(self.path):
