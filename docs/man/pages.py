@@ -42,7 +42,7 @@ def commands(group: click.Group, before: str = "torqueckpt") -> Iterator[tuple[s
     for name, command in sorted(group.commands.items()):
         if isinstance(command, click.Group):
             yield from commands(command, f"{before} {name}")
-        else:
+        elif not command.hidden:  # programs call these
             yield f"{before} {name}", command
 
 

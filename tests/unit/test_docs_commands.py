@@ -56,6 +56,7 @@ def test_torqueckpt_understands_it(told: Command) -> None:
 
 def parse(told: Command) -> None:
     command: click.Command = cli
+    name = "torqueckpt"
     context = click.Context(cli, info_name="torqueckpt")
     words = list(told.words[1:])
     while isinstance(command, click.Group) and words:
@@ -63,12 +64,14 @@ def parse(told: Command) -> None:
         if found is None and not told.whole and re.fullmatch(r"[A-Z]+|…|\.\.\.", words[0]):
             return  # `torqueckpt COMMAND`
         assert found is not None, f"no command {words[0]}: {told.line}"
-        command, context = found, click.Context(found, info_name=words.pop(0), parent=context)
+        command, name = found, words.pop(0)
+        if isinstance(command, click.Group):
+            context = click.Context(command, info_name=name, parent=context)
     if isinstance(command, click.Group) and not words:
         assert not told.whole, f"no command named: {told.line}"
         return
     try:
-        command.parse_args(context, [_number(word) for word in words])
+        command.make_context(name, [_number(word) for word in words], parent=context)
     except click.exceptions.Exit:  # --help, --version
         pass
     except click.MissingParameter:
