@@ -31,7 +31,8 @@ _SHIMS = ("chkpnt", "resume", "cr_checkpoint", "cr_restart")
 _OTHERS = {
     *("qsub", "qchkpt", "qhold", "qrls", "qalter", "qdel", "qmgr"),  # TORQUE's and OpenPBS's
     *("bsub", "bstop", "bresume", "badmin"),  # LSF's
-    *("apt-get", "cat", "cd", "cmp", "echo", "mkdir", "ps", "seq", "systemctl", "trap"),
+    *("ausearch", "restorecon", "systemctl"),
+    *("apt-get", "cat", "cd", "cmp", "echo", "mkdir", "ps", "seq", "trap"),
 }
 
 
