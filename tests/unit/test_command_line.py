@@ -34,7 +34,7 @@ def _commands(
     for name, command in group.commands.items():
         if isinstance(command, click.Group):
             yield from _commands(command, f"{before} {name}")
-        elif not command.hidden:  # programs call these
+        else:
             yield f"{before} {name}", command
 
 

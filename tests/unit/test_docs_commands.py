@@ -9,8 +9,10 @@ begins with torqueckpt or make in their text, is looked at here:
 - make's by `make -n`, with every variable one of the Makefile's;
 - other programs' must be on the list below, so that a slip in a name is seen.
 
-Run as they stand: the first half of docs/tutorial.md, by tests/job/test_tutorial.py.  What needs a
-batch system is run by tests/torque, tests/openpbs and tests/lsf, with other words.
+Run as well, as they stand: the first half of docs/tutorial.md by tests/job/test_tutorial.py, and
+torqueckpt's own commands of all pages by tests/job/test_page_commands.py, which says where those
+that need a batch server are run.  qsub, bsub and their like are only known by name here:
+tests/torque, tests/openpbs and tests/lsf call them.
 """
 
 from __future__ import annotations
