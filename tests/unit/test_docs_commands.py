@@ -20,6 +20,7 @@ from __future__ import annotations
 import importlib
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -36,6 +37,7 @@ _OTHERS = {
     *("ausearch", "restorecon", "systemctl"),
     *("apt-get", "cat", "cd", "cmp", "echo", "mkdir", "ps", "seq", "trap"),
 }
+_OPTIONS_OF_OTHERS = ("--help", "--mca", "--libdir")  # click's, Open MPI's, CRIU's
 
 
 def _all() -> list[tuple[Path, Command]]:
@@ -84,6 +86,21 @@ def parse(told: Command) -> None:
 def _number(word: str) -> str:
     """Where a page says N, GEN1 or PID a number is meant."""
     return "4711" if re.fullmatch(r"N|PID|GEN[12]?", word) else word
+
+
+def _options(group: click.Group) -> Iterator[str]:
+    for command in group.commands.values():
+        if isinstance(command, click.Group):
+            yield from _options(command)
+        for each in command.params:
+            yield from each.opts
+
+
+def test_an_option_that_stands_alone_in_a_text_is_one_of_ours() -> None:
+    known = {*_options(cli), *_OPTIONS_OF_OTHERS}
+    for page in [*PAGES, *sorted((TOP / "docs" / "man").glob("torqueckpt*.md"))]:
+        for told in re.findall(r"`(--[a-z-]+)[^`]*`", page.read_text()):
+            assert told in known, (page.name, told)
 
 
 @pytest.mark.parametrize("told", _of(*_SHIMS))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import re
 import shutil
@@ -47,6 +48,20 @@ def test_a_commands_page_has_its_options_and_its_examples(name: str) -> None:
             assert all(option in text for option in each.opts), each.opts
             assert re.split("[;`…]", each.help)[0] in text
     assert '.SH "EXAMPLES"\n.nf\n' in text
+
+
+@pytest.mark.parametrize("name", ["chkpnt", "resume", "cr_checkpoint", "cr_restart"])
+def test_a_shims_page_has_the_options_of_its_parser(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"torqueckpt.shims.{name}").main(["--help"])
+    option = re.compile(r"(?<![\w-])(--?[a-z][a-z-]*)", re.I)
+    parsed = set(option.findall(capsys.readouterr().out)) - {"-h", "--help", "--version"}
+    told = set(option.findall((_TOP / "docs" / "man" / f"{name}.1.md").read_text()))
+    short = {"-temp", "-env", "-perm"} & told  # told as ends of --run-on-fail-args
+    told |= {f"--run-on-fail{end}" for end in short}
+    assert told - short - {"-drp", "--run-on-KIND"} == parsed
 
 
 def test_the_first_page_names_every_command() -> None:
