@@ -63,8 +63,9 @@ def test_the_programs_services_pages_and_tools_are_there(staged: Stage) -> None:
     assert {f"usr/local/{name}" for name in _PROGRAMS} <= found
     units = "usr/local/lib/systemd/system/torqueckpt"
     assert {f"{units}-{name}.service" for name in ("periodic", "shutdown", "modules")} <= found
-    pages = ("man1/torqueckpt.1", "man5/torqueckpt.toml.5", "man8/mom-checkpoint.8")
+    pages = ("man1/torqueckpt-show.1", "man5/torqueckpt.toml.5", "man8/mom-checkpoint.8")
     assert {f"usr/local/share/man/{page}" for page in pages} <= found
+    assert "usr/local/share/man/man1/cr_run.1" not in found  # no shims, no pages of theirs
 
 
 def test_the_settings_are_the_flavours(staged: Stage) -> None:

@@ -20,7 +20,7 @@ _ALL = [
     if issubclass(error, TorqueCkptError)
 ]
 _TABLE = Path(__file__).resolve().parents[2] / "docs" / "exit-codes.md"
-_ROW = re.compile(r"\| ([0-9]+) \| `(\w+)` \| (.+?) \| (.+?) \|")
+_ROW = re.compile(r"\| ([0-9]+) \| `(\w+)` \| (.+?) \| (.+?) \| (.+?) \|")
 
 
 def _details(error: type[TorqueCkptError]) -> list[str]:
@@ -64,13 +64,13 @@ def test_the_manual_lists_every_error_with_its_code_and_no_other() -> None:
     rows = [
         match.groups() for match in map(_ROW.fullmatch, _TABLE.read_text().splitlines()) if match
     ]
-    listed = {name: int(code) for code, name, _, _ in rows}
+    listed = {name: int(code) for code, name, *_ in rows}
     assert listed == {error.__name__: error.exit_code for error in _ALL}
     assert [int(code) for code, *_ in rows] == sorted(listed.values())
 
 
 def test_a_message_in_the_manual_is_the_one_of_the_module() -> None:
-    for _, name, message, _ in (
+    for _, name, message, *_ in (
         row.groups() for row in map(_ROW.fullmatch, _TABLE.read_text().splitlines()) if row
     ):
         error = getattr(errors, name)
@@ -79,8 +79,10 @@ def test_a_message_in_the_manual_is_the_one_of_the_module() -> None:
         assert message == expected, name
 
 
-def test_every_row_of_the_manual_says_what_to_do() -> None:
+def test_every_row_of_the_manual_says_where_it_comes_from_and_what_to_do() -> None:
     for line in _TABLE.read_text().splitlines():
         row = _ROW.fullmatch(line)
         if row:
-            assert len(row.group(4).split()) >= 3, line
+            cause, remedy = row.group(4), row.group(5)
+            assert len(cause.split()) >= 3 and len(remedy.split()) >= 3, line
+            assert cause != remedy and " | " not in remedy, line

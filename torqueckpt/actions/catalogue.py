@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -132,11 +132,20 @@ def could_not_restart(job: str, who: Owner, settings: Settings) -> bool:
         return journal.last(mine, "lineage", lineage.name).get("event") == RESTART_FAILED
 
 
-def verify(job: str, who: Owner, settings: Settings, number: int | None) -> list[tuple[int, str]]:
-    """(generation, defect) for each generation; "" where every byte is as it was written."""
+def verify(
+    job: str,
+    who: Owner,
+    settings: Settings,
+    number: int | None,
+    read: Callable[[int], None] | None = None,
+) -> list[tuple[int, str]]:
+    """(generation, defect) for each generation; "" where every byte is as it was written.
+
+    `read` is told how many bytes were read, piece by piece.
+    """
     with lineage_of(job, who, settings) as (_, lineage):
         numbers = [number] if number is not None else lineage.numbers()
-        return [(each, _defect(lineage, each)) for each in numbers]
+        return [(each, _defect(lineage, each, read)) for each in numbers]
 
 
 def recorded(
@@ -198,10 +207,10 @@ def _live(lineage: Lineage) -> Live | None:
         return None
 
 
-def _defect(lineage: Lineage, number: int) -> str:
+def _defect(lineage: Lineage, number: int, read: Callable[[int], None] | None = None) -> str:
     try:
         generation = lineage.generation(number)
-        generation.verify(generation.manifest())
+        generation.verify(generation.manifest(), read)
     except TorqueCkptError as defect:
         return str(defect)
     return ""

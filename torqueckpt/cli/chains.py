@@ -53,6 +53,8 @@ def submit_command(options: tuple[str, ...], script: Path) -> None:
 def status_command(chain: str, user: str | None, as_json: bool) -> None:
     """Show the links of CHAIN, which any of its jobs names.
 
+    For each its state at the server, the image that it went on from, how many it made, its end.
+
     \b
     torqueckpt status 12.server
     """

@@ -12,7 +12,7 @@ import click
 from torqueckpt import settings
 from torqueckpt.actions import catalogue
 from torqueckpt.actions.post_exec import clean
-from torqueckpt.cli import tables, who
+from torqueckpt.cli import progress, tables, who
 from torqueckpt.errors import ImageDamaged, StoreNotWritable, WrongState
 from torqueckpt.identity import job_id
 from torqueckpt.log import one_line
@@ -115,7 +115,11 @@ def verify_command(job: str, generation: int | None, user: str | None, as_json: 
     """
     chosen = settings.load()
     job = who.job_or_lineage(job)
-    found = catalogue.verify(job, who.owner_of(job, chosen, user), chosen, generation)
+    owner = who.owner_of(job, chosen, user)
+    sizes = {row.generation: row.bytes for row in catalogue.rows(owner, chosen, job)}
+    total = sum(sizes.values()) if generation is None else sizes.get(generation, 0)
+    with progress.shown(f"verify {job}", total) as read:
+        found = catalogue.verify(job, owner, chosen, generation, read)
     if as_json:
         rows = [{"generation": number, "defect": defect} for number, defect in found]
         click.echo(json.dumps(rows, indent=1))

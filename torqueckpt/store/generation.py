@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -89,9 +89,10 @@ class Generation:
         except OSError:
             return False
 
-    def verify(self, recorded: Manifest) -> None:
+    def verify(self, recorded: Manifest, read: Callable[[int], None] | None = None) -> None:
         """Read every file of the image and compare; ImageDamaged names the first that differs.
 
+        `read` is told how many bytes were read, piece by piece.
         This comes before any restore: CRIU hangs on a truncated image and restores a flipped bit in
         silence (contracts/criu.md).
         """
@@ -103,7 +104,7 @@ class Generation:
                         raise self._damaged(recorded, f"{file.name} is missing")
                     if sizes.pop(file.name) != file.size:
                         raise self._damaged(recorded, f"{file.name} has another size")
-                    if _checksum(image, file.name) != file.xxh3:
+                    if _checksum(image, file.name, read) != file.xxh3:
                         raise self._damaged(recorded, f"{file.name} has another checksum")
         except OSError as problem:
             raise self._damaged(recorded, str(problem)) from problem
@@ -119,10 +120,10 @@ def _sizes(image: Directory) -> dict[str, int]:
         return {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
 
 
-def _checksum(image: Directory, name: str) -> str:
+def _checksum(image: Directory, name: str, read: Callable[[int], None] | None) -> str:
     fd = image.open_file(name, os.O_RDONLY)
     try:
-        return _digest(fd)
+        return _digest(fd, read)
     finally:
         os.close(fd)
 
@@ -137,7 +138,7 @@ def _sealed(image: Directory, name: str) -> ImageFile:
         os.close(fd)
 
 
-def _digest(fd: int) -> str:
+def _digest(fd: int, read: Callable[[int], None] | None = None) -> str:
     state = xxhash.xxh3_128()
     buffer = memoryview(bytearray(_CHUNK))
     while True:
@@ -145,3 +146,5 @@ def _digest(fd: int) -> str:
         if count == 0:
             return state.hexdigest()
         state.update(buffer[:count])
+        if read is not None:
+            read(count)

@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: MIT
+"""How far a long read or write is: bytes, rate and remaining time, on a terminal's stderr."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from torqueckpt.actions import catalogue
+from torqueckpt.cli import tables, who
+from torqueckpt.errors import TorqueCkptError
+from torqueckpt.settings import Settings
+
+PATIENCE_SECONDS = 1.0  # what takes less is not worth a line
+_LOOK_SECONDS = 0.25
+
+
+class _Rate(ProgressColumn):
+    """Rich's own counts in MB, and all else here in MiB."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{tables.size(task.speed)}/s" if task.speed else "")
+
+
+@contextmanager
+def shown(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Gives what is to be told each count of bytes; total 0: nobody knows.  Nothing where stderr is
+    no terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        _Rate(),
+        TimeRemainingColumn(),
+    )
+    line = Progress(*columns, console=console, transient=True)
+    task = line.add_task(what, total=total or None)
+    begun = time.monotonic()
+
+    def told(count: int) -> None:
+        line.advance(task, count)
+        if count and console.is_terminal and time.monotonic() > begun + PATIENCE_SECONDS:
+            line.start()
+
+    try:
+        yield told
+    finally:
+        if line.live.is_started:  # else it would end a line that it has not begun
+            line.stop()
+
+
+@contextmanager
+def of_the_image(what: str, job: str, settings: Settings) -> Iterator[None]:
+    """The same of the image that pbs_mom's program makes of the caller's job meanwhile.
+
+    It is as large as the last one, most likely.  Where a job's first one will lie nobody knows
+    before it is there, and root looks at nothing of a user's as root: nothing is shown then.
+    """
+    try:
+        rows = [] if _is_root() else catalogue.rows(who.caller(), settings, job)
+    except TorqueCkptError:
+        rows = []
+    if not rows:
+        yield
+        return
+    lineage = settings.store / "jobs" / rows[-1].owner / rows[-1].lineage
+    over = threading.Event()
+
+    def look() -> None:
+        seen = 0
+        while not over.wait(_LOOK_SECONDS):
+            now = max(seen, _size(lineage, "*.partial/image/*"))
+            told(now - seen)
+            seen = now
+
+    with shown(what, rows[-1].bytes) as told:
+        looking = threading.Thread(target=look, daemon=True)
+        looking.start()
+        try:
+            yield
+        finally:
+            over.set()
+            looking.join()
+
+
+def _is_root() -> bool:
+    return os.getuid() == 0
+
+
+def _size(directory: Path, pattern: str) -> int:
+    total = 0
+    for file in directory.glob(pattern):
+        try:
+            total += file.lstat().st_size
+        except OSError:  # renamed meanwhile: it is whole
+            continue
+    return total
