@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.job.test_checkpointers import KINDS, configure
+from tests.lsf.lsf_job import LsfJob
 from tests.lsf.sbatchd import COUNTING, Sbatchd
-from tests.support import Site, alive, stat_fields
+from tests.support import Site, alive, stat_fields, wait_until
 
 COUNT = """
 import itertools
@@ -51,18 +52,22 @@ def test_suspended_three_times_each_line_comes_once_and_the_status_is_kept(
 ) -> None:
     lsf.session = session
     job = lsf.counting()
-    ours = {_place(job.res.pid)} if _place(job.res.pid)[1] else set(map(_place, job.programs()))
+    ours = {_place(job.res.pid)} if _place(job.res.pid)[1] else wait_until(lambda: _places(job))
     for line in (5, 15, 25):
         job.wait_for_line(line)
         lsf.bstop(job)
         assert job.tree() == []
         assert alive(job.starter())
         lsf.bresume(job)
-        assert set(map(_place, job.programs())) == ours
+        wait_until(lambda: _places(job) == ours)
     lsf.complete(job)
     assert lsf.log == []
     done = [(e["event"], e["batch"], e["queue"], e["job"]) for e in lsf.journal()[:6]]
     assert done == [(e, "lsf", "preemptable", "101") for e in ("checkpoint", "restart") * 3]
+
+
+def _places(job: LsfJob) -> set[tuple[int, int]]:
+    return set(map(_place, job.programs()))
 
 
 def _place(pid: int) -> tuple[int, int]:
