@@ -69,7 +69,7 @@ def test_a_manifest_that_its_owner_has_changed_is_not_believed(
 ) -> None:
     file = site.lineage(crashed.job) / "2" / "manifest.json"
     whole = json.loads(file.read_text())
-    whole["manifest"]["job"]["groups"] = [0]
+    whole["manifest"]["job"]["name"] = "another"
     file.write_text(json.dumps(whole))
     resumed = site.resume(user, crashed.job, crashed.directory, "--generation", "2")
     assert resumed.wait() == 125
