@@ -299,3 +299,21 @@ def test_a_mom_that_keeps_the_spool_files_gets_each_line_once_all_the_same(
     assert out.read_text() == lines(70)
     tails = (site.store / "jobs" / user.name).glob("*/tails/*.stdout")
     assert f"line {later}\n" in next(tails).read_text()
+
+
+def test_a_hold_during_a_checkpoint_waits_for_it_and_is_done(site: Site, user: User) -> None:
+    directory = user.directory()
+    running = site.start(user, user.script(count_script(300), directory), "-c", "enabled")
+    running.wait_for_line(3)
+    asked = subprocess.Popen(user.argv(site.program, "checkpoint", running.job))
+    mom = running.process.pid
+    children = Path(f"/proc/{mom}/task/{mom}/children")
+    wait_until(lambda: len(children.read_text().split()) > 1)  # the hook
+    held = site.call(user, "hold", running.job)
+    assert (held.returncode, asked.wait(60)) == (0, 0), held.stderr
+    assert len(site.rows(running.job)) == 2
+    assert site.call(user, "held", running.job).returncode == 0
+    refused = site.call(user, "checkpoint", running.job)
+    assert (refused.returncode, "release it first" in refused.stderr) == (83, True)
+    assert site.call(user, "release", running.job).returncode == 0
+    running.wait_for_line(20)

@@ -44,6 +44,7 @@ class LocalMom:
     _leader_fd: int = -1
     _sid: int = 0  # the first session id, for ever
     _hook: Hook | None = None
+    _callers: list[control.Caller] = field(default_factory=list)  # who wait for its end
     _ended: int | None = None
     _kill_at: float | None = None
     _frozen_seconds: float = 0.0
@@ -103,6 +104,8 @@ class LocalMom:
         self._waiting.unregister(hook.output)
         self._hook = None
         self._checkpointed(hook, *hook.end_of_it())
+        while self._callers and self._hook is None:
+            self._serve(self._callers.pop(0))
 
     def _checkpointed(self, hook: Hook, status: int, comment: str) -> None:
         now = time.monotonic()
@@ -124,8 +127,12 @@ class LocalMom:
 
     def _called(self, ear: socket.socket) -> None:
         caller = control.accept(ear, self.submission.owner.uid)
-        if caller is None:
-            return
+        if caller is not None and self._hook is not None:
+            self._callers.append(caller)
+        elif caller is not None:
+            self._serve(caller)
+
+    def _serve(self, caller: control.Caller) -> None:
         problem = self._unable(caller.verb)
         if problem:
             caller.refuse(WrongState(job=self.job, problem=problem))
@@ -143,8 +150,8 @@ class LocalMom:
             return "it is held: release it first"
         if not self.submission.spec.checkpointable:
             return "it is not checkpointable: run it with -c enabled"
-        if self._hook is not None or self._ended is not None:
-            return "it is being checkpointed, or ends, just now"
+        if self._ended is not None:
+            return "it ends just now"
         return ""
 
     def _signalled(self, wake: socket.socket) -> None:
