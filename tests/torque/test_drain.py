@@ -88,7 +88,7 @@ def test_a_job_whose_checkpoint_fails_runs_on_and_is_told(
     torque: PrivateTorque, owner: User, directory: Path
 ) -> None:
     torque.configure(criu_path="/nonexistent/criu")
-    job = torque.start_job(owner, owner.script(count_script(100), directory), "-c", "enabled")
+    job = torque.start_job(owner, owner.script(count_script(300), directory), "-c", "enabled")
     torque.wait_for_line(job, 10)
     status, rows = _drained(torque)
     torque.run("pbsnodes", "-c", torque.host)
@@ -96,7 +96,7 @@ def test_a_job_whose_checkpoint_fails_runs_on_and_is_told(
     assert "/nonexistent/criu is missing" in rows[job][1]
     ended = torque.wait_for_state(job, "C", 100)
     assert (ended["exit_status"], ended["Hold_Types"]) == ("7", "n")
-    assert torque.delivered(job, directory) == (lines(100), "")
+    assert torque.delivered(job, directory) == (lines(300), "")
     torque.wait_until_free()
 
 

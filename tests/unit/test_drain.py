@@ -34,7 +34,7 @@ class Server:
         self.done: list[tuple[str, ...]] = []
 
     def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]:
-        return [Job(name, told) for name, told in self.known.items()]
+        return [Job(name, dict(told)) for name, told in self.known.items()]
 
     def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job:
         if job_id not in self.known:
@@ -45,7 +45,9 @@ class Server:
         self.done.append(("hold", job_id, hold_type))
         if job_id in self.refuses:
             raise errors.PermissionDenied(call="pbs_holdjob", text="no operator", number=15007)
-        after = self.known[job_id].get("after", "")
+        told = self.known[job_id]
+        told["comment"] = told.get("says", told.get("comment", ""))
+        after = told.get("after", "")
         if after == "gone":
             del self.known[job_id]
         elif after:
@@ -151,6 +153,13 @@ def test_a_job_that_is_not_held_after_all_is_told_and_its_hold_taken_back(
     assert (row.outcome, why in row.what) == ("left", True), row
     assert (("release", "1.srv", "s") in server.done) == (after == "")
     assert ("delete", "1.srv") not in server.done
+
+
+def test_what_mom_says_of_a_checkpoint_that_failed_early_is_told(mine: OwnerStore) -> None:
+    server = Server({"1.srv": running(comment="Job started", says="criu is missing")})
+    (row,) = drain.drain("node7", settings(mine), server)
+    assert (row.outcome, row.what) == ("left", "criu is missing")
+    assert ("release", "1.srv", "s") in server.done
 
 
 def test_what_an_earlier_checkpoint_told_does_not_count(

@@ -140,10 +140,11 @@ def _not_held(job: Job, since: int, settings: Settings, server: Server) -> str:
     """Wait until its image is safe and it is held, which is ""; else why it is not."""
     limit = settings.lock_timeout_seconds + settings.dump_timeout_seconds + _QUIET_SECONDS
     until, quiet_until = time.monotonic() + limit, time.monotonic() + _QUIET_SECONDS
-    owner, known = _owner(job), time.monotonic()
+    owner, known, comment = _owner(job), time.monotonic(), job.comment
     while time.monotonic() < until:
         try:
-            state, known = server.job(job.id, ["job_state"]).state, time.monotonic()
+            now, known = server.job(job.id, ["job_state", "comment"]), time.monotonic()
+            state, comment = now.state, now.comment
         except TorqueCkptError:  # 6.1 knows no such job for a moment, while it asks the MOM
             state = "" if time.monotonic() < known + _UNKNOWN_SECONDS else "C"
         noted, busy = _noted(job, owner, since, settings)
@@ -156,6 +157,9 @@ def _not_held(job: Job, since: int, settings: Settings, server: Server) -> str:
         if noted.get("event") == "checkpoint-failed":
             _let_go(job, server)
             return str(noted.get("reason", "its checkpoint failed"))
+        if state == "R" and comment != job.comment and not busy and noted.get("ended") is not True:
+            _let_go(job, server)  # of a checkpoint that fails MOM makes a comment
+            return comment
         if not busy and not noted and time.monotonic() > quiet_until:
             _let_go(job, server)
             return "its MOM takes no checkpoint"
