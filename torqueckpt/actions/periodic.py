@@ -74,6 +74,7 @@ class Periodic:
         self._tries: dict[str, _Try] = {}
         self._told: dict[str, str] = {}
         self._remembered: set[str] = set()
+        self._odd: set[str] = set()  # jobs whose -c nobody can read
         self._pruned = -math.inf
 
     def serve(self, server: str | None) -> None:
@@ -91,7 +92,7 @@ class Periodic:
     def round(self, server: Server) -> list[str]:
         """Look at all jobs of this node once; gives the ids of those it had checkpointed."""
         here = self._jobs(server)
-        self._forget_all_but({job.id for job, _ in here})
+        self._forget_all_but({job.id for job, _ in here} | self._odd)
         for job, _ in here:
             self._remember(server, job)
         ours = [
@@ -121,12 +122,14 @@ class Periodic:
     def _jobs(self, server: Server) -> list[tuple[Job, CheckpointSpec]]:
         """Running jobs whose mother superior is this node, each with its -c."""
         found = []
+        self._odd.clear()
         for job in server.jobs(ASKED_FOR):
             if job.state != "R" or not job.hosts or not _is_here(job.hosts[0]):
                 continue
             try:
                 found.append((job, checkpoint_spec.parse(job.checkpoint or "u")))
             except InvalidSpec as other:
+                self._odd.add(job.id)
                 self._tell(job.id, str(other))
         return found
 
@@ -207,7 +210,7 @@ class Periodic:
                 if lineage is not None and lineage.is_locked():
                     return None
                 if lineage is not None and lineage.numbers():
-                    made = lineage.generation(lineage.numbers()[-1]).manifest()
+                    made = lineage.generation(lineage.numbers()[-1]).summary()
                     return _Image(made.created, made.frozen_us / 1e6)
         except (TorqueCkptError, OSError) as failure:
             self._tell(job.id, str(failure))
@@ -258,7 +261,7 @@ def _is_here(host: str) -> bool:
 def _has_image_of(lineage: Lineage, job: Job) -> bool:
     """Whether this very job has one: a server that was reset gives the same number again."""
     numbers = lineage.numbers()
-    return bool(numbers) and lineage.generation(numbers[-1]).manifest().created >= _started(job)
+    return bool(numbers) and lineage.generation(numbers[-1]).summary().created >= _started(job)
 
 
 def _started(job: Job) -> float:
