@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import checkpoints, exec_pid, listing, report, restarts, service
+from benchmarks import checkpoints, exec_pid, listing, phases, report, restarts, service
 from benchmarks.bare import CRIU
 from benchmarks.checkpoints import Size
 from benchmarks.dmtcp import tools
@@ -58,6 +58,7 @@ def _parts(quick: bool) -> dict[str, Callable[[Place], Tables]]:
     return {
         "checkpoint": lambda at: checkpoints.rows(at, _QUICK_SIZES if quick else _SIZES),
         "restart": lambda at: restarts.rows(at, _QUICK_RESTARTS if quick else _RESTARTS),
+        "phases": lambda at: phases.rows(at, 3 if quick else 9),
         "exec-pid": lambda at: exec_pid.rows(at, 2000 if quick else 10_000, 3 if quick else 9),
         "store": lambda at: _store(at, quick),
     }
@@ -67,7 +68,7 @@ def _store(where: Place, quick: bool) -> Tables:
     """What depends on the number of images and jobs."""
     counts = {10_000: 0.5} if quick else {10_000: 0.5, 100_000: 3.0}
     with _many(where) as many:
-        listed = listing.rows(where, many, counts, 3)
+        listed = listing.rows(where, many, counts, 1 if quick else 5)
         return {**listed, **service.rows(where, many, 10_000, 5 if quick else 20)}
 
 

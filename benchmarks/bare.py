@@ -25,7 +25,7 @@ from torqueckpt.process import become
 from torqueckpt.settings import Settings
 
 CRIU = INSTALLED / "criu" / "criu"
-_CHUNK = 4 * 1024 * 1024  # as the store reads
+_CHUNK = 1024 * 1024  # as the store reads
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Taken:
 
 def checkpoint(running: Running, job: Job) -> Taken:
     """One more image; the older ones are removed afterwards."""
-    argv = _hook(running)
+    argv = hook_argv(running)
     before = time.monotonic()
     subprocess.run(argv, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, cwd="/", check=True)
     after = time.monotonic()
@@ -39,7 +39,7 @@ def checkpoint(running: Running, job: Job) -> Taken:
 
 def peak_of_checkpoint(running: Running) -> float:
     """MiB: the most memory that the hook, or a process that it forked, ever had."""
-    argv = _hook(running)
+    argv = hook_argv(running)
     hook = subprocess.Popen(argv, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, cwd="/")
     program, highest = os.path.realpath(_interpreter(argv[0])), 0.0
     while hook.poll() is None:
@@ -88,6 +88,6 @@ def restart_argv(running: Running) -> list[str]:
     return [str(running.site.restart_program), *words]
 
 
-def _hook(running: Running) -> list[str]:
+def hook_argv(running: Running) -> list[str]:
     """The same name again would be the same checkpoint."""
     return running.hook_argv(name=f"bench.{secrets.token_hex(4)}", depth="99")

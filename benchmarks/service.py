@@ -23,7 +23,7 @@ def job(number):
     host = here if number <= told["here"] else "elsewhere"
     return Job(f"{number}.bench", {
         "Job_Owner": told["user"] + "@" + here, "job_state": "R", "exec_host": host + "/0",
-        "Checkpoint": "c=100000000", "session_id": "1", "euser": told["user"]})
+        "Checkpoint": "c=99999", "session_id": "1", "euser": told["user"]})
 
 class Server:
     is_openpbs = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import report, rows
+from benchmarks import phases, report, rows
 from benchmarks.rows import MISS, NOT_RUN, WITHIN, Row
 
 
@@ -43,3 +43,25 @@ def test_a_row_that_was_not_run_says_why_and_is_counted() -> None:
 def test_a_note_that_many_rows_share_stands_once_below_their_table() -> None:
     made = [rows.ratio("restart", size, [1.0], [1.0], 1.4, "verified") for size in "ab"]
     assert report.page("make bench", {}, {"Restart": made}).count("- verified") == 1
+
+
+_TRACE = """\
+100.000 execve("/opt/sbin/mom-checkpoint", ["mom-checkpoint"], 0x7) = 0
+100.050 setresuid(-1, 1000, -1)   = 0
+100.060 vfork()                   = 8
+100.090 clone(child_stack=NULL, flags=SIGCHLD) = 9
+100.100 --- SIGCHLD {si_signo=SIGCHLD, si_code=CLD_EXITED, si_pid=9} ---
+100.290 kill(9, SIGKILL)          = 0
+100.300 clone(child_stack=NULL, flags=SIGCHLD) = 10
+100.390 kill(10, SIGKILL)         = 0
+100.400 exit_group(0)             = ?
+"""
+
+
+def test_phases_of_a_traced_hook_end_where_the_next_begins() -> None:
+    assert [round(each) for each in phases.phases(_TRACE)] == [40, 200, 100, 10]
+
+
+def test_a_trace_that_lacks_a_phase_is_no_measurement() -> None:
+    with pytest.raises(AssertionError, match="manifest, names"):
+        phases.phases(_TRACE.rpartition("100.400")[0])

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""The periodic service prunes once in a while, and one that fails is no reason to stop."""
+"""The periodic service prunes once in a while, a failure is no reason to stop, and nothing is told
+at each round again."""
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterable
+
 import pytest
 
+from torqueckpt import log
 from torqueckpt.actions import periodic, prune
 from torqueckpt.actions.periodic import Periodic
 from torqueckpt.errors import StoreMissing
+from torqueckpt.ifl.records import Job
 from torqueckpt.settings import Settings
 
 
@@ -49,3 +55,24 @@ def test_it_prunes_at_its_interval_though_it_looks_more_often(
     with pytest.raises(_Left):
         service.serve(None)
     assert pruned == [None] * expected
+
+
+def test_a_job_whose_checkpoint_option_nobody_can_read_is_told_of_once(root: None) -> None:
+    facts = {"job_state": "R", "exec_host": f"{socket.gethostname()}/0", "Checkpoint": "c=never"}
+
+    class Server:
+        is_openpbs = False
+
+        def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]:
+            return [Job("7.odd", facts)]
+
+        def job(self, job_id: str) -> Job:
+            return Job(job_id, facts)
+
+        def checkpoint(self, job_id: str) -> None:
+            raise AssertionError("it is in no state for that")
+
+    service = Periodic(Settings())
+    for _ in range(3):
+        service.round(Server())
+    assert log.lines().count("7.odd: ") == 1

@@ -13,16 +13,16 @@ import math
 import os
 import socket
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from torqueckpt import log, paths, run
 from torqueckpt.actions import (
     advice,
     catalogue,
     chain_jobs,
+    job_images,
     last_checkpoint,
     metrics,
     over,
@@ -33,14 +33,14 @@ from torqueckpt.batch import asked, checkpoint_spec, due
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.interval import Rate
 from torqueckpt.batch.server import connect
-from torqueckpt.errors import InvalidSpec, NeedsRoot, StoreMissing, TorqueCkptError
+from torqueckpt.errors import InvalidSpec, NeedsRoot, TorqueCkptError
 from torqueckpt.ifl.attributes import Wanted
 from torqueckpt.ifl.errors import PbsError, SymbolMissing
 from torqueckpt.ifl.records import Job, seconds
-from torqueckpt.process import become, proc
+from torqueckpt.process import become
 from torqueckpt.settings import Settings
-from torqueckpt.store.lineage import Lineage
-from torqueckpt.store.store import Store
+
+T = TypeVar("T")
 
 _MEASURED = 60  # seconds from one writing of the metrics to the next
 # Names that TORQUE and OpenPBS both know: a server refuses the question for one that it does not.
@@ -74,14 +74,6 @@ class _Try:
     failures: int
 
 
-@dataclass(frozen=True)
-class _Image:
-    """A job's newest image; created 0 when there is none."""
-
-    created: float = 0.0
-    frozen_seconds: float = 0.0
-
-
 class Periodic:
     """One node's service; keeps what it needs to know between two rounds."""
 
@@ -93,6 +85,7 @@ class Periodic:
         self._told: dict[str, str] = {}
         self._remembered: set[str] = set()
         self._rates: dict[str, tuple[float, Rate]] = {}
+        self._odd: set[str] = set()  # jobs whose -c nobody can read
         self._pruned = -math.inf
         self._measured = -math.inf
         self._last = last_checkpoint.Waiting(settings)
@@ -117,11 +110,12 @@ class Periodic:
         """
         everywhere = server.jobs(ASKED_FOR)
         here = self._here(everywhere)
-        self._forget_all_but({job.id for job, _ in here})
+        self._forget_all_but({job.id for job, _ in here} | self._odd)
         for job, spec in here:
-            self._remember(server, job)
+            if job.id not in self._remembered:
+                self._looked(job, lambda each: self._remember(server, each), None)
             if walltimes and not spec.never:
-                self._see_to_its_last(job)
+                self._looked(job, self._last.see_to, None)
         if walltimes:
             ids = {job.id for job, _ in here}
             chain_jobs.move_dependents(server, everywhere, ids, self._tell_of_server)
@@ -164,20 +158,24 @@ class Periodic:
     def _here(self, everywhere: list[Job]) -> list[tuple[Job, CheckpointSpec]]:
         """Running jobs whose mother superior is this node, each with its -c."""
         found = []
+        self._odd.clear()
         for job in everywhere:
             if job.state != "R" or not job.hosts or not _is_here(job.hosts[0]):
                 continue
             try:
                 found.append((job, checkpoint_spec.parse(job.checkpoint or "u")))
             except InvalidSpec as other:
+                self._odd.add(job.id)
                 self._tell(job.id, str(other))
         return found
 
     def _is_due(self, job: Job, spec: CheckpointSpec) -> bool:
-        now, image = time.time(), self._newest_image(job)
+        nothing: job_images.Newest | None = job_images.Newest()
+        image = self._looked(job, lambda each: job_images.newest(each, self._settings), nothing)
+        now = time.time()
         if image is None:
             return False
-        started = min(_started(job) or image.created or now, now)
+        started = min(job_images.started(job) or image.created or now, now)
         tried = self._tries.get(job.id)
         if tried is not None and tried.at > now:  # the clock was set back since, as for images
             tried = None
@@ -207,7 +205,7 @@ class Periodic:
         return True
 
     def _interval(
-        self, job: Job, spec: CheckpointSpec, image: _Image, history: due.History
+        self, job: Job, spec: CheckpointSpec, image: job_images.Newest, history: due.History
     ) -> float:
         """What -c says; for auto it is computed anew at each image, so that a late one does not
         move those after it.  What a first checkpoint will cost nobody knows yet."""
@@ -218,7 +216,7 @@ class Periodic:
         if known is None or time.monotonic() > known[0] + _RATE_LASTS_SECONDS:
             known = time.monotonic(), advice.rate_of(who, self._settings)[0]
             self._rates[who.name] = known
-        limit, begun = seconds(job.resource("Resource_List", "walltime")), _started(job)
+        limit, begun = seconds(job.resource("Resource_List", "walltime")), job_images.started(job)
         left = begun + limit - history.last_image if limit and begun else None
         return advice.until_next(image.frozen_seconds, left, known[1], self._settings)
 
@@ -247,60 +245,23 @@ class Periodic:
 
     def _remember(self, server: Server, job: Job) -> None:
         """Keep what it asked for beside its images, once it has some."""
-        if job.id in self._remembered:
-            return
-        try:
-            with self._lineage(job) as lineage:
-                if lineage is not None and _has_image_of(lineage, job):
-                    with become.acting_as_root():
-                        directives = asked.of_server(server.job(job.id))
-                    remembered.keep(lineage, job.id, directives)
-                    self._remembered.add(job.id)
-        except (TorqueCkptError, OSError) as failure:
-            self._tell(job.id, str(failure))
-
-    def _see_to_its_last(self, job: Job) -> None:
-        try:
-            self._last.see_to(job)
-        except (TorqueCkptError, OSError) as failure:
-            self._tell(job.id, str(failure))
-
-    def _newest_image(self, job: Job) -> _Image | None:
-        """None while a checkpoint or restart of the job is under way: a large one takes minutes."""
-        try:
-            with self._lineage(job) as lineage:
-                if lineage is not None and lineage.is_locked():
-                    return None
-                if lineage is not None and lineage.numbers():
-                    made = lineage.generation(lineage.numbers()[-1]).manifest()
-                    return _Image(made.created, made.frozen_us / 1e6)
-        except (TorqueCkptError, OSError) as failure:
-            self._tell(job.id, str(failure))
-        return _Image()
+        with job_images.lineage_of(job, self._settings) as lineage:
+            if lineage is not None and job_images.is_of(lineage, job):
+                with become.acting_as_root():
+                    directives = asked.of_server(server.job(job.id))
+                remembered.keep(lineage, job.id, directives)
+                self._remembered.add(job.id)
 
     def _mom_has_timer(self, job: Job) -> bool:
-        """OpenPBS: not once the job's session leader is our own restart, whose walltime stands."""
+        return self._looked(job, lambda each: job_images.mom_has_timer(each, self._settings), True)
+
+    def _looked(self, job: Job, look: Callable[[Job], T], otherwise: T) -> T:
+        """One job that cannot be looked at does not keep the service from the others."""
         try:
-            with self._lineage(job) as lineage:
-                live = lineage.live() if lineage is not None else None
-                if live is not None and live.restored and live.job == job.id:
-                    keeper = proc.alive(live.keeper)
-                    return keeper is None or keeper.session != keeper.pid
+            return look(job)
         except (TorqueCkptError, OSError) as failure:
             self._tell(job.id, str(failure))
-        return True
-
-    @contextmanager
-    def _lineage(self, job: Job) -> Iterator[Lineage | None]:
-        """Its lineage, acting as its owner; None when it has no image yet."""
-        who = become.owner(job.text("euser") or job.owner)
-        with become.acting_as(who):
-            try:
-                mine = Store.open(self._settings.store).owner(who)
-            except StoreMissing:
-                yield None
-                return
-            yield mine.lineage_of(job.id)
+            return otherwise
 
     def _tell(self, about: str, line: str) -> None:
         """Log a decision once, not at each round."""
@@ -324,15 +285,3 @@ class Periodic:
 
 def _is_here(host: str) -> bool:
     return host.partition(".")[0] == socket.gethostname().partition(".")[0]
-
-
-def _has_image_of(lineage: Lineage, job: Job) -> bool:
-    """Whether this very job has one: a server that was reset gives the same number again."""
-    numbers = lineage.numbers()
-    return bool(numbers) and lineage.generation(numbers[-1]).manifest().created >= _started(job)
-
-
-def _started(job: Job) -> float:
-    """When its session leader started; 0 when that is gone, as after a restart in place."""
-    leader = proc.stat(job.session_id) if job.session_id else None
-    return float(proc.start_epoch(leader.id)) if leader is not None else 0.0

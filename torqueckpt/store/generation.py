@@ -15,7 +15,7 @@ from torqueckpt.errors import ImageDamaged, ManifestMissing, ManifestTorn, Signa
 from torqueckpt.manifest import ImageFile, Malformed, Manifest, Summary
 from torqueckpt.paths import Directory
 
-_CHUNK = 4 * 1024 * 1024
+_CHUNK = 1024 * 1024
 _MANIFEST = "manifest.json"
 
 
@@ -140,7 +140,8 @@ def _sealed(image: Directory, name: str) -> ImageFile:
 
 def _digest(fd: int, read: Callable[[int], None] | None = None) -> str:
     state = xxhash.xxh3_128()
-    buffer = memoryview(bytearray(_CHUNK))
+    size = os.fstat(fd).st_size  # most files are small, and fresh memory is not for nothing
+    buffer = memoryview(bytearray(min(size + 1, _CHUNK)))
     while True:
         count = os.readv(fd, [buffer])
         if count == 0:
