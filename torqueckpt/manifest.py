@@ -202,32 +202,26 @@ class Manifest:
     def bytes(self) -> int:
         return sum(file.size for file in self.image)
 
-
-@dataclass(frozen=True)
-class _Named:
-    id: str
-
-
-@dataclass(frozen=True)
-class _Sized:
-    name: str
-    size: int
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Of the image's files, by name."""
+        return {file.name: file.size for file in self.image}
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What a listing shows of a manifest, and no more of it is read, let alone believed."""
+    """What a listing shows of a manifest; sizes: of the image's files, by name."""
 
-    job: _Named
+    job: str
     created: int
     host: str
     checkpointer: str
-    image: tuple[_Sized, ...]
     frozen_us: int
+    sizes: dict[str, int]
 
     @property
     def bytes(self) -> int:
-        return sum(file.size for file in self.image)
+        return sum(self.sizes.values())
 
 
 def encode(manifest: Manifest, key: bytes) -> bytes:
@@ -241,8 +235,27 @@ def decode(data: bytes) -> Manifest:
 
 
 def summary(data: bytes) -> Summary:
-    """What a listing shows; a tenth of the work of decode()."""
-    return from_json(Summary, _parts(data)[0])
+    """What a listing shows, no more is looked at: a twentieth of the work of decode()."""
+    body, _ = _parts(data)
+    try:
+        sizes = {file["name"]: file["size"] for file in body["image"]}
+        found = Summary(
+            job=body["job"]["id"],
+            created=body["created"],
+            host=body["host"],
+            checkpointer=body["checkpointer"],
+            frozen_us=body["frozen_us"],
+            sizes=sizes,
+        )
+    except (KeyError, TypeError) as unlike:
+        raise Malformed(f"not a manifest's: {unlike!r}") from unlike
+    texts = (found.job, found.host, found.checkpointer, *sizes)
+    numbers = (found.created, found.frozen_us, *sizes.values())
+    if set(map(type, texts)) != {str} or set(map(type, numbers)) != {int}:
+        raise Malformed("a field of another type than a manifest's")
+    if max(numbers).bit_length() > _BITS or min(numbers).bit_length() > _BITS:
+        raise Malformed("too large a number")
+    return found
 
 
 def signed(data: bytes, key: bytes) -> bool:

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 
 from torqueckpt import log
 from torqueckpt.errors import (
@@ -24,6 +25,7 @@ from torqueckpt.identity import Owner
 from torqueckpt.live import Live
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import become, proc
+from torqueckpt.process.shares import shared
 from torqueckpt.request import RestartRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal
@@ -105,7 +107,7 @@ def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
             mine = store.owner(who)
         except StoreMissing:
             return []
-        return [row for lineage in mine.lineages() for row in _rows(lineage, who)]
+        return [Row(*cells) for cells in shared(mine.lineage_names(), partial(_cells, mine, who))]
 
 
 def owners(settings: Settings) -> list[Owner]:
@@ -216,6 +218,12 @@ def _defect(lineage: Lineage, number: int, read: Callable[[int], None] | None = 
     return ""
 
 
+def _cells(mine: OwnerStore, who: Owner, names: Iterable[str]) -> list[tuple[object, ...]]:
+    """Rows in a form that goes from process to process."""
+    found = (row for lineage in mine.opened(names) for row in _rows(lineage, who))
+    return [tuple(vars(row).values()) for row in found]
+
+
 def _rows(lineage: Lineage, who: Owner) -> Iterator[Row]:
     for number in lineage.numbers():
         try:
@@ -227,7 +235,7 @@ def _rows(lineage: Lineage, who: Owner) -> Iterator[Row]:
             yield Row(lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, who.name)
             continue
         yield Row(
-            job=made.job.id,
+            job=made.job,
             lineage=lineage.name,
             generation=number,
             created=created,

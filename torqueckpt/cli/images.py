@@ -57,7 +57,7 @@ def list_command(
                 raise
             click.echo(f"torqueckpt: left out: {one_line(str(broken))}", err=True)
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
+        click.echo(json.dumps([vars(row) for row in rows], indent=1))
         return
     tables.lines(_COLUMNS, [_cells(row) for row in rows])
 

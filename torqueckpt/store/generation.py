@@ -85,7 +85,7 @@ class Generation:
         """All files there with their sizes; verify() also reads them."""
         try:
             with self.directory.sub("image") as image:
-                return _sizes(image) == {file.name: file.size for file in recorded.image}
+                return _sizes(image) == recorded.sizes
         except OSError:
             return False
 

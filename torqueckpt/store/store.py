@@ -118,15 +118,19 @@ class OwnerStore:
 
     def lineages(self) -> Iterator[Lineage]:
         """One after the other: there may be more of them than a process may have open."""
-        return self._opened(self.directory.names())
+        return self.opened(self.lineage_names())
+
+    def lineage_names(self) -> list[str]:
+        return [name for name in self.directory.names() if is_lineage_name(name)]
 
     def lineages_of_first(self, job: str) -> list[Lineage]:
         """Those that began with a job of this id."""
-        names = self.directory.names()
-        return list(self._opened(name for name in names if name.rpartition("@")[0] == job))
+        names = self.lineage_names()
+        return list(self.opened(name for name in names if name.rpartition("@")[0] == job))
 
-    def _opened(self, names: Iterable[str]) -> Iterator[Lineage]:
-        for name in filter(is_lineage_name, names):
+    def opened(self, names: Iterable[str]) -> Iterator[Lineage]:
+        """Those of these names that are there."""
+        for name in names:
             try:
                 below = self.directory.sub(name)
             except OSError:  # removed meanwhile, closed by its owner, or not a directory
