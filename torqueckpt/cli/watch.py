@@ -7,9 +7,6 @@ import os
 import time
 from types import TracebackType
 
-from rich.console import Console
-from rich.status import Status
-
 from torqueckpt.actions import catalogue
 from torqueckpt.batch.local.site import Progress
 from torqueckpt.errors import TorqueCkptError
@@ -23,6 +20,9 @@ class Display:
     """On a terminal one live line; elsewhere a line for each thing that went wrong."""
 
     def __init__(self, owner: Owner, settings: Settings) -> None:
+        from rich.console import Console  # slow to import, for all other commands too
+        from rich.status import Status
+
         self._owner = owner
         self._settings = settings
         self._out = Console(highlight=False)
