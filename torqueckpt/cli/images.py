@@ -12,7 +12,7 @@ import click
 from torqueckpt import settings
 from torqueckpt.actions import catalogue
 from torqueckpt.actions.post_exec import clean
-from torqueckpt.cli import progress, tables, who
+from torqueckpt.cli import tables, who
 from torqueckpt.errors import ImageDamaged, StoreNotWritable, WrongState
 from torqueckpt.identity import job_id
 from torqueckpt.log import one_line
@@ -113,6 +113,8 @@ def verify_command(job: str, generation: int | None, user: str | None, as_json: 
     torqueckpt verify 12.node1
     torqueckpt verify 12.node1 --generation 3
     """
+    from torqueckpt.cli import progress  # rich is slow to import
+
     chosen = settings.load()
     job = who.job_or_lineage(job)
     owner = who.owner_of(job, chosen, user)

@@ -13,7 +13,7 @@ from torqueckpt.actions import advice, array_job, resubmit, resume_job, resuming
 from torqueckpt.batch.local import control, mom, submission
 from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
-from torqueckpt.cli import arrays, progress, watch, who
+from torqueckpt.cli import arrays, watch, who
 from torqueckpt.cli import rehearse as rehearsal
 from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob
 from torqueckpt.files import relocate
@@ -248,6 +248,8 @@ def _moves(items: tuple[str, ...]) -> relocate.Moves:
 
 
 def _ask(job: str, verb: str) -> None:
+    from torqueckpt.cli import progress  # rich is slow to import
+
     chosen = settings.load()
     with progress.of_the_image(f"{verb} {job}", job_id(job), chosen):
         answer = control.ask(Spool(chosen.local_home).socket(job_id(job)), verb, job)
