@@ -68,7 +68,7 @@ def _store(where: Place, quick: bool) -> Tables:
     """What depends on the number of images and jobs."""
     counts = {10_000: 0.5} if quick else {10_000: 0.5, 100_000: 3.0}
     with _many(where) as many:
-        listed = listing.rows(where, many, counts, 1 if quick else 5)
+        listed = listing.rows(where, many, counts, 1 if quick else 3)
         return {**listed, **service.rows(where, many, 10_000, 5 if quick else 20)}
 
 
