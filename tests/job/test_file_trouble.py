@@ -117,7 +117,7 @@ def test_a_node_that_crashes_in_the_middle_of_a_restart_leaves_nothing_half_done
 
 
 def test_a_resume_of_a_job_that_still_runs_changes_no_file(site: Site, user: User) -> None:
-    running = started(site, user, _PROGRAM, _RULES)
+    running = started(site, user, _PROGRAM, _RULES, pause=0.3)
     running.wait_for_line(5)
     checkpoint(running)
     running.wait_for_line(8)
