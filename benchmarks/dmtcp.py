@@ -17,10 +17,9 @@ _QUIET = {"DMTCP_LOG_FILE": "/dev/null", "DMTCP_QUIET": "2"}
 
 
 def tools() -> Path | None:
-    """The directory of DMTCP's programs: DMTCP_BIN, what PATH finds, or /opt/dmtcp/bin."""
-    found = shutil.which("dmtcp_launch")
-    named = os.environ.get("DMTCP_BIN") or (os.path.dirname(found) if found else "/opt/dmtcp/bin")
-    return Path(named) if os.access(Path(named) / "dmtcp_launch", os.X_OK) else None
+    """The directory of DMTCP's programs: DMTCP_BIN, or where the PATH finds them."""
+    found = shutil.which("dmtcp_launch", path=os.environ.get("DMTCP_BIN") or None)
+    return Path(found).parent if found else None
 
 
 class Dmtcp:
