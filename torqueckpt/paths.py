@@ -125,13 +125,15 @@ class Directory:
         os.rename(scratch, _plain(name), src_dir_fd=self.fd, dst_dir_fd=self.fd)
         os.fsync(self.fd)
 
-    def write_once(self, name: str, data: bytes) -> bool:
+    def write_once(self, name: str, data: bytes, scratch: str) -> bool:
         """Write a file that must not be there yet, whole, also on a file system of many nodes:
-        False when somebody else has (link(2) decides, as in open(2) under O_EXCL)."""
-        scratch = f"{_plain(name)}.{os.urandom(8).hex()}"
+        False when somebody else has (link(2) decides, as in open(2) under O_EXCL).  `scratch` is a
+        name that nobody else uses; a writer that is killed may leave it, also with .new behind."""
         self.write_whole(scratch, data)
         try:
-            os.link(scratch, name, src_dir_fd=self.fd, dst_dir_fd=self.fd, follow_symlinks=False)
+            os.link(
+                scratch, _plain(name), src_dir_fd=self.fd, dst_dir_fd=self.fd, follow_symlinks=False
+            )
             os.fsync(self.fd)
             return True
         except FileExistsError:  # or the answer of a file server got lost and it was asked again

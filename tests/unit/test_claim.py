@@ -51,6 +51,16 @@ def test_nobody_takes_away_anothers(lineage: Directory) -> None:
     assert lineage.names() == []
 
 
+def test_what_a_killed_one_has_left_goes_and_another_nodes_stays(lineage: Directory) -> None:
+    for each in (_MINE, _OTHERS):
+        for end in ("", ".new"):
+            lineage.write_whole(f"claim.{each.boot_id}.{each.pid}{end}", b"{")
+    assert claim.take(lineage, replace(_MINE, pid=43))
+    claim.sweep(lineage, _MINE.boot_id)
+    left = f"claim.{_OTHERS.boot_id}.{_OTHERS.pid}"
+    assert sorted(lineage.names()) == [left, f"{left}.new", "claim.json"]
+
+
 def test_a_torn_one_is_named(lineage: Directory) -> None:
     lineage.write_whole("claim.json", b"{")
     with pytest.raises(RecordTorn, match="claim"):

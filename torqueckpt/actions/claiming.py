@@ -137,6 +137,7 @@ def _take(mine: OwnerStore, lineage: Lineage, request: RestartRequest, settings:
         since=int(time.time()),
     )
     with translated(lineage.path):
+        claim.sweep(lineage.directory, own.boot_id)
         held = claim.read(lineage.directory)
         if held is not None:
             if blocks(mine, held, request, settings):

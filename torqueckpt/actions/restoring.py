@@ -204,6 +204,7 @@ def restore(
             if finished.status is None:
                 raise RestoreTimeout(job=made.job.id, seconds=settings.restore_timeout_seconds)
             reason = checkpointer.reason(generation.work_dir, "restore") or finished.last_line()
+            reason = reason or f"{checkpointer.name} ended with {finished.status}"
             lasts = checkpointer.passes_seconds(reason, settings.pid_wait_seconds)
             longest = max(longest, lasts)
             if not lasts or time.monotonic() - began >= longest:

@@ -31,12 +31,12 @@ def read(lineage: Directory) -> Claim | None:
 
 def take(lineage: Directory, claim: Claim) -> bool:
     """False when somebody else was first."""
-    return lineage.write_once(_NAME, json.dumps(asdict(claim)).encode())
+    return lineage.write_once(_NAME, json.dumps(asdict(claim)).encode(), _aside(claim))
 
 
 def remove(lineage: Directory, claim: Claim) -> None:
     """Take away this very claim, and no other that has come in its place meanwhile."""
-    aside = f"claim.{claim.boot_id}.{claim.pid}"
+    aside = _aside(claim)
     try:
         lineage.rename(_NAME, aside)
     except FileNotFoundError:
@@ -44,7 +44,22 @@ def remove(lineage: Directory, claim: Claim) -> None:
     moved = lineage.read(aside)
     lineage.remove(aside)
     if moved != json.dumps(asdict(claim)).encode():
-        lineage.write_once(_NAME, moved)
+        lineage.write_once(_NAME, moved, aside)
+
+
+def sweep(lineage: Directory, boot_id: str) -> None:
+    """Remove what those of this boot have left that were killed at it; the lock is held."""
+    for name in lineage.names():
+        if name.startswith(_aside_of(boot_id)):
+            lineage.remove(name)
+
+
+def _aside(claim: Claim) -> str:
+    return f"{_aside_of(claim.boot_id)}{claim.pid}"
+
+
+def _aside_of(boot_id: str) -> str:
+    return f"claim.{boot_id}."
 
 
 def clock(since: int) -> str:
