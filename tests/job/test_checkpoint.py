@@ -127,6 +127,7 @@ def test_the_same_name_again_is_the_same_checkpoint(site: Site, running: Running
 
 def test_fifty_calls_at_once_make_one_image(site: Site, patient: Running) -> None:
     running = patient
+    site.configure(repeat_window_seconds=60, lock_timeout_seconds=120)  # fifty begin in some time
     for name in ("-", f"ckpt.{running.job}.1"):
         before = len(site.rows(running.job))
         calls = [
