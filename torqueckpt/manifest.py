@@ -11,18 +11,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
-from functools import cache
-from typing import Any, Optional, TypeVar, Union, get_args, get_origin, get_type_hints
+from dataclasses import asdict, dataclass
+from typing import Any, Optional
+
+from torqueckpt.typed_json import BITS, Malformed, from_json, load
 
 FORMAT = 2  # 2: what the job's files were like at the freeze, who waited on the monotonic clock
-T = TypeVar("T")
-_BITS = 128  # more is nobody's size or time, and no float holds what a hostile owner could write
-
-
-class Malformed(ValueError):
-    """JSON that does not have the fields or types of the class asked for."""
 
 
 @dataclass(frozen=True)
@@ -253,7 +247,7 @@ def summary(data: bytes) -> Summary:
     numbers = (found.created, found.frozen_us, *sizes.values())
     if set(map(type, texts)) != {str} or set(map(type, numbers)) != {int}:
         raise Malformed("a field of another type than a manifest's")
-    if max(numbers).bit_length() > _BITS or min(numbers).bit_length() > _BITS:
+    if max(numbers).bit_length() > BITS or min(numbers).bit_length() > BITS:
         raise Malformed("too large a number")
     return found
 
@@ -267,23 +261,6 @@ def signed(data: bytes, key: bytes) -> bool:
         raise Malformed("nested too deeply") from broken
     # As bytes: compare_digest refuses strings that are not ASCII.
     return hmac.compare_digest(right.encode(), signature.encode("utf-8", "backslashreplace"))
-
-
-def from_json(cls: type[T], value: object) -> T:
-    """Build a dataclass from what json.loads gave, each field's type checked; else Malformed."""
-    kind: Any = cls
-    try:
-        built: T = _reader(kind)(value)
-        return built
-    except _Unlike as unlike:
-        raise Malformed(f"{cls.__name__}{unlike.where}: {unlike.problem}") from unlike
-
-
-def load(data: bytes) -> object:
-    try:
-        return json.loads(data.decode())  # bytes would let the writer choose the encoding
-    except (ValueError, RecursionError) as broken:
-        raise Malformed(f"not JSON: {broken}") from broken
 
 
 def _parts(data: bytes) -> tuple[dict[str, Any], str]:
@@ -300,82 +277,3 @@ def _parts(data: bytes) -> tuple[dict[str, Any], str]:
 def _signature(body: dict[str, Any], key: bytes) -> str:
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
     return hmac.new(key, canonical, hashlib.sha256).hexdigest()
-
-
-class _Unlike(Exception):
-    """A value that is not what was expected; `where` grows on its way out."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.where = ""
-
-
-@cache
-def _reader(kind: Any) -> Callable[[object], Any]:
-    """What checks and builds a value of this type, made once: a listing reads thousands."""
-    if is_dataclass(kind):
-        return _object_reader(kind)
-    if get_origin(kind) is tuple:
-        return _list_reader(_reader(get_args(kind)[0]))
-    if get_origin(kind) is Union:
-        present = _reader(get_args(kind)[0])
-        return lambda value: None if value is None else present(value)
-    return _whole_number if kind is int else _plain_reader(kind)
-
-
-def _object_reader(kind: Any) -> Callable[[object], Any]:
-    hints = get_type_hints(kind)
-    readers = [(name, _reader(hints[name])) for name in hints]
-    needed = {each.name for each in fields(kind) if each.default is MISSING}
-
-    def read(value: object) -> Any:
-        if not isinstance(value, dict):
-            raise _Unlike("an object was expected")
-        if not value.keys() >= needed:
-            missing = next(name for name in hints if name in needed and name not in value)
-            raise _Unlike(f"{missing} is missing")
-        made = {}
-        for name, reader in readers:
-            if name in value:
-                try:
-                    made[name] = reader(value[name])
-                except _Unlike as unlike:
-                    unlike.where = f".{name}{unlike.where}"
-                    raise
-        return kind(**made)
-
-    return read
-
-
-def _list_reader(reader: Callable[[object], Any]) -> Callable[[object], Any]:
-    def read(value: object) -> Any:
-        if not isinstance(value, list):
-            raise _Unlike("a list was expected")
-        made: list[Any] = []
-        try:
-            for item in value:
-                made.append(reader(item))
-        except _Unlike as unlike:
-            unlike.where = f"[{len(made)}]{unlike.where}"
-            raise
-        return tuple(made)
-
-    return read
-
-
-def _plain_reader(kind: Any) -> Callable[[object], Any]:
-    def read(value: object) -> Any:
-        if type(value) is not kind:
-            raise _Unlike(f"{kind.__name__} was expected")
-        return value
-
-    return read
-
-
-def _whole_number(value: object) -> int:
-    if type(value) is not int:  # bool is none here
-        raise _Unlike("int was expected")
-    if value.bit_length() > _BITS:
-        raise _Unlike("too large a number")
-    return value

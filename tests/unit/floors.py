@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FLOORS = (
-    {"errors", "identity", "request", "manifest", "live", "paths", "log", "policies"},
+    {"errors", "identity", "request", "manifest", "typed_json", "live", "paths", "log", "policies"},
     {"process", "settings", "render", "run"},
     {"store", "checkpointers", "files", "ifl"},
     {"batch"},

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.unit import samples
-from torqueckpt import manifest
+from torqueckpt import manifest, typed_json
 from torqueckpt.identity import ProcessId
 from torqueckpt.live import Intent, Live
-from torqueckpt.manifest import Malformed, Manifest
+from torqueckpt.manifest import Manifest
+from torqueckpt.typed_json import Malformed
 
 _KEYS = st.binary(min_size=32, max_size=64)
 _OTHER_KEY = bytes(32)
@@ -49,7 +50,7 @@ def test_every_record_comes_back_as_it_was(kind: type) -> None:
     @settings(max_examples=60, deadline=None)
     @given(st.from_type(kind))
     def comes_back(record: object) -> None:
-        assert manifest.from_json(kind, json.loads(json.dumps(asdict(record)))) == record
+        assert typed_json.from_json(kind, json.loads(json.dumps(asdict(record)))) == record
 
     comes_back()
 

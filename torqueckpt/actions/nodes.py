@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from torqueckpt import manifest, paths
+from torqueckpt import paths, typed_json
 from torqueckpt.errors import BadArguments, ProgramMissing
 from torqueckpt.log import one_line
 
@@ -82,12 +82,12 @@ def ask(
 
 
 def _rows(answer: str, kind: type[T], within: str) -> list[T]:
-    told = manifest.load(answer.encode())
+    told = typed_json.load(answer.encode())
     if within and isinstance(told, dict):
         told = told.get(within)
     if not isinstance(told, list):
         raise ValueError("its answer is no list")
-    return [manifest.from_json(kind, each) for each in told]
+    return [typed_json.from_json(kind, each) for each in told]
 
 
 def _text(data: bytes) -> str:

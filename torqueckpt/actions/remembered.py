@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from torqueckpt import log, manifest
+from torqueckpt import log, typed_json
 from torqueckpt.manifest import Directive
 from torqueckpt.store.lineage import Lineage
 
@@ -28,10 +28,10 @@ def keep(lineage: Lineage, job: str, directives: Iterable[Directive]) -> None:
 def read(lineage: Lineage) -> list[Directive]:
     """Empty when nobody has kept it."""
     try:
-        data = manifest.load(lineage.directory.read(_NAME))
-        return list(manifest.from_json(Remembered, data).directives)
+        data = typed_json.load(lineage.directory.read(_NAME))
+        return list(typed_json.from_json(Remembered, data).directives)
     except FileNotFoundError:
         return []
-    except (OSError, manifest.Malformed) as torn:
+    except (OSError, typed_json.Malformed) as torn:
         log.warning(f"{lineage.path}/{_NAME}: {torn}")
         return []

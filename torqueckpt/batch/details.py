@@ -7,7 +7,7 @@ import grp
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torqueckpt import manifest
+from torqueckpt import typed_json
 from torqueckpt.batch import directives
 from torqueckpt.manifest import Directive
 from torqueckpt.paths import Directory
@@ -36,8 +36,8 @@ def of_job(job: str, leader_pid: int, script: str, settings: Settings) -> Detail
     """From the local MOM's record of the job, else from its script and its leader's environment."""
     try:
         with Directory.open(settings.local_home / "mom_priv" / "jobs") as jobs:
-            return manifest.from_json(Details, manifest.load(jobs.read(f"{job}.JB")))
-    except (OSError, manifest.Malformed):
+            return typed_json.from_json(Details, typed_json.load(jobs.read(f"{job}.JB")))
+    except (OSError, typed_json.Malformed):
         environment = proc.environment(leader_pid)
         found = directives.read(script)
         return Details(

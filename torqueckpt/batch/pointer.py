@@ -12,7 +12,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from torqueckpt import log, manifest
+from torqueckpt import log, typed_json
 from torqueckpt.errors import StoreNotWritable
 from torqueckpt.paths import Directory
 
@@ -54,8 +54,8 @@ def read(directory: Path, name: str) -> Pointer | None:
     """None when it is gone or is not one of ours: the newest image is taken then."""
     try:
         with _opened(directory) as opened:
-            return manifest.from_json(Pointer, manifest.load(opened.read(name, limit=4096)))
-    except (OSError, manifest.Malformed) as problem:
+            return typed_json.from_json(Pointer, typed_json.load(opened.read(name, limit=4096)))
+    except (OSError, typed_json.Malformed) as problem:
         log.warning(f"pointer {directory / name}: {problem}: taking the newest image")
         return None
 

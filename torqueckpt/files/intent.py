@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import asdict
 
-from torqueckpt import log, manifest
+from torqueckpt import log, typed_json
 from torqueckpt.errors import RecordTorn
 from torqueckpt.files import changes, stdio
 from torqueckpt.live import Intent, Live
@@ -24,10 +24,10 @@ def write(lineage: Directory, intent: Intent) -> None:
 def read(lineage: Directory) -> Intent | None:
     """None when no restart is under way; RecordTorn when it cannot be read."""
     try:
-        return manifest.from_json(Intent, manifest.load(lineage.read(_NAME)))
+        return typed_json.from_json(Intent, typed_json.load(lineage.read(_NAME)))
     except FileNotFoundError:
         return None
-    except (manifest.Malformed, OSError) as torn:
+    except (typed_json.Malformed, OSError) as torn:
         raise RecordTorn(path=lineage.path / _NAME, problem=torn) from torn
 
 

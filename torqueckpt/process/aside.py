@@ -17,7 +17,7 @@ from contextlib import suppress
 from dataclasses import asdict, is_dataclass
 from typing import Generic, TypeVar
 
-from torqueckpt import manifest
+from torqueckpt import typed_json
 from torqueckpt.identity import Owner
 from torqueckpt.process import become, guard
 
@@ -50,8 +50,8 @@ class Aside(Generic[T]):
         if not text.startswith(b"{"):
             raise AsideFailed(text.decode("utf-8", "replace") or "it was killed")
         try:
-            return manifest.from_json(kind, manifest.load(text))
-        except manifest.Malformed as torn:
+            return typed_json.from_json(kind, typed_json.load(text))
+        except typed_json.Malformed as torn:
             raise AsideFailed("it was killed") from torn
 
     def stop(self) -> None:

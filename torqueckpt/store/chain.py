@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 
-from torqueckpt import log, manifest
+from torqueckpt import log, typed_json
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.identity import is_lineage_name, lineage_name
 from torqueckpt.paths import Directory
@@ -77,7 +77,7 @@ class Chain:
 
     def read(self) -> Links:
         with record(self.directory.path / "chain.json"):
-            return manifest.from_json(Links, manifest.load(self.directory.read("chain.json")))
+            return typed_json.from_json(Links, typed_json.load(self.directory.read("chain.json")))
 
     def write(self, links: Links) -> None:
         with translated(self.directory.path):
@@ -87,7 +87,7 @@ class Chain:
         """None while it goes on; RecordTorn when nobody can tell."""
         try:
             with record(self.directory.path / "end.json"):
-                return manifest.from_json(End, manifest.load(self.directory.read("end.json")))
+                return typed_json.from_json(End, typed_json.load(self.directory.read("end.json")))
         except FileNotFoundError:
             return None
 

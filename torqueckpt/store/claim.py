@@ -12,7 +12,7 @@ import json
 import time
 from dataclasses import asdict
 
-from torqueckpt import manifest
+from torqueckpt import typed_json
 from torqueckpt.live import Claim
 from torqueckpt.paths import Directory
 from torqueckpt.store.translate import record
@@ -24,7 +24,7 @@ def read(lineage: Directory) -> Claim | None:
     """None when nobody is at it; RecordTorn when it cannot be read."""
     try:
         with record(lineage.path / _NAME):
-            return manifest.from_json(Claim, manifest.load(lineage.read(_NAME)))
+            return typed_json.from_json(Claim, typed_json.load(lineage.read(_NAME)))
     except FileNotFoundError:
         return None
 

@@ -12,8 +12,9 @@ import xxhash
 
 from torqueckpt import manifest
 from torqueckpt.errors import ImageDamaged, ManifestMissing, ManifestTorn, SignatureWrong
-from torqueckpt.manifest import ImageFile, Malformed, Manifest, Summary
+from torqueckpt.manifest import ImageFile, Manifest, Summary
 from torqueckpt.paths import Directory
+from torqueckpt.typed_json import Malformed
 
 _CHUNK = 1024 * 1024
 _MANIFEST = "manifest.json"

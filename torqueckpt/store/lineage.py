@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-from torqueckpt import log, manifest
+from torqueckpt import log, typed_json
 from torqueckpt.errors import Busy, NoImage, TorqueCkptError
 from torqueckpt.identity import ProcessId
 from torqueckpt.live import Live
@@ -162,7 +162,7 @@ class Lineage:
         """The live record; None when there is none yet, RecordTorn when it is damaged."""
         try:
             with record(self.path / "live.json"):
-                return manifest.from_json(Live, manifest.load(self.directory.read("live.json")))
+                return typed_json.from_json(Live, typed_json.load(self.directory.read("live.json")))
         except FileNotFoundError:
             return None
 
@@ -173,7 +173,7 @@ class Lineage:
         try:
             with record(self.path / "first.json"):
                 data = self.directory.read("first.json")
-                return manifest.from_json(ProcessId, manifest.load(data))
+                return typed_json.from_json(ProcessId, typed_json.load(data))
         except FileNotFoundError:
             return None
 

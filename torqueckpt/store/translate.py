@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from torqueckpt.errors import RecordTorn, StoreFull, StoreNotWritable
-from torqueckpt.manifest import Malformed
+from torqueckpt.typed_json import Malformed
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from torqueckpt import manifest
+from torqueckpt import typed_json
 from torqueckpt.errors import MomGone, TorqueCkptError
 
 VERBS = ("checkpoint", "hold", "release")
@@ -100,6 +100,6 @@ def ask(path: Path, verb: str, job: str) -> Answer:
             ):  # refused unheard: the answer is there
                 connection.sendall(f"{verb}\n".encode())
             line = connection.makefile("rb").readline(_LINE * 4)
-            return manifest.from_json(Answer, manifest.load(line))
-        except (OSError, manifest.Malformed) as nobody:
+            return typed_json.from_json(Answer, typed_json.load(line))
+        except (OSError, typed_json.Malformed) as nobody:
             raise gone from nobody

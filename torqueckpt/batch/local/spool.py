@@ -17,7 +17,7 @@ import socket
 from dataclasses import asdict
 from pathlib import Path
 
-from torqueckpt import manifest
+from torqueckpt import typed_json
 from torqueckpt.batch.details import Details
 from torqueckpt.errors import MomGone, StoreMissing, StoreNotWritable
 from torqueckpt.identity import Owner
@@ -91,8 +91,8 @@ class Spool:
         """MomGone when no such job is here."""
         try:
             with Directory.open(self.home / "mom_priv" / "jobs") as jobs:
-                return manifest.from_json(Details, manifest.load(jobs.read(f"{job}.JB")))
-        except (OSError, manifest.Malformed) as problem:
+                return typed_json.from_json(Details, typed_json.load(jobs.read(f"{job}.JB")))
+        except (OSError, typed_json.Malformed) as problem:
             remedy = "`torqueckpt list` shows the images that it left"
             raise MomGone(job=job, remedy=remedy) from problem
 

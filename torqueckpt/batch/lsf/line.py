@@ -19,7 +19,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TypeVar
 
-from torqueckpt import log, manifest
+from torqueckpt import log, typed_json
 from torqueckpt.process import belonging, proc, signals
 
 _NAME = "torqueckpt-lsf"
@@ -76,7 +76,7 @@ class Ear:
                 caller.settimeout(_CALL_SECONDS)
                 try:
                     asked = _heard(caller, Asked)
-                except (OSError, manifest.Malformed) as broken:
+                except (OSError, typed_json.Malformed) as broken:
                     log.warning(f"a call that nothing was asked in: {broken}")
                     continue
                 yield asked, caller
@@ -112,7 +112,7 @@ def ask(line: socket.socket, asked: Asked) -> Answer:
     try:
         _say(line, asked)
         return _heard(line, Answer)
-    except (OSError, manifest.Malformed):
+    except (OSError, typed_json.Malformed):
         return Answer("ended", "the job's starter has ended")
 
 
@@ -153,4 +153,4 @@ def _heard(line: socket.socket, kind: type[T]) -> T:
         if not block:
             break
         text += block
-    return manifest.from_json(kind, manifest.load(text))
+    return typed_json.from_json(kind, typed_json.load(text))
