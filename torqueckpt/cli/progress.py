@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,10 +26,14 @@ from rich.text import Text
 from torqueckpt.actions import catalogue
 from torqueckpt.cli import tables, who
 from torqueckpt.errors import TorqueCkptError
+from torqueckpt.files import intent
+from torqueckpt.manifest import Manifest
+from torqueckpt.process import memory, proc
 from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
 
 PATIENCE_SECONDS = 1.0  # what takes less is not worth a line
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.1
 
 
 class _Rate(ProgressColumn):
@@ -98,6 +103,35 @@ def of_the_image(what: str, job: str, settings: Settings) -> Iterator[None]:
         finally:
             over.set()
             looking.join()
+
+
+def beside_the_restore(lineage: Lineage, made: Manifest, lock: int) -> None:
+    """Leaves a process that draws how much of the job's memory is back, until the job runs, or the
+    caller, who becomes the door, has failed.  It is nobody's child, and holds no lock."""
+    door = os.pidfd_open(os.getpid())
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)
+        os.close(door)
+        return
+    try:
+        if os.fork() == 0:
+            os.close(lock)
+            _draw_the_restore(lineage, made, door)
+    finally:
+        os._exit(0)
+
+
+def _draw_the_restore(lineage: Lineage, made: Manifest, door: int) -> None:
+    seen = 0
+    with shown(f"restore generation {made.generation}", made.bytes) as told:
+        while intent.pending(lineage.directory):
+            if select.select([door], [], [], _LOOK_SECONDS)[0]:
+                return
+            tree = [stat for stat in (proc.stat(each.pid) for each in made.processes) if stat]
+            now = min(max(seen, memory.to_dump(tree)), made.bytes)
+            told(now - seen)
+            seen = now
 
 
 def _is_root() -> bool:
