@@ -18,9 +18,9 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
-    TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from torqueckpt.actions import catalogue
@@ -36,6 +36,13 @@ PATIENCE_SECONDS = 1.0  # what takes less is not worth a line
 _LOOK_SECONDS = 0.1
 
 
+class _What(ProgressColumn):
+    """Cut off where the line has not the room: job ids hold the names of servers."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
+
+
 class _Rate(ProgressColumn):
     """Rich's own counts in MB, and all else here in MiB."""
 
@@ -48,12 +55,13 @@ def shown(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Gives what is to be told each count of bytes; total 0: nobody knows.  Nothing where stderr is
     no terminal."""
     console = Console(stderr=True)
+    whole = Column(no_wrap=True)
     columns = (
-        TextColumn("{task.description}"),
+        _What(),
         BarColumn(),
-        DownloadColumn(binary_units=True),
-        _Rate(),
-        TimeRemainingColumn(),
+        DownloadColumn(binary_units=True, table_column=whole.copy()),
+        _Rate(table_column=whole.copy()),
+        TimeRemainingColumn(table_column=whole.copy()),
     )
     line = Progress(*columns, console=console, transient=True)
     task = line.add_task(what, total=total or None)

@@ -57,7 +57,7 @@ def limits(node: Node) -> Iterator[Told]:
     """Of pbs_mom, which hooks and jobs inherit; where none runs of this process."""
     pid = running("pbs_mom")
     whose, unit = ("pbs_mom", "pbs_mom's unit") if pid else ("this shell", "limits.conf")
-    size = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+    size = resource.prlimit(pid, resource.RLIMIT_FSIZE)[0]  # nobody raises it, up to the hard one
     if size != resource.RLIM_INFINITY:
         told = f"{whose} may write files of {size >> 20} MiB at most, an image may need more"
         yield failure(told, f"LimitFSIZE=infinity in {unit}, and start it anew")
@@ -73,7 +73,8 @@ def process_numbers(node: Node) -> Iterator[Told]:
     most = _number("/proc/sys/kernel/pid_max") or 0
     if most <= _FEW_PIDS:
         told = f"kernel.pid_max is {most}: others soon have the numbers that a restart needs"
-        yield warning(told, "put kernel.pid_max = 4194304 into /etc/sysctl.d; sysctl --system")
+        fix = "echo kernel.pid_max=4194304 >/etc/sysctl.d/torqueckpt.conf; sysctl --system"
+        yield warning(told, fix)
     else:
         yield ok(f"kernel.pid_max is {most}")
 

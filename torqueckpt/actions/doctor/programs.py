@@ -23,6 +23,9 @@ _BITS = {"setpcap": 8, "net_admin": 12, "sys_ptrace": 19, "checkpoint_restore": 
 
 def checkpointer(node: Node) -> Iterator[Told]:
     fix = "make install brings CRIU along; else install it and set criu_path"
+    if node.settings.criu() == node.settings.criu_path:  # what is installed is not looked at
+        place = f"criu_path in {paths.settings_file()}"
+        fix = f"take out {place}, then make install; or set it to where CRIU is"
     try:
         found, version = dumping.chosen(node.settings)
         yield ok(f"{found.name} {version}, {found.program}")
@@ -43,7 +46,11 @@ def own_check(node: Node) -> Iterator[Told]:
     rights = node.checkpointer.capabilities(established_tcp=False)
     environment = {"XDG_RUNTIME_DIR": "/nonexistent"}  # or criu would write to its own place
     words = become.as_owner_argv(node.nobody, rights, argv)
-    done = run.run(words, timeout_seconds=_SECONDS, environment=environment)
+    try:
+        done = run.run(words, timeout_seconds=_SECONDS, environment=environment)
+    except ProgramMissing as missing:
+        yield failure(str(missing), "see the row on setpriv")
+        return
     if done.ok:
         yield ok(f"{Path(argv[0]).name} {argv[1]}: {done.output.strip() or 'nothing is missing'}")
     else:
