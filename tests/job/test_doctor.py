@@ -343,8 +343,8 @@ def test_on_80_columns_most_rows_have_a_line_of_their_own(healthy: Site) -> None
     small = {**os.environ, "COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"}
     done = subprocess.run(words, capture_output=True, text=True, timeout=100, env=small)
     assert done.returncode == 0, done.stdout
-    table = done.stdout.splitlines()
-    assert all(len(line) <= 80 or "\x1b" in line for line in table)
+    table = done.stdout[done.stdout.index("what") :].splitlines()
+    assert all(len(line) <= 80 for line in table)
     began = [line for line in table if line.startswith(("ok ", "warning "))]
     assert len(table) < 2 * len(began)
     assert any(line.split() == ["ok", "setpriv", *line.split()[2:]] for line in began)
