@@ -16,9 +16,9 @@ from torqueckpt.actions.doctor.told import (
     failure,
     mom_priv,
     ok,
-    running,
     warning,
 )
+from torqueckpt.process.daemons import running
 
 _CONFIG_DIRS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")  # the later one wins
 _REMOVES_IPC = re.compile(r"RemoveIPC\s*=\s*(\w+)", re.IGNORECASE)

@@ -10,8 +10,9 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
-from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, running, warning
+from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, warning
 from torqueckpt.process import pages
+from torqueckpt.process.daemons import running
 
 _FEW_PIDS = 32768  # the usual kernel.pid_max: a busy node uses them up within minutes
 _FEW_FILES = 4096

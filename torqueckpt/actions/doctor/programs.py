@@ -10,10 +10,11 @@ from pathlib import Path
 
 from torqueckpt import paths, run
 from torqueckpt.actions import dumping, modules
-from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, running, warning
+from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, warning
 from torqueckpt.actions.through_door import SUDO
 from torqueckpt.errors import CheckpointerMissing, CheckpointerTooOld, ProgramMissing
 from torqueckpt.process import become
+from torqueckpt.process.daemons import running
 
 _SECONDS = 30
 # Beside those that the checkpointer itself names: what a root hook needs to act as the owner.

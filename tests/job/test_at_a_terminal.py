@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who waits for a restart at a terminal sees how far it is: images read, files, memory."""
+"""At a terminal: who waits for a restart sees how far it is, and a listing fits into it."""
 
 from __future__ import annotations
 
@@ -79,6 +79,17 @@ def test_a_resume_tells_each_of_its_long_parts_and_then_only_the_job_speaks(
 def test_a_rehearsal_tells_how_far_it_has_read(site: Site, user: User, crashed: Running) -> None:
     _, shown = _at_a_terminal(site, user, crashed, "resume", "--rehearse", crashed.job)
     assert "verify generation 1" in shown and "MiB/s" in shown
+
+
+def test_ones_own_images_are_a_line_each_on_80_columns(
+    site: Site, user: User, crashed: Running
+) -> None:
+    words = user.argv("/usr/bin/env", "TERM=xterm", "COLUMNS=80", site.program, "list")
+    argv = ["/usr/bin/script", "-qec", shlex.join(words), "/dev/null"]
+    shown = subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout
+    (row,) = [line.split() for line in shown.splitlines() if line.startswith(f"{crashed.job} ")]
+    assert row[-1] == "yes" and user.name not in row
+    assert user.name in site.call(user, "list").stdout
 
 
 def test_a_resume_that_fails_leaves_nobody_drawing(
