@@ -127,7 +127,8 @@ def test_json_is_json_where_nothing_is_there(
 def test_on_a_small_terminal_the_columns_that_are_named_make_room() -> None:
     code = (
         "from torqueckpt.cli import tables; "
-        "tables.lines(['job', 'created'], [['1234567.head.cluster', '2026-05-04T03:02:01']], ['job'])"
+        "row = ['1234567.head.cluster', '2026-05-04T03:02:01']; "
+        "tables.lines(['job', 'created'], [row], ['job'])"
     )
     done = subprocess.run(
         ["/usr/bin/script", "-qec", f'{sys.executable} -c "{code}"', "/dev/null"],
