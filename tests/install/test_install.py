@@ -110,6 +110,7 @@ def test_uninstalling_takes_away_exactly_that(staged: Stage) -> None:
         ({"FLAVOUR": "vmware"}, "none of criu, altix, blcr, dmtcp"),
         ({"FLAVOUR": "../x"}, "none of criu"),
         ({"ALTIX_PACKAGE": "/x"}, "is for FLAVOUR=altix"),
+        ({"FLAVOUR": "altix", "ALTIX_PACKAGE": "/nowhere"}, "/nowhere: no such directory"),
         ({"POINTERS": "relative"}, "an absolute path is needed"),
         ({"PREFIX": "/with blank"}, "no blanks"),
     ],
