@@ -36,8 +36,8 @@ def wait_for(root: ProcessId, program: ProcessId | None = None) -> int:
 
     A signal that a root daemon sends is not passed on: MOM signals every process of the session,
     the tree's among them, and a job must not see it twice.  One of the terminal's keys is, unless
-    the tree is in our process group, which it goes to.  Ended by signal N gives 128 + N, as the job's
-    shell reports it.
+    the tree is in our process group, which it goes to.  Ended by signal N gives 128 + N, as the
+    job's shell reports it.
     """
     prepare()
     while True:
