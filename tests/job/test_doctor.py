@@ -50,6 +50,15 @@ def _found(
     return bad[0]
 
 
+def _found_by(site: Site, user: User, check: str) -> dict[str, Any]:
+    """The same of a doctor who knocks, and makes his proof, as that user."""
+    rows = _rows(_doctor(site, "--json", "--job-user", user.name))
+    (row,) = [row for row in rows if row["outcome"] != "ok" and row["check"] == check]
+    proof = [row["what"] for row in rows if row["group"] == "proof" and row["outcome"] != "ok"]
+    assert len(proof) == 1 and "a password is required" in proof[0]
+    return row
+
+
 @pytest.fixture
 def healthy(site: Site) -> Site:
     """Without a proof there is none that could fail besides."""
@@ -217,6 +226,20 @@ def without_rule(healthy: Site) -> Iterator[Site]:
 def test_the_sudo_rule_is_missing(without_rule: Site) -> None:
     row = _found(without_rule, "sudo door")
     assert "no user gets through" in row["what"] and "/etc/sudoers.d" in row["fix"]
+
+
+def test_who_may_use_sudo_with_a_password_is_refused_before_anything_is_touched(
+    without_rule: Site, user: User
+) -> None:
+    """sudo itself would end with 1, which would be taken for the job's."""
+    rule = without_rule.sudo_rule
+    rule.write_text(f"{user.name} ALL=(ALL:ALL) ALL\n")
+    rule.chmod(0o440)
+    row = _found_by(without_rule, user, "sudo door")
+    assert "a password is required" in row["what"] and "/etc/sudoers.d" in row["fix"]
+    words = user.argv("/usr/bin/env", "PBS_JOBID=9.x", without_rule.program, "resume", "8.x")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 125 and "a password is required" in done.stderr
 
 
 def test_a_shell_that_may_not_use_sudo(healthy: Site) -> None:

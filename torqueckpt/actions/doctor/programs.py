@@ -95,7 +95,7 @@ def setpriv(node: Node) -> Iterator[Told]:
 
 
 def sudo(node: Node) -> Iterator[Told]:
-    """The door, knocked at as an ordinary user: it answers that it was not told what to do."""
+    """The door, knocked at as an ordinary user."""
     try:
         status = os.stat(SUDO)
     except OSError:
@@ -107,12 +107,12 @@ def sudo(node: Node) -> Iterator[Told]:
         return
     door = paths.installation() / "rootdoor"
     try:
-        words = become.as_owner_argv(node.nobody, (), [SUDO, "-n", str(door)])
+        words = become.as_owner_argv(node.nobody, (), [SUDO, "-n", str(door), "knock"])
         done = run.run(words, timeout_seconds=_SECONDS)
     except ProgramMissing as missing:
         yield failure(str(missing), "install util-linux")
         return
-    if "rootdoor: " in done.stderr and done.status == 125:
+    if done.ok:
         yield ok(f"lets users through {door}")
         return
     fix = "make install writes the rule to /etc/sudoers.d; does /etc/sudoers include that?"
@@ -134,7 +134,8 @@ def kernel_modules(node: Node) -> Iterator[Told]:
 def psutil_is_there(node: Node) -> Iterator[Told]:
     absent = [name for name in ("psutil", "cffi") if not _importable(name)]
     if absent:
-        fix = f"{paths.installation()}/venv/bin/pip install {' '.join(absent)}"
+        pip = f"{paths.installation()}/venv/bin/pip install --force-reinstall"
+        fix = f"{pip} {' '.join(absent)}"
         yield warning(f"not there: {', '.join(absent)}", fix)
     else:
         yield ok("psutil and cffi are there")
