@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from torqueckpt import log
 from torqueckpt.actions import catalogue
 from torqueckpt.cli import tables, who
 from torqueckpt.errors import TorqueCkptError
@@ -126,6 +127,8 @@ def beside_the_restore(lineage: Lineage, made: Manifest, lock: int) -> None:
         if os.fork() == 0:
             os.close(lock)
             _draw_the_restore(lineage, made, door)
+    except Exception as failure:  # it must not unwind the caller's stack
+        log.traceback_of(failure)
     finally:
         os._exit(0)
 

@@ -58,7 +58,7 @@ def limits(node: Node) -> Iterator[Told]:
     """Of pbs_mom, which hooks and jobs inherit; where none runs of this process."""
     pid = running("pbs_mom")
     whose, unit = ("pbs_mom", "pbs_mom's unit") if pid else ("this shell", "limits.conf")
-    size = resource.prlimit(pid, resource.RLIMIT_FSIZE)[0]  # nobody raises it, up to the hard one
+    size = resource.prlimit(pid, resource.RLIMIT_FSIZE)[0]  # the soft one: nobody raises it
     if size != resource.RLIM_INFINITY:
         told = f"{whose} may write files of {size >> 20} MiB at most, an image may need more"
         yield failure(told, f"LimitFSIZE=infinity in {unit}, and start it anew")
