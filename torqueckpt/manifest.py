@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 from torqueckpt.typed_json import BITS, Malformed, from_json, load
 
+PACKED = ".zst"  # ends the names of image files that were compressed
 FORMAT = 2  # 2: what the job's files were like at the freeze, who waited on the monotonic clock
 
 
@@ -200,6 +201,11 @@ class Manifest:
     def sizes(self) -> dict[str, int]:
         """Of the image's files, by name."""
         return {file.name: file.size for file in self.image}
+
+    @property
+    def packed(self) -> bool:
+        """Whether some of the image's files are compressed."""
+        return any(file.name.endswith(PACKED) for file in self.image)
 
 
 @dataclass(frozen=True)
