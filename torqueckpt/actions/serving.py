@@ -13,7 +13,7 @@ import select
 import socket
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -48,7 +48,7 @@ def served(stream: Stream, image_dir: Path, who: Owner) -> Iterator[None]:
         listening.bind(place)
         os.chmod(place, 0o600)
         os.chown(place, who.uid, who.gid)
-    listening.listen(1)
+    listening.listen()
     ended, ours = os.pipe()
 
     def serve() -> _Done:
@@ -93,13 +93,16 @@ def _answer(stream: Stream, connection: socket.socket, image_dir: Path) -> None:
 
 def _hand_over(path: Path, packed: bool, to: int) -> None:
     """Write a file's content to a pipe, beside others: they are not read in turn."""
-    file = os.fdopen(os.open(path, _FITTING), "rb", buffering=0)
-    status = os.fstat(file.fileno())
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError(f"{path} is no regular file")
+    with ExitStack() as stack:
+        pipe = stack.enter_context(open(to, "wb", buffering=0))
+        file = stack.enter_context(open(os.open(path, _FITTING), "rb", buffering=0))
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(f"{path} is no regular file")
+        opened = stack.pop_all()
 
     def write() -> None:
-        with file, open(to, "wb", buffering=0) as pipe:
+        with opened:
             plain = iter(lambda: file.read(_PIPE_BYTES), b"")
             try:
                 for piece in packing.unpacked(file.fileno()) if packed else plain:
