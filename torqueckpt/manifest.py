@@ -46,6 +46,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Process:
+    """A process of the tree at the freeze."""
+
     pid: int
     ppid: int
     name: str
@@ -141,6 +143,8 @@ class Kept:
 
 @dataclass(frozen=True)
 class ImageFile:
+    """A file of the image, its size in bytes and its XXH3-128 in hex."""
+
     name: str
     size: int
     xxh3: str
@@ -165,6 +169,8 @@ class Node:
 
 @dataclass(frozen=True)
 class Manifest:
+    """All that is known about one generation."""
+
     format: int
     lineage: str
     generation: int
