@@ -16,7 +16,7 @@ from torqueckpt.paths import Directory
 
 T = TypeVar("T")
 _CHUNK = 1024 * 1024
-_AT_ONCE = 4  # files that are fsynced together wait for the disk together
+_AT_ONCE = 4  # most files are small: fsynced together they wait for the disk together
 
 
 def seal(image: Directory, packs: Callable[[str], bool]) -> tuple[ImageFile, ...]:
@@ -111,12 +111,11 @@ def _at_once(work: Callable[[str], T], names: Iterable[str]) -> list[T]:
             except BaseException as failure:
                 failed.append(failure)
 
-    others = [Thread(target=take) for _ in range(_AT_ONCE - 1)]
-    for other in others:
-        other.start()
-    take()
-    for other in others:
-        other.join()
+    threads = [Thread(target=take) for _ in range(_AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     if failed:
         raise failed[0]
     return made
