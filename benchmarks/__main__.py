@@ -13,7 +13,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmarks import checkpoints, exec_pid, listing, phases, report, restarts, service
+from benchmarks import (
+    checkpoints,
+    compression,
+    exec_pid,
+    listing,
+    phases,
+    report,
+    restarts,
+    service,
+)
 from benchmarks.bare import CRIU
 from benchmarks.checkpoints import Size
 from benchmarks.dmtcp import tools
@@ -30,6 +39,8 @@ _SIZES = {
 }
 _QUICK_SIZES = {Size(16): 3, Size(256): 3, Size(1024): 2, Size(1, 100): 2}
 _RESTARTS = {Size(16): 11, Size(256): 9, Size(1024): 7, Size(4096): 5}
+_PACKED = {Size(256): 7, Size(1024): 5}
+_QUICK_PACKED = {Size(16): 2}
 _QUICK_RESTARTS = {Size(16): 3, Size(256): 3}
 
 
@@ -58,6 +69,7 @@ def _parts(quick: bool) -> dict[str, Callable[[Place], Tables]]:
     return {
         "checkpoint": lambda at: checkpoints.rows(at, _QUICK_SIZES if quick else _SIZES),
         "restart": lambda at: restarts.rows(at, _QUICK_RESTARTS if quick else _RESTARTS),
+        "compression": lambda at: compression.rows(at, _QUICK_PACKED if quick else _PACKED),
         "phases": lambda at: phases.rows(at, 3 if quick else 9),
         "exec-pid": lambda at: exec_pid.rows(at, 2000 if quick else 10_000, 3 if quick else 9),
         "store": lambda at: _store(at, quick),

@@ -19,13 +19,17 @@ from pathlib import Path
 from tests.support import Running, Site, User, kill, session, wait_until
 
 MIB = 1024 * 1024
+# What a job's memory is made of, again and again: a MiB that no compression makes smaller, and one
+# of half empty pages.  zstd, at the level that is used, does not look back as far as a MiB.
+DENSE = "os.urandom(1 << 20)"
+HALF_EMPTY = "b''.join(os.urandom(2048) + bytes(2048) for _ in range(256))"
 _PR_SET_CHILD_SUBREAPER = 36
 
 # A line for each time that it stood still for longer than 4 ms: when that was over, for how long.
 _JOB = """#!/usr/bin/python3 -u
 import os, subprocess, time
 gaps = open({gaps!r}, "a", buffering=1)
-ballast = bytearray(os.urandom(1 << 20)) * {mebibytes}
+ballast = bytearray({block}) * {mebibytes}
 others = [subprocess.Popen(["/bin/sleep", "1000000"]) for _ in range({processes} - 1)]
 print("line 1")
 before = time.monotonic()
@@ -91,18 +95,23 @@ def place() -> Iterator[Place]:
         subprocess.run(["/usr/sbin/userdel", "-r", name], check=True, capture_output=True)
 
 
-def script(where: Place, mebibytes: int, processes: int = 1) -> tuple[Path, Job]:
+def script(
+    where: Place, mebibytes: int, processes: int = 1, block: str = DENSE
+) -> tuple[Path, Job]:
     """A job script in a directory of its own."""
     directory = where.user.directory()
     job = Job(directory / "gaps")
-    text = _JOB.format(gaps=str(job.gaps), mebibytes=mebibytes, processes=processes)
+    given = {"mebibytes": mebibytes, "processes": processes, "block": block}
+    text = _JOB.format(gaps=str(job.gaps), **given)
     return where.user.script(text, directory), job
 
 
 @contextmanager
-def started(where: Place, mebibytes: int, processes: int = 1) -> Iterator[tuple[Running, Job]]:
+def started(
+    where: Place, mebibytes: int, processes: int = 1, block: str = DENSE
+) -> Iterator[tuple[Running, Job]]:
     """The job, once it has its memory and its processes; taken away with all its images."""
-    program, job = script(where, mebibytes, processes)
+    program, job = script(where, mebibytes, processes, block)
     running = where.site.start(where.user, program, "-c", "enabled")
     try:
         wait_until(lambda: "line 1\n" in running.spooled(), 300)

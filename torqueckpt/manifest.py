@@ -16,6 +16,7 @@ from typing import Any, Optional
 
 from torqueckpt.typed_json import BITS, Malformed, from_json, load
 
+PACKED = ".zst"  # ends the names of image files that were compressed
 FORMAT = 2  # 2: what the job's files were like at the freeze, who waited on the monotonic clock
 
 
@@ -45,6 +46,8 @@ class Job:
 
 @dataclass(frozen=True)
 class Process:
+    """A process of the tree at the freeze."""
+
     pid: int
     ppid: int
     name: str
@@ -140,6 +143,8 @@ class Kept:
 
 @dataclass(frozen=True)
 class ImageFile:
+    """A file of the image, its size in bytes and its XXH3-128 in hex."""
+
     name: str
     size: int
     xxh3: str
@@ -164,6 +169,8 @@ class Node:
 
 @dataclass(frozen=True)
 class Manifest:
+    """All that is known about one generation."""
+
     format: int
     lineage: str
     generation: int
@@ -200,6 +207,11 @@ class Manifest:
     def sizes(self) -> dict[str, int]:
         """Of the image's files, by name."""
         return {file.name: file.size for file in self.image}
+
+    @property
+    def packed(self) -> bool:
+        """Whether some of the image's files are compressed."""
+        return any(file.name.endswith(PACKED) for file in self.image)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ class Settings:
     store_limit_mib: int = 0
     reserve_mib: int = 512
     prune_interval_minutes: int = 60
+    compress: str = "off"
     checkpointer: str = "criu"
     checkpointers: tuple[str, ...] = ("criu", "blcr", "altix")  # the order of "auto"
     criu_path: Path = Path("/")  # "/" stands for the one that `make install` put beside the package
@@ -89,7 +90,7 @@ _AT_LEAST_ONE = {
     "periodic_poll_seconds": "the server has other things to do too",
     "restore_timeout_seconds": "a restore needs time",
 }
-_CHOICES = {"tree": ("exec", "session")}
+_CHOICES = {"tree": ("exec", "session"), "compress": ("off", "on", "space")}
 
 
 def load(file: Path | None = None) -> Settings:

@@ -77,6 +77,31 @@ def test_a_hook_killed_or_failing_at_each_step_of_a_later_checkpoint(
     counted(f"{how} at a step of a later checkpoint", len(chosen))
 
 
+@pytest.mark.parametrize("compress", ["off", "on"])
+@pytest.mark.parametrize("what", strace.kinds())
+def test_a_hook_killed_or_failing_while_it_makes_an_image_safe(
+    site: Site, user: User, jobs: Faulty, counted: Callable[..., None], what: str, compress: str
+) -> None:
+    """Several threads are at it; each of them is hit at one of its calls, the first ends it."""
+    site.configure(compress=compress)
+    running = jobs.start()
+    tree = running.exec_pid()
+    assert hook(running, "first").returncode == 0
+    calls = ("fsync", "write") if compress == "on" else ("fsync",)
+    steps = [(call, n) for call in calls for n in range(1, strace.most(4, 9))]
+    for call, n in steps:
+        argv = running.hook_argv(name=f"{call}{n}")
+        argv = strace.always(call, f"{what}:when={n}", argv, follow=True)
+        answer = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        assert answer.returncode != 70, f"{call} {n}: {answer.stderr}"
+        as_before(site, user, running, tree, strace.Step(call, n))
+    running.crash()
+    jobs.ends_well(jobs.resume(running))
+    how = "kill -9" if "KILL" in what else what[6:]
+    form = "a compressed image" if compress == "on" else "an image"
+    counted(f"{how} at an fsync or write of those who make {form} safe", len(steps))
+
+
 @pytest.mark.parametrize("signal", [0, 15])
 def test_a_hook_killed_while_criu_has_its_code_in_the_jobs_processes(
     site: Site, user: User, jobs: Faulty, criu: Path, counted: Callable[..., None], signal: int

@@ -45,8 +45,9 @@ def edit(core: Path) -> None:
     core.write_bytes(file[:8] + struct.pack("<I", len(message)) + message)
 
 
-@pytest.fixture
-def crashed(site: Site, user: User) -> Running:
+@pytest.fixture(params=["off", "on"], ids=["plain", "compressed"])
+def crashed(request: pytest.FixtureRequest, site: Site, user: User) -> Running:
+    site.configure(compress=request.param)
     running = site.start(user, user.script(count_script(), user.directory()), "-c", "c=1s")
     site.wait_for_images(running.job)
     running.crash()

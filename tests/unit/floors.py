@@ -9,7 +9,7 @@ from pathlib import Path
 
 FLOORS = (
     {"errors", "identity", "request", "manifest", "typed_json", "live", "paths", "log", "policies"},
-    {"process", "settings", "render", "run"},
+    {"process", "settings", "render", "run", "packing"},
     {"store", "checkpointers", "files", "ifl"},
     {"batch"},
     {"actions"},

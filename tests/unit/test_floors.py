@@ -13,7 +13,10 @@ from tests.unit import floors
 
 _PACKAGE = Path(__file__).resolve().parents[2] / "torqueckpt"
 _HOOKS = tuple(sorted(path.stem for path in (_PACKAGE / "hooks").glob("[a-z]*.py")))
-_SLOW = {"jinja2", "click", "rich", "cffi", "psutil", "google", "ClusterShell", "prometheus_client"}
+_SLOW = {
+    *("jinja2", "click", "rich", "cffi", "psutil", "google", "ClusterShell", "prometheus_client"),
+    "zstandard",
+}
 
 
 def _problems(top: Path, files: dict[str, str]) -> list[str]:

@@ -64,7 +64,7 @@ def test_a_real_image_after_edits_gives_facts_or_a_value_error(
 ) -> None:
     place, whole = dumped
     root = int(min(name[5:-4] for name in whole if name.startswith("core-")))
-    assert criu_details.read(place, root).memory
+    assert criu_details.read(place, root, True).memory
     names = sorted(name for name in whole if name.endswith(".img") or name == "stats-dump")
 
     @given(st.data())
@@ -74,7 +74,7 @@ def test_a_real_image_after_edits_gives_facts_or_a_value_error(
         try:
             for read in (
                 lambda: criu_images.read(place, place),
-                lambda: criu_details.read(place, root),
+                lambda: criu_details.read(place, root, True),
                 lambda: criu_images.edited(
                     place, lambda path: path + "x", {"/x": -1, "/y": 1 << 40}
                 ),

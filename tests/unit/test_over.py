@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.unit import samples
-from torqueckpt.actions import over
 from torqueckpt.actions.over import Judge
 from torqueckpt.batch.local import control
 from torqueckpt.files import intent
@@ -22,7 +21,7 @@ from torqueckpt.ifl.records import Job, Server
 from torqueckpt.live import Intent, LiveStream
 from torqueckpt.process import become, proc
 from torqueckpt.settings import Settings
-from torqueckpt.store import chain, journal
+from torqueckpt.store import chain, journal, notes
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
@@ -130,11 +129,11 @@ def test_a_resume_job_that_waits_in_the_queue_keeps_its_images(
 ) -> None:
     waiting = {"20.srv": {"job_state": "Q", "Job_Owner": f"{user.name}@node1"}}
     assert judged(mine, gone, Told(waiting))  # nobody has asked for a resume job
-    over.wanted(gone)
+    notes.wanted(gone)
     assert not judged(mine, gone, Told(waiting))
     assert not judged(mine, gone, Told(open="False"))  # the server shows root's own jobs only
     assert judged(mine, gone, Told({"20.srv": {"job_state": "Q", "Job_Owner": "somebody@node1"}}))
-    over.resumed(gone)
+    notes.resumed(gone)
     assert judged(mine, gone, Told(waiting))
 
 
@@ -193,9 +192,9 @@ def test_a_local_job_that_was_held_waits_for_its_image_also_when_older_ones_go(
 
 
 def test_it_is_remembered_since_when_and_forgotten_when_it_runs_again(gone: Lineage) -> None:
-    assert over.noted(gone, True, 100) == 100
-    assert over.noted(gone, True, 200) == 100
-    assert over.noted(gone, False, 300) is None
-    assert over.noted(gone, True, 400) == 400
+    assert notes.noted(gone, True, 100) == 100
+    assert notes.noted(gone, True, 200) == 100
+    assert notes.noted(gone, False, 300) is None
+    assert notes.noted(gone, True, 400) == 400
     (gone.path / "over").write_text("torn")
-    assert over.noted(gone, True, 500) == 500
+    assert notes.noted(gone, True, 500) == 500

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from functools import partial
 
 from torqueckpt import log
@@ -227,6 +226,8 @@ def _cells(mine: OwnerStore, who: Owner, names: Iterable[str]) -> list[tuple[obj
 
 
 def _rows(lineage: Lineage, who: Owner) -> Iterator[Row]:
+    from datetime import datetime, timezone  # a restart, which chooses here too, shows no dates
+
     for number in lineage.numbers():
         try:
             generation = lineage.generation(number)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +40,8 @@ def image(
     with become.acting_as_root():
         place = Directory.open(_PLACE.resolve())
         _sweep(place)
-        new = Path(tempfile.mkdtemp(prefix=f".{_NAME}", dir=place.path)).name
+        new = f".{_NAME}{os.urandom(8).hex()}"
+        os.mkdir(new, 0o700, dir_fd=place.fd)
         directory = place.sub(new)
         fcntl.flock(directory.fd, fcntl.LOCK_EX)  # until this restore ends, however it does
         path = place.path / new[1:]

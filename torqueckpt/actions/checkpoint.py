@@ -75,7 +75,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     left_out = inspection.tell_strays(target)
                     dumping.mend(checkpointer, dump, target)
                     reading = dumping.read(checkpointer, dump, target)  # while the files are sealed
-                    image = generation.seal()
+                    image = generation.seal(room.packs(checkpointer, generation, depth, settings))
                     facts = dumping.facts(reading, seen, request.job_id)
                     made = _described(
                         request,

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 from torqueckpt import log
-from torqueckpt.actions import over
 from torqueckpt.errors import Busy, JobStillRuns, ResumedElsewhere, TorqueCkptError
 from torqueckpt.identity import job_id
 from torqueckpt.live import Claim, Live
@@ -103,7 +102,8 @@ def known_to_be_over(
     if _ended_by_a_hold(mine, job):
         return True
     try:
-        from torqueckpt.batch.server import connect  # cffi only where it has come to this
+        from torqueckpt.actions import over  # slow to import, with cffi: where it has come to this
+        from torqueckpt.batch.server import connect
 
         asking = become.acting_as_root() if os.getuid() == 0 else nullcontext()
         with asking, connect(settings, timeout_seconds=_ANSWER_SECONDS) as pbs:

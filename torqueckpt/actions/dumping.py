@@ -189,6 +189,8 @@ def _check(
 
 @dataclass(frozen=True)
 class _Mended:
+    """How many things were put right."""
+
     count: int
 
 

@@ -46,11 +46,11 @@ def look(
         checkpointer = checkpointers.load(made.checkpointer, settings)
         with catalogue.lineage_of(job, who, settings) as (_, lineage):
             place = lineage.generation(made.generation).image_dir
-            reading = Aside(who, lambda: checkpointer.details(place, made.exec_pid))
+            reading = Aside(who, lambda: checkpointer.details(place, made.exec_pid, environment))
             found = reading.result(ImageDetails)
     except (TorqueCkptError, AsideFailed) as why:
         unread = str(why)
-    shown = tuple(map(masked, found.environment)) if environment else ()
+    shown = tuple(map(masked, found.environment))
     return Inside(made, live, whole, replace(found, environment=shown), unread)
 
 

@@ -24,13 +24,12 @@ from torqueckpt.ifl.records import Server as ServerStatus
 from torqueckpt.live import Live
 from torqueckpt.process import become, proc
 from torqueckpt.settings import Settings
-from torqueckpt.store import chain, journal
+from torqueckpt.store import chain, journal, notes
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
 _ENDED = "CFX"  # completed; finished; a finished member of an array
 _WAITING = "QHWT"
-_SINCE, _WANTED = "over", "wanted"  # files of a lineage
 
 
 class Server(Protocol):
@@ -70,7 +69,7 @@ class Judge:
             return not any(map(self._local_mom_lives, jobs)) and not _held(mine, jobs)
         if self._server is None:
             return False
-        wanted = lineage.directory.has(_WANTED) or _goes_on(mine, jobs)
+        wanted = notes.is_wanted(lineage) or _goes_on(mine, jobs)
         try:
             with become.acting_as_root() if os.getuid() == 0 else nullcontext():
                 said = all(says_over(self._server, job) for job in jobs)
@@ -121,45 +120,6 @@ def says_over(server: Server, job: str) -> bool:
         return server.job(job, ["job_state"], ended=True).state in _ENDED
     except errors.UnknownJob:
         return True
-
-
-def noted(lineage: Lineage, over: bool, now: int) -> int | None:
-    """Since when it has been seen to be over, None when it is not; remembered beside its images."""
-    if not over:
-        lineage.directory.remove(_SINCE)
-        return None
-    known = since(lineage)
-    if known is None:
-        _write(lineage, _SINCE, f"{now}\n".encode())
-    return now if known is None else known
-
-
-def since(lineage: Lineage) -> int | None:
-    try:
-        return int(lineage.directory.read(_SINCE))
-    except (OSError, ValueError):  # none yet, or torn: the time begins anew
-        return None
-
-
-def wanted(lineage: Lineage) -> None:
-    """A resume job was written: as long as jobs of its owner wait, one may be that one."""
-    _write(lineage, _WANTED, b"")
-
-
-def resumed(lineage: Lineage) -> None:
-    """No resume job of it waits any more: it runs."""
-    try:
-        lineage.directory.remove(_WANTED)
-    except OSError as problem:
-        log.warning(f"{lineage.path}/{_WANTED}: {problem.strerror}")
-
-
-def _write(lineage: Lineage, name: str, data: bytes) -> None:
-    """A note; nothing fails for want of it, a full store least of all."""
-    try:
-        lineage.directory.write_whole(name, data)
-    except OSError as problem:
-        log.warning(f"{lineage.path}/{name}: {problem.strerror}")
 
 
 def _held(mine: OwnerStore, jobs: set[str]) -> bool:

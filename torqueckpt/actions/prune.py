@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from torqueckpt import log
-from torqueckpt.actions import catalogue, over, retention
+from torqueckpt.actions import catalogue, retention
 from torqueckpt.actions.over import Judge, Server
 from torqueckpt.actions.retention import Going, Image, Images
 from torqueckpt.errors import Busy, JobStillRuns, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.process import become
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal, usage
+from torqueckpt.store import journal, notes, usage
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
 from torqueckpt.store.translate import translated
@@ -81,9 +81,9 @@ def _images(
         try:
             with _opened(store, who, name) as (mine, lineage):
                 is_over = judge.over(mine, lineage)
-                since = over.since(lineage) if is_over else None
+                since = notes.since(lineage) if is_over else None
                 if not dry_run:
-                    since = over.noted(lineage, is_over, now)
+                    since = notes.noted(lineage, is_over, now)
                     lineage.sweep()
                 found.append(_described(lineage, who, since))
         except Busy:  # at a checkpoint or restart: the next time

@@ -7,7 +7,7 @@ restore() is root's: it believes only what is signed, and what it starts runs as
 
 from __future__ import annotations
 
-import secrets
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -20,7 +20,6 @@ from torqueckpt.actions import (
     claiming,
     dumping,
     examining,
-    over,
     restoring,
     rollback,
     staying,
@@ -39,7 +38,7 @@ from torqueckpt.process import become, proc, supervise
 from torqueckpt.process.guard import Guard, kill, kill_restored
 from torqueckpt.request import RestartRequest
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal
+from torqueckpt.store import journal, notes
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 from torqueckpt.store.translate import translated
@@ -72,7 +71,7 @@ def prepare(
             intent.settle(lineage.directory, live)
             lineage.sweep()
         made = chosen(lineage, request, who, key, phase)
-        attempt = secrets.token_hex(8)
+        attempt = os.urandom(8).hex()
         streams = outputs(made)
         now = (streams.values(), attempt, who, settings, settings.pid_wait_seconds)
         examined = examining.examine(lineage, made, request, *now, phase)
@@ -172,7 +171,7 @@ def restore(
     lineage.write_live(replace(live, tree=root))
     intent.done(lineage.directory)
     claiming.end(lineage)
-    over.resumed(lineage)
+    notes.resumed(lineage)
     journal.note(
         mine,
         "restart",

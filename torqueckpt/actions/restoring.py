@@ -32,6 +32,7 @@ from torqueckpt.live import Intent, LiveStream
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import become, clock, proc, signals, tree
 from torqueckpt.settings import Settings
+from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 
 # Where stdout and stderr of an image go now: stream name → the file, kept still as in the image.
@@ -183,10 +184,11 @@ def restore(
     generation = lineage.generation(made.generation)
     began, longest = time.monotonic(), 0
     edited = {name: lineage.path / intent.EDITED / name for name in plan.edited}
-    sight = checked.image(checkpointer, generation, made, who, edited)
+    sight = _in_sight(checkpointer, generation, made, who, edited)
     with descriptors(lineage, made, plan) as inherited, sight as image_dir:
+        work_dir, tcp = generation.work_dir, made.established_tcp
         argv = checkpointer.restore_argv(
-            Restore(image_dir, generation.work_dir, made.established_tcp, inherited)
+            Restore(image_dir, work_dir, tcp, inherited, streamed=made.packed)
         )
         while True:
             generation.forget_log("restore")
@@ -218,6 +220,31 @@ def restore(
             reason=f"process {made.exec_pid} did not become a child of its supervisor",
         )
     return root.id
+
+
+@contextmanager
+def _in_sight(
+    checkpointer: Checkpointer,
+    generation: Generation,
+    made: Manifest,
+    who: Owner,
+    edited: dict[str, Path],
+) -> Iterator[Path]:
+    """Where the restore finds the image; one that has compressed files is handed to it there."""
+    with checked.image(checkpointer, generation, made, who, edited) as image_dir:
+        if not made.packed:
+            yield image_dir
+            return
+        try:
+            from torqueckpt.actions import serving  # slow to import, and seldom wanted
+        except ImportError as missing:
+            raise RestoreFailed(
+                job=made.job.id,
+                generation=made.generation,
+                reason=f"it is compressed, and this node cannot unpack it: {missing}",
+            ) from missing
+        with serving.served(checkpointer.stream(), image_dir, who):
+            yield image_dir
 
 
 def _end_what_was_left(checkpointer: Checkpointer, root_pid: int) -> None:

@@ -9,13 +9,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torqueckpt import paths, render
-from torqueckpt.actions import catalogue, over, remembered
+from torqueckpt.actions import catalogue, remembered
 from torqueckpt.batch import asked
 from torqueckpt.errors import NoImage
 from torqueckpt.identity import Owner
 from torqueckpt.log import one_line
 from torqueckpt.manifest import Directive, Manifest
 from torqueckpt.settings import Settings
+from torqueckpt.store import notes
 
 _LETTER = re.compile(r"[A-Za-z]")
 _BARE = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]^-]+")
@@ -37,7 +38,7 @@ def image_of(job: str, who: Owner, settings: Settings, generation: int | None) -
             which = f" of generation {generation}" if generation is not None else ""
             raise NoImage(job=job, which=which)
         made = lineage.generation(generation or numbers[-1]).manifest()
-        over.wanted(lineage)
+        notes.wanted(lineage)
         return Image(made, remembered.read(lineage) or asked.of_script(made.job.directives))
 
 

@@ -3,10 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import StoreFull, TorqueCkptError
 from torqueckpt.process import memory, proc
 from torqueckpt.settings import Settings
 from torqueckpt.store import usage
+from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
@@ -37,13 +41,26 @@ def refuse_without(
             )
 
 
+def packs(
+    checkpointer: Checkpointer, generation: Generation, depth: int, settings: Settings
+) -> Callable[[str], bool]:
+    """Which files of a new image are compressed (setting `compress`)."""
+    if settings.compress == "space":
+        left = usage.free(generation.directory) - settings.reserve_mib * MIB
+        wanted = left < depth * usage.below(generation.directory)
+    else:
+        wanted = settings.compress == "on"
+    return checkpointer.packs if wanted else lambda _: False
+
+
 def _predicted(lineage: Lineage, tree: list[proc.Stat]) -> int:
     """What the tree has in memory; where much of that is empty or shared, the last image tells."""
     in_memory, numbers = memory.to_dump(tree), lineage.numbers()
     try:
-        last = lineage.generation(numbers[-1]).manifest().bytes if numbers else 0
+        made = lineage.generation(numbers[-1]).manifest() if numbers else None
     except TorqueCkptError:
-        last = 0
+        made = None
+    last = made.bytes if made is not None and not made.packed else 0
     return min(in_memory, 2 * last) if last else in_memory
 
 

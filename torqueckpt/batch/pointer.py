@@ -19,6 +19,8 @@ from torqueckpt.paths import Directory
 
 @dataclass(frozen=True)
 class Pointer:
+    """Which image a pointer file leads to."""
+
     lineage: str
     generation: int
 

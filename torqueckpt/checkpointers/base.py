@@ -31,7 +31,8 @@ class Restore:
     """Restore an image as a sibling of the checkpointer, that is, as the caller's own child, or
     below a checkpointer that stays.
 
-    inherited pairs an open descriptor with the path that the image knows its file by.
+    inherited pairs an open descriptor with the path that the image knows its file by.  streamed:
+    the image's files are asked for at a socket in image_dir.
     """
 
     image_dir: Path
@@ -40,6 +41,7 @@ class Restore:
     inherited: tuple[tuple[int, str], ...]
     directory: str = "/"
     relocated: tuple[tuple[str, str], ...] = ()  # (path in the image, path now) of the same files
+    streamed: bool = False
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,23 @@ class ImageDetails:
     memory: tuple[Memory, ...] = ()
     opened: tuple[Opened, ...] = ()
     environment: tuple[str, ...] = ()
+
+
+class Stream(ABC):
+    """What is said at the socket where a restore asks for an image's files, one after the other.
+
+    Each request is answered; for a file that is there, the descriptor to write it to comes then.
+    """
+
+    socket_name: str
+
+    @abstractmethod
+    def asked(self, read: Callable[[int], bytes]) -> str:
+        """The name in the next request, "" at the end; `read` gives so many bytes, or fewer at the
+        end.  ValueError when it is no request."""
+
+    @abstractmethod
+    def answer(self, there: bool) -> bytes: ...
 
 
 class Checkpointer(ABC):
@@ -187,6 +206,15 @@ class Checkpointer(ABC):
         """Whether a restore must not see this file at all."""
         return False
 
+    def packs(self, name: str) -> bool:
+        """Whether this image file, a large one, may be compressed: the checkpointer restores from
+        a stream (Restore.streamed, stream())."""
+        return False
+
+    def stream(self) -> Stream:
+        """How a restore asks for the files of an image that has some which are compressed."""
+        raise NotImplementedError(self.name)
+
     def mend(self, image_dir: Path) -> int:
         """Put right what is known to be saved wrongly, before the image is sealed; how many."""
         return 0
@@ -203,8 +231,9 @@ class Checkpointer(ABC):
         """Read a finished image, of a checkpointer that tells; called after the tree runs again."""
         raise NotImplementedError(self.name)
 
-    def details(self, image_dir: Path, root_pid: int) -> ImageDetails:
-        """What else an image says, for people; called as its owner."""
+    def details(self, image_dir: Path, root_pid: int, environment: bool) -> ImageDetails:
+        """What else an image says, for people, its root's environment on request; called as its
+        owner."""
         return ImageDetails()
 
     def restored_root(self, program_pid: int, exec_pid: int) -> int:

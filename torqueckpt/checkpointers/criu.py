@@ -9,11 +9,13 @@ from pathlib import Path
 
 from torqueckpt.checkpointers import criu_limits, criu_log, criu_rights
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageDetails, ImageFacts, Restore
+from torqueckpt.checkpointers.criu_stream import CriuStream
 from torqueckpt.checkpointers.finding import Finding
 from torqueckpt.manifest import Manifest
 from torqueckpt.process.holdings import Holdings
 from torqueckpt.settings import Settings
 
+_PAGES = re.compile(r"pages-[0-9]+\.img")
 _LOGS = {"dump": "dump.log", "restore": "restore.log"}
 
 # On both sides, or a tree that one accepts the other refuses.
@@ -71,6 +73,7 @@ class Criu(Checkpointer):
             "--restore-detached",
             "--restore-sibling",  # a restored root that is our child: its status can be waited for
             *(("--tcp-established",) if restore.established_tcp else ()),
+            *(("--stream",) if restore.streamed else ()),
             *(
                 word
                 for fd, path in restore.inherited
@@ -109,6 +112,12 @@ class Criu(Checkpointer):
     def left_out(self, name: str) -> bool:
         return criu_rights.left_out(name)
 
+    def packs(self, name: str) -> bool:
+        return _PAGES.fullmatch(name) is not None
+
+    def stream(self) -> CriuStream:
+        return CriuStream()
+
     def mend(self, image_dir: Path) -> int:
         from torqueckpt.checkpointers import criu_images
 
@@ -119,10 +128,10 @@ class Criu(Checkpointer):
 
         return criu_images.read(image_dir, work_dir)
 
-    def details(self, image_dir: Path, root_pid: int) -> ImageDetails:
+    def details(self, image_dir: Path, root_pid: int, environment: bool) -> ImageDetails:
         from torqueckpt.checkpointers import criu_details
 
-        return criu_details.read(image_dir, root_pid)
+        return criu_details.read(image_dir, root_pid, environment)
 
     def edited_files(
         self, image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]

@@ -19,6 +19,7 @@ from typing import Any
 
 from torqueckpt.checkpointers.base import ImageDetails, Memory, Opened
 from torqueckpt.checkpointers.criu_protobuf import Reader
+from torqueckpt.manifest import PACKED
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _LONGEST_ENVIRONMENT = 1 << 20
@@ -99,7 +100,7 @@ _XFEATURES = {2: "AVX", 5: "AVX-512", 6: "AVX-512", 7: "AVX-512", 9: "PKU", 18: 
 _Area = tuple[int, int, int]  # address, bytes, where in the pages file
 
 
-def read(image_dir: Path, root_pid: int) -> ImageDetails:
+def read(image_dir: Path, root_pid: int, with_environment: bool) -> ImageDetails:
     """ValueError when a file is not CRIU's."""
     files = {entry.id: entry for entry in _READER.messages(image_dir / "files.img", "file_entry")}
     memory: list[Memory] = []
@@ -113,7 +114,7 @@ def read(image_dir: Path, root_pid: int) -> ImageDetails:
             continue
         pages, areas = _pages(image_dir / f"pagemap-{pid}.img")
         memory += _memory(image_dir, pid, space, areas, files)
-        if pid == root_pid:
+        if pid == root_pid and with_environment:
             environment = _environment(image_dir / f"pages-{pages}.img", space, areas)
     return ImageDetails(_cpu(image_dir, pids), tuple(memory), tuple(opened), environment)
 
@@ -231,20 +232,38 @@ def _pages(pagemap: Path) -> tuple[int, list[_Area]]:
 def _environment(pages: Path, space: Any, areas: list[_Area]) -> tuple[str, ...]:
     """What its memory has there now: a program may have written over it."""
     start, end = space.env_start, min(space.env_end, space.env_start + _LONGEST_ENVIRONMENT)
+    wanted = []
+    for at, size, offset in areas:
+        first, last = max(start, at), min(end, at + size)
+        if first < last:
+            if offset + first - at > _LARGEST_FILE:
+                raise ValueError(f"{pages.name} has no such page")
+            wanted.append((offset + first - at, last - first))
     text = b""
-    try:
-        fd = os.open(pages, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return ()
-    with open(fd, "rb") as file:
-        for at, size, offset in areas:
-            first, last = max(start, at), min(end, at + size)
-            if first < last and len(text) < _LONGEST_ENVIRONMENT:
-                if offset + first - at > _LARGEST_FILE:
-                    raise ValueError(f"{pages.name} has no such page")
-                file.seek(offset + first - at)
-                text += file.read(last - first)
+    for part in _parts(pages, wanted):
+        text += part
+        if len(text) >= _LONGEST_ENVIRONMENT:
+            break
     return tuple(os.fsdecode(each) for each in text.split(b"\0") if b"=" in each)
+
+
+def _parts(pages: Path, wanted: list[tuple[int, int]]) -> Iterator[bytes]:
+    """(offset, length) parts of a pages file, compressed or not; none when it is not there."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    packed = pages.with_name(f"{pages.name}{PACKED}")
+    try:
+        fd = os.open(packed if packed.exists() else pages, flags)
+    except FileNotFoundError:
+        return
+    with open(fd, "rb") as file:
+        if packed.exists():
+            from torqueckpt import packing
+
+            yield from packing.parts(fd, wanted)
+            return
+        for offset, length in wanted:
+            file.seek(offset)
+            yield file.read(length)
 
 
 def _cpu(image_dir: Path, pids: list[int]) -> str:

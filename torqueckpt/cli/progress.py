@@ -134,13 +134,14 @@ def beside_the_restore(lineage: Lineage, made: Manifest, lock: int) -> None:
 
 
 def _draw_the_restore(lineage: Lineage, made: Manifest, door: int) -> None:
-    seen = 0
-    with shown(f"restore generation {made.generation}", made.bytes) as told:
+    seen, total = 0, 0 if made.packed else made.bytes  # how much it will be unpacked, nobody knows
+    with shown(f"restore generation {made.generation}", total) as told:
         while intent.pending(lineage.directory):
             if select.select([door], [], [], _LOOK_SECONDS)[0]:
                 return
             tree = [stat for stat in (proc.stat(each.pid) for each in made.processes) if stat]
-            now = min(max(seen, memory.to_dump(tree)), made.bytes)
+            now = max(seen, memory.to_dump(tree))
+            now = min(now, total) if total else now
             told(now - seen)
             seen = now
 

@@ -26,6 +26,8 @@ Links = list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
 
 @dataclass(frozen=True)
 class Mapped:
+    """Something that a process has mapped."""
+
     pid: int
     what: str
 

@@ -42,6 +42,8 @@ class Stat:
 
 @dataclass(frozen=True)
 class Credentials:
+    """Whose a process is, as /proc/PID/status tells."""
+
     uids: tuple[int, int, int, int]  # real, effective, saved, file system
     gids: tuple[int, int, int, int]
     groups: tuple[int, ...]

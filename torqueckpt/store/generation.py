@@ -8,15 +8,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import xxhash
-
 from torqueckpt import manifest
 from torqueckpt.errors import ImageDamaged, ManifestMissing, ManifestTorn, SignatureWrong
 from torqueckpt.manifest import ImageFile, Manifest, Summary
 from torqueckpt.paths import Directory
+from torqueckpt.store import sealing
 from torqueckpt.typed_json import Malformed
 
-_CHUNK = 1024 * 1024
 _MANIFEST = "manifest.json"
 
 
@@ -67,11 +65,10 @@ class Generation:
     def write_manifest(self, data: Manifest, key: bytes) -> None:
         self.directory.write_whole(_MANIFEST, manifest.encode(data, key))
 
-    def seal(self) -> tuple[ImageFile, ...]:
-        """Put the image safely on the disk: each file fsynced, its size and checksum taken."""
+    def seal(self, packs: Callable[[str], bool] = lambda _: False) -> tuple[ImageFile, ...]:
+        """Put the image safely on the disk; the files that `packs` names are compressed."""
         with self.directory.sub("image") as image:
-            files = tuple(_sealed(image, name) for name in image.names())
-            image.sync()
+            files = sealing.seal(image, packs)
         with self.directory.sub("work") as work:
             work.sync()
         return files
@@ -124,29 +121,6 @@ def _sizes(image: Directory) -> dict[str, int]:
 def _checksum(image: Directory, name: str, read: Callable[[int], None] | None) -> str:
     fd = image.open_file(name, os.O_RDONLY)
     try:
-        return _digest(fd, read)
+        return sealing.digest(fd, read)
     finally:
         os.close(fd)
-
-
-def _sealed(image: Directory, name: str) -> ImageFile:
-    fd = image.open_file(name, os.O_RDONLY)
-    try:
-        digest = _digest(fd)
-        os.fsync(fd)
-        return ImageFile(name=name, size=os.fstat(fd).st_size, xxh3=digest)
-    finally:
-        os.close(fd)
-
-
-def _digest(fd: int, read: Callable[[int], None] | None = None) -> str:
-    state = xxhash.xxh3_128()
-    size = os.fstat(fd).st_size  # most files are small, and fresh memory is not for nothing
-    buffer = memoryview(bytearray(min(size + 1, _CHUNK)))
-    while True:
-        count = os.readv(fd, [buffer])
-        if count == 0:
-            return state.hexdigest()
-        state.update(buffer[:count])
-        if read is not None:
-            read(count)

@@ -33,6 +33,7 @@ from torqueckpt.store.lock import locked
 from torqueckpt.store.translate import record, translated
 
 _PARTIAL = ".partial"
+_HALF_LOG = re.compile(r"failed-.*\.new")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -127,7 +128,7 @@ class Lineage:
     def sweep(self) -> None:
         """Remove what actions that died left behind; the lock is held, so nobody is at it."""
         for name in self.directory.names():
-            if name.endswith(_PARTIAL):
+            if name.endswith(_PARTIAL) or _HALF_LOG.fullmatch(name):
                 self.directory.remove_tree(name)
 
     def remove(self, number: int) -> None:

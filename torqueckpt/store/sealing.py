@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""An image's way onto the disk: each file fsynced, its checksum taken, compressed where wanted."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from threading import Lock, Thread
+from typing import TypeVar
+
+import xxhash
+
+from torqueckpt import log
+from torqueckpt.manifest import PACKED, ImageFile
+from torqueckpt.paths import Directory
+
+T = TypeVar("T")
+_CHUNK = 1024 * 1024
+_AT_ONCE = 4  # most files are small: fsynced together they wait for the disk together
+
+
+def seal(image: Directory, packs: Callable[[str], bool]) -> tuple[ImageFile, ...]:
+    """Put all files of an image safely on the disk.
+
+    Those that `packs` names are compressed, one after the other, as the job runs again and needs
+    its processors; one for whose compressed form there is no room stays as it is.
+    """
+    one_packs = Lock()
+
+    def sealed(name: str) -> ImageFile:
+        if packs(name):
+            with one_packs:
+                packed = _packed(image, name)
+            if packed is not None:
+                return packed
+        return _sealed(image, name)
+
+    largest_first = sorted(image.names(), key=lambda name: -_size(image, name))
+    made = _at_once(sealed, largest_first)
+    image.sync()
+    return tuple(sorted(made, key=lambda file: file.name))
+
+
+def digest(fd: int, read: Callable[[int], None] | None = None) -> str:
+    """XXH3-128 of an open file; `read` is told how many bytes were read, piece by piece."""
+    state = xxhash.xxh3_128()
+    size = os.fstat(fd).st_size  # most files are small, and fresh memory is not for nothing
+    buffer = memoryview(bytearray(min(size + 1, _CHUNK)))
+    while count := os.readv(fd, [buffer]):
+        state.update(buffer[:count])
+        if read is not None:
+            read(count)
+    return state.hexdigest()
+
+
+def _sealed(image: Directory, name: str) -> ImageFile:
+    fd = image.open_file(name, os.O_RDONLY)
+    try:
+        checksum = digest(fd)
+        os.fsync(fd)
+        return ImageFile(name=name, size=os.fstat(fd).st_size, xxh3=checksum)
+    finally:
+        os.close(fd)
+
+
+def _packed(image: Directory, name: str) -> ImageFile | None:
+    """The compressed file in its place; None when it could not be written: the other is there."""
+    target = f"{name}{PACKED}"
+    state = xxhash.xxh3_128()
+    try:
+        from torqueckpt import packing  # slow to import, for those who want it
+
+        source = image.open_file(name, os.O_RDONLY)
+        made = image.open_file(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        with open(source, "rb", buffering=0), open(made, "wb") as file:
+
+            def write(data: bytes) -> None:
+                state.update(data)
+                file.write(data)
+
+            packing.pack(source, write)
+            file.flush()
+            os.fsync(made)
+            size = file.tell()
+    except (OSError, ImportError) as problem:
+        log.warning(f"{image.path}/{name} is not compressed: {problem}")
+        image.remove(target)
+        return None
+    image.remove(name)
+    return ImageFile(name=target, size=size, xxh3=state.hexdigest())
+
+
+def _size(image: Directory, name: str) -> int:
+    return os.stat(name, dir_fd=image.fd, follow_symlinks=False).st_size
+
+
+def _at_once(work: Callable[[str], T], names: Iterable[str]) -> list[T]:
+    """`work` for each name, by some threads, begun in their order; the first failure is raised."""
+    waiting, made = iter(names), list[T]()
+    failed: list[BaseException] = []
+    turn = Lock()
+
+    def take() -> None:
+        while not failed:
+            with turn:
+                name = next(waiting, None)
+            if name is None:
+                return
+            try:
+                made.append(work(name))
+            except BaseException as failure:
+                failed.append(failure)
+
+    threads = [Thread(target=take) for _ in range(_AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[0]
+    return made
