@@ -91,7 +91,8 @@ def test_cr_checkpoint_as_it_is_called_by_default_lets_it_run_on(loose: Loose) -
     assert loose.process.wait(30) == 7
 
 
-def test_cr_restart_tells_kinds_of_failure_apart(loose: Loose) -> None:
+def test_cr_restart_tells_kinds_of_failure_apart(site: Site, user: User) -> None:
+    loose = Loose(site, user, 100)  # it still runs at the first restart
     assert loose.call("cr_checkpoint", "-f", "here", loose.pid).returncode == 0
     kinds = [f"--run-on-fail-{kind}=echo {kind} >>told" for kind in ("temp", "env", "perm")]
     words = ("cr_restart", *kinds, "--run-on-success=echo success >>told", "here")
@@ -105,7 +106,7 @@ def test_cr_restart_tells_kinds_of_failure_apart(loose: Loose) -> None:
     (image / "inventory.img").rename(image / "gone")
     assert loose.go_on(*words)[0] == 125
     (image / "gone").rename(image / "inventory.img")
-    assert loose.go_on(*words)[:2] == (7, lines(40))
+    assert loose.go_on(*words)[:2] == (7, lines(100))
     told = (loose.directory / "told").read_text().split()
     assert told == ["temp", "env", "perm", "success"]
 

@@ -16,9 +16,14 @@ _LONGER_SECONDS = 60  # than the dump's own limit: the door has more to do
 def closed() -> str:
     """Why sudo does not let this user through the door, "" where it does.
 
-    Knocked, not asked: to who may use sudo with a password, sudo -l says yes.
+    Of its rules the last that fits counts.  Where that is another than ours it is knocked, for of
+    one that asks for a password `sudo -l rootdoor` tells the same.
     """
     door = str(paths.installation() / "rootdoor")
+    rules = run.run([SUDO, "-n", "-l"], timeout_seconds=60).output.splitlines()
+    fitting = [rule.strip() for rule in rules if door in rule or rule.endswith(" ALL")]
+    if fitting and fitting[-1].endswith(f" NOPASSWD: {door}"):
+        return ""
     answered = run.run([SUDO, "-n", door, "knock"], timeout_seconds=60)
     return "" if answered.ok else answered.last_line() or f"sudo ended with {answered.status}"
 
