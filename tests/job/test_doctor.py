@@ -59,6 +59,11 @@ def _found_by(site: Site, user: User, check: str) -> dict[str, Any]:
     return row
 
 
+def _needs(place: str) -> pytest.MarkDecorator:
+    """What a test mounts its own in place of."""
+    return pytest.mark.skipif(not os.path.exists(place), reason=f"no {place}: no systemd here")
+
+
 @pytest.fixture
 def healthy(site: Site) -> Site:
     """Without a proof there is none that could fail besides."""
@@ -315,6 +320,7 @@ def test_an_epilogue_that_deletes_images(healthy: Site, mom: Path) -> None:
     assert _found(healthy, "epilogue and cron", PBS_HOME=str(mom))["outcome"] == "warning"
 
 
+@_needs("/etc/systemd/logind.conf")
 def test_logind_that_removes_shared_memory(healthy: Site) -> None:
     conf = healthy.root / "logind.conf"
     conf.write_text("[Login]\n#RemoveIPC=no\nRemoveIPC=yes\n")
@@ -322,6 +328,7 @@ def test_logind_that_removes_shared_memory(healthy: Site) -> None:
     assert row["outcome"] == "failure" and row["fix"].startswith("RemoveIPC=no below [Login]")
 
 
+@_needs("/etc/systemd")
 def test_logind_whose_last_word_is_in_a_file_of_its_directory(healthy: Site) -> None:
     """A line in logind.conf itself would not be heard."""
     place = healthy.root / "systemd"
@@ -332,6 +339,7 @@ def test_logind_whose_last_word_is_in_a_file_of_its_directory(healthy: Site) -> 
     assert "in /etc/systemd/logind.conf.d/site.conf; systemctl" in row["fix"]
 
 
+@_needs("/etc/tmpfiles.d")
 def test_a_tmpfiles_rule_that_cleans_the_store(healthy: Site) -> None:
     rules = healthy.root / "tmpfiles.d"
     rules.mkdir()
@@ -343,6 +351,7 @@ def test_a_tmpfiles_rule_that_cleans_the_store(healthy: Site) -> None:
     assert [r["outcome"] for r in _rows(done) if r["check"] == "tmpfiles"] == ["ok"]
 
 
+@_needs("/etc/tmpfiles.d")
 def test_files_in_tmp_that_go_before_the_images_that_need_them(healthy: Site) -> None:
     rules = healthy.root / "tmpfiles.d"
     rules.mkdir()

@@ -20,7 +20,12 @@ class Loose:
         with (self.directory / "out").open("wb") as out:
             argv = user.argv(site.root / "bin" / "cr_run", "/bin/sh", script)
             self.process = subprocess.Popen(
-                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                argv,
+                cwd=self.directory,  # not ours, which he may not be able to see
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
             )
         self.pid = self.process.pid
         wait_until(lambda: "line 3\n" in (self.directory / "out").read_text())
