@@ -12,10 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torqueckpt import log, manifest
-from torqueckpt.actions import dumping, inspection, looking, repeated, room
+from torqueckpt.actions import dumping, inspection, looking, pre_dump, repeated, room
 from torqueckpt.actions.target import Target, find_lineage, find_tree, owner_of
 from torqueckpt.batch import details, pointer
 from torqueckpt.checkpointers.base import ImageFacts
@@ -71,12 +72,15 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                         checkpointer, target, generation, lineage, scripts, sources, settings
                     )
                     held = (lock, *guarded)
-                    seen, wall_ms = dumping.dump(checkpointer, dump, target, task, held, settings)
+                    first = partial(room.for_pre_dump, mine, target.tree, settings)
+                    seen, wall_ms, frozen_before_us = pre_dump.dump(
+                        checkpointer, dump, target, task, held, generation, first, settings
+                    )
                     left_out = inspection.tell_strays(target)
                     dumping.mend(checkpointer, dump, target)
                     reading = dumping.read(checkpointer, dump, target)  # while the files are sealed
                     image = generation.seal(room.packs(checkpointer, generation, depth, settings))
-                    facts = dumping.facts(reading, seen, request.job_id)
+                    facts = dumping.facts(reading, seen, frozen_before_us, request.job_id)
                     made = _described(
                         request,
                         target,
