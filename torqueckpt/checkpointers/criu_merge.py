@@ -103,9 +103,9 @@ def _found(run: Run, there: list[_Piece], begins: list[int]) -> Iterator[_Piece]
             raise ValueError(f"the pages at {at:x} are not in the pre-dump")
         piece = there[index]
         until = min(run.end, piece.run.end)
-        part = replace(piece.run, address=at, pages=(until - at) // PAGE)
-        if not part.pages:
+        if (until - at) % PAGE:
             raise ValueError(f"the pages at {at:x} do not begin where pages do")
+        part = replace(piece.run, address=at, pages=(until - at) // PAGE)
         yield _Piece(part, True, piece.offset + at - piece.run.address)
         at = until
 
