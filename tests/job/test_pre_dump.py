@@ -212,7 +212,7 @@ case "$1" in check|pre-dump) echo "not with me"; exit 1 ;; esac"""
         assert (site.root / "asked").read_text().split().count("check") == asked
         assert "a full dump: " in _told(site, running)
     assert "pre-dump" not in (site.root / "asked").read_text()
-    assert "mem_dirty_track: not with me" in _told(site, running)
+    assert "lacks mem_dirty_track" in _told(site, running)
 
 
 def _in_memory(running: Running) -> int:

@@ -102,7 +102,7 @@ def test_pages_are_looked_at_without_harm() -> None:
 
 
 class _Asked(Criu):
-    """CRIU, whose answers are made up: what a check for a feature prints on stderr, "" for yes."""
+    """CRIU, whose answers to checks for a feature are made up: "" for yes."""
 
     answers: Mapping[str, str]
 
@@ -111,7 +111,7 @@ class _Asked(Criu):
 
     def pre_dump_checks(self) -> list[list[str]]:
         return [
-            ["/bin/sh", "-c", 'echo "$0" >&2; [ -z "$0" ]', self.answers[argv[-1]], argv[-1]]
+            ["/usr/bin/test", "-z", self.answers[argv[-1]], "-a", "-n", argv[-1]]
             for argv in super().pre_dump_checks()
         ]
 
@@ -120,8 +120,18 @@ class _Asked(Criu):
     ("tracks", "answers", "settings", "what"),
     [
         (False, {}, {}, "does not track them: each image is written while its job stands"),
-        (True, {"mem_dirty_track": "OFF"}, {}, "criu lacks mem_dirty_track: OFF: each"),
-        (True, {"pagemap_scan": "no"}, {}, "criu lacks pagemap_scan: no: each image"),
+        (
+            True,
+            {"mem_dirty_track": "no"},
+            {},
+            "criu, run as a job's owner, lacks mem_dirty_track: each image",
+        ),
+        (
+            True,
+            {"pagemap_scan": "no"},
+            {},
+            "criu, run as a job's owner, lacks pagemap_scan: each image",
+        ),
         (True, {}, {}, 'pre_dump = "auto" would use it'),
         (True, {}, {"pre_dump": "auto"}, "memory is dumped while jobs run, and"),
     ],

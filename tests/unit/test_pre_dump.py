@@ -59,7 +59,7 @@ def _job(text: str, owner: Owner) -> Iterator[Any]:
         (f"{_OWN}\n{_SHARED}", True, "shared"),
         (f"{_OWN}\n{_AIO}", True, "io_setup"),
         (_OWN, False, "no room"),
-        (_OWN, True, "criu lacks mem_dirty_track: "),
+        (_OWN, True, "lacks mem_dirty_track"),
     ],
 )
 def test_a_full_dump_is_taken_at_once_of_a_job_that(

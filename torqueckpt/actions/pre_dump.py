@@ -73,8 +73,7 @@ def refused(checkpointer: Checkpointer, owner: Owner) -> str:
             as_root=True,
         )
         if not answer.ok:
-            said = (answer.stderr + answer.output).strip().splitlines()[-1:] or ["it does not say"]
-            return f"{checkpointer.name} lacks {argv[-1]}: {said[0]}"
+            return f"{checkpointer.name}, run as a job's owner, lacks {argv[-1]}"
     return ""
 
 

@@ -96,7 +96,7 @@ def changed_pages(node: Node) -> Iterator[Told]:
     elif node.checkpointer is None or not node.checkpointer.pre_dump_checks():
         yield ok(f"the kernel tracks them, and the checkpointer does not use it: {full}")
     elif why := pre_dump.refused(node.checkpointer, node.nobody):
-        yield ok(f"the kernel tracks them, and for jobs of users {why}: {full}")
+        yield ok(f"the kernel tracks them, and {why}: {full} (docs/performance.md)")
     elif node.settings.pre_dump == "off":
         yield ok(f'the kernel tracks them: pre_dump = "auto" would use it, now {full}')
     elif _number("/proc/sys/fs/pipe-user-pages-soft"):
