@@ -46,7 +46,8 @@ def _job(text: str, owner: Owner) -> Iterator[Any]:
         assert process.stdout is not None and process.stdin is not None
         process.stdout.readline()
         try:
-            yield SimpleNamespace(tree=[proc.stat(process.pid)], owner=owner)
+            root = proc.stat(process.pid)
+            yield SimpleNamespace(tree=[root], root=root, owner=owner)
         finally:
             process.stdin.close()
 

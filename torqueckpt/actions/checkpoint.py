@@ -72,9 +72,9 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                         checkpointer, target, generation, lineage, scripts, sources, settings
                     )
                     held = (lock, *guarded)
-                    first = partial(room.for_pre_dump, mine, target.tree, settings)
+                    has_room = partial(room.for_pre_dump, mine, target.tree, settings)
                     seen, wall_ms, frozen_before_us = pre_dump.dump(
-                        checkpointer, dump, target, task, held, generation, first, settings
+                        checkpointer, dump, target, task, held, generation, has_room, settings
                     )
                     left_out = inspection.tell_strays(target)
                     dumping.mend(checkpointer, dump, target)

@@ -20,7 +20,7 @@ from torqueckpt.checkpointers.base import Checkpointer, Dump
 from torqueckpt.errors import DumpFailed, StoreFull
 from torqueckpt.files.look import Look, Task
 from torqueckpt.identity import Owner
-from torqueckpt.process import become, memory, pages, proc, signals
+from torqueckpt.process import become, memory, pages, proc, signals, tree
 from torqueckpt.process.aside import Aside, AsideFailed
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
@@ -28,6 +28,7 @@ from torqueckpt.store.generation import Generation
 _BEFORE = "before"
 _LEAST = 64 * 1024 * 1024  # a dump of less takes hardly longer than to stop the job twice
 _ANSWER_SECONDS = 10
+_UNSEEN = "the kernel may be writing into its memory (io_setup)"
 
 
 def dump(
@@ -85,8 +86,8 @@ def _reason_against(
         return "the job is small"
     if 2 * own < memory.to_dump(target.tree):
         return "most of its memory is shared, which is dumped again each time"
-    if any(pages.written_unseen(each.pid) for each in target.tree):
-        return "the kernel may be writing into its memory (io_setup)"
+    if _written_unseen(target):
+        return _UNSEEN
     if not has_room():
         return "the store has no room for memory that is dumped twice"
     return refused(checkpointer, target.owner)
@@ -108,11 +109,16 @@ def _memory_first(
     limit = settings.dump_timeout_seconds
     with _as_many_files_as_may_be():
         finished = dumping.as_owner(checkpointer, before, words, target, held, {}, limit)
-    if finished.ok:
+    if finished.ok and not _written_unseen(target):  # it may just have begun with that
         return ""
     reason = checkpointer.reason(before.work_dir, "pre-dump") or finished.last_line()
+    reason = _UNSEEN if finished.ok else reason
     generation.directory.remove_tree(_BEFORE)
     return f"pre-dump: {reason or f'it ended with {finished.status}'}"
+
+
+def _written_unseen(target: Target) -> bool:
+    return any(pages.written_unseen(each.pid) for each in tree.below(target.root))
 
 
 @contextmanager

@@ -72,11 +72,11 @@ def written(file: Path, runs: Iterable[Run]) -> bytes:
     """The content of a pagemap as `file` is, with other runs."""
     data = content(file)
     head = next(raw_messages(file.name, data), b"")
-    made = data[: first(file.name, data) + 4 + len(head)]
+    made = bytearray(data[: first(file.name, data) + 4 + len(head)])
     for run in runs:
         entry = _READER.made("pagemap_entry")
         entry.vaddr, entry.compat_nr_pages = run.address, 0  # criu requires it and reads the other
         entry.flags, entry.nr_pages = run.flags, run.pages
         packed = entry.SerializeToString()
         made += struct.pack("<I", len(packed)) + packed
-    return made
+    return bytes(made)

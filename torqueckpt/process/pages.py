@@ -31,8 +31,10 @@ def written_unseen(pid: int) -> bool:
     try:
         with open(f"/proc/{pid}/maps", "rb") as file:
             return any(b" /[aio]" in line for line in file)
-    except (OSError, ProcessLookupError):  # it has ended, or its exec has just begun
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
         return False
+    except PermissionError:  # nobody knows
+        return True
 
 
 def _entry(page: mmap.mmap) -> int:
