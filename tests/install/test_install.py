@@ -110,6 +110,7 @@ def test_uninstalling_takes_away_exactly_that(staged: Stage) -> None:
         ({"FLAVOUR": "vmware"}, "none of criu, altix, blcr, dmtcp"),
         ({"FLAVOUR": "../x"}, "none of criu"),
         ({"ALTIX_PACKAGE": "/x"}, "is for FLAVOUR=altix"),
+        ({"FLAVOUR": "altix", "ALTIX_PACKAGE": "/nowhere"}, "/nowhere: no such directory"),
         ({"POINTERS": "relative"}, "an absolute path is needed"),
         ({"PREFIX": "/with blank"}, "no blanks"),
     ],
@@ -136,3 +137,25 @@ def test_a_node_without_sudo_is_told_so_in_one_line(tmp_path: Path) -> None:
     assert told.stderr.splitlines() == [
         "torqueckpt: missing here: sudo (Debian's names); install them and try again"
     ]
+
+
+def test_a_mirror_whose_lists_are_expired_is_told_with_what_can_be_done(tmp_path: Path) -> None:
+    """apt's own words, as it says them of a mirror that stands still."""
+    apt = tmp_path / "apt-get"
+    said = "E: Release file for m/InRelease is expired (invalid since 23d 8h). Updates"
+    apt.write_text(f"""#!/bin/sh
+case $* in
+    *--print-uris*) echo "'file:/m/dists/forky/InRelease' m 0" ;;
+    *) echo "{said} will not be applied." >&2 && exit 100 ;;
+esac
+""")
+    apt.chmod(0o755)
+    told = subprocess.run(
+        [_TOP / "install" / "get-criu", tmp_path / "criu"],
+        env={"PATH": f"{tmp_path}:/usr/sbin:/usr/bin:/sbin:/bin"},
+        capture_output=True,
+        text=True,
+    )
+    assert told.returncode != 0 and not (tmp_path / "criu").exists()
+    assert said in told.stderr and "is the clock right?" in told.stderr
+    assert 'Acquire::Check-Valid-Until "false"' in told.stderr

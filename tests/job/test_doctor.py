@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import time
@@ -47,6 +48,15 @@ def _found(
     assert bad, done.stdout
     assert done.returncode == (111 if bad[0]["outcome"] == "failure" else 0), done.stderr
     return bad[0]
+
+
+def _found_by(site: Site, user: User, check: str) -> dict[str, Any]:
+    """The same of a doctor who knocks, and makes his proof, as that user."""
+    rows = _rows(_doctor(site, "--json", "--job-user", user.name))
+    (row,) = [row for row in rows if row["outcome"] != "ok" and row["check"] == check]
+    proof = [row["what"] for row in rows if row["group"] == "proof" and row["outcome"] != "ok"]
+    assert len(proof) == 1 and "a password is required" in proof[0]
+    return row
 
 
 @pytest.fixture
@@ -151,7 +161,8 @@ def test_a_checkpointer_that_is_too_old(healthy: Site) -> None:
     old.chmod(0o755)
     healthy.configure(criu_path=str(old))
     row = _found(healthy, "version")
-    assert "3.17.1" in row["what"] and "4.2" in row["what"] and "make install" in row["fix"]
+    assert "3.17.1" in row["what"] and "4.2" in row["what"]
+    assert row["fix"].startswith("take out criu_path in /") and "then make install" in row["fix"]
 
 
 def test_a_kernel_that_is_too_old(healthy: Site) -> None:
@@ -186,12 +197,17 @@ def test_a_store_that_is_mounted_for_reading_only(healthy: Site) -> None:
 
 def test_no_store_at_all(healthy: Site) -> None:
     healthy.configure(store="/nowhere/store")
-    assert _found(healthy, "owner and mode")["fix"] == "install -d -m 0755 /nowhere/store"
+    make = "install -d -m 0755 /nowhere/store /nowhere/store/jobs"
+    rows = _rows(_doctor(healthy, "--json"))
+    for check in ("owner and mode", "room", "speed"):
+        assert [row["fix"] for row in rows if row["check"] == check] == [make]
 
 
 def test_setpriv_is_missing(healthy: Site) -> None:
     row = _found(healthy, "setpriv", harm="mount --bind /dev/null /usr/bin/setpriv")
     assert row["what"].startswith("/usr/bin/setpriv is missing") and "util-linux" in row["fix"]
+    row = _found(healthy, "its own check", harm="mount --bind /dev/null /usr/bin/setpriv")
+    assert row["fix"] == "see the row on setpriv"
 
 
 def test_sudo_is_missing(healthy: Site) -> None:
@@ -212,6 +228,20 @@ def test_the_sudo_rule_is_missing(without_rule: Site) -> None:
     assert "no user gets through" in row["what"] and "/etc/sudoers.d" in row["fix"]
 
 
+def test_who_may_use_sudo_with_a_password_is_refused_before_anything_is_touched(
+    without_rule: Site, user: User
+) -> None:
+    """sudo itself would end with 1, which would be taken for the job's."""
+    rule = without_rule.sudo_rule
+    rule.write_text(f"{user.name} ALL=(ALL:ALL) ALL\n")
+    rule.chmod(0o440)
+    row = _found_by(without_rule, user, "sudo door")
+    assert "a password is required" in row["what"] and "/etc/sudoers.d" in row["fix"]
+    words = user.argv("/usr/bin/env", "PBS_JOBID=9.x", without_rule.program, "resume", "8.x")
+    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 125 and "a password is required" in done.stderr
+
+
 def test_a_shell_that_may_not_use_sudo(healthy: Site) -> None:
     row = _found(healthy, "capabilities", before=("/usr/bin/setpriv", "--no-new-privs"))
     assert "NoNewPrivileges=no" in row["fix"]
@@ -224,8 +254,9 @@ def test_a_container_that_took_capabilities_away(healthy: Site) -> None:
     assert "CapabilityBoundingSet=" in row["fix"]
 
 
-def test_a_limit_on_the_size_of_files(healthy: Site) -> None:
-    row = _found(healthy, "limits", before=("/usr/bin/prlimit", "--fsize=104857600"))
+@pytest.mark.parametrize("limit", ["104857600", "104857600:"])  # both, and the soft one alone
+def test_a_limit_on_the_size_of_files(healthy: Site, limit: str) -> None:
+    row = _found(healthy, "limits", before=("/usr/bin/prlimit", f"--fsize={limit}"))
     assert "100 MiB" in row["what"] and "LimitFSIZE=infinity" in row["fix"]
 
 
@@ -291,15 +322,24 @@ def test_logind_that_removes_shared_memory(healthy: Site) -> None:
     assert row["outcome"] == "failure" and row["fix"].startswith("RemoveIPC=no below [Login]")
 
 
+def test_logind_whose_last_word_is_in_a_file_of_its_directory(healthy: Site) -> None:
+    """A line in logind.conf itself would not be heard."""
+    place = healthy.root / "systemd"
+    (place / "logind.conf.d").mkdir(parents=True)
+    (place / "logind.conf").write_text("[Login]\nRemoveIPC=no\n")
+    (place / "logind.conf.d" / "site.conf").write_text("[Login]\nRemoveIPC=yes\n")
+    row = _found(healthy, "RemoveIPC", harm=f"mount --bind {place} /etc/systemd")
+    assert "in /etc/systemd/logind.conf.d/site.conf; systemctl" in row["fix"]
+
+
 def test_a_tmpfiles_rule_that_cleans_the_store(healthy: Site) -> None:
     rules = healthy.root / "tmpfiles.d"
     rules.mkdir()
     (rules / "site.conf").write_text(f"d {healthy.store} 0755 root root 3d\n")
     harm = f"mount --bind {rules} /etc/tmpfiles.d"
     row = _found(healthy, "tmpfiles", harm=harm)
-    assert row["fix"] == f"in /etc/tmpfiles.d/torqueckpt.conf: x {healthy.store}"
-    (rules / "torqueckpt.conf").write_text(f"x {healthy.store}\n")
-    done = _doctor(healthy, "--json", harm=harm)
+    assert row["fix"] == f"echo 'x {healthy.store}' >>/etc/tmpfiles.d/torqueckpt.conf"
+    done = _doctor(healthy, "--json", harm=f"{harm}; {row['fix']}")
     assert [r["outcome"] for r in _rows(done) if r["check"] == "tmpfiles"] == ["ok"]
 
 
@@ -319,6 +359,21 @@ def test_on_a_terminal_what_mends_it_stands_below(healthy: Site) -> None:
     shown = done.stdout
     found, fix = (shown.index(text) for text in ("can be written by others", "chmod 0755"))
     assert "\x1b[1;31mfailure" in shown and found < fix
+    assert "this node is not fit for checkpoints" in shown
+
+
+def test_on_80_columns_most_rows_have_a_line_of_their_own(healthy: Site) -> None:
+    words = ["/usr/bin/script", "-qec", f"{healthy.program} doctor", "/dev/null"]
+    small = {**os.environ, "COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=100, env=small)
+    assert done.returncode == 0, done.stdout
+    plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stdout)
+    table = plain[plain.index("   what ") :].splitlines()
+    assert all(len(line) <= 80 for line in table)
+    began = [line for line in table if line.startswith(("ok ", "warning "))]
+    assert len(table) < 2 * len(began)
+    assert any(line.split() == ["ok", "setpriv", *line.split()[2:]] for line in began)
+    assert "this node is fit for checkpoints: " in table[-1]
 
 
 def test_users_are_told_to_call_it_through_sudo(site: Site, user: User) -> None:

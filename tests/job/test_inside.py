@@ -86,6 +86,7 @@ def test_the_page_has_the_tree_policies_and_memory(site: Site, user: User, two: 
     names = [line for line in lines if "python3" in line or "run_job.sh" in line]
     assert any(line.split("  ")[1:2] for line in names)
     assert any(line.endswith("/table") and " rollback " in line for line in lines)
+    assert any(line.endswith(f"/{two.job}.OU") and " new stdout " in line for line in lines)
     assert any("(anonymous)" in line and "MiB" in line for line in lines)
     assert any("others, see --all" in line for line in lines)
     full = site.call(user, "show", two.job, "--all").stdout

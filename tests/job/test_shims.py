@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Site, User, alive, count_script, kill, lines, wait_until
+from tests.support import INSTALLED, Site, User, alive, count_script, kill, lines, wait_until
 
 
 class Loose:
@@ -141,6 +141,22 @@ def test_what_cannot_be_done_is_one_line_and_a_code(
     assert done.returncode == code
     assert said in done.stderr and (bool(said) == bool(done.stderr))
     assert "Traceback" not in done.stderr
+
+
+def test_a_dump_that_fails_is_told_once(site: Site, loose: Loose) -> None:
+    """By the door, and by the command in whose name it is done."""
+    criu = site.root / "criu-that-fails"
+    real = INSTALLED / "criu" / "criu"
+    criu.write_text(f'#!/bin/sh\n[ "$1" != dump ] || exit 1\nexec {real} "$@"\n')
+    criu.chmod(0o755)
+    site.configure(criu_path=str(criu))
+    made = loose.call("chkpnt", "-p", loose.pid, "-od", "x")
+    assert made.returncode == 43
+    job = f"{loose.pid}.chkpnt"
+    assert made.stderr.startswith(f"chkpnt: job {job}: dump failed: ")
+    assert made.stderr.endswith("; the job runs on\n")
+    assert made.stderr.count(job) == made.stderr.count("the job runs on") == 1
+    assert alive(loose.pid)
 
 
 def test_root_writes_no_link_where_a_users_link_leads(

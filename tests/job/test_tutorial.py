@@ -93,6 +93,7 @@ def test_the_tutorial_as_it_stands(site: Site, sudoer: User) -> None:
     assert "can be dumped" in here.type(can)
     seen = here.type(looked)
     assert job in seen and "generation 1: whole" in seen
+    assert " new stdout " in seen and " kept copy " in seen
 
     (held,) = _blocks("Hold it, and let it go on")
     assert "no process of it is left" in here.type(held)
@@ -103,7 +104,7 @@ def test_the_tutorial_as_it_stands(site: Site, sudoer: User) -> None:
     write, go_on, compare, away = _blocks("It dies")
     os.killpg(first.pid, signal.SIGINT)
     assert first.wait(60) != 0
-    first.communicate()
+    assert f"to go on: torqueckpt resume-job {job}" in first.communicate()[1]
     counted = (here.directory / "count.o1").read_text()
     assert counted == lines(counted.count("\n")) and counted.count("\n") < _LAST
     here.type(write)

@@ -12,6 +12,25 @@ from tests.support import User, count_script, lines
 _PAGE = pages.TOP / "docs" / "tutorial.md"
 
 
+def test_the_launch_hook_is_in_place_after_what_the_page_has_root_type(
+    openpbs: PrivateOpenPBS,
+) -> None:
+    typed, _ = pages.fenced(pages.section(_PAGE, "On OpenPBS"))
+    _, *hook = typed.replace("/tmp/openpbs", str(openpbs.root / "of-the-page")).splitlines()
+    done = openpbs.run(
+        "sh", "-ec", "\n".join(hook).replace("torqueckpt ", f"{openpbs.torqueckpt} ")
+    )
+    try:
+        assert done.returncode == 0, done.stderr
+        told = openpbs.run("qmgr", "-c", "export hook torqueckpt application/x-python default")
+        assert "execjob_launch" in openpbs.run("qmgr", "-c", "list hook torqueckpt").stdout
+        assert told.stdout.strip() == (
+            (openpbs.root / "of-the-page" / "torqueckpt-launch.hook").read_text().strip()
+        )
+    finally:
+        openpbs.check("qmgr", "-c", "delete hook torqueckpt")
+
+
 def test_the_tutorial_on_openpbs(openpbs: PrivateOpenPBS, owner: User, directory: Path) -> None:
     _, typed = pages.fenced(pages.section(_PAGE, "On OpenPBS"))
     submit, hold, release = (line.split() for line in typed.splitlines())

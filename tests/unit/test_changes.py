@@ -115,6 +115,14 @@ def test_files_are_as_they_were_at_the_freeze(job: Path, lineage: Directory) -> 
     assert kept == {b" and since", b"another content, longer than before", b"made since"}
 
 
+def test_each_byte_that_is_copied_is_told_and_known_before(job: Path, lineage: Directory) -> None:
+    told: list[int] = []
+    plan = _plan(job)
+    wanted = changes.copied_by(lineage, plan[1])
+    changes.apply(lineage, *plan, told.append)
+    assert sum(told) == wanted > 0
+
+
 def test_undone_they_are_as_before_to_the_time_of_change(job: Path, lineage: Directory) -> None:
     before, plan = _state(job), _plan(job)
     changes.apply(lineage, *plan)

@@ -140,6 +140,19 @@ def test_a_file_with_a_copy_is_put_back_however_it_is_now(
     assert not (tmp_path / "d").exists()
 
 
+def test_each_byte_that_is_compared_with_a_copy_is_told_and_known_before(
+    tmp_path: Path, lineage: Directory
+) -> None:
+    data = _file(tmp_path / "data", bytes(2_000_000))
+    _file(lineage.path / "copies" / "1.0", bytes(2_000_000))
+    nothing: dict[str, Any] = {"files": (), "rules": (), "processes": ()}
+    made = samples.made(watched=(_watched(data, "snapshot", "1.0"),), **nothing)
+    told: list[int] = []
+    found = check.find(made, lineage, set(), "a1", str(lineage.path), told.append)
+    assert found == Findings()
+    assert sum(told) == check.compared(made) == 2_000_000
+
+
 def test_a_copy_that_is_damaged_or_lost_is_as_none(tmp_path: Path, lineage: Directory) -> None:
     data = _file(tmp_path / "data", b"0123")
     watched = (_watched(data, "snapshot", "1.0"),)

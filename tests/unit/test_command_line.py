@@ -122,3 +122,22 @@ def test_json_is_json_where_nothing_is_there(
     for words in (["list"], ["report"]):
         assert main([*words, "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == []
+
+
+def test_on_a_small_terminal_the_columns_that_are_named_make_room() -> None:
+    code = (
+        "from torqueckpt.cli import tables; "
+        "row = ['1234567.head.cluster', '2026-05-04T03:02:01']; "
+        "tables.lines(['job', 'created'], [row], ['job'])"
+    )
+    done = subprocess.run(
+        ["/usr/bin/script", "-qec", f'{sys.executable} -c "{code}"', "/dev/null"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "32"},
+    )
+    assert "  2026-05-04T03:02:01" in done.stdout
+    assert "".join(line.split(" ")[0] for line in done.stdout.splitlines()[1:]) == (
+        "1234567.head.cluster"
+    )

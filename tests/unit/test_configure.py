@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -233,6 +234,17 @@ def test_a_mom_priv_that_is_not_there(node: Node) -> None:
         configure.plan("torque", node.top / "none", {}, node.settings)
     with pytest.raises(MomPrivMissing, match="not a directory"):
         configure.plan("torque", node.top / "sbin" / "mom-run", {}, node.settings)
+
+
+def test_a_mom_that_runs_elsewhere_is_told_where_none_was_found(
+    node: Node, root: None, started: Callable[..., object]
+) -> None:
+    program, home = node.top / "pbs_mom", node.top / "opt" / "mom_priv"
+    shutil.copy("/bin/sleep", program)
+    home.mkdir(parents=True)
+    started(str(program), "60", cwd=home)
+    with pytest.raises(MomPrivMissing, match="directory, and a pbs_mom runs in /.*/mom_priv"):
+        configure.plan("torque", node.top / "none", {}, node.settings)
 
 
 def test_the_difference_shows_bytes_that_are_no_text(node: Node) -> None:

@@ -66,6 +66,8 @@ def test_root_of_the_servers_own_host_needs_neither() -> None:
         (errno.ENOLCK, "failure", "has no locks"),
         (errno.EROFS, "failure", "Read-only"),
         (errno.ESTALE, "failure", "Stale"),
+        (errno.ENOENT, "failure", "No such file"),
+        (errno.EFBIG, "failure", "File too large"),
     ],
 )
 def test_a_store_that_cannot_be_written(number: int, outcome: str, told: str) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ from torqueckpt.store.store import OwnerStore
 _READ = """
 import time
 from torqueckpt.cli import progress
-with progress.shown("verify 12.node1", 8 << 20) as read:
+with progress.shown("{what}", 8 << 20) as read:
     for _ in range({pieces}):
         time.sleep(0.3)
         read(1 << 20)
@@ -30,14 +31,14 @@ print("done")
 """
 
 
-def _on_a_terminal(pieces: int) -> str:
-    code = _READ.format(pieces=pieces)
+def _on_a_terminal(pieces: int, what: str = "verify 12.node1", columns: int = 100) -> str:
+    code = _READ.format(pieces=pieces, what=what)
     done = subprocess.run(
         ["/usr/bin/script", "-qec", f"{sys.executable} -c '{code}'", "/dev/null"],
         capture_output=True,
         text=True,
         timeout=60,
-        env={"TERM": "xterm-256color", "COLUMNS": "100"},
+        env={"TERM": "xterm-256color", "COLUMNS": str(columns)},
     )
     return done.stdout
 
@@ -49,13 +50,25 @@ def test_what_takes_long_tells_bytes_rate_and_remaining_time_on_a_terminal() -> 
     assert "done" in shown
 
 
+def test_a_long_job_id_is_cut_off_and_the_line_stays_one_of_80_columns() -> None:
+    shown = _on_a_terminal(6, "verify 1234567[12].headnode.cluster.example.org", columns=80)
+    drawn = [re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", line) for line in re.split(r"[\r\n]+", shown)]
+    bars = [line for line in drawn if "MiB" in line]
+    assert bars and all(line.startswith("verify 1234567[12].") for line in bars)
+    assert all("/8.0 MiB" in line and len(line.rstrip()) <= 80 for line in bars)
+    assert "MiB/s" in bars[-1] and "0:00:0" in bars[-1]
+
+
 def test_what_takes_less_than_a_second_tells_nothing() -> None:
     assert _on_a_terminal(2).split() == ["done"]
 
 
 def test_a_pipe_gets_nothing_of_it() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _READ.format(pieces=6)], capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", _READ.format(pieces=6, what="verify 12.node1")],
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert (done.stdout, done.stderr) == ("done\n", "")
 

@@ -16,7 +16,7 @@ import pytest
 from tests.unit.test_report import Journals, a_site, journals  # noqa: F401 (fixtures)
 from torqueckpt import settings
 from torqueckpt.actions import report_page
-from torqueckpt.actions.report import Row
+from torqueckpt.actions.report import GRID, LOCAL, Row
 from torqueckpt.cli.main import main
 
 _EVIL = '"><script>document.title="taken"</script><img src=http://elsewhere/x>'
@@ -107,6 +107,21 @@ def test_many_names_and_many_dots_are_drawn_together() -> None:
     plot = report_page.plot(pairs, report_page._BYTES, report_page.size)
     assert len(plot.dots) <= 1001
     assert plot.dots[-1].told.endswith(report_page.size(50_000))  # the largest of each stretch
+
+
+def test_two_bars_of_one_name_say_which_part_they_are_of() -> None:
+    rows = [
+        Row(part, name, 3, 1, 0, 0, "OK", ())
+        for part, name in ((LOCAL, "ann"), (GRID, "ann"), (LOCAL, "bob"))
+    ]
+    assert [bar.name for bar in report_page.bars(rows)] == [f"ann, {LOCAL}", f"ann, {GRID}", "bob"]
+
+
+@pytest.mark.parametrize("span", [30, 599, 3600, 30 * 86400])
+def test_the_marks_of_time_differ_however_short_it_is(span: int) -> None:
+    pairs = [(report_page._Taken(n, "1", 5, 5), 5) for n in (1_700_000_000, 1_700_000_000 + span)]
+    marks = report_page.plot(pairs, report_page._BYTES, report_page.size).columns
+    assert len({mark.label for mark in marks}) == 4
 
 
 @pytest.mark.parametrize(

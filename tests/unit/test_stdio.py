@@ -108,6 +108,16 @@ def test_large_output_is_copied_whole(output: Directory, spool: Path, tmp_path: 
     assert _replayed(output, _grow(output, spool), tmp_path / "new") == data
 
 
+def test_each_byte_of_the_output_that_is_put_back_is_told(
+    output: Directory, spool: Path, tmp_path: Path
+) -> None:
+    spool.write_bytes(bytes(3 * 1024 * 1024 + 17))
+    told: list[int] = []
+    with open(tmp_path / "new", "w+b") as new:
+        stdio.replay(output, _grow(output, spool), new.fileno(), told.append)
+    assert (len(told), sum(told)) == (4, 3 * 1024 * 1024 + 17)
+
+
 def test_a_job_that_shortened_its_output_does_not_shorten_that_of_older_generations(
     output: Directory, spool: Path, tmp_path: Path
 ) -> None:

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -137,3 +139,28 @@ def test_a_signal_that_a_root_daemon_sends_is_not_passed_on(
     (place / "end").touch()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
     assert not (place / "got").exists()
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_key_of_the_terminal_reaches_the_job_once(apart: bool) -> None:
+    """A restored tree has the process group of its image, which the terminal does not know."""
+    program = (
+        "import signal, sys, time; seen = []; signal.signal(2, lambda *_: seen.append(1)); "
+        "print('ready', flush=True); time.sleep(0.6); sys.exit(len(seen))"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        root = os.fork()
+        if root == 0:
+            if apart:
+                os.setpgid(0, 0)
+            os.execv(sys.executable, [sys.executable, "-c", program])
+        found = proc.stat(root)
+        os._exit(99 if found is None else supervise.wait_for(found.id))
+    said = b""
+    while b"ready" not in said:
+        said += os.read(terminal, 1024)
+    os.write(terminal, b"\x03")
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from torqueckpt import log
+from torqueckpt.actions.phases import Phase, untold
 from torqueckpt.errors import (
     LastImageKept,
     NoImage,
@@ -72,7 +73,7 @@ def lineage_of(job: str, who: Owner, settings: Settings) -> Iterator[tuple[Owner
 
 
 def choose(
-    lineage: Lineage, request: RestartRequest, key: bytes | None
+    lineage: Lineage, request: RestartRequest, key: bytes | None, phase: Phase = untold
 ) -> tuple[Generation, Manifest]:
     """The generation asked for, or the newest that is whole; every byte of it is verified.
 
@@ -87,7 +88,8 @@ def choose(
         try:
             generation = lineage.generation(each)
             recorded = generation.manifest(key)
-            generation.verify(recorded)
+            with phase(f"verify generation {each}", recorded.bytes) as read:
+                generation.verify(recorded, read)
             return generation, recorded
         except TorqueCkptError as defect:
             log.warning(f"generation {each}: {defect}")

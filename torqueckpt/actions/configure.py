@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torqueckpt import log
-from torqueckpt.actions import planned
+from torqueckpt.actions import mom_systems, planned
 from torqueckpt.actions.mom_systems import SYSTEMS, System
 from torqueckpt.actions.planned import PlannedFile
 from torqueckpt.batch import mom_config, mom_directives, mom_scripts
@@ -70,6 +70,8 @@ def _directory(system: System, given: Path | None) -> Path:
     directory = given or system.mom_priv()
     if not directory.is_dir():
         problem = "no such directory" if not directory.exists() else "not a directory"
+        runs = mom_systems.of_the_running()
+        problem += f", and a pbs_mom runs in {runs}" if runs is not None else ""
         raise MomPrivMissing(path=directory, problem=problem, system=system.title)
     return directory.resolve()
 

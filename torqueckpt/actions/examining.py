@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torqueckpt import checkpointers, log
 from torqueckpt.actions import fitting, rollback
 from torqueckpt.actions.fitting import FINE, Fit
+from torqueckpt.actions.phases import Phase, untold
 from torqueckpt.checkpointers.finding import NOTE, REFUSED
 from torqueckpt.errors import GroupsChanged, NodeDiffers, RestoreFailed, TorqueCkptError
 from torqueckpt.files.check import Findings
@@ -40,11 +41,12 @@ def examine(
     who: Owner,
     settings: Settings,
     wait_seconds: float,
+    phase: Phase = untold,
 ) -> Examination:
     """Nothing is changed here.  wait_seconds: how long process numbers may still be in use."""
     files, fits = None, []
     try:
-        files = rollback.checked(lineage, made, request, streams, attempt, settings)
+        files = rollback.checked(lineage, made, request, streams, attempt, settings, phase)
         changes = len(files.changes)
         fits.append(Fit(FINE, "files", f"all there, {changes} to be brought back"))
     except TorqueCkptError as wrong:

@@ -12,6 +12,8 @@ from torqueckpt import paths
 from torqueckpt.batch.mom_directives import Dialect
 from torqueckpt.batch.openpbs import mom_config as openpbs
 from torqueckpt.batch.torque import mom_config as torque
+from torqueckpt.process import proc
+from torqueckpt.process.daemons import running
 from torqueckpt.settings import Settings
 
 
@@ -84,6 +86,13 @@ SYSTEMS = {
         group_matters=True,
     ),
 }
+
+
+def of_the_running() -> Path | None:
+    """The mom_priv of the MOM that runs on this node: it is where that works."""
+    pid = running("pbs_mom")
+    place = Path(proc.cwd(pid)) if pid else Path()
+    return place if place.name == "mom_priv" else None
 
 
 def here(running: Path | None = None) -> list[tuple[System, Path]]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torqueckpt.actions import catalogue, claiming, examining, through_door
 from torqueckpt.actions.fitting import FINE, Fit
+from torqueckpt.actions.phases import Phase, untold
 from torqueckpt.actions.restart import chosen
 from torqueckpt.checkpointers.finding import HAZARD, REFUSED
 from torqueckpt.errors import TorqueCkptError
@@ -34,7 +35,13 @@ class Rehearsal:
         return sum(each.severity == REFUSED for each in self.fits)
 
 
-def rehearse(request: RestartRequest, who: Owner, settings: Settings, by_root: bool) -> Rehearsal:
+def rehearse(
+    request: RestartRequest,
+    who: Owner,
+    settings: Settings,
+    by_root: bool,
+    phase: Phase = untold,
+) -> Rehearsal:
     """Root also looks at the image's signature, which only root can."""
     secret = key.read(settings.key()) if by_root else None
     with catalogue.lineage_of(request.job_id, who, settings) as (mine, lineage):
@@ -44,13 +51,14 @@ def rehearse(request: RestartRequest, who: Owner, settings: Settings, by_root: b
             fits.append(Fit(REFUSED, "the door", shut))
         number = 0
         try:
-            made = chosen(lineage, request, who, secret)
+            made = chosen(lineage, request, who, secret, phase)
         except TorqueCkptError as defect:
             fits.append(Fit(REFUSED, "image", str(defect), defect))
         else:
             number = made.generation
             fits.append(Fit(FINE, "image", f"generation {number}, every byte as it was written"))
-            found = examining.examine(lineage, made, request, (), "rehearsal", who, settings, 0)
+            now = ((), "rehearsal", who, settings, 0)
+            found = examining.examine(lineage, made, request, *now, phase)
             fits += found.fits
     return Rehearsal(request.job_id, socket.gethostname(), number, tuple(fits))
 

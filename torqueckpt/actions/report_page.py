@@ -26,6 +26,7 @@ from torqueckpt.store.store import Store
 
 _MOST_BARS = 25
 _MOST_DOTS = 1000  # then the largest of each stretch of time
+_SHORT_SECONDS = 600  # marks of a minute's precision would tell the same
 _LARGEST = 1 << 60  # more is nobody's size or time
 _BAR_WIDTH, _PLOT_WIDTH, _PLOT_HEIGHT = 420.0, 660.0, 200.0
 _KIB = 1024
@@ -114,7 +115,9 @@ def page(owners: list[Owner], since: float, settings: Settings) -> str:
 
 def bars(rows: list[Row]) -> list[Bar]:
     """The names with the most jobs; the others are one bar."""
-    counts = [(row.name, row.jobs, _failed_jobs(row), row.words) for row in rows]
+    times = Counter(row.name for row in rows)  # a user may have grid jobs besides
+    names = [f"{row.name}, {row.part}" if times[row.name] > 1 else row.name for row in rows]
+    counts = [(name, row.jobs, _failed_jobs(row), row.words) for name, row in zip(names, rows)]
     counts.sort(key=lambda each: -each[1])
     rest = counts[_MOST_BARS:]
     if rest:
@@ -165,7 +168,8 @@ def plot(taken: list[tuple[_Taken, int]], scale: list[float], unit: Callable[[fl
     )
     rows = tuple(Tick(y(each), unit(each)) for each in scale[low : high + 1])
     marks = [first + (last - first) * n / 3 for n in range(4)] if last > first else [first]
-    return Plot(dots, rows, tuple(Tick(x(each), _clock(each)) for each in marks))
+    seconds = last - first < _SHORT_SECONDS
+    return Plot(dots, rows, tuple(Tick(x(each), _clock(each, seconds)) for each in marks))
 
 
 def _thinned(
@@ -212,5 +216,6 @@ def _taken(owners: Iterable[Owner], since: float, settings: Settings) -> Iterato
                 yield _Taken(numbers[0], log.one_line(job[:64]), numbers[1], numbers[2])
 
 
-def _clock(when: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(min(when, 1e11)))
+def _clock(when: float, seconds: bool = False) -> str:
+    form = "%Y-%m-%d %H:%M:%S" if seconds else "%Y-%m-%d %H:%M"
+    return time.strftime(form, time.localtime(min(when, 1e11)))

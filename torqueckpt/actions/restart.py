@@ -24,6 +24,7 @@ from torqueckpt.actions import (
     rollback,
     staying,
 )
+from torqueckpt.actions.phases import Phase, untold
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import (
     ForeignImage,
@@ -52,6 +53,7 @@ def prepare(
     outputs: restoring.Outputs,
     settings: Settings,
     key: bytes | None = None,
+    phase: Phase = untold,
 ) -> Iterator[tuple[OwnerStore, Lineage, Manifest, int]]:
     """All that is the owner's: choose and verify the image, check files, fill the new stdout.
 
@@ -68,11 +70,12 @@ def prepare(
         with translated(lineage.path):
             intent.settle(lineage.directory, live)
             lineage.sweep()
-        made = chosen(lineage, request, who, key)
+        made = chosen(lineage, request, who, key, phase)
         attempt = os.urandom(8).hex()
         streams = outputs(made)
         now = (streams.values(), attempt, who, settings, settings.pid_wait_seconds)
-        files = examining.approved(examining.examine(lineage, made, request, *now), made, request)
+        examined = examining.examine(lineage, made, request, *now, phase)
+        files = examining.approved(examined, made, request)
         edited = rollback.edit(lineage, made, request, files, who, settings)
         plan = replace(
             _plan(lineage, made, request, streams, attempt),
@@ -82,8 +85,8 @@ def prepare(
         )
         intent.write(lineage.directory, plan)
         try:
-            rollback.apply(lineage, made, plan)
-            _fill(lineage, made, plan)
+            rollback.apply(lineage, made, plan, phase)
+            _fill(lineage, made, plan, phase)
             mine.belongs(request.present_job, lineage)
             yield mine, lineage, made, lock
         except BaseException:
@@ -91,9 +94,15 @@ def prepare(
             raise
 
 
-def chosen(lineage: Lineage, request: RestartRequest, who: Owner, key: bytes | None) -> Manifest:
+def chosen(
+    lineage: Lineage,
+    request: RestartRequest,
+    who: Owner,
+    key: bytes | None,
+    phase: Phase = untold,
+) -> Manifest:
     """The image to go on from, verified, and the owner's own; else ForeignImage, or its defect."""
-    _, made = catalogue.choose(lineage, request, key)
+    _, made = catalogue.choose(lineage, request, key, phase)
     if made.job.uid != who.uid or made.lineage != lineage.name:
         raise ForeignImage(
             path=lineage.path, owner=made.job.owner, uid=made.job.uid, caller=who.name
@@ -233,14 +242,16 @@ def _needed_by_others(lineage: Lineage, made: Manifest, stream: Stream) -> int:
     return max(sizes)
 
 
-def _fill(lineage: Lineage, made: Manifest, plan: Intent) -> None:
+def _fill(lineage: Lineage, made: Manifest, plan: Intent, phase: Phase) -> None:
     """Bring each new stream to what it was at the freeze."""
     now = {stream.name: stream for stream in plan.streams}
     cuts = {cut.name: cut for cut in plan.cuts}
-    with restoring.beside_its_image(made), lineage.directory.sub("output") as output:
+    total = sum(stream.size for stream in made.streams if stream.name not in cuts)
+    output_so_far, beside = phase("put the output so far back", total), lineage.directory
+    with restoring.beside_its_image(made), output_so_far as written, beside.sub("output") as output:
         for stream in made.streams:
             with restoring.opened_stream(now[stream.name]) as target:
                 if stream.name in cuts:
                     stdio.cut(lineage.directory, cuts[stream.name], target)
                 else:
-                    stdio.replay(output, stream, target)
+                    stdio.replay(output, stream, target, written)

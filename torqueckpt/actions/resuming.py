@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from torqueckpt import paths, run
 from torqueckpt.actions import restoring, through_door
+from torqueckpt.actions.phases import Leaving, Phase, alone, untold
 from torqueckpt.actions.restart import prepare
 from torqueckpt.actions.through_door import SUDO
 from torqueckpt.errors import ProgramMissing
@@ -16,14 +17,18 @@ from torqueckpt.request import RestartRequest
 from torqueckpt.settings import Settings
 
 
-def resume(request: RestartRequest, settings: Settings) -> NoReturn:
+def resume(
+    request: RestartRequest, settings: Settings, phase: Phase = untold, leaving: Leaving = alone
+) -> NoReturn:
     """Become the door, which becomes the job; what was changed is undone when that fails."""
     door = str(paths.installation() / "rootdoor")
     shut = through_door.closed()
     if shut:
         raise ProgramMissing(program=door, problem=shut)
     me = become.owner_of_uid(os.getuid())
-    with prepare(request, me, restoring.own_outputs, settings) as (_, lineage, made, lock):
+    prepared = prepare(request, me, restoring.own_outputs, settings, phase=phase)
+    with prepared as (_, lineage, made, lock):
+        leaving(lineage, made, lock)
         os.dup2(lock, 0)
         words = ["restore", lineage.name, str(made.generation), request.present_job]
         os.execve(SUDO, [SUDO, "-n", door, *words], {"PATH": run.PATH})

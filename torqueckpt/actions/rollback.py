@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torqueckpt import checkpointers
+from torqueckpt.actions.phases import Phase, untold
 from torqueckpt.errors import FilesChanged, RestoreFailed
 from torqueckpt.files import changes, check, intent, relocate
 from torqueckpt.files.check import Findings
@@ -33,6 +34,7 @@ def checked(
     streams: Iterable[LiveStream],
     attempt: str,
     settings: Settings,
+    phase: Phase = untold,
 ) -> Findings:
     """What is to be done for the files of the image; FilesChanged, all files in it, when it
     cannot be restarted.  Nothing is changed here.  streams is where the output goes now."""
@@ -42,7 +44,8 @@ def checked(
     elsewhere = handed_over | new_outputs
     if request.pointer is not None:  # under qsub's -c dir= it may lie among the job's files
         elsewhere.add(str(request.pointer.parent.resolve() / request.pointer.name))
-    found = check.find(now, lineage.directory, elsewhere, attempt, str(settings.store))
+    with phase("compare files with their copies", check.compared(now)) as read:
+        found = check.find(now, lineage.directory, elsewhere, attempt, str(settings.store), read)
     problems, remedies = [f"{path} is missing" for path in found.missing] + found.wrong, []
     if found.missing:
         top = found.moved_away()[0]
@@ -95,11 +98,13 @@ def edit(
         ) from failed
 
 
-def apply(lineage: Lineage, made: Manifest, plan: Intent) -> None:
+def apply(lineage: Lineage, made: Manifest, plan: Intent, phase: Phase = untold) -> None:
     """Bring the files back to what they were at the freeze; the caller settles the intent when
     this, or anything after it, fails."""
     try:
-        changes.apply(lineage.directory, plan.directories, plan.files)
+        total = changes.copied_by(lineage.directory, plan.files)
+        with phase("bring files back", total) as copied:
+            changes.apply(lineage.directory, plan.directories, plan.files, copied)
     except OSError as problem:
         reason = f"{problem.filename}: {problem.strerror}"
         raise RestoreFailed(job=plan.job, generation=made.generation, reason=reason) from problem

@@ -8,6 +8,7 @@ import os
 import sys
 from collections import Counter
 from dataclasses import asdict
+from itertools import groupby
 
 import click
 
@@ -56,10 +57,14 @@ def doctor_command(
     counts = Counter(row.outcome for row in rows)
     if as_json:
         _show_json([asdict(row) for row in rows])
+    elif sys.stdout.isatty():
+        _show_on_a_terminal(rows)
     else:
         _show(rows)
     if counts["failure"]:
         raise _not_fit("this node is", counts)
+    if sys.stdout.isatty():
+        click.echo(f"this node is fit for checkpoints: {counts['warning']} warning(s)")
 
 
 def _ask(names: str, job_user: str | None, timeout: int, full: bool, as_json: bool) -> None:
@@ -101,17 +106,24 @@ def _show_json(rows: list[dict[str, object]]) -> None:
 
 
 def _show(rows: list[Row]) -> None:
-    """One line a row for grep; on a terminal what mends it stands below what was found."""
-    narrow = sys.stdout.isatty()
-    made = tables.table("", "what", *(["found"] if narrow else ["found", "fix"]))
+    """One line a row, for grep."""
+    made = tables.table("", "what", "found", "fix")
     for row in rows:
-        first = (tables.styled(row.outcome, _STYLES[row.outcome]), f"{row.group}: {row.check}")
-        if narrow:
-            fix = tables.styled(f"\n{row.fix}", "bold") if row.fix else tables.styled("", "")
-            made.add_row(*first, tables.styled(row.what, "") + fix)
-        else:
-            made.add_row(*first, row.what, row.fix)
+        outcome = tables.styled(row.outcome, _STYLES[row.outcome])
+        made.add_row(outcome, f"{row.group}: {row.check}", row.what, row.fix)
     tables.show(made, unfolded=True)
+
+
+def _show_on_a_terminal(rows: list[Row]) -> None:
+    """80 columns are few: a line for each group, what mends a row below what was found."""
+    made = tables.table("", "what", "found")
+    for group, checks in groupby(rows, lambda row: row.group):
+        made.add_row("", tables.styled(group, "bold"), "")
+        for row in checks:
+            outcome = tables.styled(row.outcome, _STYLES[row.outcome])
+            fix = tables.styled(f"\n{row.fix}" if row.fix else "", "bold")
+            made.add_row(outcome, f"  {row.check}", tables.styled(row.what, "") + fix)
+    tables.show(made)
 
 
 def _user(name: str | None) -> Owner | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import asdict
 
 import click
@@ -59,7 +60,12 @@ def list_command(
     if as_json:
         click.echo(json.dumps([vars(row) for row in rows], indent=1))
         return
-    tables.lines(_COLUMNS, [_cells(row) for row in rows])
+    columns, cells = list(_COLUMNS), [_cells(row) for row in rows]
+    if sys.stdout.isatty() and os.getuid() != 0:  # 80 columns are few, and all of it is his own
+        at = columns.index("owner")
+        for each in (columns, *cells):
+            del each[at]
+    tables.lines(columns, cells, folded=("job", "host"))
 
 
 def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_json: bool) -> None:

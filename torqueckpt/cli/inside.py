@@ -110,6 +110,8 @@ def _tree(processes: tuple[Process, ...]) -> Iterator[tuple[int, Process]]:
 
 def _show_files(seen: Inside) -> None:
     policies = {each.path: each.policy for each in seen.made.watched}
+    policies.update({each.path: "kept copy" for each in seen.made.kept})
+    policies.update({each.path: f"new {each.name}" for each in seen.made.streams})
     made = tables.table("pid", "fd", "offset", "size", "at a restart", "file")
     for file in seen.made.files:
         if file.fd < 0 and not file.mapped:  # programs and libraries

@@ -13,7 +13,7 @@ from torqueckpt.actions import advice, array_job, resubmit, resume_job, resuming
 from torqueckpt.batch.local import control, mom, submission
 from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
-from torqueckpt.cli import arrays, watch, who
+from torqueckpt.cli import arrays, waiting, watch, who
 from torqueckpt.cli import rehearse as rehearsal
 from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob
 from torqueckpt.files import relocate
@@ -233,7 +233,7 @@ def resume_command(
         accept_changed=accept_changed,
         moves=_moves(moves),
     )
-    resuming.resume(request, settings.load())
+    resuming.resume(request, settings.load(), waiting.phase(), waiting.leaving())
 
 
 def _tell(line: str) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,18 +18,30 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
-    TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
+from torqueckpt import log
 from torqueckpt.actions import catalogue
 from torqueckpt.cli import tables, who
 from torqueckpt.errors import TorqueCkptError
+from torqueckpt.files import intent
+from torqueckpt.manifest import Manifest
+from torqueckpt.process import memory, proc
 from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
 
 PATIENCE_SECONDS = 1.0  # what takes less is not worth a line
-_LOOK_SECONDS = 0.25
+_LOOK_SECONDS = 0.1
+
+
+class _What(ProgressColumn):
+    """Cut off where the line has not the room: job ids hold the names of servers."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.description, no_wrap=True, overflow="ellipsis")
 
 
 class _Rate(ProgressColumn):
@@ -43,12 +56,13 @@ def shown(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """Gives what is to be told each count of bytes; total 0: nobody knows.  Nothing where stderr is
     no terminal."""
     console = Console(stderr=True)
+    whole = Column(no_wrap=True)
     columns = (
-        TextColumn("{task.description}"),
+        _What(),
         BarColumn(),
-        DownloadColumn(binary_units=True),
-        _Rate(),
-        TimeRemainingColumn(),
+        DownloadColumn(binary_units=True, table_column=whole.copy()),
+        _Rate(table_column=whole.copy()),
+        TimeRemainingColumn(table_column=whole.copy()),
     )
     line = Progress(*columns, console=console, transient=True)
     task = line.add_task(what, total=total or None)
@@ -98,6 +112,38 @@ def of_the_image(what: str, job: str, settings: Settings) -> Iterator[None]:
         finally:
             over.set()
             looking.join()
+
+
+def beside_the_restore(lineage: Lineage, made: Manifest, lock: int) -> None:
+    """Leaves a process that draws how much of the job's memory is back, until the job runs, or the
+    caller, who becomes the door, has failed.  It is nobody's child, and holds no lock."""
+    door = os.pidfd_open(os.getpid())
+    between = os.fork()
+    if between:
+        os.waitpid(between, 0)
+        os.close(door)
+        return
+    try:
+        if os.fork() == 0:
+            os.close(lock)
+            _draw_the_restore(lineage, made, door)
+    except Exception as failure:  # it must not unwind the caller's stack
+        log.traceback_of(failure)
+    finally:
+        os._exit(0)
+
+
+def _draw_the_restore(lineage: Lineage, made: Manifest, door: int) -> None:
+    seen, total = 0, 0 if made.packed else made.bytes  # how much it will be unpacked, nobody knows
+    with shown(f"restore generation {made.generation}", total) as told:
+        while intent.pending(lineage.directory):
+            if select.select([door], [], [], _LOOK_SECONDS)[0]:
+                return
+            tree = [stat for stat in (proc.stat(each.pid) for each in made.processes) if stat]
+            now = max(seen, memory.to_dump(tree))
+            now = min(now, total) if total else now
+            told(now - seen)
+            seen = now
 
 
 def _is_root() -> bool:

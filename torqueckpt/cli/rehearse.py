@@ -9,7 +9,7 @@ import os
 import click
 
 from torqueckpt.actions.rehearse import Rehearsal, rehearse
-from torqueckpt.cli import tables, who
+from torqueckpt.cli import tables, waiting, who
 from torqueckpt.errors import WouldNotRestart
 from torqueckpt.log import one_line
 from torqueckpt.request import RestartRequest
@@ -19,7 +19,7 @@ from torqueckpt.settings import Settings
 def show(request: RestartRequest, settings: Settings, as_json: bool) -> None:
     """A row for each thing that was looked at; WouldNotRestart when one stands in the way."""
     owner = who.owner_of(request.job_id, settings, None)
-    found = rehearse(request, owner, settings, by_root=os.getuid() == 0)
+    found = rehearse(request, owner, settings, os.getuid() == 0, waiting.phase())
     if as_json:
         click.echo(json.dumps(_facts(found), indent=1))
     else:

@@ -19,10 +19,17 @@ _WIDE = 250
 _WIDEST = 10_000  # no more than the longest row needs is taken
 
 
-def lines(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Any number of rows: where it is no terminal each is one line, however long."""
+def lines(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], folded: Sequence[str] | None = None
+) -> None:
+    """Any number of rows: where it is no terminal each is one line, however long.
+
+    folded: the columns that make room on a small terminal; all, unless named.
+    """
     if sys.stdout.isatty():
         made = table(*columns)
+        for column in made.columns:
+            column.no_wrap = folded is not None and column.header not in folded
         for row in rows:
             made.add_row(*row)
         show(made)

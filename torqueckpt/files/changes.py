@@ -20,15 +20,31 @@ COPIES, TAILS = "copies", "tails"
 _LATER = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
-def apply(lineage: Directory, directories: Iterable[str], changes: Iterable[FileChange]) -> None:
+def apply(
+    lineage: Directory,
+    directories: Iterable[str],
+    changes: Iterable[FileChange],
+    told: Callable[[int], None] = content.untold,
+) -> None:
+    """`told` is given each number of bytes that was copied, of copied_by()'s."""
     for each in directories:
         os.mkdir(each)
     with lineage.make(COPIES) as copies, lineage.make(TAILS) as tails:
         for change in changes:
             try:
-                _apply(change, copies, tails)
+                _apply(change, copies, tails, told)
             except OSError as problem:
                 raise OSError(problem.errno, problem.strerror, change.path) from problem
+
+
+def copied_by(lineage: Directory, changes: Iterable[FileChange]) -> int:
+    """How many bytes apply() has to copy: what is replaced into tails/, and the copies back."""
+    total = 0
+    with lineage.make(COPIES) as copies:
+        for change in changes:
+            total += change.size - change.keep if change.present else 0
+            total += _size(copies, change.copy) if change.copy and copies.has(change.copy) else 0
+    return total
 
 
 def undo(lineage: Directory, directories: Iterable[str], changes: Iterable[FileChange]) -> None:
@@ -53,20 +69,22 @@ def undo(lineage: Directory, directories: Iterable[str], changes: Iterable[FileC
             log.info(f"{each!r}: stays: {problem}")
 
 
-def _apply(change: FileChange, copies: Directory, tails: Directory) -> None:
+def _apply(
+    change: FileChange, copies: Directory, tails: Directory, told: Callable[[int], None]
+) -> None:
     if change.present:
         fd = _open(change, os.O_RDWR if change.wanted else os.O_RDONLY)
     else:
         fd = _create(change)
     try:
         if change.present:
-            _save(change, fd, tails)
+            _save(change, fd, tails, told)
         if not change.wanted:
             os.unlink(change.path)
             return
         os.ftruncate(fd, change.keep)
         if change.copy:
-            _put(copies, change.copy, fd, change.keep)
+            _put(copies, change.copy, fd, change.keep, told)
         os.utime(fd, ns=(change.wanted_mtime_ns, change.wanted_mtime_ns))
         os.fsync(fd)
     finally:
@@ -149,25 +167,31 @@ def _create(change: FileChange) -> int:
     return fd
 
 
-def _save(change: FileChange, fd: int, tails: Directory) -> None:
+def _save(change: FileChange, fd: int, tails: Directory, told: Callable[[int], None]) -> None:
     count = os.fstat(fd).st_size - change.keep
     if count != change.size - change.keep:
         raise OSError(errno.ESTALE, "written to meanwhile", change.path)
     tail = tails.open_file(change.tail, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
-        content.copy(fd, change.keep, tail, 0, count)
+        content.copy(fd, change.keep, tail, 0, count, told)
         os.fsync(tail)
     finally:
         os.close(tail)
     tails.sync()
 
 
-def _put(directory: Directory, name: str, target: int, position: int) -> None:
+def _put(
+    directory: Directory,
+    name: str,
+    target: int,
+    position: int,
+    told: Callable[[int], None] = content.untold,
+) -> None:
     """Put a kept file into the target, from `position` on."""
     _with(
         directory,
         name,
-        lambda kept: content.copy(kept, 0, target, position, os.fstat(kept).st_size),
+        lambda kept: content.copy(kept, 0, target, position, os.fstat(kept).st_size, told),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from torqueckpt import log, policies
@@ -45,22 +45,43 @@ class Findings:
 
 
 def find(
-    made: Manifest, lineage: Directory, handed_over: set[str], attempt: str, store: str
+    made: Manifest,
+    lineage: Directory,
+    handed_over: set[str],
+    attempt: str,
+    store: str,
+    read: Callable[[int], None] = content.untold,
 ) -> Findings:
     """All that is to be said, and done, about the files of an image; those in `handed_over` come
-    from elsewhere, those below `store` are nobody's to bring back."""
-    return _Checker(made, lineage, handed_over, attempt, store).find()
+    from elsewhere, those below `store` are nobody's to bring back.
+
+    `read` is told each number of bytes that was read of a file, of compared()'s.
+    """
+    return _Checker(made, lineage, handed_over, attempt, store, read).find()
+
+
+def compared(made: Manifest) -> int:
+    """How many bytes find() reads of files that are as long as their copies."""
+    restored = (file for file in made.watched if file.policy in _RESTORED and file.copy)
+    return sum(file.size for file in restored)
 
 
 class _Checker:
     def __init__(
-        self, made: Manifest, lineage: Directory, handed_over: set[str], attempt: str, store: str
+        self,
+        made: Manifest,
+        lineage: Directory,
+        handed_over: set[str],
+        attempt: str,
+        store: str,
+        read: Callable[[int], None],
     ) -> None:
         self._made = made
         self._lineage = lineage
         self._handed_over = handed_over
         self._attempt = attempt
         self._store = store.rstrip("/") + "/"
+        self._read = read
         self._found = Findings()
         self._open = {file.path for file in made.files if not file.deleted}
         self._fixed = {  # CRIU wants these to have the recorded size
@@ -165,7 +186,7 @@ class _Checker:
         with self._lineage.sub(COPIES) as copies:
             copy = copies.open_file(file.copy, os.O_RDONLY)
             try:
-                return size == file.size and content.same(fd, 0, copy, 0, size)
+                return size == file.size and content.same(fd, 0, copy, 0, size, self._read)
             finally:
                 os.close(copy)
 

@@ -7,7 +7,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import xxhash
 
@@ -19,6 +19,10 @@ _CHUNK = 1024 * 1024
 _WHOLE = 256 * 1024  # a file up to this size is sampled whole
 _SAMPLE = 32 * 1024
 _SAMPLES = 8
+
+
+def untold(count: int) -> None:
+    """Nobody waits for it."""
 
 
 def open_regular(path: str, flags: int) -> int:
@@ -51,22 +55,40 @@ def covers(blocks: Iterable[Block], size: int) -> bool:
     return sum(each.length for each in blocks) >= size
 
 
-def same(one: int, at: int, other: int, there: int, count: int) -> bool:
-    """Whether `count` bytes of two files are equal."""
+def same(
+    one: int,
+    at: int,
+    other: int,
+    there: int,
+    count: int,
+    told: Callable[[int], None] = untold,
+) -> bool:
+    """Whether `count` bytes of two files are equal; `told` is given the number of each piece."""
     while count > 0:
         length = min(count, _CHUNK)
         block = os.pread(one, length, at)
         if len(block) < length or block != os.pread(other, length, there):
             return False
         at, there, count = at + length, there + length, count - length
+        told(length)
     return True
 
 
-def copy(source: int, start: int, target: int, position: int, count: int) -> None:
+def copy(
+    source: int,
+    start: int,
+    target: int,
+    position: int,
+    count: int,
+    told: Callable[[int], None] = untold,
+) -> None:
     """Copy `count` bytes, or all there are; shared instead of copied where a whole file is taken
-    and the file system can.  Whoever looks at the source meanwhile must have stopped its writers.
+    and the file system can.  `told` is given the number of each piece.
+
+    Whoever looks at the source meanwhile must have stopped its writers.
     """
     if start == position == 0 and count >= os.fstat(source).st_size and _cloned(source, target):
+        told(count)
         return
     while count > 0:
         block = os.pread(source, min(count, _CHUNK), start)
@@ -76,6 +98,7 @@ def copy(source: int, start: int, target: int, position: int, count: int) -> Non
         while done < len(block):
             done += os.pwrite(target, block[done:], position + done)
         start, position, count = start + len(block), position + len(block), count - len(block)
+        told(len(block))
 
 
 def _cloned(source: int, target: int) -> bool:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Callable
 
+from torqueckpt.files import content
 from torqueckpt.live import Cut, LiveStream
 from torqueckpt.manifest import Stream
 from torqueckpt.paths import Directory
@@ -75,11 +77,13 @@ def grow(output: Directory, stream: LiveStream, source: int, size_at_freeze: int
     return Stream(name=stream.name, path=stream.path, kept=kept, size=wanted)
 
 
-def replay(output: Directory, stream: Stream, target: int) -> None:
+def replay(
+    output: Directory, stream: Stream, target: int, told: Callable[[int], None] = content.untold
+) -> None:
     """Put the output so far behind what the new job's stdout already holds."""
     source = output.open_file(stream.kept, os.O_RDONLY)
     try:
-        _copy(source, 0, target, os.fstat(target).st_size, stream.size)
+        _copy(source, 0, target, os.fstat(target).st_size, stream.size, told)
     finally:
         os.close(source)
 
@@ -182,7 +186,14 @@ def _goes_on(output: Directory, kept: str, source: int, base: int, wanted: int) 
         os.close(fd)
 
 
-def _copy(source: int, start: int, target: int, position: int, count: int) -> None:
+def _copy(
+    source: int,
+    start: int,
+    target: int,
+    position: int,
+    count: int,
+    told: Callable[[int], None] = content.untold,
+) -> None:
     """Copy `count` bytes; an append-only target takes them at its end, which is `position`."""
     while count > 0:
         block = os.pread(source, min(count, _CHUNK), start)
@@ -192,3 +203,4 @@ def _copy(source: int, start: int, target: int, position: int, count: int) -> No
         while done < len(block):
             done += os.pwrite(target, block[done:], position + done)
         start, position, count = start + len(block), position + len(block), count - len(block)
+        told(len(block))

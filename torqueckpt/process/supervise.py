@@ -7,7 +7,7 @@ import os
 import signal
 
 from torqueckpt.identity import ProcessId
-from torqueckpt.process import signals
+from torqueckpt.process import proc, signals
 
 # Daemons send any of these to all processes of a job; none may end the one who stays as the job.
 PASSED_ON = {
@@ -16,6 +16,8 @@ PASSED_ON = {
     *(signal.SIGXCPU, signal.SIGPWR),
 }
 _WATCHED = {signal.SIGCHLD, *PASSED_ON}
+_OF_A_TERMINAL = {signal.SIGINT, signal.SIGQUIT, signal.SIGHUP}
+_BY_THE_KERNEL = 0x80  # si_code SI_KERNEL, sigaction(2)
 
 
 def prepare() -> None:
@@ -33,7 +35,8 @@ def wait_for(root: ProcessId, program: ProcessId | None = None) -> int:
     Our child is the root, or the restore program that stays as the job's parent.
 
     A signal that a root daemon sends is not passed on: MOM signals every process of the session,
-    the tree's among them, and a job must not see it twice.  Ended by signal N gives 128 + N, as the
+    the tree's among them, and a job must not see it twice.  One of the terminal's keys is, unless
+    the tree is in our process group, which it goes to.  Ended by signal N gives 128 + N, as the
     job's shell reports it.
     """
     prepare()
@@ -43,5 +46,13 @@ def wait_for(root: ProcessId, program: ProcessId | None = None) -> int:
             code = os.waitstatus_to_exitcode(status)
             return code if code >= 0 else 128 - code
         got = signal.sigwaitinfo(_WATCHED)
-        if got.si_signo != signal.SIGCHLD and got.si_uid != 0:
+        by_a_user = got.si_signo != signal.SIGCHLD and got.si_uid != 0
+        if by_a_user or _pressed_where_the_tree_is_not(got, root):
             signals.send(root, got.si_signo)
+
+
+def _pressed_where_the_tree_is_not(got: signal.struct_siginfo, root: ProcessId) -> bool:
+    if got.si_signo not in _OF_A_TERMINAL or got.si_code != _BY_THE_KERNEL:
+        return False
+    now = proc.stat(root.pid)
+    return now is not None and now.pgrp != os.getpgrp()

@@ -27,8 +27,10 @@ def dump(pid: int, end: bool, place: Path, settings: Settings) -> Pointer:
         return named_process.dump(pid, job, end, None, replace(settings, checkpointer="criu"))
     try:
         return through_door.dump("dump", pid, end, job, settings)
-    except CheckpointRefused as refused:
-        raise DumpFailed(job=job, reason=refused) from refused
+    except CheckpointRefused as refused:  # the door's words, which may be the same already
+        before, _, after = str(DumpFailed(job=job, reason="…")).partition("…")
+        reason = str(refused).removeprefix(before).removesuffix(after)
+        raise DumpFailed(job=job, reason=reason) from refused
 
 
 def owner_of(pid: int) -> Owner:

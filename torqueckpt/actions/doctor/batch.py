@@ -18,7 +18,6 @@ from torqueckpt.actions.doctor.told import (
     failure,
     mom_priv,
     ok,
-    running,
     warning,
 )
 from torqueckpt.batch.lsf.site import Site
@@ -28,6 +27,7 @@ from torqueckpt.errors import TorqueCkptError
 from torqueckpt.ifl.errors import LibraryNotFound
 from torqueckpt.ifl.records import Server
 from torqueckpt.process import proc
+from torqueckpt.process.daemons import running
 
 _ANSWER_SECONDS = 10
 _ASKED_FOR = ("pbs_version", "managers", "operators", "query_other_jobs")

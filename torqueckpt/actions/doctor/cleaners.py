@@ -16,9 +16,9 @@ from torqueckpt.actions.doctor.told import (
     failure,
     mom_priv,
     ok,
-    running,
     warning,
 )
+from torqueckpt.process.daemons import running
 
 _CONFIG_DIRS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")  # the later one wins
 _REMOVES_IPC = re.compile(r"RemoveIPC\s*=\s*(\w+)", re.IGNORECASE)
@@ -45,7 +45,7 @@ _LARGEST = 1 << 20  # what is more is no script
 
 def logind(node: Node) -> Iterator[Told]:
     """RemoveIPC takes a user's shared memory away when his last session ends, jobs or not."""
-    value, where = "", ""
+    value, where = "", "/etc/systemd/logind.conf"
     for file in _configured("systemd/logind.conf", "systemd/logind.conf.d"):
         for _, line in _lines(file):
             found = _REMOVES_IPC.fullmatch(line)
@@ -53,7 +53,7 @@ def logind(node: Node) -> Iterator[Told]:
                 value, where = found.group(1).lower(), str(file)
     runs = running("systemd-logind") or running("elogind")
     told = "logind removes a user's shared memory when he logs out, that of his jobs with it"
-    fix = "RemoveIPC=no below [Login] in /etc/systemd/logind.conf; systemctl restart systemd-logind"
+    fix = f"RemoveIPC=no below [Login] in {where}; systemctl restart systemd-logind"
     if value in _TRUE:
         yield failure(f"{where}: RemoveIPC={value}: {told}", fix)
     elif not value and runs:
@@ -80,7 +80,7 @@ def tmpfiles(node: Node) -> Iterator[Told]:
                 continue
             if seconds is not None or (kind[0] in _EMPTIED and "!" not in kind):
                 found = True
-                fix = f"in /etc/tmpfiles.d/torqueckpt.conf: x {place}"
+                fix = f"echo 'x {place}' >>/etc/tmpfiles.d/torqueckpt.conf"
                 yield failure(f"{file}: {' '.join(words)} removes what is in {place}", fix)
         keep = (node.settings.keep_ended_days or 7) * _DAY
         if path in ("/tmp", "/var/tmp", "/dev/shm") and seconds is not None and seconds < keep:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from torqueckpt.actions import pre_dump
-from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, running, warning
+from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, warning
 from torqueckpt.process import pages
+from torqueckpt.process.daemons import running
 
 _FEW_PIDS = 32768  # the usual kernel.pid_max: a busy node uses them up within minutes
 _FEW_FILES = 4096
@@ -58,7 +59,7 @@ def limits(node: Node) -> Iterator[Told]:
     """Of pbs_mom, which hooks and jobs inherit; where none runs of this process."""
     pid = running("pbs_mom")
     whose, unit = ("pbs_mom", "pbs_mom's unit") if pid else ("this shell", "limits.conf")
-    size = resource.prlimit(pid, resource.RLIMIT_FSIZE)[1]
+    size = resource.prlimit(pid, resource.RLIMIT_FSIZE)[0]  # the soft one: nobody raises it
     if size != resource.RLIM_INFINITY:
         told = f"{whose} may write files of {size >> 20} MiB at most, an image may need more"
         yield failure(told, f"LimitFSIZE=infinity in {unit}, and start it anew")
@@ -74,7 +75,8 @@ def process_numbers(node: Node) -> Iterator[Told]:
     most = _number("/proc/sys/kernel/pid_max") or 0
     if most <= _FEW_PIDS:
         told = f"kernel.pid_max is {most}: others soon have the numbers that a restart needs"
-        yield warning(told, "put kernel.pid_max = 4194304 into /etc/sysctl.d; sysctl --system")
+        fix = "echo kernel.pid_max=4194304 >/etc/sysctl.d/torqueckpt.conf; sysctl --system"
+        yield warning(told, fix)
     else:
         yield ok(f"kernel.pid_max is {most}")
 

@@ -35,7 +35,7 @@ def whose(node: Node) -> Iterator[Told]:
         try:
             status = path.lstat()
         except OSError as problem:
-            yield failure(f"{path}: {problem.strerror}", f"install -d -m 0755 {path}")
+            yield _not_there(node.settings.store, problem)
             return
         for problem_text, fix in _wrong(path, status):
             wrong = True
@@ -84,7 +84,7 @@ def room(node: Node) -> Iterator[Told]:
         with Directory.open(node.settings.store) as store:
             free, inodes = usage.free(store) // _MIB, os.fstatvfs(store.fd).f_favail
     except OSError as problem:
-        yield _not_there(node, problem)
+        yield _not_there(node.settings.store, problem)
         return
     fix = "torqueckpt prune --dry-run; docs/store.md; or a larger disk for it"
     if free <= reserve:
@@ -147,6 +147,10 @@ def _not_writable(store: Path, problem: OSError) -> Told:
         return failure(f"{store} is full", fix)
     if problem.errno in (errno.ENOLCK, errno.EOPNOTSUPP):
         return failure(f"{store} has no locks", "mount it with locks (NFS: without nolock)")
+    if problem.errno == errno.ENOENT:
+        return _not_there(store, problem)
+    if problem.errno == errno.EFBIG:
+        return failure(f"{store}: {problem.strerror}", "see the row on limits")
     return failure(f"{store}: {problem.strerror}", "mount it for writing; make it as root, 0755")
 
 
@@ -187,8 +191,7 @@ def signature_key(node: Node) -> Iterator[Told]:
         yield ok(f"{path}, root's alone")
 
 
-def _not_there(node: Node, problem: OSError) -> Told:
-    store = node.settings.store
+def _not_there(store: Path, problem: OSError) -> Told:
     return failure(f"{store}: {problem.strerror}", f"install -d -m 0755 {store} {store}/jobs")
 
 

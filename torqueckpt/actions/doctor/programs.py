@@ -10,10 +10,11 @@ from pathlib import Path
 
 from torqueckpt import paths, run
 from torqueckpt.actions import dumping, modules
-from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, running, warning
+from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, warning
 from torqueckpt.actions.through_door import SUDO
 from torqueckpt.errors import CheckpointerMissing, CheckpointerTooOld, ProgramMissing
 from torqueckpt.process import become
+from torqueckpt.process.daemons import running
 
 _SECONDS = 30
 # Beside those that the checkpointer itself names: what a root hook needs to act as the owner.
@@ -23,6 +24,9 @@ _BITS = {"setpcap": 8, "net_admin": 12, "sys_ptrace": 19, "checkpoint_restore": 
 
 def checkpointer(node: Node) -> Iterator[Told]:
     fix = "make install brings CRIU along; else install it and set criu_path"
+    if node.settings.criu() == node.settings.criu_path:  # what is installed is not looked at
+        place = f"criu_path in {paths.settings_file()}"
+        fix = f"take out {place}, then make install; or set it to where CRIU is"
     try:
         found, version = dumping.chosen(node.settings)
         yield ok(f"{found.name} {version}, {found.program}")
@@ -43,7 +47,11 @@ def own_check(node: Node) -> Iterator[Told]:
     rights = node.checkpointer.capabilities(established_tcp=False)
     environment = {"XDG_RUNTIME_DIR": "/nonexistent"}  # or criu would write to its own place
     words = become.as_owner_argv(node.nobody, rights, argv)
-    done = run.run(words, timeout_seconds=_SECONDS, environment=environment)
+    try:
+        done = run.run(words, timeout_seconds=_SECONDS, environment=environment)
+    except ProgramMissing as missing:
+        yield failure(str(missing), "see the row on setpriv")
+        return
     if done.ok:
         yield ok(f"{Path(argv[0]).name} {argv[1]}: {done.output.strip() or 'nothing is missing'}")
     else:
@@ -87,7 +95,7 @@ def setpriv(node: Node) -> Iterator[Told]:
 
 
 def sudo(node: Node) -> Iterator[Told]:
-    """The door, knocked at as an ordinary user: it answers that it was not told what to do."""
+    """The door, knocked at as an ordinary user."""
     try:
         status = os.stat(SUDO)
     except OSError:
@@ -99,12 +107,12 @@ def sudo(node: Node) -> Iterator[Told]:
         return
     door = paths.installation() / "rootdoor"
     try:
-        words = become.as_owner_argv(node.nobody, (), [SUDO, "-n", str(door)])
+        words = become.as_owner_argv(node.nobody, (), [SUDO, "-n", str(door), "knock"])
         done = run.run(words, timeout_seconds=_SECONDS)
     except ProgramMissing as missing:
         yield failure(str(missing), "install util-linux")
         return
-    if "rootdoor: " in done.stderr and done.status == 125:
+    if done.ok:
         yield ok(f"lets users through {door}")
         return
     fix = "make install writes the rule to /etc/sudoers.d; does /etc/sudoers include that?"
@@ -126,7 +134,8 @@ def kernel_modules(node: Node) -> Iterator[Told]:
 def psutil_is_there(node: Node) -> Iterator[Told]:
     absent = [name for name in ("psutil", "cffi") if not _importable(name)]
     if absent:
-        fix = f"{paths.installation()}/venv/bin/pip install {' '.join(absent)}"
+        pip = f"{paths.installation()}/venv/bin/pip install --force-reinstall"
+        fix = f"{pip} {' '.join(absent)}"
         yield warning(f"not there: {', '.join(absent)}", fix)
     else:
         yield ok("psutil and cffi are there")

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,6 @@ from torqueckpt.actions import mom_systems
 from torqueckpt.actions.mom_systems import System
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.identity import Owner
-from torqueckpt.process import proc
 from torqueckpt.settings import Settings
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
@@ -67,24 +65,6 @@ def failure(what: str, fix: str) -> Told:
     return Told(FAILURE, what, fix)
 
 
-def running(name: str) -> int:
-    """The oldest process of root's of that name on this node, no container's; 0 when none runs."""
-    found = [each for each in proc.everything() if each.name == name and not each.ended]
-    ours = [each for each in found if _is_roots_here(each.pid)]
-    return min(ours, key=lambda each: each.start_ticks).pid if ours else 0
-
-
-def _is_roots_here(pid: int) -> bool:
-    who = proc.credentials(pid)
-    try:
-        here = os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
-    except OSError:  # it has ended
-        return False
-    return here and who is not None and who.uids[0] == 0
-
-
 def mom_priv() -> list[tuple[System, Path]]:
     """The MOMs of this node: where they usually have their files, and where the running one is."""
-    pid = running("pbs_mom")
-    place = Path(proc.cwd(pid)) if pid else Path()
-    return mom_systems.here(place if place.name == "mom_priv" else None)
+    return mom_systems.here(mom_systems.of_the_running())

@@ -157,10 +157,12 @@ class LocalMom:
     def _signalled(self, wake: socket.socket) -> None:
         """TERM, INT, or HUP of a closed terminal: what qdel does, TERM and a moment later KILL."""
         wake.recv(64)
+        to_go_on = f"; to go on: torqueckpt resume-job {self.job}" if self._checkpoint_name else ""
         if self.progress.state == "H":
             self._ended = 128 + signal.SIGTERM
+            self._tell(f"deleted{to_go_on}")
             return
-        self._end("")
+        self._end(f"deleted{to_go_on}")
 
     def _end(self, why: str) -> None:
         signals.send_all(self._members(), signal.SIGTERM)
