@@ -16,13 +16,13 @@ from functools import partial
 from typing import Any
 
 from torqueckpt import log, manifest
-from torqueckpt.actions import dumping, inspection, looking, pre_dump, repeated, room
+from torqueckpt.actions import dumping, inspection, looking, repeated, room
 from torqueckpt.actions.target import Target, find_lineage, find_tree, owner_of
 from torqueckpt.batch import details, pointer
-from torqueckpt.checkpointers.base import ImageFacts
+from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageFacts
 from torqueckpt.errors import DumpFailed, InternalError, JobEnded, NeedsRoot, TorqueCkptError
 from torqueckpt.files import intent, kept, stdio
-from torqueckpt.files.look import Look
+from torqueckpt.files.look import Look, Task
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Job, Manifest, Node, Stream
 from torqueckpt.process import become, clock, node, proc, signals, tree
@@ -30,6 +30,7 @@ from torqueckpt.process.guard import Guard, run_on
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal, key
+from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
 from torqueckpt.store.translate import translated
@@ -72,9 +73,8 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                         checkpointer, target, generation, lineage, scripts, sources, settings
                     )
                     held = (lock, *guarded)
-                    has_room = partial(room.for_pre_dump, mine, target.tree, settings)
-                    seen, wall_ms, frozen_before_us = pre_dump.dump(
-                        checkpointer, dump, target, task, held, generation, has_room, settings
+                    seen, wall_ms, frozen_before_us = _dumped(
+                        checkpointer, dump, target, task, held, generation, mine, settings
                     )
                     left_out = inspection.tell_strays(target)
                     dumping.mend(checkpointer, dump, target)
@@ -107,6 +107,25 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     signals.end_job(target.root, target.sessions)
     log.info(f"{made.job.id}: generation {made.generation}, {made.bytes} bytes, {wall_ms} ms")
     return made
+
+
+def _dumped(
+    checkpointer: Checkpointer,
+    dump: Dump,
+    target: Target,
+    task: Task,
+    held: tuple[int, ...],
+    generation: Generation,
+    mine: OwnerStore,
+    settings: Settings,
+) -> tuple[Look, int, int]:
+    """What was seen of the files; milliseconds of the dump; microseconds that it froze before."""
+    if settings.pre_dump == "off":
+        return (*dumping.dump(checkpointer, dump, target, task, held, settings), 0)
+    from torqueckpt.actions import pre_dump  # slow to import, and seldom wanted
+
+    has_room = partial(room.for_pre_dump, mine, target.tree, settings)
+    return pre_dump.dump(checkpointer, dump, target, task, held, generation, has_room, settings)
 
 
 def _described(

@@ -44,7 +44,7 @@ def dump(
     """As dumping.dump(); also for how many microseconds the tree stood still before that."""
     began, frozen_us = time.monotonic(), 0
     job = target.live.job
-    if settings.pre_dump == "auto" and checkpointer.pre_dump_checks():
+    if checkpointer.pre_dump_checks():
         why = _reason_against(checkpointer, target, has_room)
         why = why or _memory_first(checkpointer, dump, target, held, generation, settings)
         if not why:
