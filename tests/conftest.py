@@ -33,10 +33,14 @@ def pytest_report_header() -> list[str]:
     # Not in these directories' own conftest files: pytest reads those only once it collects.
     from tests.faults import conftest as faults
     from tests.ifl import conftest as ifl
+    from tests.job import tracking
     from tests.openpbs import conftest as openpbs
     from tests.torque import conftest as torque
 
-    return [own, ifl.report(), torque.report(), *openpbs.report(), faults.report()]
+    if root and installed:
+        jobs = tracking.criu()[1]
+    before = f"torqueckpt: tests of memory that is dumped while jobs run: {jobs}"
+    return [own, before, ifl.report(), torque.report(), *openpbs.report(), faults.report()]
 
 
 @pytest.fixture(scope="session")

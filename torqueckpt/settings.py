@@ -38,6 +38,7 @@ class Settings:
     dmtcp_gzip: bool = False
     tree: str = "exec"
     exec_match: str = ""
+    pre_dump: str = "off"
     dump_timeout_seconds: int = 600
     restore_timeout_seconds: int = 600
     lock_timeout_seconds: int = 120
@@ -90,7 +91,11 @@ _AT_LEAST_ONE = {
     "periodic_poll_seconds": "the server has other things to do too",
     "restore_timeout_seconds": "a restore needs time",
 }
-_CHOICES = {"tree": ("exec", "session"), "compress": ("off", "on", "space")}
+_CHOICES = {
+    "tree": ("exec", "session"),
+    "compress": ("off", "on", "space"),
+    "pre_dump": ("off", "auto"),
+}
 
 
 def load(file: Path | None = None) -> Settings:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,37 @@ def test_a_dump_that_ends_the_job_leaves_the_tree_stopped_for_as_long_as_the_ima
 ) -> None:
     argv = backend.dump_argv(_dump(stopped=True))
     assert "--leave-stopped" in argv and "--leave-running" not in argv
+
+
+def test_a_pre_dump_copies_pages_once_the_tree_runs_again_and_calls_nobody(
+    backend: Checkpointer,
+) -> None:
+    dump = replace(_dump(), before=_IMAGE.with_name("before"), at_freeze=Path("/lib/at-freeze"))
+    argv = backend.pre_dump_argv(dump)
+    assert argv[:2] == ["/opt/criu", "pre-dump"]
+    assert set(argv) >= _BOTH | {"--track-mem"}
+    assert _after(argv, "--tree") == "4242"
+    assert _after(argv, "--pre-dump-mode") == "read"
+    assert _after(argv, "--images-dir") == _after(argv, "--work-dir") == "/store/1/before"
+    assert _after(argv, "--log-file") == "pre-dump.log"
+    assert not {"--action-script", "--leave-running", "--leave-stopped"} & set(argv)
+
+
+def test_only_a_dump_with_a_pre_dump_tracks_memory_and_finds_it_beside_the_image(
+    backend: Checkpointer,
+) -> None:
+    argv = backend.dump_argv(replace(_dump(), before=_IMAGE.with_name("before")))
+    assert "--track-mem" in argv
+    assert _after(argv, "--prev-images-dir") == "../before"
+    assert not {"--track-mem", "--prev-images-dir"} & set(backend.dump_argv(_dump()))
+
+
+def test_a_pre_dump_needs_changed_pages_and_pages_of_zeros_to_be_told(
+    backend: Checkpointer,
+) -> None:
+    asked = [argv[-2:] for argv in backend.pre_dump_checks()]
+    assert asked == [["--feature", "mem_dirty_track"], ["--feature", "pagemap_scan"]]
+    assert all(argv[:3] == backend.check_argv() for argv in backend.pre_dump_checks())
 
 
 def test_tcp_is_never_closed_and_never_locked_with_iptables(backend: Checkpointer) -> None:

@@ -7,15 +7,19 @@ import errno
 import os
 import socket
 import stat
+import subprocess
+import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from torqueckpt.actions import mom_systems
-from torqueckpt.actions.doctor import batch, cleaners
+from torqueckpt.actions.doctor import batch, cleaners, kernel
 from torqueckpt.actions.doctor import place as store_place
 from torqueckpt.actions.doctor.told import Node, Told
+from torqueckpt.checkpointers.criu import Criu
 from torqueckpt.ifl.records import Server
 from torqueckpt.process import become, mounts, pages
 from torqueckpt.settings import Settings
@@ -97,6 +101,83 @@ def test_the_file_system_of_a_path_below_a_mount() -> None:
 def test_pages_are_looked_at_without_harm() -> None:
     assert pages.dirty_ones_are_tracked() in (True, False)
     assert pages.dirty_ones_are_tracked() == pages.dirty_ones_are_tracked()
+
+
+class _Asked(Criu):
+    """CRIU, whose answers to checks for a feature are made up: "" for yes."""
+
+    answers: Mapping[str, str]
+
+    def capabilities(self, established_tcp: bool) -> tuple[str, ...]:
+        return ()
+
+    def pre_dump_checks(self) -> list[list[str]]:
+        return [
+            ["/usr/bin/test", "-z", self.answers[argv[-1]], "-a", "-n", argv[-1]]
+            for argv in super().pre_dump_checks()
+        ]
+
+
+@pytest.mark.parametrize(
+    ("tracks", "answers", "settings", "what"),
+    [
+        (False, {}, {}, "does not track them: each image is written while its job stands"),
+        (
+            True,
+            {"mem_dirty_track": "no"},
+            {},
+            "criu, run as a job's owner, lacks mem_dirty_track: each image",
+        ),
+        (
+            True,
+            {"pagemap_scan": "no"},
+            {},
+            "criu, run as a job's owner, lacks pagemap_scan: each image",
+        ),
+        (True, {}, {}, 'pre_dump = "auto" would use it'),
+        (True, {}, {"pre_dump": "auto"}, "memory is dumped while jobs run, and"),
+    ],
+)
+def test_changed_pages_are_no_failure_whatever_the_kernel_and_the_checkpointer_can(
+    root: None,
+    monkeypatch: pytest.MonkeyPatch,
+    tracks: bool,
+    answers: dict[str, str],
+    settings: dict[str, str],
+    what: str,
+) -> None:
+    monkeypatch.setattr(pages, "dirty_ones_are_tracked", lambda: tracks)
+    backend = _Asked(Settings())
+    backend.answers = {"mem_dirty_track": "", "pagemap_scan": "", **answers}
+    node = replace(_node(**settings), checkpointer=backend)
+    (told,) = kernel.changed_pages(node)
+    assert what in told.what
+    limited = Path("/proc/sys/fs/pipe-user-pages-soft").read_text().strip() != "0"
+    expected = "warning" if settings and limited else "ok"
+    assert (told.outcome, bool(told.fix)) == (expected, expected == "warning")
+
+
+def test_a_kernel_that_tracks_is_of_no_use_without_a_checkpointer_that_asks_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pages, "dirty_ones_are_tracked", lambda: True)
+    (told,) = kernel.changed_pages(_node())
+    assert (told.outcome, told.fix) == ("ok", "")
+    assert "the checkpointer does not use it" in told.what
+
+
+def test_a_process_that_the_kernel_may_write_into_at_any_time_is_told_from_others() -> None:
+    setup = "import ctypes; c = ctypes.c_long(); ctypes.CDLL(None).syscall(206, 8, ctypes.byref(c))"
+    waits = "print(flush=True); input()"
+    for text, expected in ((waits, False), (f"{setup}; {waits}", True)):
+        argv = [sys.executable, "-c", text]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None and process.stdin is not None
+            process.stdout.readline()
+            assert pages.written_unseen(process.pid) is expected
+            process.stdin.write(b"\n")
+            process.stdin.close()
+    assert pages.written_unseen(process.pid) is False
 
 
 @pytest.mark.parametrize(

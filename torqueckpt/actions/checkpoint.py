@@ -7,28 +7,27 @@ Whatever fails, the job runs on and its last whole image is untouched.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
-from torqueckpt import log, manifest
-from torqueckpt.actions import dumping, inspection, looking, repeated, room
+from torqueckpt import log
+from torqueckpt.actions import described, dumping, inspection, looking, repeated, room
 from torqueckpt.actions.target import Target, find_lineage, find_tree, owner_of
 from torqueckpt.batch import details, pointer
-from torqueckpt.checkpointers.base import ImageFacts
+from torqueckpt.checkpointers.base import Checkpointer, Dump
 from torqueckpt.errors import DumpFailed, InternalError, JobEnded, NeedsRoot, TorqueCkptError
 from torqueckpt.files import intent, kept, stdio
-from torqueckpt.files.look import Look
-from torqueckpt.identity import Owner
-from torqueckpt.manifest import Job, Manifest, Node, Stream
-from torqueckpt.process import become, clock, node, proc, signals, tree
+from torqueckpt.files.look import Look, Task
+from torqueckpt.manifest import Manifest, Stream
+from torqueckpt.process import become, clock, signals, tree
 from torqueckpt.process.guard import Guard, run_on
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal, key
+from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
 from torqueckpt.store.translate import translated
@@ -71,20 +70,22 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                         checkpointer, target, generation, lineage, scripts, sources, settings
                     )
                     held = (lock, *guarded)
-                    seen, wall_ms = dumping.dump(checkpointer, dump, target, task, held, settings)
+                    seen, wall_ms, frozen_before_us = _dumped(
+                        checkpointer, dump, target, task, held, generation, mine, settings
+                    )
                     left_out = inspection.tell_strays(target)
                     dumping.mend(checkpointer, dump, target)
                     reading = dumping.read(checkpointer, dump, target)  # while the files are sealed
                     image = generation.seal(room.packs(checkpointer, generation, depth, settings))
-                    facts = dumping.facts(reading, seen, request.job_id)
-                    made = _described(
+                    facts = dumping.facts(reading, seen, frozen_before_us, request.job_id)
+                    made = described.manifest_of(
                         request,
                         target,
                         facts,
                         seen,
                         lineage=lineage.name,
                         generation=generation.number,
-                        job=_job(target, lineage, scripts, settings),
+                        job=described.job_of(target, lineage, scripts, settings),
                         checkpointer=checkpointer.name,
                         checkpointer_version=version,
                         established_tcp=dump.established_tcp,
@@ -105,29 +106,23 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
     return made
 
 
-def _described(
-    request: CheckpointRequest, target: Target, facts: ImageFacts, seen: Look, **rest: Any
-) -> Manifest:
-    """The manifest: what was asked for, what the image says, what this node is, and the rest."""
-    return Manifest(
-        format=manifest.FORMAT,
-        checkpoint_name=request.name,
-        sid=request.sid,
-        exec_pid=target.root.pid,
-        processes=facts.processes,
-        files=facts.files,
-        watched=seen.watched,
-        rules=seen.rules,
-        remarks=seen.remarks,
-        frozen_us=facts.frozen_us,
-        created=int(time.time()),
-        host=socket.gethostname(),
-        boot_id=proc.boot_id(),
-        monotonic_seconds=clock.now(),
-        kernel=os.uname().release,
-        node=Node(os.uname().machine, node.features(), facts.builds),
-        **rest,
-    )
+def _dumped(
+    checkpointer: Checkpointer,
+    dump: Dump,
+    target: Target,
+    task: Task,
+    held: tuple[int, ...],
+    generation: Generation,
+    mine: OwnerStore,
+    settings: Settings,
+) -> tuple[Look, int, int]:
+    """What was seen of the files; milliseconds of the dump; microseconds that it froze before."""
+    if settings.pre_dump == "off":
+        return (*dumping.dump(checkpointer, dump, target, task, held, settings), 0)
+    from torqueckpt.actions import pre_dump  # slow to import, and seldom wanted
+
+    has_room = partial(room.for_pre_dump, mine, target.tree, settings)
+    return pre_dump.dump(checkpointer, dump, target, task, held, generation, has_room, settings)
 
 
 def _make_known(
@@ -211,36 +206,6 @@ def _grow_streams(
             stdio.grow(output, stream, source, size)
             for stream, source, size in zip(target.live.streams, sources, seen.stream_sizes)
         )
-
-
-def _job(target: Target, lineage: Lineage, scripts: dict[str, str], settings: Settings) -> Job:
-    who: Owner = target.owner
-    known = details.of_job(target.live.job, target.leader_pid, _script(lineage, scripts), settings)
-    if not known.submit_dir:  # restarted in place: MOM sets nothing then
-        for generation in reversed(lineage.generations()):
-            try:
-                return replace(generation.manifest().job, id=target.live.job)
-            except TorqueCkptError as torn:
-                log.warning(str(torn))
-    return Job(
-        id=target.live.job,
-        owner=who.name,
-        uid=who.uid,
-        gid=who.gid,
-        groups=who.groups,
-        start=proc.start_epoch(target.live.keeper),
-        name=known.name,
-        spec=known.spec,
-        submit_dir=known.submit_dir,
-        directives=known.directives,
-    )
-
-
-def _script(lineage: Lineage, scripts: dict[str, str]) -> str:
-    """The job script's text, for its directives."""
-    with lineage.directory.make("kept") as directory:
-        texts = [directory.read(name) for name in scripts.values() if name.endswith(".SC")]
-    return texts[0].decode("utf-8", "replace") if texts else ""
 
 
 @contextmanager

@@ -112,19 +112,8 @@ def dump(
     looking = Aside(target.owner, lambda: look(task, freeze, stands_still), 2 * limit)
     freeze.leave_to_looker()
     try:
-        finished = run.run(
-            become.as_owner_argv(
-                target.owner,
-                checkpointer.capabilities(dump.established_tcp),
-                words,
-                orphan_seconds=limit + _LET_GO_SECONDS,
-            ),
-            timeout_seconds=limit,
-            environment={"XDG_RUNTIME_DIR": str(dump.work_dir), **freeze.environment},
-            keep_fds=(*held, *freeze.hook_fds),
-            as_root=True,
-            alone=True,
-        )
+        held = (*held, *freeze.hook_fds)
+        finished = as_owner(checkpointer, dump, words, target, held, freeze.environment, limit)
         with _files_of(job):
             checkpointer.after_dump(dump)
         _check(checkpointer, dump, target, finished, settings)
@@ -142,6 +131,31 @@ def dump(
         return seen, finished.wall_ms
     except AsideFailed as unseen:
         raise DumpFailed(job=job, reason=f"its files were not looked at: {unseen}") from unseen
+
+
+def as_owner(
+    checkpointer: Checkpointer,
+    dump: Dump,
+    words: list[str],
+    target: Target,
+    held: tuple[int, ...],
+    environment: dict[str, str],
+    limit: int,
+) -> run.Finished:
+    """Run the checkpointer on the job's tree."""
+    return run.run(
+        become.as_owner_argv(
+            target.owner,
+            checkpointer.capabilities(dump.established_tcp),
+            words,
+            orphan_seconds=limit + _LET_GO_SECONDS,
+        ),
+        timeout_seconds=limit,
+        environment={"XDG_RUNTIME_DIR": str(dump.work_dir), **environment},
+        keep_fds=held,
+        as_root=True,
+        alone=True,
+    )
 
 
 @contextmanager
@@ -202,7 +216,7 @@ def mend(checkpointer: Checkpointer, dump: Dump, target: Target) -> None:
     try:
         count = mending.result(_Mended).count
     except AsideFailed as unreadable:
-        raise _unreadable(target.live.job, unreadable) from unreadable
+        raise unreadable_image(target.live.job, unreadable) from unreadable
     if count:
         log.info(f"{target.live.job}: {count} timer(s) that had expired unread armed again")
 
@@ -227,16 +241,18 @@ def _processes(target: Target) -> tuple[Process, ...]:
     )
 
 
-def facts(reading: Aside[ImageFacts], seen: Look, job: str) -> ImageFacts:
-    """What the image says, with what only a look at the files themselves could tell."""
+def facts(reading: Aside[ImageFacts], seen: Look, frozen_before_us: int, job: str) -> ImageFacts:
+    """What the image says, with what only a look at the files themselves could tell, and with the
+    time for which the tree stood still before its dump, at a pre-dump."""
     try:
         found = reading.result(ImageFacts)
-        return replace(found, files=_completed(found.files, seen) or seen.open)
+        files = _completed(found.files, seen) or seen.open
+        return replace(found, files=files, frozen_us=found.frozen_us + frozen_before_us)
     except AsideFailed as unreadable:
-        raise _unreadable(job, unreadable) from unreadable
+        raise unreadable_image(job, unreadable) from unreadable
 
 
-def _unreadable(job: str, why: AsideFailed) -> DumpFailed:
+def unreadable_image(job: str, why: AsideFailed) -> DumpFailed:
     return DumpFailed(job=job, reason=f"its image cannot be read: {why}")
 
 

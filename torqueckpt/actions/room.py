@@ -41,6 +41,12 @@ def refuse_without(
             )
 
 
+def for_pre_dump(mine: OwnerStore, tree: list[proc.Stat], settings: Settings) -> bool:
+    """Whether there is room for what a pre-dump has written, for the dump, and for both merged."""
+    left = usage.free(mine.directory) - settings.reserve_mib * MIB
+    return 3 * memory.to_dump(tree) <= left
+
+
 def packs(
     checkpointer: Checkpointer, generation: Generation, depth: int, settings: Settings
 ) -> Callable[[str], bool]:

@@ -24,6 +24,7 @@ class Dump:
     stopped: bool
     established_tcp: bool
     at_freeze: Path | None = None  # called while the tree stands still (process/freeze.py)
+    before: Path | None = None  # beside image_dir: what a pre-dump of this tree has written
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,20 @@ class Checkpointer(ABC):
 
     def stream(self) -> Stream:
         """How a restore asks for the files of an image that has some which are compressed."""
+        raise NotImplementedError(self.name)
+
+    def pre_dump_checks(self) -> list[list[str]]:
+        """Checks, run as a job's owner, that all end with 0 where memory can be dumped while the
+        tree runs, and at its dump only what has changed since; empty for one that never can."""
+        return []
+
+    def pre_dump_argv(self, dump: Dump) -> list[str]:
+        """Dump the tree's memory alone into dump.before, with what is said of it; it runs on."""
+        raise NotImplementedError(self.name)
+
+    def merge(self, image_dir: Path, before: Path) -> int:
+        """Bring into the image what of the pre-dump it refers to, so that it stands alone; gives
+        for how many microseconds the tree stood still at the pre-dump.  ValueError, OSError."""
         raise NotImplementedError(self.name)
 
     def mend(self, image_dir: Path) -> int:

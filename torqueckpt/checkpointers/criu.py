@@ -16,7 +16,11 @@ from torqueckpt.process.holdings import Holdings
 from torqueckpt.settings import Settings
 
 _PAGES = re.compile(r"pages-[0-9]+\.img")
-_LOGS = {"dump": "dump.log", "restore": "restore.log"}
+_LOGS = {"dump": "dump.log", "restore": "restore.log", "pre-dump": "pre-dump.log"}
+# The second is the kernel's call that tells pages of zeros from others.  Without it a criu that is
+# not root's takes memory that was given back, and only read since, for memory that has not changed,
+# and the job would go on with what had been there before.
+_PRE_DUMP_NEEDS = ("mem_dirty_track", "pagemap_scan")
 
 # On both sides, or a tree that one accepts the other refuses.
 _COMMON = (
@@ -65,7 +69,24 @@ class Criu(Checkpointer):
             "--leave-stopped" if dump.stopped else "--leave-running",
             *(("--tcp-established", "--network-lock", "skip") if dump.established_tcp else ()),
             *(("--action-script", str(dump.at_freeze)) if dump.at_freeze else ()),
+            *(_since(dump.before) if dump.before else ()),
         ]
+
+    def pre_dump_checks(self) -> list[list[str]]:
+        return [[*self.check_argv(), "--feature", name] for name in _PRE_DUMP_NEEDS]
+
+    def pre_dump_argv(self, dump: Dump) -> list[str]:
+        assert dump.before is not None
+        return [
+            *self._argv("pre-dump", dump.before, dump.before),
+            *("--tree", str(dump.exec_pid), "--track-mem"),
+            *("--pre-dump-mode", "read"),  # pages are copied once the tree runs again
+        ]
+
+    def merge(self, image_dir: Path, before: Path) -> int:
+        from torqueckpt.checkpointers import criu_merge
+
+        return criu_merge.merge(image_dir, before)
 
     def restore_argv(self, restore: Restore) -> list[str]:
         return [
@@ -146,6 +167,11 @@ class Criu(Checkpointer):
             *("--images-dir", str(image_dir), "--work-dir", str(work_dir)),
             *("--log-file", _LOGS[verb], "-v2"),
         ]
+
+
+def _since(before: Path) -> tuple[str, ...]:
+    """criu makes a link of it in the image's directory, so it is told from there."""
+    return ("--track-mem", "--prev-images-dir", f"../{before.name}")
 
 
 def _yama() -> tuple[str, ...]:

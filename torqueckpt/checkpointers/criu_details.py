@@ -17,11 +17,11 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+from torqueckpt.checkpointers import criu_pagemap
 from torqueckpt.checkpointers.base import ImageDetails, Memory, Opened
 from torqueckpt.checkpointers.criu_protobuf import Reader
 from torqueckpt.manifest import PACKED
 
-_PAGE = os.sysconf("SC_PAGE_SIZE")
 _LONGEST_ENVIRONMENT = 1 << 20
 _LARGEST_FILE = 1 << 60
 _REGULAR = 1
@@ -36,7 +36,6 @@ _PROTOCOLS = {6: "TCP", 17: "UDP", 136: "UDP-Lite"}
 _STATES = {1: "established", 7: "", 10: "listens"}  # 7 is closed: UDP without a peer
 # Status bits of a mapping, in CRIU's image.h.
 _VDSO, _SYSV, _FILE, _SHARED, _MEMFD, _VVAR = 1 << 3, 1 << 10, 3 << 6, 1 << 8, 1 << 14, 1 << 12
-_IN_PARENT, _PRESENT = 1, 4  # flags of a pagemap entry
 
 _READER = Reader(
     {
@@ -79,14 +78,6 @@ _READER = Reader(
             "env_start": (10, "uint64"),
             "env_end": (11, "uint64"),
             "vmas": (14, "vma_entry[]"),
-        },
-        # The head of a pagemap is read as such an entry too: its field 1 is pages_id.
-        "pagemap_entry": {
-            "vaddr": (1, "uint64"),
-            "compat_nr_pages": (2, "uint32"),
-            "in_parent": (3, "bool"),
-            "flags": (4, "uint32"),
-            "nr_pages": (5, "uint64"),
         },
         "user_x86_xsave_entry": {"xstate_bv": (1, "uint64")},
         "user_x86_fpregs_entry": {"xsave": (13, "user_x86_xsave_entry")},
@@ -218,15 +209,13 @@ def _name(vma: Any, space: Any, files: dict[int, Any]) -> str:
 
 def _pages(pagemap: Path) -> tuple[int, list[_Area]]:
     """The number of the pages file, and which memory is in it, in its order."""
-    entries = list(_READER.messages(pagemap, "pagemap_entry"))
+    number, runs = criu_pagemap.read(pagemap)
     areas, offset = [], 0
-    for each in entries[1:]:
-        size = (each.nr_pages or each.compat_nr_pages) * _PAGE
-        there = each.flags & _PRESENT if each.HasField("flags") else not each.in_parent
-        if there and not each.flags & _IN_PARENT:
-            areas.append((each.vaddr, size, offset))
-            offset += size
-    return (entries[0].vaddr if entries else 0), areas
+    for run in runs:
+        if run.present:
+            areas.append((run.address, run.size, offset))
+            offset += run.size
+    return number, areas
 
 
 def _environment(pages: Path, space: Any, areas: list[_Area]) -> tuple[str, ...]:

@@ -87,10 +87,16 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
                     files.append(_open_file(process.pid, opened.fd, file, opened.id in deleted))
     root = processes[0].pid if processes else 0
     files += [_open_file(root, -1, file, number in deleted) for number, file in mapped.items()]
+    return ImageFacts(tuple(processes), tuple(files), frozen_us(work_dir))
+
+
+def frozen_us(work_dir: Path) -> int:
+    """How long the tree stood still for the dump, or pre-dump, that was made with `work_dir`."""
     stats = next(_READER.messages(work_dir / "stats-dump", "stats_entry"), None)
     if stats is None:
         raise ValueError("stats-dump is missing or empty")
-    return ImageFacts(tuple(processes), tuple(files), stats.dump.frozen_time)
+    frozen: int = stats.dump.frozen_time
+    return frozen
 
 
 def edited(image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]) -> bytes:

@@ -43,6 +43,10 @@ class Reader:
         except Exception as broken:  # protobuf's own error class depends on its implementation
             raise ValueError(f"{name} cannot be read: {broken}") from broken
 
+    def made(self, kind: str) -> Any:
+        """A new message."""
+        return self._classes[kind]()
+
 
 def content(file: Path) -> bytes:
     """All of an image file.  It is the owner's, and this program is not within his job's limits: no

@@ -18,6 +18,11 @@ def to_dump(tree: list[proc.Stat]) -> int:
     return own + shared + _BESIDE * len(counts)
 
 
+def own(tree: list[proc.Stat]) -> int:
+    """Bytes of that, about, which no process shares with others."""
+    return sum(_counts(each.pid).get(name, 0) for each in tree for name in _DUMPED)
+
+
 def _counts(pid: int) -> dict[str, int]:
     """Name → bytes; empty for a process that has ended."""
     found = {}

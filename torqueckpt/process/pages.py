@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether the kernel can tell which pages of a process have changed (source: soft-dirty.rst)."""
+"""Whether it can be told which pages of a process have changed (source: soft-dirty.rst)."""
 
 from __future__ import annotations
 
@@ -23,6 +23,18 @@ def dirty_ones_are_tracked() -> bool:
             return not before & _SOFT_DIRTY and bool(_entry(page) & _SOFT_DIRTY)
         except OSError:  # a kernel that was built without
             return False
+
+
+def written_unseen(pid: int) -> bool:
+    """Whether the kernel writes into its memory when none of its threads is in a call, as for
+    asynchronous reads (io_setup(2)): pages that are changed so are not marked."""
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            return any(b" /[aio]" in line for line in file)
+    except (FileNotFoundError, ProcessLookupError):  # it has ended
+        return False
+    except PermissionError:  # nobody knows
+        return True
 
 
 def _entry(page: mmap.mmap) -> int:

@@ -10,6 +10,7 @@ import resource
 from collections.abc import Iterator
 from pathlib import Path
 
+from torqueckpt.actions import pre_dump
 from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, warning
 from torqueckpt.process import pages
 from torqueckpt.process.daemons import running
@@ -89,9 +90,22 @@ def clock(node: Node) -> Iterator[Told]:
         yield ok("kept right by NTP")
 
 
-def dirty_pages(node: Node) -> Iterator[Told]:
-    tracked = "tracks" if pages.dirty_ones_are_tracked() else "does not track"
-    yield ok(f"the kernel {tracked} changed pages; each image is a full one either way")
+def changed_pages(node: Node) -> Iterator[Told]:
+    """Whether memory can be dumped while a job runs; without that each dump is a full one."""
+    full = "each image is written while its job stands still"
+    if not pages.dirty_ones_are_tracked():
+        yield ok(f"the kernel does not track them: {full}")
+    elif node.checkpointer is None or not node.checkpointer.pre_dump_checks():
+        yield ok(f"the kernel tracks them, and the checkpointer does not use it: {full}")
+    elif why := pre_dump.refused(node.checkpointer, node.nobody):
+        yield ok(f"the kernel tracks them, and {why}: {full} (docs/performance.md)")
+    elif node.settings.pre_dump == "off":
+        yield ok(f'the kernel tracks them: pre_dump = "auto" would use it, now {full}')
+    elif _number("/proc/sys/fs/pipe-user-pages-soft"):
+        told = "memory is dumped while jobs run, and pipes of a few pages make it slow"
+        yield warning(told, "put fs.pipe-user-pages-soft = 0 into /etc/sysctl.d; sysctl --system")
+    else:
+        yield ok("memory is dumped while jobs run, and what has changed while they stand still")
 
 
 def _number(path: str) -> int | None:
@@ -108,5 +122,5 @@ CHECKS = (
     Check("kernel", "limits", limits),
     Check("kernel", "process numbers", process_numbers),
     Check("kernel", "clock", clock),
-    Check("kernel", "dirty pages", dirty_pages),
+    Check("kernel", "changed pages", changed_pages),
 )
