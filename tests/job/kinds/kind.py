@@ -44,9 +44,10 @@ def call(result):
 sys.excepthook = failed
 """
 NOT_HERE = "not here: "
+# At once: an interpreter that ends takes its handlers away first, and a timer would kill it then.
 END = """
-print("still there")
-sys.exit(7)
+print("still there", flush=True)
+os._exit(7)
 """
 
 
