@@ -14,7 +14,6 @@ from torqueckpt.live import Live, LiveStream
 from torqueckpt.manifest import (
     Block,
     Directive,
-    ImageFile,
     Job,
     Kept,
     Manifest,
@@ -120,7 +119,8 @@ def generation(lineage: Lineage, files: dict[str, bytes]) -> Manifest:
     with lineage.new_generation() as new:
         for name, data in files.items():
             (new.image_dir / name).write_bytes(data)
-        image: tuple[ImageFile, ...] = new.seal()
-        written = made(generation=new.number, image=image)
+        with new.sealing() as image:
+            pass
+        written = made(generation=new.number, image=tuple(image))
         new.write_manifest(written, KEY)
     return written

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -92,8 +93,14 @@ def image(user: Owner, lineage: Lineage) -> Iterator[Directory]:
         yield made
 
 
+def sealed(image: Directory) -> list[ImageFile]:
+    with sealing.sealing(image, _pages) as made:
+        pass
+    return made
+
+
 def test_only_what_is_named_is_compressed_and_all_of_it_is_recorded(image: Directory) -> None:
-    made = sealing.seal(image, _pages)
+    made = sealed(image)
     assert [file.name for file in made] == ["core.img", "pages-1.img.zst", "pages-2.img.zst"]
     assert image.names() == [file.name for file in made]
     for file in made:
@@ -123,17 +130,25 @@ def test_where_there_is_no_room_for_the_compressed_file_the_other_one_stays(
     try:
         with Directory.open(small) as image:
             (small / "pages-1.img").write_bytes(memory)
-            made = sealing.seal(image, _pages)
+            made = sealed(image)
             assert [file.name for file in made] == ["pages-1.img"] == image.names()
             assert image.read("pages-1.img") == memory
     finally:
         subprocess.run(["/bin/umount", "--lazy", str(small)], check=True)
 
 
+def test_who_fails_meanwhile_is_heard_once_nobody_works_on(image: Directory) -> None:
+    with pytest.raises(KeyError), sealing.sealing(image, _pages):
+        raise KeyError
+    before = image.names()
+    time.sleep(0.2)
+    assert image.names() == before
+
+
 def test_the_first_failure_of_many_files_is_raised_and_nobody_works_on(image: Directory) -> None:
     (image.path / "odd").symlink_to("core.img")
     with pytest.raises(OSError, match="odd|levels of symbolic links"):
-        sealing.seal(image, _pages)
+        sealed(image)
 
 
 def _cut(file: Path) -> None:
@@ -152,7 +167,9 @@ def test_a_damaged_compressed_image_is_found_without_unpacking_it(
 ) -> None:
     with become.acting_as(user), lineage.new_generation() as new:
         (new.image_dir / "pages-1.img").write_bytes(_MEMORY)
-        made = samples.made(image=new.seal(_pages))
+        with new.sealing(_pages) as image:
+            pass
+        made = samples.made(image=tuple(image))
         assert made.packed
         new.verify(made)
         harm(new.image_dir / "pages-1.img.zst")

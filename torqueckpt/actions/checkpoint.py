@@ -48,13 +48,14 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
         noted = _failures_noted(mine, request, settings)
         with noted, lineage.lock(settings.lock_timeout_seconds) as lock:
             with translated(settings.store):
-                intent.settle(lineage.directory, lineage.live())
+                known = lineage.live()
+                intent.settle(lineage.directory, known)
             since = arrived - settings.repeat_window_seconds
             made = repeated.made_already(lineage, request, since, secret)
             if made is not None:
                 _make_known(store, mine, lineage, made, request)
                 return made
-            target = find_tree(lineage.live(), request, settings)
+            target = find_tree(known, request, settings)
             tree.check(target.tree, owner)
             target = inspection.before_dump(checkpointer, target, request.refuse_connections)
             depth = request.depth or settings.depth
@@ -63,7 +64,8 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
             may_stop = request.end or not checkpointer.tells
             with _opened(target) as sources, _running_again(target, may_stop) as guarded:
                 with translated(settings.store), lineage.new_generation() as generation:
-                    lineage.write_live(target.live)  # before there is an image to resume from
+                    if target.live != known:  # before there is an image to resume from
+                        lineage.write_live(target.live)
                     dump = dumping.plan(target, generation, request.end)
                     scripts = _keep_scripts(target, lineage)
                     task = looking.task(
@@ -75,9 +77,11 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     )
                     left_out = inspection.tell_strays(target)
                     dumping.mend(checkpointer, dump, target)
-                    reading = dumping.read(checkpointer, dump, target)  # while the files are sealed
-                    image = generation.seal(room.packs(checkpointer, generation, depth, settings))
-                    facts = dumping.facts(reading, seen, frozen_before_us, request.job_id)
+                    reading = dumping.read(checkpointer, dump, target)
+                    packs = room.packs(checkpointer, generation, depth, settings)
+                    with generation.sealing(packs) as image:  # and meanwhile:
+                        facts = dumping.facts(reading, seen, frozen_before_us, request.job_id)
+                        streams = _grow_streams(lineage, target, sources, seen)
                     made = described.manifest_of(
                         request,
                         target,
@@ -90,13 +94,13 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                         checkpointer_version=version,
                         established_tcp=dump.established_tcp,
                         waiting=waiting,
-                        streams=_grow_streams(lineage, target, sources, seen),
+                        streams=streams,
                         kept=kept.as_of_freeze(scripts, facts.files),
-                        image=image,
+                        image=tuple(image),
                         wall_ms=wall_ms,
                     )
                     generation.write_manifest(made, secret)
-                    generation.directory.write_whole("log", log.lines().encode())
+                    generation.directory.append_line("log", log.lines())
                 _make_known(store, mine, lineage, made, request)
                 took_ms = int((time.time() - arrived) * 1000)
                 _tidy(mine, lineage, made, target, request, left_out, took_ms, settings)

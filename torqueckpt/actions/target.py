@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torqueckpt.errors import ForeignProcess, SessionGone
 from torqueckpt.files import stdio
@@ -111,6 +111,8 @@ def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings)
         streams=stdio.of_process(leader.pid) if live is None else live.streams,
         written=int(time.time()),
     )
+    if live is not None and replace(live, written=first.written) == first:
+        first = live
     return _target(root, first, leader.pid, request)
 
 

@@ -65,13 +65,14 @@ class Generation:
     def write_manifest(self, data: Manifest, key: bytes) -> None:
         self.directory.write_whole(_MANIFEST, manifest.encode(data, key))
 
-    def seal(self, packs: Callable[[str], bool] = lambda _: False) -> tuple[ImageFile, ...]:
-        """Put the image safely on the disk; the files that `packs` names are compressed."""
-        with self.directory.sub("image") as image:
-            files = sealing.seal(image, packs)
+    @contextmanager
+    def sealing(self, packs: Callable[[str], bool] = lambda _: False) -> Iterator[list[ImageFile]]:
+        """Within, the image is put safely on the disk, the files that `packs` names compressed;
+        behind it, the list is whole."""
+        with self.directory.sub("image") as image, sealing.sealing(image, packs) as files:
+            yield files
         with self.directory.sub("work") as work:
             work.sync()
-        return files
 
     def forget_log(self, verb: str) -> None:
         """Remove what the checkpointer said the last time: one that fails before it has opened its

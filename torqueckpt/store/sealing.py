@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from threading import Lock, Thread
 from typing import TypeVar
 
@@ -19,8 +20,9 @@ _CHUNK = 1024 * 1024
 _AT_ONCE = 4  # most files are small: fsynced together they wait for the disk together
 
 
-def seal(image: Directory, packs: Callable[[str], bool]) -> tuple[ImageFile, ...]:
-    """Put all files of an image safely on the disk.
+@contextmanager
+def sealing(image: Directory, packs: Callable[[str], bool]) -> Iterator[list[ImageFile]]:
+    """Within, threads put all files of an image safely on the disk; behind it, the list is whole.
 
     Those that `packs` names are compressed, one after the other, as the job runs again and needs
     its processors; one for whose compressed form there is no room stays as it is.
@@ -36,9 +38,10 @@ def seal(image: Directory, packs: Callable[[str], bool]) -> tuple[ImageFile, ...
         return _sealed(image, name)
 
     largest_first = sorted(image.names(), key=lambda name: -_size(image, name))
-    made = _at_once(sealed, largest_first)
+    with _at_once(sealed, largest_first) as made:
+        yield made
     image.sync()
-    return tuple(sorted(made, key=lambda file: file.name))
+    made.sort(key=lambda file: file.name)
 
 
 def digest(fd: int, read: Callable[[int], None] | None = None) -> str:
@@ -94,8 +97,12 @@ def _size(image: Directory, name: str) -> int:
     return os.stat(name, dir_fd=image.fd, follow_symlinks=False).st_size
 
 
-def _at_once(work: Callable[[str], T], names: Iterable[str]) -> list[T]:
-    """`work` for each name, by some threads, begun in their order; the first failure is raised."""
+@contextmanager
+def _at_once(work: Callable[[str], T], names: Iterable[str]) -> Iterator[list[T]]:
+    """Within, threads do `work` for each name, begun in their order; the list is whole behind it.
+
+    The first failure is raised; after one, also of the caller's, no more is begun.
+    """
     waiting, made = iter(names), list[T]()
     failed: list[BaseException] = []
     turn = Lock()
@@ -114,8 +121,13 @@ def _at_once(work: Callable[[str], T], names: Iterable[str]) -> list[T]:
     threads = [Thread(target=take) for _ in range(_AT_ONCE)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join()
+    try:
+        yield made
+    except BaseException as failure:
+        failed.append(failure)
+        raise
+    finally:
+        for thread in threads:
+            thread.join()
     if failed:
         raise failed[0]
-    return made
