@@ -76,9 +76,10 @@ def at(step: Step, what: str, argv: list[str]) -> list[str]:
     return [STRACE, "-o", "/dev/null", "-e", f"trace={step.name}", "-e", inject, *argv]
 
 
-def always(calls: str, what: str, argv: list[str], follow: bool = False) -> list[str]:
-    """argv that does `what` at each of these calls; follow: in its children as well."""
-    words = [STRACE, *(["-f"] if follow else []), "-o", "/dev/null"]
+def always(calls: str, what: str, argv: list[str], threads: bool = False) -> list[str]:
+    """argv that does `what` at each of these calls; threads: in its threads as well, and in what it
+    forks, but in no program that these start: CRIU does not work while it is traced."""
+    words = [STRACE, *(["-f", "-b", "execve"] if threads else []), "-o", "/dev/null"]
     return [*words, "-e", f"trace={calls}", "-e", f"inject={calls}:{what}", *argv]
 
 

@@ -17,6 +17,7 @@ from tests.support import Running, Site, User, stat_fields, wait_until
 
 pytestmark = pytest.mark.usefixtures("traced")
 
+_LOG = "failed-dump.log"
 _FILES = ("mkdirat", "openat", "write", "pwrite64", "fsync", "renameat", "unlinkat", "symlinkat")
 # Not ptrace: killed while its code is in the job, CRIU takes that along (docs/reliability.md).
 _CRIU = ("openat", "mkdirat", "write", "writev", "splice", "vmsplice")
@@ -77,24 +78,37 @@ def test_a_hook_killed_or_failing_at_each_step_of_a_later_checkpoint(
     counted(f"{how} at a step of a later checkpoint", len(chosen))
 
 
+def _was_dumped(lineage: Path) -> bool:
+    """Whether the checkpoint that has just been killed, or failed, had begun its dump; then what
+    CRIU said of that is kept."""
+    return any(lineage.glob("*.partial/work/stats-dump")) or (lineage / _LOG).exists()
+
+
 @pytest.mark.parametrize("compress", ["off", "on"])
 @pytest.mark.parametrize("what", strace.kinds())
 def test_a_hook_killed_or_failing_while_it_makes_an_image_safe(
     site: Site, user: User, jobs: Faulty, counted: Callable[..., None], what: str, compress: str
 ) -> None:
-    """Several threads are at it; each of them is hit at one of its calls, the first ends it."""
+    """Several threads are at it; each of them is hit at one of its calls, the first ends it.
+
+    A compressed file that cannot be written is none: the other one is there.
+    """
     site.configure(compress=compress)
     running = jobs.start()
     tree = running.exec_pid()
     assert hook(running, "first").returncode == 0
     calls = ("fsync", "write") if compress == "on" else ("fsync",)
     steps = [(call, n) for call in calls for n in range(1, strace.most(4, 9))]
+    hit, lineage = 0, site.lineage(running.job)
     for call, n in steps:
+        (lineage / _LOG).unlink(missing_ok=True)
         argv = running.hook_argv(name=f"{call}{n}")
-        argv = strace.always(call, f"{what}:when={n}", argv, follow=True)
+        argv = strace.always(call, f"{what}:when={n}", argv, threads=True)
         answer = subprocess.run(argv, capture_output=True, text=True, timeout=60)
         assert answer.returncode != 70, f"{call} {n}: {answer.stderr}"
+        hit += answer.returncode not in (0, 43) and _was_dumped(lineage)  # 43: CRIU failed
         as_before(site, user, running, tree, strace.Step(call, n))
+    assert hit >= 2
     running.crash()
     jobs.ends_well(jobs.resume(running))
     how = "kill -9" if "KILL" in what else what[6:]

@@ -22,6 +22,7 @@ from torqueckpt.store.store import Store
 _MIB = 1 << 20
 _TRIAL = ".torqueckpt-doctor-"  # a name, as images have: not all file systems do without
 _TRIED_MIB = 32
+_TRIED_SECONDS = 5  # a store may be very slow
 _SLOW_MIB = 50  # a second; a GiB takes 20 s then
 _SQUASHED = (errno.EACCES, errno.EPERM)
 _CLOCKS_APART = 5  # seconds between this node and who keeps the files
@@ -129,14 +130,14 @@ def _measure(directory: Path) -> tuple[float, float]:
     with tempfile.NamedTemporaryFile(dir=directory, prefix=_TRIAL) as file:
         if os.fstat(file.fileno()).st_uid != os.geteuid():
             raise OSError(errno.EACCES, "files get another owner")
-        before, block = time.monotonic(), bytes(_MIB)
-        for _ in range(_TRIED_MIB):
-            file.write(block)
+        before, block, written = time.monotonic(), bytes(_MIB), 0
+        while written < _TRIED_MIB and time.monotonic() - before < _TRIED_SECONDS:
+            written += file.write(block) // _MIB
         file.flush()
         os.fsync(file.fileno())
         seconds = max(time.monotonic() - before, 1e-6)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        return _TRIED_MIB / seconds, os.fstat(file.fileno()).st_mtime - time.time()
+        return written / seconds, os.fstat(file.fileno()).st_mtime - time.time()
 
 
 def _not_writable(store: Path, problem: OSError) -> Told:
