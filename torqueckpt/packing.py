@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import zstandard
 
 _LEVEL = 1
-_CHUNK = 1024 * 1024
+_CHUNK = 256 * 1024  # each process of a job has a file of its own, and all are unpacked at once
 
 
 def pack(source: int, write: Callable[[bytes], object]) -> None:
