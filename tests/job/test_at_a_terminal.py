@@ -78,7 +78,7 @@ def test_a_resume_tells_each_of_its_long_parts_and_then_only_the_job_speaks(
 
 def test_a_rehearsal_tells_how_far_it_has_read(site: Site, user: User, crashed: Running) -> None:
     _, shown = _at_a_terminal(site, user, crashed, "resume", "--rehearse", crashed.job)
-    assert "verify generation 1" in shown and "MiB/s" in shown
+    assert re.search(r"verify generation 1 .*/4\d\.\d MiB\b", shown), shown  # too quick for a rate
 
 
 def test_ones_own_images_are_a_line_each_on_80_columns(
