@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt.errors import InvalidJobId
 
@@ -16,8 +16,7 @@ _JOB_ID = re.compile(
 _LINEAGE = re.compile(_JOB_ID.pattern + r"@[0-9]{1,12}")
 
 
-@dataclass(frozen=True)
-class ProcessId:
+class ProcessId(NamedTuple):
     """A process, told apart from any later one with the same pid.
 
     start_ticks is field 22 of /proc/PID/stat (clock ticks since boot): it does not move when the
@@ -29,8 +28,7 @@ class ProcessId:
     start_ticks: int
 
 
-@dataclass(frozen=True)
-class Owner:
+class Owner(NamedTuple):
     """The user a job belongs to; groups are the supplementary ones the job runs with."""
 
     name: str

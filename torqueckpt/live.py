@@ -4,14 +4,12 @@ is about to change."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Optional
+from typing import NamedTuple, Optional
 
 from torqueckpt.identity import ProcessId
 
 
-@dataclass(frozen=True)
-class LiveStream:
+class LiveStream(NamedTuple):
     """Where the job's stdout or stderr goes now.
 
     base is the offset in that file at which the job's own output begins; kept names the file in the
@@ -26,8 +24,7 @@ class LiveStream:
     kept: str
 
 
-@dataclass(frozen=True)
-class Live:
+class Live(NamedTuple):
     """Who runs a lineage: written under its lock before a restored tree's first instruction.
 
     keeper is the session leader of a first job, the supervisor of a restored one; tree is None
@@ -47,8 +44,7 @@ class Live:
         return self.attempt != ""
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """Who is bringing a lineage back just now: where locks do not reach, one file for all nodes.
 
     boot_id and pid are of the program that does it, job is the job that it does it for, since is in
@@ -62,8 +58,7 @@ class Claim:
     since: int
 
 
-@dataclass(frozen=True)
-class Cut:
+class Cut(NamedTuple):
     """A stream whose file still holds the job's output: cut to its size at the freeze.
 
     tail names the file in the lineage's tails/ that keeps what was behind that.
@@ -74,8 +69,7 @@ class Cut:
     tail: str
 
 
-@dataclass(frozen=True)
-class FileChange:
+class FileChange(NamedTuple):
     """A file of the job's that a restart brings back to what it was at the freeze.
 
     Its first `keep` bytes stay; what was behind them goes to `tail` in tails/, and is replaced by
@@ -97,8 +91,7 @@ class FileChange:
     tail: str
 
 
-@dataclass(frozen=True)
-class Intent:
+class Intent(NamedTuple):
     """What a restart changes before the job runs again, so that it can be undone.
 
     A new stream had its `base` as size before the job's earlier output was put into it; one in

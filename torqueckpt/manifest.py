@@ -11,25 +11,22 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from dataclasses import asdict, dataclass
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
-from torqueckpt.typed_json import BITS, Malformed, from_json, load
+from torqueckpt.typed_json import BITS, Malformed, from_json, load, plain
 
 PACKED = ".zst"  # ends the names of image files that were compressed
 FORMAT = 2  # 2: what the job's files were like at the freeze, who waited on the monotonic clock
 
 
-@dataclass(frozen=True)
-class Directive:
+class Directive(NamedTuple):
     """One option the job was submitted with: its letter, its value ("" for one that takes none)."""
 
     option: str
     value: str
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(NamedTuple):
     """The batch job that was dumped; start is its session leader's, in seconds of the epoch."""
 
     id: str
@@ -44,8 +41,7 @@ class Job:
     directives: tuple[Directive, ...]
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(NamedTuple):
     """A process of the tree at the freeze."""
 
     pid: int
@@ -54,8 +50,7 @@ class Process:
     cwd: str
 
 
-@dataclass(frozen=True)
-class OpenFile:
+class OpenFile(NamedTuple):
     """A regular file open in the tree; size and offset in bytes as of the freeze.
 
     fd is -1 for one that is only mapped or executed; mapped: shared, so that writing goes to it.
@@ -73,8 +68,7 @@ class OpenFile:
     deleted: bool
 
 
-@dataclass(frozen=True)
-class Rule:
+class Rule(NamedTuple):
     """What policies.py makes of `scratch/**=snapshot`: the glob absolute.
 
     complete: all files that it matched at the freeze were recorded.
@@ -85,8 +79,7 @@ class Rule:
     complete: bool
 
 
-@dataclass(frozen=True)
-class Block:
+class Block(NamedTuple):
     """A part of a file and its checksum."""
 
     offset: int
@@ -94,8 +87,7 @@ class Block:
     xxh3: str
 
 
-@dataclass(frozen=True)
-class WatchedFile:
+class WatchedFile(NamedTuple):
     """A file that the job writes, or that a rule names, as it was at the freeze.
 
     blocks are samples of it, of a small file all; copy its name in the lineage's copies/, "" when
@@ -115,8 +107,7 @@ class WatchedFile:
     copy: str
 
 
-@dataclass(frozen=True)
-class Stream:
+class Stream(NamedTuple):
     """The job's own stdout or stderr.
 
     path names the spool file at the freeze; kept is the file in the lineage's output/ whose first
@@ -129,8 +120,7 @@ class Stream:
     size: int
 
 
-@dataclass(frozen=True)
-class Kept:
+class Kept(NamedTuple):
     """A file of the batch system's that a restart needs.
 
     path is what the image knows it by, copy its name in the lineage's kept/.
@@ -141,8 +131,7 @@ class Kept:
     offset: int
 
 
-@dataclass(frozen=True)
-class ImageFile:
+class ImageFile(NamedTuple):
     """A file of the image, its size in bytes and its XXH3-128 in hex."""
 
     name: str
@@ -150,16 +139,14 @@ class ImageFile:
     xxh3: str
 
 
-@dataclass(frozen=True)
-class Build:
+class Build(NamedTuple):
     """A program or library that the job has mapped, and the build id that is in it, in hex."""
 
     path: str
     build_id: str
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """What of its node a job may have come to depend on; features are instruction sets."""
 
     machine: str
@@ -167,8 +154,7 @@ class Node:
     builds: tuple[Build, ...]
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     """All that is known about one generation."""
 
     format: int
@@ -214,8 +200,7 @@ class Manifest:
         return any(file.name.endswith(PACKED) for file in self.image)
 
 
-@dataclass(frozen=True)
-class Summary:
+class Summary(NamedTuple):
     """What a listing shows of a manifest; sizes: of the image's files, by name."""
 
     job: str
@@ -231,7 +216,7 @@ class Summary:
 
 
 def encode(manifest: Manifest, key: bytes) -> bytes:
-    body = asdict(manifest)
+    body = plain(manifest)
     return json.dumps({"manifest": body, "signature": _signature(body, key)}, indent=1).encode()
 
 

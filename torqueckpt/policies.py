@@ -11,7 +11,6 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from string import Template
 
 from torqueckpt.manifest import Rule
 
@@ -94,6 +93,8 @@ def _quoted(text: str) -> str:
 
 def _rule(item: str, directory: str, environment: Mapping[str, str]) -> Rule:
     check(item)
+    from string import Template  # slow to import, and few jobs have rules
+
     glob, _, kind = item.rpartition("=")
     known = {name: _quoted(value) for name, value in environment.items()}
     where, rest = _parts(os.path.join(_quoted(directory), Template(glob).safe_substitute(known)))

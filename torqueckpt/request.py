@@ -3,12 +3,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class CheckpointRequest:
+class CheckpointRequest(NamedTuple):
     """Take an image of a job.
 
     sid is the pid of the job's session leader, as MOM knows it: for ever the first one, also after
@@ -33,8 +32,7 @@ class CheckpointRequest:
         return self.name.startswith(f"ckpt.{self.job_id}.")
 
 
-@dataclass(frozen=True)
-class RestartRequest:
+class RestartRequest(NamedTuple):
     """Bring a job back from its newest whole image, or from `generation` and no other.
 
     hint is a generation to be tried first, from a pointer that may be stale; that pointer must stay

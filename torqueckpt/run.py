@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt.errors import ProgramMissing
 
@@ -18,8 +18,7 @@ _LOOK_SECONDS = 0.2
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-@dataclass(frozen=True)
-class Finished:
+class Finished(NamedTuple):
     """How a program ended; status is negative for a signal, None when the time limit ended it."""
 
     program: str

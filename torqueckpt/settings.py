@@ -5,16 +5,14 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torqueckpt import paths, policies
 from torqueckpt.errors import SettingsError
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """Every option at its default; conf/torqueckpt.toml explains each (a test compares the two)."""
 
     store: Path = Path("/var/spool/checkpoint")
@@ -122,7 +120,7 @@ def parse(text: str, file: str) -> Settings:
     if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
         return Settings()  # the common case, without importing a TOML reader
     values = _read_toml(text, file)
-    types = {field.name: type(field.default) for field in fields(Settings)}
+    types = {name: type(default) for name, default in Settings._field_defaults.items()}
     for name, value in values.items():
         where = f"{file}:{_line_of(name, text)}"
         if name not in types:
@@ -183,7 +181,7 @@ def _line_of(name: str, text: str) -> int:
 def _nearest(name: str) -> str:
     from difflib import get_close_matches
 
-    near = get_close_matches(name, [field.name for field in fields(Settings)], n=1)
+    near = get_close_matches(name, Settings._fields, n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""JSON that somebody else may have written, read into dataclasses: each field's type is checked.
+"""Records, as NamedTuples, from and to JSON.
 
-A field with a default may be missing; a field that the class has not is left alone.
+What is read somebody else may have written: each field's type is checked.  A field with a default
+may be missing; a field that the class has not is left alone.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -21,13 +21,24 @@ class Malformed(ValueError):
 
 
 def from_json(cls: type[T], value: object) -> T:
-    """Build a dataclass from what json.loads gave, each field's type checked; else Malformed."""
+    """Build a record from what json.loads gave, each field's type checked; else Malformed."""
     kind: Any = cls
     try:
         built: T = _reader(kind)(value)
         return built
     except _Unlike as unlike:
         raise Malformed(f"{cls.__name__}{unlike.where}: {unlike.problem}") from unlike
+
+
+def plain(value: Any) -> Any:
+    """What json.dumps takes: a record is an object there, not a list of its values."""
+    if _is_record(type(value)):
+        return {name: plain(part) for name, part in zip(value._fields, value)}
+    if isinstance(value, (tuple, list)):
+        return [plain(part) for part in value]
+    if isinstance(value, dict):
+        return {name: plain(part) for name, part in value.items()}
+    return value
 
 
 def load(data: bytes) -> object:
@@ -49,7 +60,7 @@ class _Unlike(Exception):
 @cache
 def _reader(kind: Any) -> Callable[[object], Any]:
     """What checks and builds a value of this type, made once: a listing reads thousands."""
-    if is_dataclass(kind):
+    if _is_record(kind):
         return _object_reader(kind)
     if get_origin(kind) is tuple:
         return _list_reader(_reader(get_args(kind)[0]))
@@ -59,17 +70,21 @@ def _reader(kind: Any) -> Callable[[object], Any]:
     return _whole_number if kind is int else _plain_reader(kind)
 
 
+def _is_record(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, tuple) and hasattr(kind, "_fields")
+
+
 def _object_reader(kind: Any) -> Callable[[object], Any]:
     hints = get_type_hints(kind)
     readers = [(name, _reader(hints[name])) for name in hints]
-    needed = {each.name for each in fields(kind) if each.default is MISSING}
+    needed = kind._fields[: len(kind._fields) - len(kind._field_defaults)]
 
     def read(value: object) -> Any:
         if not isinstance(value, dict):
             raise _Unlike("an object was expected")
-        if not value.keys() >= needed:
-            missing = next(name for name in hints if name in needed and name not in value)
-            raise _Unlike(f"{missing} is missing")
+        for name in needed:
+            if name not in value:
+                raise _Unlike(f"{name} is missing")
         made = {}
         for name, reader in readers:
             if name in value:

@@ -9,7 +9,6 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from tests.faults import strace
@@ -29,7 +28,7 @@ def set_back(site: Site, running: Running, seconds: int) -> None:
     lineage = site.lineage(running.job)
     for file in lineage.glob("*/manifest.json"):
         made = manifest.decode(file.read_bytes())
-        file.write_bytes(manifest.encode(replace(made, created=made.created + seconds), key))
+        file.write_bytes(manifest.encode(made._replace(created=made.created + seconds), key))
     live = json.loads((lineage / "live.json").read_text())
     live["written"] += seconds
     (lineage / "live.json").write_text(json.dumps(live))

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from tests.namespaces import missing
 from tests.support import Running, Site, User, count_script, lines, wait_until
 from torqueckpt import manifest
 from torqueckpt.live import Claim
+from torqueckpt.typed_json import plain
 
 # A job with a library of its own, and a file that it writes on after its checkpoint.
 PROGRAM = """#!/bin/sh
@@ -232,13 +232,13 @@ def test_a_claim_of_a_node_that_died_in_the_middle_needs_force_and_some_time(
 ) -> None:
     other, file = node("nodeb"), crashed.site.lineage(crashed.job) / "claim.json"
     left = Claim("nodez", "0" * 36, 1, "99.nodez", int(time.time()))
-    file.write_text(json.dumps(asdict(left)))
+    file.write_text(json.dumps(plain(left)))
     shutil.chown(file, user.uid, user.gid)
     for words in ((), ("--force",)):
         refused = other.resume(user, crashed.job, crashed.directory, *words)
         assert refused.status == 125
         assert "by job 99.nodez on nodez, since 20" in refused.err()
-    file.write_text(json.dumps(asdict(replace(left, since=left.since - 60))))
+    file.write_text(json.dumps(plain(left._replace(since=left.since - 60))))
     assert other.resume(user, crashed.job, crashed.directory).status == 125
     assert other.resume(user, crashed.job, crashed.directory, "--force").status == 7
 
@@ -249,7 +249,7 @@ def test_a_restart_that_was_killed_leaves_a_claim_that_stops_nobody_on_its_node(
     file = site.lineage(crashed.job) / "claim.json"
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     host = Path("/proc/sys/kernel/hostname").read_text().strip()
-    file.write_text(json.dumps(asdict(Claim(host, boot, 1, "99.vm", int(time.time())))))
+    file.write_text(json.dumps(plain(Claim(host, boot, 1, "99.vm", int(time.time())))))
     shutil.chown(file, user.uid, user.gid)
     resumed = site.resume(user, crashed.job, crashed.directory)
     assert resumed.wait() == 7, resumed.err()

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,7 +143,7 @@ def booted_since(site: Site, job: str, seconds: int) -> None:
     made = manifest.decode(file.read_bytes())
     later = made.monotonic_seconds + seconds
     boot = "00000000-0000-4000-8000-000000000000"
-    made = replace(made, boot_id=boot, monotonic_seconds=later)
+    made = made._replace(boot_id=boot, monotonic_seconds=later)
     status = file.stat()
     file.write_bytes(manifest.encode(made, secret))
     os.chown(file, status.st_uid, status.st_gid)

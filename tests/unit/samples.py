@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ def job(**changes: Any) -> Job:
         submit_dir="/home/ann/relax",
         directives=(Directive("l", "walltime=1:00:00"), Directive("j", "oe")),
     )
-    return replace(made, **changes)
+    return made._replace(**changes)
 
 
 def made(**changes: Any) -> Manifest:
@@ -84,13 +83,13 @@ def made(**changes: Any) -> Manifest:
         frozen_us=7000,
         wall_ms=32,
     )
-    return replace(found, **changes)
+    return found._replace(**changes)
 
 
 def open_file(path: str | Path, **changes: Any) -> OpenFile:
     """A file that the job has open for writing, ten bytes long."""
     found = OpenFile(4243, 3, str(path), 2049, 78, os.O_RDWR, 10, 10, False, False)
-    return replace(found, **changes)
+    return found._replace(**changes)
 
 
 def live(**changes: Any) -> Live:
@@ -104,14 +103,14 @@ def live(**changes: Any) -> Live:
         streams=(LiveStream("stdout", "/var/spool/torque/spool/12.srv.OU", 2049, 77, 0, "stdout"),),
         written=1700000600,
     )
-    return replace(found, **changes)
+    return found._replace(**changes)
 
 
 def stream(file: Path, **changes: Any) -> LiveStream:
     """A stream that goes to a real file."""
     status = file.stat()
     found = LiveStream("stdout", str(file), status.st_dev, status.st_ino, 0, "stdout")
-    return replace(found, **changes)
+    return found._replace(**changes)
 
 
 def generation(lineage: Lineage, files: dict[str, bytes]) -> Manifest:

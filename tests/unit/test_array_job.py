@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 from collections.abc import Iterable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,7 @@ from torqueckpt.ifl.records import Job
 from torqueckpt.manifest import Directive
 from torqueckpt.process import become
 from torqueckpt.settings import Settings
+from torqueckpt.typed_json import plain
 
 ARRAY = "12[].srv"
 
@@ -75,7 +76,7 @@ def store(tmp_path: Path, me: Owner) -> Settings:
         lineage.mkdir()
         (home / "ids" / f"12[{index}].srv").symlink_to(lineage.name)
         job = f"12[{6 if index == 4 else index}].srv"
-        record = json.dumps(asdict(replace(samples.live(), job=job)))
+        record = json.dumps(plain(samples.live()._replace(job=job)))
         (lineage / "live.json").write_text(record)
     (home / "ids" / "12.srv").symlink_to("12[2].srv@1700000000")
     (home / "ids" / "12[3].other").symlink_to("12[2].srv@1700000000")

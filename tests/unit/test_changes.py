@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -217,5 +216,5 @@ def test_a_record_that_its_owner_has_changed_harms_nobody(
 ) -> None:
     (lineage.path / "tails").mkdir()
     (lineage.path / "tails" / "a1.0").write_bytes(b" and since")
-    change = replace(_change(job / "grown", 0, 5), **forged)
+    change = _change(job / "grown", 0, 5)._replace(**forged)
     changes.undo(lineage, ["/no/such\0directory"], [change])

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,24 +29,24 @@ _PERIODIC = CheckpointSpec("", periodic=True)
         ("c", _PERIODIC),
         ("periodic", _PERIODIC),
         ("enabled", _ENABLED),
-        ("c=20", replace(_PERIODIC, interval_seconds=1200)),
-        ("interval=20", replace(_PERIODIC, interval_seconds=1200)),
-        ("w=20", replace(_PERIODIC, interval_seconds=1200)),
-        ("c=2s", replace(_PERIODIC, interval_seconds=2)),
-        ("periodic,interval=1", replace(_PERIODIC, interval_seconds=60)),
-        ("auto", replace(_PERIODIC, auto=True)),
-        ("c=auto", replace(_PERIODIC, auto=True)),
-        ("w=auto", replace(_PERIODIC, auto=True)),
-        ("periodic,interval=auto,depth=2", replace(_PERIODIC, auto=True, depth=2)),
-        ("enabled,depth=2", replace(_ENABLED, depth=2)),
-        ("enabled,dir=/scratch/a-b_c.1", replace(_ENABLED, directory=Path("/scratch/a-b_c.1"))),
-        ("enabled,name=my.ckpt", replace(_ENABLED, name="my.ckpt")),
-        ("enabled, periodic , c=5", replace(_PERIODIC, enabled=True, interval_seconds=300)),
-        ("s,c=1,depth=99999", replace(_PERIODIC, shutdown=True, interval_seconds=60, depth=99999)),
+        ("c=20", _PERIODIC._replace(interval_seconds=1200)),
+        ("interval=20", _PERIODIC._replace(interval_seconds=1200)),
+        ("w=20", _PERIODIC._replace(interval_seconds=1200)),
+        ("c=2s", _PERIODIC._replace(interval_seconds=2)),
+        ("periodic,interval=1", _PERIODIC._replace(interval_seconds=60)),
+        ("auto", _PERIODIC._replace(auto=True)),
+        ("c=auto", _PERIODIC._replace(auto=True)),
+        ("w=auto", _PERIODIC._replace(auto=True)),
+        ("periodic,interval=auto,depth=2", _PERIODIC._replace(auto=True, depth=2)),
+        ("enabled,depth=2", _ENABLED._replace(depth=2)),
+        ("enabled,dir=/scratch/a-b_c.1", _ENABLED._replace(directory=Path("/scratch/a-b_c.1"))),
+        ("enabled,name=my.ckpt", _ENABLED._replace(name="my.ckpt")),
+        ("enabled, periodic , c=5", _PERIODIC._replace(enabled=True, interval_seconds=300)),
+        ("s,c=1,depth=99999", _PERIODIC._replace(shutdown=True, interval_seconds=60, depth=99999)),
     ],
 )  # fmt: skip
 def test_every_form_of_qsub_is_understood(text: str, spec: CheckpointSpec) -> None:
-    assert checkpoint_spec.parse(text) == replace(spec, text=text)
+    assert checkpoint_spec.parse(text) == spec._replace(text=text)
 
 
 def test_only_who_says_so_never_wants_an_image() -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from torqueckpt.paths import Directory
 from torqueckpt.store import claim
 
 _MINE = Claim("node1", "b" * 36, 42, "12.srv", 1700000000)
-_OTHERS = replace(_MINE, host="node2", boot_id="c" * 36)
+_OTHERS = _MINE._replace(host="node2", boot_id="c" * 36)
 
 
 @pytest.fixture
@@ -31,7 +30,7 @@ def test_of_many_that_come_at_once_one_has_it(lineage: Directory) -> None:
         if pid == 0:
             os.close(begin_write)
             os.read(begin_read, 1)
-            os._exit(0 if claim.take(lineage, replace(_MINE, pid=number)) else 1)
+            os._exit(0 if claim.take(lineage, _MINE._replace(pid=number)) else 1)
         children.append((number, pid))
     os.close(begin_write)
     won = [n for n, pid in children if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0]
@@ -55,7 +54,7 @@ def test_what_a_killed_one_has_left_goes_and_another_nodes_stays(lineage: Direct
     for each in (_MINE, _OTHERS):
         for end in ("", ".new"):
             lineage.write_whole(f"claim.{each.boot_id}.{each.pid}{end}", b"{")
-    assert claim.take(lineage, replace(_MINE, pid=43))
+    assert claim.take(lineage, _MINE._replace(pid=43))
     claim.sweep(lineage, _MINE.boot_id)
     left = f"claim.{_OTHERS.boot_id}.{_OTHERS.pid}"
     assert sorted(lineage.names()) == [left, f"{left}.new", "claim.json"]

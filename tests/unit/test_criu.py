@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +55,7 @@ def test_a_dump_that_ends_the_job_leaves_the_tree_stopped_for_as_long_as_the_ima
 def test_a_pre_dump_copies_pages_once_the_tree_runs_again_and_calls_nobody(
     backend: Checkpointer,
 ) -> None:
-    dump = replace(_dump(), before=_IMAGE.with_name("before"), at_freeze=Path("/lib/at-freeze"))
+    dump = _dump()._replace(before=_IMAGE.with_name("before"), at_freeze=Path("/lib/at-freeze"))
     argv = backend.pre_dump_argv(dump)
     assert argv[:2] == ["/opt/criu", "pre-dump"]
     assert set(argv) >= _BOTH | {"--track-mem"}
@@ -70,7 +69,7 @@ def test_a_pre_dump_copies_pages_once_the_tree_runs_again_and_calls_nobody(
 def test_only_a_dump_with_a_pre_dump_tracks_memory_and_finds_it_beside_the_image(
     backend: Checkpointer,
 ) -> None:
-    argv = backend.dump_argv(replace(_dump(), before=_IMAGE.with_name("before")))
+    argv = backend.dump_argv(_dump()._replace(before=_IMAGE.with_name("before")))
     assert "--track-mem" in argv
     assert _after(argv, "--prev-images-dir") == "../before"
     assert not {"--track-mem", "--prev-images-dir"} & set(backend.dump_argv(_dump()))

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -149,7 +148,7 @@ def test_changed_pages_are_no_failure_whatever_the_kernel_and_the_checkpointer_c
     monkeypatch.setattr(pages, "dirty_ones_are_tracked", lambda: tracks)
     backend = _Asked(Settings())
     backend.answers = {"mem_dirty_track": "", "pagemap_scan": "", **answers}
-    node = replace(_node(**settings), checkpointer=backend)
+    node = _node(**settings)._replace(checkpointer=backend)
     (told,) = kernel.changed_pages(node)
     assert what in told.what
     limited = Path("/proc/sys/fs/pipe-user-pages-soft").read_text().strip() != "0"

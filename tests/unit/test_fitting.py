@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,7 +27,7 @@ def fits(made: Manifest) -> dict[str, str]:
 
 def like_this_one(**changes: object) -> Manifest:
     own = Node(os.uname().machine, node.features(), ())
-    return samples.made(node=replace(own, **changes), kernel=os.uname().release)
+    return samples.made(node=own._replace(**changes), kernel=os.uname().release)
 
 
 def test_the_node_that_made_the_image_is_one_to_go_on_on() -> None:
@@ -36,8 +35,8 @@ def test_the_node_that_made_the_image_is_one_to_go_on_on() -> None:
 
 
 def test_an_older_kernel_is_a_hazard_a_newer_one_is_told() -> None:
-    assert fits(replace(like_this_one(), kernel="99.1.0"))["kernel"] == "hazard"
-    assert fits(replace(like_this_one(), kernel="4.18.0-1.el8"))["kernel"] == "note"
+    assert fits(like_this_one()._replace(kernel="99.1.0"))["kernel"] == "hazard"
+    assert fits(like_this_one()._replace(kernel="4.18.0-1.el8"))["kernel"] == "note"
 
 
 def test_another_architecture_is_refused_whatever_it_can() -> None:
@@ -45,7 +44,7 @@ def test_another_architecture_is_refused_whatever_it_can() -> None:
 
 
 def test_an_image_that_does_not_tell_is_not_refused_for_that() -> None:
-    assert fits(replace(like_this_one(), node=None))["CPU"] == "note"
+    assert fits(like_this_one()._replace(node=None))["CPU"] == "note"
 
 
 def test_a_library_that_is_gone_is_told_among_the_files_and_not_here() -> None:

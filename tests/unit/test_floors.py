@@ -15,7 +15,7 @@ _PACKAGE = Path(__file__).resolve().parents[2] / "torqueckpt"
 _HOOKS = tuple(sorted(path.stem for path in (_PACKAGE / "hooks").glob("[a-z]*.py")))
 _SLOW = {
     *("jinja2", "click", "rich", "cffi", "psutil", "google", "ClusterShell", "prometheus_client"),
-    "zstandard",
+    *("zstandard", "dataclasses"),
 }
 
 

@@ -10,7 +10,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from torqueckpt.store import claim, journal
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 from torqueckpt.store.translate import translated
+from torqueckpt.typed_json import plain
 
 _NUMBERS = st.sampled_from([-(1 << 127), -1, 0, 1, 7, 1 << 31, (1 << 63) - 1, 1 << 63, 1 << 127])
 _NAMES = st.sampled_from(
@@ -121,12 +121,12 @@ def _claim(place: Place) -> Claim:
 
 _CLAIM = Claim("node1", samples.live().keeper.boot_id, 4321, samples.JOB, 1700000600)
 _SAMPLES: dict[str, Any] = {
-    "claim.json": asdict(_CLAIM),
-    "live.json": asdict(samples.live()),
-    "first.json": asdict(samples.live().keeper),
-    "intent.json": asdict(Intent("a", samples.JOB, 1, samples.live().streams)),
-    "asked.json": asdict(remembered.Remembered(samples.JOB, samples.job().directives)),
-    "ckpt.1": asdict(pointer.Pointer(samples.LINEAGE, 1)),
+    "claim.json": plain(_CLAIM),
+    "live.json": plain(samples.live()),
+    "first.json": plain(samples.live().keeper),
+    "intent.json": plain(Intent("a", samples.JOB, 1, samples.live().streams)),
+    "asked.json": plain(remembered.Remembered(samples.JOB, samples.job().directives)),
+    "ckpt.1": plain(pointer.Pointer(samples.LINEAGE, 1)),
     "1/manifest.json": json.loads(manifest.encode(samples.made(), samples.KEY)),
     "../journal": {"time": 1, "event": "checkpoint", "job": samples.JOB, "queue": "batch"},
 }
@@ -228,7 +228,7 @@ def test_an_intent_that_the_owner_has_made_up_is_undone_or_an_error_of_ours(plac
 
 
 def test_a_plan_that_the_owner_has_made_up_hands_nothing_over_from_outside(place: Place) -> None:
-    made = replace(place.made, kept=())
+    made = place.made._replace(kept=())
 
     @given(_intents(place))
     def survives(made_up: Intent) -> None:

@@ -37,7 +37,7 @@ def _files(
     plan = configure.plan(system, mom_priv, {"pbsserver": ["head"]}, settings)
     plan = replace(plan, mom_priv=Path(f"/var/spool/{system}/mom_priv"))
     plan = replace(plan, file=plan.mom_priv / "config")
-    return generated.files(plan, replace(_SITE, services=services), settings)
+    return generated.files(plan, _SITE._replace(services=services), settings)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_a_directory_that_cannot_be_made(everything: dict[str, File], tmp_path: 
 
 def test_selinux_is_spoken_of_only_where_it_is(everything: dict[str, File]) -> None:
     assert b"restorecon -R /var/spool/checkpoint " in everything["torque/README"].text
-    bare = replace(_SITE, selinux=False)
+    bare = _SITE._replace(selinux=False)
     plan = configure.plan("torque", _TOP / "tests", {}, _SETTINGS)
     assert b"restorecon" not in generated.files(plan, bare, _SETTINGS)[-1].text
 
@@ -152,7 +152,7 @@ def test_a_node_without_a_server_starts_what_is_installed_there(tmp_path: Path) 
     for name in ("pbs_mom", "trqauthd", "momctl"):
         (tmp_path / "sbin" / name).touch()
     plan = configure.plan("torque", _TOP / "tests", {}, _SETTINGS)
-    files = generated.files(plan, replace(_SITE, prefix=tmp_path), _SETTINGS)
+    files = generated.files(plan, _SITE._replace(prefix=tmp_path), _SETTINGS)
     script = next(file.text for file in files if file.path == "init.d/torque")
     assert (
         b"start_order='trqauthd pbs_mom'" in script and b"stop_order='pbs_mom trqauthd'" in script

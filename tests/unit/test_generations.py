@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,7 +200,7 @@ def test_a_manifest_that_the_owner_has_changed_is_not_believed(
     lineage: Lineage, made: Manifest
 ) -> None:
     generation = lineage.generation(1)
-    generation.write_manifest(replace(made, exec_pid=1), bytes(32))
+    generation.write_manifest(made._replace(exec_pid=1), bytes(32))
     assert generation.manifest().exec_pid == 1
     with pytest.raises(SignatureWrong):
         generation.manifest(samples.KEY)

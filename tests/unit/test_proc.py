@@ -9,7 +9,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,7 +37,7 @@ def test_a_running_process_is_itself(started: Start) -> None:
 
 def test_a_process_with_the_same_pid_that_started_later_is_another_one(started: Start) -> None:
     each = _stat(started("/bin/sleep", "60").pid).id
-    earlier = replace(each, start_ticks=each.start_ticks - 1)
+    earlier = each._replace(start_ticks=each.start_ticks - 1)
     assert proc.alive(earlier) is None
     with pytest.raises(ProcessReused, match=str(each.pid)):
         proc.still(earlier)
@@ -46,7 +45,7 @@ def test_a_process_with_the_same_pid_that_started_later_is_another_one(started: 
 
 def test_a_process_of_before_the_last_boot_is_another_one(started: Start) -> None:
     each = _stat(started("/bin/sleep", "60").pid).id
-    assert proc.alive(replace(each, boot_id="0" * 36)) is None
+    assert proc.alive(each._replace(boot_id="0" * 36)) is None
 
 
 def test_a_zombie_has_ended_and_a_reaped_process_is_none(started: Start) -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -50,9 +49,9 @@ def test_a_zombie_gets_no_signal(started: Start) -> None:
 
 def test_another_process_that_took_the_pid_gets_no_signal(started: Start) -> None:
     process = started("/bin/sleep", "60")
-    meant = replace(_id(process.pid), start_ticks=1)
+    meant = _id(process.pid)._replace(start_ticks=1)
     assert not signals.send(meant, signal.SIGKILL)
-    assert not signals.send(replace(_id(process.pid), boot_id="another"), signal.SIGKILL)
+    assert not signals.send(_id(process.pid)._replace(boot_id="another"), signal.SIGKILL)
     assert proc.alive(_id(process.pid)) is not None
 
 
@@ -105,7 +104,7 @@ def test_a_tree_that_goes_on_forking_is_killed_to_the_last_process(
 def test_killing_a_tree_that_has_ended_or_is_another_one_kills_nothing(started: Start) -> None:
     process = started("/bin/sleep", "60")
     other = _id(process.pid)
-    signals.kill_tree(replace(other, start_ticks=other.start_ticks - 1))
+    signals.kill_tree(other._replace(start_ticks=other.start_ticks - 1))
     assert proc.alive(other) is not None
 
 

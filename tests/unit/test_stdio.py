@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -172,7 +171,7 @@ def test_going_on_from_an_older_generation_does_not_hurt_the_newer_ones(
     kept = stdio.branch(output, older, newer.size)
     assert kept != newer.kept
     new = tmp_path / "13.srv.OU"
-    _replayed(output, replace(older, kept=kept), new)
+    _replayed(output, older._replace(kept=kept), new)
     _append(new, b"other\n")
     third = _grow(output, new, kept=kept)
     assert _replayed(output, third, tmp_path / "c") == b"one\nother\n"

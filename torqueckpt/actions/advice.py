@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from statistics import median
+from typing import NamedTuple
 
 from torqueckpt.actions import catalogue
 from torqueckpt.batch import asked, interval
@@ -31,8 +31,7 @@ _BYTES_PER_SECOND = 1.5e9  # measured, 4 GiB (contracts/criu.md), where there is
 _SLACK_SECONDS = 60.0  # MOM's walltime and ours need not agree to the second
 
 
-@dataclass(frozen=True)
-class Advice:
+class Advice(NamedTuple):
     """What `torqueckpt interval` tells; its fields are those of --json.
 
     Seconds, all of them but the words; walltime_seconds and what follows from it are None when

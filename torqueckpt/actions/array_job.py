@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torqueckpt.actions import catalogue, resubmit, resume_job
 from torqueckpt.actions.resume_job import Image
@@ -41,8 +40,7 @@ class Server(Protocol):
     def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job: ...
 
 
-@dataclass(frozen=True)
-class Array:
+class Array(NamedTuple):
     """members: index → how it ended; with_image are those that can go on."""
 
     name: str
@@ -88,7 +86,7 @@ def image_of(found: Array, index: int, who: Owner, settings: Settings) -> Image:
     """A member's image, with what the whole array asked for."""
     job = member(found.name, index)
     image = resubmit.as_known(resume_job.image_of(job, who, settings, None), settings)
-    return replace(image, asked=asked.of_array(image.asked, found.name, index))
+    return image._replace(asked=asked.of_array(image.asked, found.name, index))
 
 
 def text(

@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from torqueckpt import log
 from torqueckpt.actions.phases import Phase, untold
@@ -41,8 +41,7 @@ _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
 RESTART_FAILED = "restart-failed"  # the journal's word
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One generation in a listing; created is ISO 8601, UTC."""
 
     job: str
@@ -222,7 +221,7 @@ def _defect(lineage: Lineage, number: int, read: Callable[[int], None] | None = 
 def _cells(mine: OwnerStore, who: Owner, names: Iterable[str]) -> list[tuple[object, ...]]:
     """Rows in a form that goes from process to process."""
     found = (row for lineage in mine.opened(names) for row in _rows(lineage, who))
-    return [tuple(vars(row).values()) for row in found]
+    return [tuple(row) for row in found]
 
 
 def _rows(lineage: Lineage, who: Owner) -> Iterator[Row]:

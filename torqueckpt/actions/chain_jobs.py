@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -132,7 +131,7 @@ def tie_to_this_node(pbs: Connection, job: Job, settings: Settings) -> None:
     """The first link has begun here, and here its images will be: what waits is to run here."""
     if settings.store_shared:
         return
-    wanted = asked.on_node(asked.of_server(pbs.job(job.id)), socket.gethostname())
+    wanted = asked.on_node(asked.of_server(pbs.job(job.id)), os.uname().nodename)
     for each in wanted:
         name, _, value = each.value.partition("=")
         if each.option == "l" and name in ("nodes", "select"):

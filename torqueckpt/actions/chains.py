@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt import log
 from torqueckpt.actions import chain_jobs
@@ -21,8 +21,7 @@ from torqueckpt.store.chain import Chain, End, Link
 from torqueckpt.store.store import OwnerStore, Store
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One link; state is the server's letter, "" where it knows no such job any more.
 
     began_from: "beginning", a generation, or "" for one that waits; images: how many it made.
@@ -37,8 +36,7 @@ class Row:
     end: str
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """state: waits, runs, or how the chain ended; exit_status where it ended by itself."""
 
     chain: str

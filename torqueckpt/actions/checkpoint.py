@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import replace
 from functools import partial
 
 from torqueckpt import log
@@ -75,11 +74,11 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     seen, wall_ms, frozen_before_us = _dumped(
                         checkpointer, dump, target, task, held, generation, mine, settings
                     )
-                    left_out = inspection.tell_strays(target)
                     dumping.mend(checkpointer, dump, target)
                     reading = dumping.read(checkpointer, dump, target)
                     packs = room.packs(checkpointer, generation, depth, settings)
                     with generation.sealing(packs) as image:  # and meanwhile:
+                        left_out = inspection.tell_strays(target)
                         facts = dumping.facts(reading, seen, frozen_before_us, request.job_id)
                         streams = _grow_streams(lineage, target, sources, seen)
                     made = described.manifest_of(
@@ -159,10 +158,10 @@ def _tidy(
 ) -> None:
     """Remember which files keep the output now, let go of what is too old, write the journal."""
     kept_in = {stream.name: stream.kept for stream in made.streams}
-    streams = tuple(replace(each, kept=kept_in[each.name]) for each in target.live.streams)
+    streams = tuple(each._replace(kept=kept_in[each.name]) for each in target.live.streams)
     with translated(settings.store):
         if streams != target.live.streams:
-            lineage.write_live(replace(target.live, streams=streams))
+            lineage.write_live(target.live._replace(streams=streams))
         lineage.prune(request.depth or settings.depth)
         journal.note(
             mine,

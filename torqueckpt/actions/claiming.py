@@ -7,7 +7,6 @@ A lock is not seen by other nodes on every shared file system; the claim file is
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -82,7 +81,7 @@ def refuse_if_running(
                 remedy="end it first, or wait for it",
             )
         return
-    if live.host == socket.gethostname() or request.force:
+    if live.host == os.uname().nodename or request.force:
         return
     if not known_to_be_over(mine, live.job, request, settings):
         raise JobStillRuns(
@@ -130,7 +129,7 @@ def blocks(mine: OwnerStore, held: Claim, request: RestartRequest, settings: Set
 
 def _take(mine: OwnerStore, lineage: Lineage, request: RestartRequest, settings: Settings) -> Claim:
     own = Claim(
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         boot_id=proc.boot_id(),
         pid=os.getpid(),
         job=request.present_job,
@@ -157,7 +156,7 @@ def _give_up(lineage: Lineage, own: Claim) -> None:
 
 
 def _of_this_node(held: Claim) -> bool:
-    return (held.boot_id, held.host) == (proc.boot_id(), socket.gethostname())
+    return (held.boot_id, held.host) == (proc.boot_id(), os.uname().nodename)
 
 
 def _ended_by_a_hold(mine: OwnerStore, job: str) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,4 +155,4 @@ def _pointer_dir(directory: Path) -> list[Problem]:
 
 def node_name() -> str:
     """This node's name as the batch system has it, in all likelihood."""
-    return socket.gethostname()
+    return os.uname().nodename

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
-from dataclasses import replace
 from typing import Any
 
 from torqueckpt import log, manifest
@@ -39,7 +37,7 @@ def manifest_of(
         remarks=seen.remarks,
         frozen_us=facts.frozen_us,
         created=int(time.time()),
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         boot_id=proc.boot_id(),
         monotonic_seconds=clock.now(),
         kernel=os.uname().release,
@@ -54,7 +52,7 @@ def job_of(target: Target, lineage: Lineage, scripts: dict[str, str], settings: 
     if not known.submit_dir:  # restarted in place: MOM sets nothing then
         for generation in reversed(lineage.generations()):
             try:
-                return replace(generation.manifest().job, id=target.live.job)
+                return generation.manifest().job._replace(id=target.live.job)
             except TorqueCkptError as torn:
                 log.warning(str(torn))
     return Job(

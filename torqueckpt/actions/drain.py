@@ -10,8 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torqueckpt import paths, run
 from torqueckpt.actions import catalogue
@@ -55,8 +54,7 @@ class Server(Protocol):
     def set_node(self, name: str, state: str, note: str | None = None) -> None: ...
 
 
-@dataclass(frozen=True)
-class Drained:
+class Drained(NamedTuple):
     """What became of a job; its fields are those of --json.
 
     outcome: held, with its image; moved, as a new job; released, by undo; left, as it was.  what

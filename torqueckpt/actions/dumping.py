@@ -7,9 +7,9 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt import checkpointers, log, paths, run
 from torqueckpt.actions.target import Target
@@ -201,11 +201,10 @@ def _check(
         raise DumpFailed(job=job, reason=missing)
 
 
-@dataclass(frozen=True)
-class _Mended:
-    """How many things were put right."""
+class _Mended(NamedTuple):
+    """How many timers were put right."""
 
-    count: int
+    timers: int
 
 
 def mend(checkpointer: Checkpointer, dump: Dump, target: Target) -> None:
@@ -214,7 +213,7 @@ def mend(checkpointer: Checkpointer, dump: Dump, target: Target) -> None:
         return
     mending = Aside(target.owner, lambda: _Mended(checkpointer.mend(dump.image_dir)))
     try:
-        count = mending.result(_Mended).count
+        count = mending.result(_Mended).timers
     except AsideFailed as unreadable:
         raise unreadable_image(target.live.job, unreadable) from unreadable
     if count:
@@ -230,7 +229,7 @@ def read(checkpointer: Checkpointer, dump: Dump, target: Target) -> Aside[ImageF
             return ImageFacts(_processes(target), (), 0)
         found = checkpointer.read_image(dump.image_dir, dump.work_dir)
         mapped = (file.path for file in found.files if file.fd < 0 and not file.deleted)
-        return replace(found, builds=builds.of_files(mapped))
+        return found._replace(builds=builds.of_files(mapped))
 
     return Aside(target.owner, told)
 
@@ -247,7 +246,7 @@ def facts(reading: Aside[ImageFacts], seen: Look, frozen_before_us: int, job: st
     try:
         found = reading.result(ImageFacts)
         files = _completed(found.files, seen) or seen.open
-        return replace(found, files=files, frozen_us=found.frozen_us + frozen_before_us)
+        return found._replace(files=files, frozen_us=found.frozen_us + frozen_before_us)
     except AsideFailed as unreadable:
         raise unreadable_image(job, unreadable) from unreadable
 
@@ -260,8 +259,7 @@ def _completed(files: tuple[OpenFile, ...], seen: Look) -> tuple[OpenFile, ...]:
     looked_at = {(file.pid, file.fd): file for file in seen.open}
     mapped = {file.path for file in seen.open if file.mapped}
     return tuple(
-        replace(
-            file,
+        file._replace(
             device=beside.device,
             inode=beside.inode,
             size=beside.size if beside.fd >= 0 else file.size,

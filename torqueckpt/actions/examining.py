@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import socket
+import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt import checkpointers, log
 from torqueckpt.actions import fitting, rollback
@@ -23,8 +23,7 @@ from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
 
-@dataclass(frozen=True)
-class Examination:
+class Examination(NamedTuple):
     """fits are what was found; files is what is to be done for the job's files, None when one of
     the fits says that it cannot be."""
 
@@ -83,7 +82,7 @@ def approved(found: Examination, made: Manifest, request: RestartRequest) -> Fin
         raise NodeDiffers(
             job=request.job_id,
             generation=made.generation,
-            host=socket.gethostname(),
+            host=os.uname().nodename,
             problems="; ".join(f"{each.subject}: {each.what}" for each in refused),
         )
     return found.files

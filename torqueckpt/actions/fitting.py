@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt.actions import dumping
 from torqueckpt.checkpointers.base import Checkpointer
@@ -22,8 +22,7 @@ _TOLD = 5  # of many libraries or numbers
 NUMBERS = "process numbers"
 
 
-@dataclass(frozen=True)
-class Fit:
+class Fit(NamedTuple):
     """One thing that was looked at: severity is ok, note, hazard or refused; error is what a
     restart fails with then, None where the reasons of several are told together."""
 

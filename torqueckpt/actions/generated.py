@@ -10,8 +10,8 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt import paths
 from torqueckpt.actions.configure import Plan
@@ -32,14 +32,12 @@ _LAUNCH = "torqueckpt-launch.qmgr"
 _MOM_UNITS = {"torque": "pbs_mom.service", "openpbs": "pbs.service"}
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     name: str
     np: int
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """What a batch system looks like that cannot be read from the settings.
 
     services: those that the init script starts; () stands for those whose programs are there.
@@ -52,8 +50,7 @@ class Site:
     selinux: bool | None = None  # None: look
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """A generated file; path is relative to the output directory."""
 
     path: str

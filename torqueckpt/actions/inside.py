@@ -6,8 +6,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt import checkpointers
 from torqueckpt.actions import catalogue
@@ -25,8 +25,7 @@ _MASK = "***"
 _MASKED_URL = rf"\1:{_MASK}@"
 
 
-@dataclass(frozen=True)
-class Inside:
+class Inside(NamedTuple):
     """unread: why the image itself could not be looked into; its manifest tells all the same."""
 
     made: Manifest
@@ -51,7 +50,7 @@ def look(
     except (TorqueCkptError, AsideFailed) as why:
         unread = str(why)
     shown = tuple(map(masked, found.environment))
-    return Inside(made, live, whole, replace(found, environment=shown), unread)
+    return Inside(made, live, whole, found._replace(environment=shown), unread)
 
 
 def masked(variable: str) -> str:
@@ -84,8 +83,7 @@ def processor() -> list[str]:
     return [name for name, flag in known.items() if flag in words]
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(NamedTuple):
     """One thing that two images of a job do not share; "" where it is not there."""
 
     what: str

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from torqueckpt import log
 from torqueckpt.actions.target import Target
@@ -45,7 +44,7 @@ def before_dump(
         ]
         if not refused:
             _tell(found)
-            return replace(target, tree=members, open_files=links)
+            return target._replace(tree=members, open_files=links)
         if pause is not None:
             time.sleep(pause)
             members = tree.below(target.root)

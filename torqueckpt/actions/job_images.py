@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt.errors import StoreMissing
 from torqueckpt.ifl.records import Job
@@ -15,8 +15,7 @@ from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import Store
 
 
-@dataclass(frozen=True)
-class Newest:
+class Newest(NamedTuple):
     """A job's newest image; created 0 when there is none."""
 
     created: float = 0.0

@@ -9,7 +9,6 @@ shell is in every image, so whichever link gets there ends the chain.
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Sequence
 
@@ -77,7 +76,7 @@ def _go_on(found: Chain, mine: OwnerStore, present: str, settings: Settings) -> 
     first_time = not known.links
     if not any(each.job == present for each in known.links):
         _stop_at_limits(found, known, (lineage, generation), present, settings)
-        host = socket.gethostname()
+        host = os.uname().nodename
         link = Link(present, host, int(time.time()), lineage, generation)
         known = Links(known.first, known.directory, (*known.links, link))
         found.write(known)
@@ -152,7 +151,7 @@ def _see_to_the_next(
     found: Chain, known: Links, present: str, user: str, settings: Settings
 ) -> None:
     """One link waits behind this one.  The job goes on all the same where none can: it says so."""
-    host = None if settings.store_shared else socket.gethostname()
+    host = None if settings.store_shared else os.uname().nodename
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             jobs = chain_jobs.of_chain(pbs, found.first, user)

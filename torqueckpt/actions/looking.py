@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 
 from torqueckpt import log, policies
 from torqueckpt.actions.target import Target
@@ -29,7 +28,7 @@ def task(
 ) -> Task:
     made = _last(lineage)
     if made and not proc.environment(target.root.pid):  # restored by one that does not show it
-        known = tuple(replace(rule, complete=True) for rule in made.rules)
+        known = tuple(rule._replace(complete=True) for rule in made.rules)
     else:
         known = rules(target.root.pid, target.leader_pid, settings)
     return Task(

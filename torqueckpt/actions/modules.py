@@ -7,8 +7,8 @@ Loading twice is as good as once.  A load that fails half way takes out again wh
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt import log, run
 from torqueckpt.errors import ModuleRefused, ModulesMissing, NeedsRoot
@@ -18,8 +18,7 @@ ORDER = ("syscover", "ckpt")
 _TIMEOUT_SECONDS = 60
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(NamedTuple):
     """How this node's kernel is asked; tests have one of their own."""
 
     proc_modules: Path = Path("/proc/modules")

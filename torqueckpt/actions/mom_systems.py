@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt import paths
 from torqueckpt.batch.mom_directives import Dialect
@@ -17,8 +17,7 @@ from torqueckpt.process.daemons import running
 from torqueckpt.settings import Settings
 
 
-@dataclass(frozen=True)
-class System:
+class System(NamedTuple):
     """One batch system; options maps our option names to directives."""
 
     name: str

@@ -8,7 +8,6 @@ that wait to be resumed.  Over is what its batch system says is over, on the nod
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterable
 from contextlib import nullcontext
 from typing import Protocol
@@ -60,7 +59,7 @@ class Judge:
         except TorqueCkptError as torn:
             log.warning(str(torn))
             return False
-        if live is None or live.host != socket.gethostname() or intent.pending(lineage.directory):
+        if live is None or live.host != os.uname().nodename or intent.pending(lineage.directory):
             return False
         if any(each is not None and proc.alive(each) for each in (live.keeper, live.tree)):
             return False
@@ -82,7 +81,7 @@ class Judge:
     def _is_local(self, live: Live, jobs: set[str]) -> bool:
         """Whether `torqueckpt run` here ran them all: the last one's output lay in its spool."""
         spool = f"{self._spool.home / 'spool'}/"
-        here = all(_server_of(job) == socket.gethostname() for job in jobs)
+        here = all(_server_of(job) == os.uname().nodename for job in jobs)
         return here and any(stream.path.startswith(spool) for stream in live.streams)
 
     def _local_mom_lives(self, job: str) -> bool:

@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import math
 import os
-import socket
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from torqueckpt import log, paths, run
 from torqueckpt.actions import (
@@ -66,8 +64,7 @@ class Server(Protocol):
     def alter(self, job_id: str, attributes: Wanted) -> None: ...
 
 
-@dataclass(frozen=True)
-class _Try:
+class _Try(NamedTuple):
     """The last time that a checkpoint of a job was asked for."""
 
     at: float
@@ -284,4 +281,4 @@ class Periodic:
 
 
 def _is_here(host: str) -> bool:
-    return host.partition(".")[0] == socket.gethostname().partition(".")[0]
+    return host.partition(".")[0] == os.uname().nodename.partition(".")[0]

@@ -11,7 +11,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from torqueckpt import log, run
 from torqueckpt.actions import dumping
@@ -49,7 +49,7 @@ def dump(
         why = why or _memory_first(checkpointer, dump, target, held, generation, settings)
         if not why:
             try:
-                since = replace(dump, before=generation.path / _BEFORE)
+                since = dump._replace(before=generation.path / _BEFORE)
                 seen, _ = dumping.dump(checkpointer, since, target, task, held, settings)
                 frozen_us = _merge(checkpointer, since, target, settings)
                 generation.directory.remove_tree(_BEFORE)
@@ -103,7 +103,7 @@ def _memory_first(
 ) -> str:
     """Have memory dumped into before/; gives why that failed, and nothing of it is left then."""
     generation.directory.make(_BEFORE).close()
-    before = replace(dump, before=generation.path / _BEFORE, work_dir=generation.path / _BEFORE)
+    before = dump._replace(before=generation.path / _BEFORE, work_dir=generation.path / _BEFORE)
     words = checkpointer.pre_dump_argv(before)
     proc.still(target.root.id)
     limit = settings.dump_timeout_seconds
@@ -132,8 +132,7 @@ def _as_many_files_as_may_be() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-@dataclass(frozen=True)
-class _Merged:
+class _Merged(NamedTuple):
     frozen_us: int
 
 

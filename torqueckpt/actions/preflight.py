@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt import checkpointers
 from torqueckpt.actions import catalogue, file_findings, inspection
@@ -17,8 +17,7 @@ from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(NamedTuple):
     """What `torqueckpt preflight` tells; its fields are those of --json (torqueckpt(1))."""
 
     job: str

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-import socket
-from dataclasses import dataclass
+import os
+from typing import NamedTuple
 
 from torqueckpt.actions import catalogue, claiming, examining, through_door
 from torqueckpt.actions.fitting import FINE, Fit
@@ -21,8 +21,7 @@ from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
 
-@dataclass(frozen=True)
-class Rehearsal:
+class Rehearsal(NamedTuple):
     """generation is the one that a restart would go on from, 0 when there is none."""
 
     job: str
@@ -60,7 +59,7 @@ def rehearse(
             now = ((), "rehearsal", who, settings, 0)
             found = examining.examine(lineage, made, request, *now, phase)
             fits += found.fits
-    return Rehearsal(request.job_id, socket.gethostname(), number, tuple(fits))
+    return Rehearsal(request.job_id, os.uname().nodename, number, tuple(fits))
 
 
 def _not_at_it(

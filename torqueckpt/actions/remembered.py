@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from torqueckpt import log, typed_json
 from torqueckpt.manifest import Directive
@@ -14,15 +14,14 @@ from torqueckpt.store.lineage import Lineage
 _NAME = "asked.json"
 
 
-@dataclass(frozen=True)
-class Remembered:
+class Remembered(NamedTuple):
     job: str
     directives: tuple[Directive, ...]
 
 
 def keep(lineage: Lineage, job: str, directives: Iterable[Directive]) -> None:
     found = Remembered(job, tuple(directives))
-    lineage.directory.write_whole(_NAME, json.dumps(asdict(found)).encode())
+    lineage.directory.write_whole(_NAME, json.dumps(typed_json.plain(found)).encode())
 
 
 def read(lineage: Lineage) -> list[Directive]:

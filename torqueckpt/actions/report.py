@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import NamedTuple
 
 from torqueckpt import log
 from torqueckpt.actions.reasons import in_words
@@ -41,8 +42,7 @@ class Job:
     last: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """What is told of one name; reasons: in words, and of how many jobs, the most frequent first.
 
     part is "local users" or "grid VOs": one name may be a user's and a VO's.

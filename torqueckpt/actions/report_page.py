@@ -8,11 +8,11 @@ users wrote into their journals is text in it and nothing else: the template esc
 from __future__ import annotations
 
 import math
-import socket
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt import log, render
 from torqueckpt.actions import report
@@ -35,8 +35,7 @@ _MICROSECONDS = [float(10**power) for power in range(2, 10)]
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
-@dataclass(frozen=True)
-class Bar:
+class Bar(NamedTuple):
     """One name's jobs: widths of the part that is OK and of the one that is not."""
 
     name: str
@@ -47,21 +46,18 @@ class Bar:
     told: str
 
 
-@dataclass(frozen=True)
-class Dot:
+class Dot(NamedTuple):
     x: float
     y: float
     told: str
 
 
-@dataclass(frozen=True)
-class Tick:
+class Tick(NamedTuple):
     at: float
     label: str
 
 
-@dataclass(frozen=True)
-class Plot:
+class Plot(NamedTuple):
     """One figure over time; y grows downwards, as in SVG."""
 
     dots: tuple[Dot, ...]
@@ -69,8 +65,7 @@ class Plot:
     columns: tuple[Tick, ...]
 
 
-@dataclass(frozen=True)
-class _Taken:
+class _Taken(NamedTuple):
     """A checkpoint of the journal."""
 
     when: int
@@ -90,7 +85,7 @@ def page(owners: list[Owner], since: float, settings: Settings) -> str:
     return render.render(
         "report/report.html.j2",
         {
-            "host": socket.gethostname(),
+            "host": os.uname().nodename,
             "written": _clock(time.time()),
             "since": _clock(since) if since > 0 else "the beginning",
             "jobs": sum(row.jobs for row in by_user),

@@ -8,11 +8,9 @@ restore() is root's: it believes only what is signed, and what it starts runs as
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 
 from torqueckpt import checkpointers, log
 from torqueckpt.actions import (
@@ -77,8 +75,7 @@ def prepare(
         examined = examining.examine(lineage, made, request, *now, phase)
         files = examining.approved(examined, made, request)
         edited = rollback.edit(lineage, made, request, files, who, settings)
-        plan = replace(
-            _plan(lineage, made, request, streams, attempt),
+        plan = _plan(lineage, made, request, streams, attempt)._replace(
             files=tuple(files.changes),
             directories=tuple(files.directories),
             edited=edited,
@@ -147,7 +144,7 @@ def restore(
     before = lineage.live()
     live = Live(
         job=plan.job,
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         keeper=keeper,
         tree=None,
         attempt=plan.attempt,
@@ -168,7 +165,7 @@ def restore(
     if root.pid != made.exec_pid:
         before_it, guard = guard, Guard(who, kill(root))
         before_it.dismiss()
-    lineage.write_live(replace(live, tree=root))
+    lineage.write_live(live._replace(tree=root))
     intent.done(lineage.directory)
     claiming.end(lineage)
     notes.resumed(lineage)
@@ -218,10 +215,10 @@ def _plan(
     with restoring.beside_its_image(made), lineage.directory.make("output") as output:
         for stream in made.streams:
             kept = stdio.branch(output, stream, _needed_by_others(lineage, made, stream))
-            now = replace(outputs[stream.name], kept=kept)
+            now = outputs[stream.name]._replace(kept=kept)
             with restoring.opened_stream(now) as target:
                 if stdio.holds(output, stream, target):
-                    now = replace(now, base=0)
+                    now = now._replace(base=0)
                     cuts.append(Cut(stream.name, stream.size, f"{attempt}.{stream.name}"))
             streams.append(now)
     return Intent(attempt, request.present_job, made.generation, tuple(streams), tuple(cuts))

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from torqueckpt import log, run
 from torqueckpt.actions import catalogue
@@ -38,7 +37,7 @@ def as_known(image: Image, settings: Settings) -> Image:
         return image
     created = known.text("ctime")
     fits = created.isdigit() and int(created) <= job.start + 1 and known.owner == job.owner
-    return replace(image, asked=asked.of_server(known)) if fits else image
+    return image._replace(asked=asked.of_server(known)) if fits else image
 
 
 def submit(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt import paths, render
 from torqueckpt.actions import catalogue, remembered
@@ -22,8 +22,7 @@ _LETTER = re.compile(r"[A-Za-z]")
 _BARE = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]^-]+")
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(NamedTuple):
     """What a resume job goes on from, and what it is to ask for in the old job's place."""
 
     made: Manifest

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from torqueckpt.settings import Settings
 
@@ -12,8 +13,7 @@ DAY = 24 * 3600
 MIB = 1024 * 1024
 
 
-@dataclass(frozen=True)
-class Image:
+class Image(NamedTuple):
     """One generation, created in seconds of the epoch; bytes on the disk."""
 
     owner: str
@@ -23,8 +23,7 @@ class Image:
     bytes: int
 
 
-@dataclass(frozen=True)
-class Images:
+class Images(NamedTuple):
     """A lineage's, oldest first; newest is the number of its newest whole one, 0 for none.
 
     over_since: when it was first seen to be over, None while that is not known.
@@ -43,8 +42,7 @@ class Images:
         return tuple(each for each in self.images if each.generation < self.newest)
 
 
-@dataclass(frozen=True)
-class Going:
+class Going(NamedTuple):
     """What is to go: some generations of a lineage, or all that it holds; newest: what stays."""
 
     owner: str

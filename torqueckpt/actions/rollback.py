@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt import checkpointers
 from torqueckpt.actions.phases import Phase, untold
@@ -20,8 +20,7 @@ from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
 
-@dataclass(frozen=True)
-class Edited:
+class Edited(NamedTuple):
     """The names of image files that were written anew."""
 
     names: tuple[str, ...]

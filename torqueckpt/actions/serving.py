@@ -14,9 +14,9 @@ import socket
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+from typing import NamedTuple
 
 from torqueckpt import log, packing
 from torqueckpt.checkpointers.base import Stream
@@ -31,8 +31,7 @@ _FITS_A_PIPE = 4096  # also into that of a user who has too many of them
 _FITTING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-@dataclass(frozen=True)
-class _Done:
+class _Done(NamedTuple):
     """Nobody asks for what the serving process has to say."""
 
 

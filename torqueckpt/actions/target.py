@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from torqueckpt.errors import ForeignProcess, SessionGone
 from torqueckpt.files import stdio
@@ -19,8 +18,7 @@ from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(NamedTuple):
     """A tree to dump; owner has the groups that the tree runs with."""
 
     owner: Owner
@@ -104,14 +102,14 @@ def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings)
         root = tree.exec_process(request.sid, settings.tree, settings.exec_match)
     first = Live(
         job=request.job_id,
-        host=socket.gethostname(),
+        host=os.uname().nodename,
         keeper=leader.id,
         tree=root.id,
         attempt="",
         streams=stdio.of_process(leader.pid) if live is None else live.streams,
         written=int(time.time()),
     )
-    if live is not None and replace(live, written=first.written) == first:
+    if live is not None and live._replace(written=first.written) == first:
         first = live
     return _target(root, first, leader.pid, request)
 

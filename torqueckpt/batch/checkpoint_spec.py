@@ -9,8 +9,8 @@ takes c=auto and interval=auto, `torqueckpt run` also auto alone.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt.errors import InvalidSpec
 
@@ -27,8 +27,7 @@ _SAFE_PATH = re.compile(r"/[A-Za-z0-9_./-]*")
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
-@dataclass(frozen=True)
-class CheckpointSpec:
+class CheckpointSpec(NamedTuple):
     """A parsed -c; interval_seconds None means the site's default interval, or with auto the best
     one."""
 

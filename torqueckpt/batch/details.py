@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import grp
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt import typed_json
 from torqueckpt.batch import directives
@@ -21,8 +21,7 @@ _LOOKED_AT = 50  # processes; wrappers stand at the top of the tree
 _LONGEST = 64  # characters: a job's environment is whatever its owner likes
 
 
-@dataclass(frozen=True)
-class Details:
+class Details(NamedTuple):
     """Empty where nobody knows; the local MOM writes them down as its record of the job."""
 
     owner: str

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _LONGEST_BACK_OFF = 8
 
 
-@dataclass(frozen=True)
-class History:
+class History(NamedTuple):
     """Times in seconds on one clock; failures counts those since the last image."""
 
     started: float

@@ -10,13 +10,12 @@ intervals are from the end of one checkpoint to the beginning of the next.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 SHORTEST_SECONDS = 60.0  # -c counts minutes
 
 
-@dataclass(frozen=True)
-class Rate:
+class Rate(NamedTuple):
     """What the intervals are computed from: the mean time between failures, and the largest share
     of a job's time that checkpoints may take, in percent."""
 

@@ -10,7 +10,7 @@ mom_directives and in the batch systems' own mom_config.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt.errors import ConfigBlockDamaged
 
@@ -21,8 +21,7 @@ _FIRST_LINE = BEGIN + b" (torqueckpt configure writes these lines; yours go outs
 _FIRST_LINE_AFTER_CUT = _FIRST_LINE + b" (joined)"
 
 
-@dataclass(frozen=True)
-class Split:
+class Split(NamedTuple):
     """A file taken apart; before + block + after is the file."""
 
     before: bytes

@@ -9,16 +9,15 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt import log, typed_json
 from torqueckpt.errors import StoreNotWritable
 from torqueckpt.paths import Directory
 
 
-@dataclass(frozen=True)
-class Pointer:
+class Pointer(NamedTuple):
     """Which image a pointer file leads to."""
 
     lineage: str
@@ -49,7 +48,7 @@ def write(directory: Path, name: str, lineage: str, generation: int) -> None:
 
 
 def put(directory: Directory, name: str, pointer: Pointer) -> None:
-    directory.write_whole(name, json.dumps(asdict(pointer)).encode())
+    directory.write_whole(name, json.dumps(typed_json.plain(pointer)).encode())
 
 
 def read(directory: Path, name: str) -> Pointer | None:

@@ -6,16 +6,15 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt.checkpointers.finding import Finding
 from torqueckpt.manifest import Build, Manifest, OpenFile, Process
 from torqueckpt.process.holdings import Holdings
 
 
-@dataclass(frozen=True)
-class Dump:
+class Dump(NamedTuple):
     """Dump the tree of exec_pid into image_dir; stopped: leave it stopped instead of running."""
 
     exec_pid: int
@@ -27,8 +26,7 @@ class Dump:
     before: Path | None = None  # beside image_dir: what a pre-dump of this tree has written
 
 
-@dataclass(frozen=True)
-class Restore:
+class Restore(NamedTuple):
     """Restore an image as a sibling of the checkpointer, that is, as the caller's own child, or
     below a checkpointer that stays.
 
@@ -45,8 +43,7 @@ class Restore:
     streamed: bool = False
 
 
-@dataclass(frozen=True)
-class ImageFacts:
+class ImageFacts(NamedTuple):
     """What an image says of the moment of the freeze."""
 
     processes: tuple[Process, ...]
@@ -55,8 +52,7 @@ class ImageFacts:
     builds: tuple[Build, ...] = ()
 
 
-@dataclass(frozen=True)
-class Memory:
+class Memory(NamedTuple):
     """Memory of one process under one name; bytes that it has mapped, and that the image holds."""
 
     pid: int
@@ -65,8 +61,7 @@ class Memory:
     saved: int
 
 
-@dataclass(frozen=True)
-class Opened:
+class Opened(NamedTuple):
     """What a process has open beside files: kind as in "TCP socket", what as in a name or state."""
 
     pid: int
@@ -75,8 +70,7 @@ class Opened:
     what: str
 
 
-@dataclass(frozen=True)
-class ImageDetails:
+class ImageDetails(NamedTuple):
     """What `torqueckpt show` tells beside the manifest; empty where a checkpointer cannot tell.
 
     environment: NAME=VALUE of the root process, as it was started.

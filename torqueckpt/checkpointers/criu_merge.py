@@ -13,8 +13,8 @@ import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt.checkpointers import criu_images, criu_pagemap
 from torqueckpt.checkpointers.criu_pagemap import PAGE, Run
@@ -22,8 +22,7 @@ from torqueckpt.checkpointers.criu_pagemap import PAGE, Run
 PARENT = "parent"  # the link to the pre-dump's directory, which CRIU makes in the image's
 
 
-@dataclass(frozen=True)
-class _Piece:
+class _Piece(NamedTuple):
     """Pages of the merged image, and where they are: in the pre-dump's pages file or the dump's."""
 
     run: Run
@@ -105,7 +104,7 @@ def _found(run: Run, there: list[_Piece], begins: list[int]) -> Iterator[_Piece]
         until = min(run.end, piece.run.end)
         if (until - at) % PAGE:
             raise ValueError(f"the pages at {at:x} do not begin where pages do")
-        part = replace(piece.run, address=at, pages=(until - at) // PAGE)
+        part = piece.run._replace(address=at, pages=(until - at) // PAGE)
         yield _Piece(part, True, piece.offset + at - piece.run.address)
         at = until
 

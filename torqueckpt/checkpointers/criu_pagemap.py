@@ -10,8 +10,8 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt.checkpointers.criu_protobuf import Reader, content, first, raw_messages
 
@@ -32,8 +32,7 @@ _READER = Reader(
 )
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """Pages in a row; of shared memory the address counts from its begin."""
 
     address: int

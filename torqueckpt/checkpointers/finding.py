@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt.process.proc import Stat
 
@@ -13,8 +13,7 @@ NOTE = "note"  # good to know
 CONNECTION = "TCP connection to"  # how the object of a finding on one begins
 
 
-@dataclass(frozen=True)
-class Finding:
+class Finding(NamedTuple):
     """One fact: which process has what, why that matters, what to do about it."""
 
     severity: str

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -18,6 +17,7 @@ from torqueckpt.errors import NeedsRoot, NotInAJob
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.log import one_line
 from torqueckpt.process import become, belonging
+from torqueckpt.typed_json import plain
 
 _AS_QSUB = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 _SCRIPT = 3  # the descriptor that the first link finds the user's script at
@@ -60,7 +60,7 @@ def status_command(chain: str, user: str | None, as_json: bool) -> None:
     """
     found = chains.status(job_id(chain), _owner(user), settings.load())
     if as_json:
-        click.echo(json.dumps(asdict(found), indent=1))
+        click.echo(json.dumps(plain(found), indent=1))
         return
     table = tables.table("link", "job", "state", "host", "started", "from", "images", "end")
     for number, row in enumerate(found.links, 1):

@@ -7,7 +7,6 @@ import json
 import os
 import sys
 from collections import Counter
-from dataclasses import asdict
 from itertools import groupby
 
 import click
@@ -19,6 +18,7 @@ from torqueckpt.errors import NodeNotFit
 from torqueckpt.identity import Owner
 from torqueckpt.log import one_line
 from torqueckpt.process import become
+from torqueckpt.typed_json import plain
 
 _STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
 
@@ -56,7 +56,7 @@ def doctor_command(
     )
     counts = Counter(row.outcome for row in rows)
     if as_json:
-        _show_json([asdict(row) for row in rows])
+        _show_json([plain(row) for row in rows])
     elif sys.stdout.isatty():
         _show_on_a_terminal(rows)
     else:
@@ -76,7 +76,7 @@ def _ask(names: str, job_user: str | None, timeout: int, full: bool, as_json: bo
     words += ["--job-user", user] if user is not None else []
     found = ask(names, words, Row, timeout, within="rows", ends=(0, NodeNotFit.exit_code))
     if as_json:
-        _show_json([{"nodes": at, **asdict(row)} for at, row in found.rows])
+        _show_json([{"nodes": at, **plain(row)} for at, row in found.rows])
     elif all(row.outcome == "ok" for _, row in found.rows):
         click.echo("all is well on all that answered" if found.rows else "nobody answered")
     else:

@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 import json
-import socket
-from dataclasses import asdict
+import os
 
 import click
 
@@ -15,6 +14,7 @@ from torqueckpt.batch.server import Afresh
 from torqueckpt.cli import tables
 from torqueckpt.errors import NotDrained
 from torqueckpt.log import one_line
+from torqueckpt.typed_json import plain
 
 
 @click.command("drain")
@@ -32,11 +32,11 @@ def drain_command(node: str | None, undo: bool, server: str | None, as_json: boo
     torqueckpt drain --node node7
     torqueckpt drain --node node7 --undo
     """
-    chosen, named = settings.load(), node or socket.gethostname()
+    chosen, named = settings.load(), node or os.uname().nodename
     pbs = Afresh(chosen, server)
     rows = drain.undo(named, pbs) if undo else drain.drain(named, chosen, pbs)
     if as_json:
-        click.echo(json.dumps([asdict(row) for row in rows], indent=1))
+        click.echo(json.dumps([plain(row) for row in rows], indent=1))
     else:
         table = tables.table("job", "owner", "outcome", "")
         for row in rows:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-from dataclasses import asdict
 
 import click
 
@@ -17,6 +16,7 @@ from torqueckpt.cli import tables, who
 from torqueckpt.errors import ImageDamaged, StoreNotWritable, WrongState
 from torqueckpt.identity import job_id
 from torqueckpt.log import one_line
+from torqueckpt.typed_json import plain
 
 _user = click.option("--user", metavar="USER", help="Whose images (root).")
 _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -58,7 +58,7 @@ def list_command(
                 raise
             click.echo(f"torqueckpt: left out: {one_line(str(broken))}", err=True)
     if as_json:
-        click.echo(json.dumps([vars(row) for row in rows], indent=1))
+        click.echo(json.dumps([plain(row) for row in rows], indent=1))
         return
     columns, cells = list(_COLUMNS), [_cells(row) for row in rows]
     if sys.stdout.isatty() and os.getuid() != 0:  # 80 columns are few, and all of it is his own
@@ -75,7 +75,7 @@ def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_
     words += ["--user", user] if user is not None else []
     found = nodes.ask(names, words, catalogue.Row, timeout)
     if as_json:
-        click.echo(json.dumps([{"nodes": at, **asdict(row)} for at, row in found.rows], indent=1))
+        click.echo(json.dumps([{"nodes": at, **plain(row)} for at, row in found.rows], indent=1))
     else:
         table = tables.table("nodes", *_COLUMNS)
         for at, row in found.rows:

@@ -7,7 +7,6 @@ import json
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict
 
 import click
 
@@ -18,6 +17,7 @@ from torqueckpt.cli import tables, who
 from torqueckpt.errors import InvalidJobId
 from torqueckpt.log import one_line
 from torqueckpt.manifest import Process
+from torqueckpt.typed_json import plain
 
 _user = click.option("--user", metavar="USER", help="Whose images (root).")
 _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
@@ -55,9 +55,9 @@ def show_command(
     seen = inside.look(job, who.owner_of(job, chosen, user), chosen, generation, environment)
     made = seen.made
     if as_json:
-        running = asdict(seen.live) if seen.live is not None else None
-        facts = {**asdict(made), "bytes": made.bytes, "whole": seen.whole, "live": running}
-        facts["details"] = {**asdict(seen.details), "unread": seen.unread}
+        running = plain(seen.live) if seen.live is not None else None
+        facts = {**plain(made), "bytes": made.bytes, "whole": seen.whole, "live": running}
+        facts["details"] = {**plain(seen.details), "unread": seen.unread}
         click.echo(json.dumps(facts, indent=1))
         return
     for line in _heading(seen):
@@ -167,7 +167,7 @@ def diff_command(job: str, before: int, after: int, user: str | None, as_json: b
     one, other = (inside.look(job, owner, chosen, number) for number in (before, after))
     found = inside.differences(one, other)
     if as_json:
-        click.echo(json.dumps([asdict(each) for each in found], indent=1))
+        click.echo(json.dumps([plain(each) for each in found], indent=1))
         return
     made = tables.table("what", "name", f"generation {before}", f"generation {after}")
     for each in found:

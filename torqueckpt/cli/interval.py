@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict, replace
 
 import click
 
@@ -15,6 +14,7 @@ from torqueckpt.actions.advice import Advice
 from torqueckpt.batch.interval import Rate
 from torqueckpt.cli import who
 from torqueckpt.ifl.records import seconds
+from torqueckpt.typed_json import plain
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -63,10 +63,10 @@ def interval_command(
             spent = cost, "--cost"
     rate, source = advice.rate_of(owner, chosen)
     if mtbf is not None:
-        rate, source = replace(rate, mtbf_seconds=mtbf * 3600), "--mtbf"
+        rate, source = rate._replace(mtbf_seconds=mtbf * 3600), "--mtbf"
     found = advice.advise(spent, (rate, source), given, chosen)
     if as_json:
-        click.echo(json.dumps(asdict(found), indent=1))
+        click.echo(json.dumps(plain(found), indent=1))
         return
     for line in _lines(found, rate):
         click.echo(line)

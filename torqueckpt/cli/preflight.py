@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 
 import click
 
@@ -12,6 +11,7 @@ from torqueckpt import settings
 from torqueckpt.actions.preflight import preflight
 from torqueckpt.errors import CannotBeDumped
 from torqueckpt.log import one_line
+from torqueckpt.typed_json import plain
 
 
 @click.command("preflight")
@@ -33,7 +33,7 @@ def preflight_command(what: str, user: str | None, as_json: bool) -> None:
     report = preflight(what, settings.load(), user)
     named = f"job {report.job}" if report.job else f"process {report.pid}"
     if as_json:
-        click.echo(json.dumps(asdict(report), indent=1))
+        click.echo(json.dumps(plain(report), indent=1))
     else:
         for each in report.findings:
             click.echo(one_line(f"{each.severity}: {each}"))

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 
 import click
 
@@ -19,6 +18,7 @@ from torqueckpt.cli import who
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.log import one_line
 from torqueckpt.settings import Settings
+from torqueckpt.typed_json import plain
 
 _ANSWER_SECONDS = 20
 
@@ -42,7 +42,7 @@ def prune_command(dry_run: bool, user: str | None, server: str | None, as_json: 
     with _asked(chosen, server) as pbs:
         gone = prune.prune(owner, chosen, pbs, dry_run, _tell)
     if as_json:
-        click.echo(json.dumps([asdict(each) for each in gone], indent=1))
+        click.echo(json.dumps([plain(each) for each in gone], indent=1))
         return
     for each in gone:
         numbers = ", ".join(map(str, each.generations)) or "none"

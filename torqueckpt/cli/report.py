@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -14,6 +13,7 @@ from torqueckpt.actions import report, report_page
 from torqueckpt.actions.report import GRID, LOCAL, Row
 from torqueckpt.cli import tables, who
 from torqueckpt.paths import Directory
+from torqueckpt.typed_json import plain
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, resolve_path=True)
 
@@ -85,4 +85,4 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _plain(row: Row) -> dict[str, object]:
     reasons = [{"reason": reason, "jobs": jobs} for reason, jobs in row.reasons]
-    return {**asdict(row), "reasons": reasons}
+    return {**plain(row), "reasons": reasons}

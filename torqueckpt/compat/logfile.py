@@ -8,7 +8,6 @@ name in ten columns.  Nothing here raises: a log that cannot be written loses li
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import threading
 import time
@@ -168,7 +167,7 @@ def log_available(eventtype: int) -> int:
 def _daily_path() -> str:
     name = time.strftime("%Y%m%d")
     if _Log.suffix.lower() == "%h":
-        name += f".{_Log.host or socket.gethostname()}"
+        name += f".{_Log.host or os.uname().nodename}"
     elif _Log.suffix:
         name += f".{_Log.suffix}"
     return os.path.join(_Log.directory, name)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 
 from torqueckpt import log, policies
 from torqueckpt.files import content, globbing
@@ -24,7 +23,6 @@ _RESTORED = (policies.ROLLBACK, policies.SNAPSHOT)
 AS_IT_WAS = -1
 
 
-@dataclass
 class Findings:
     """missing and wrong stop a restart; changed does unless such files are accepted.
 
@@ -32,12 +30,13 @@ class Findings:
     goes on, AS_IT_WAS or the present end.
     """
 
-    missing: list[str] = field(default_factory=list)
-    wrong: list[str] = field(default_factory=list)
-    changed: list[str] = field(default_factory=list)
-    changes: list[FileChange] = field(default_factory=list)
-    directories: list[str] = field(default_factory=list)
-    positions: dict[str, int] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.missing: list[str] = []
+        self.wrong: list[str] = []
+        self.changed: list[str] = []
+        self.changes: list[FileChange] = []
+        self.directories: list[str] = []
+        self.positions: dict[str, int] = {}
 
     def moved_away(self) -> list[str]:
         """For each missing file the topmost directory, or file, that is not there any more."""

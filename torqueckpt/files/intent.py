@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict
 
 from torqueckpt import log, typed_json
 from torqueckpt.errors import RecordTorn
@@ -18,7 +17,7 @@ EDITED = "edited"
 
 
 def write(lineage: Directory, intent: Intent) -> None:
-    lineage.write_whole(_NAME, json.dumps(asdict(intent)).encode())
+    lineage.write_whole(_NAME, json.dumps(typed_json.plain(intent)).encode())
 
 
 def read(lineage: Directory) -> Intent | None:

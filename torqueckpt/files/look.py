@@ -10,7 +10,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from torqueckpt import log, policies
 from torqueckpt.files import content, globbing
@@ -25,8 +25,7 @@ _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 _SETTLES_NS = 2_000_000_000  # coarser than any file system's clock
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """What to look at: streams are descriptors of the job's output, each kept in another way, as
     what lies below `store` is; what lies below `foreign` is the checkpointer's own.  Names of
     copies begin with prefix, they are made of files up to copy_limit bytes, and one of `earlier`
@@ -45,8 +44,7 @@ class Task:
     earlier: dict[str, WatchedFile]
 
 
-@dataclass(frozen=True)
-class Look:
+class Look(NamedTuple):
     """What was seen, if the freeze came; stream_sizes are in the order of the task's streams."""
 
     frozen: bool = False
@@ -147,7 +145,7 @@ class _Looker:
             self.remarks.append(
                 f"{rule.glob}: too many files, those beyond {globbing.MOST} are not looked after"
             )
-        return replace(rule, complete=matches.complete and not matches.closed and read_all)
+        return rule._replace(complete=matches.complete and not matches.closed and read_all)
 
     def sync(self) -> None:
         """What was recorded is to survive a crash of the node, so it has to be on the disk."""

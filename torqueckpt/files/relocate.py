@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 
 from torqueckpt.manifest import Manifest
 
@@ -25,12 +24,11 @@ def relocated(made: Manifest, moves: Moves, handed_over: Collection[str]) -> Man
     def now(path: str) -> str:
         return path if path in handed_over else moved(path, moves)
 
-    return replace(
-        made,
-        files=tuple(replace(file, path=now(file.path)) for file in made.files),
-        watched=tuple(replace(file, path=now(file.path)) for file in made.watched),
-        rules=tuple(replace(rule, glob=now(rule.glob)) for rule in made.rules),
-        processes=tuple(replace(each, cwd=now(each.cwd)) for each in made.processes),
+    return made._replace(
+        files=tuple(file._replace(path=now(file.path)) for file in made.files),
+        watched=tuple(file._replace(path=now(file.path)) for file in made.watched),
+        rules=tuple(rule._replace(glob=now(rule.glob)) for rule in made.rules),
+        processes=tuple(each._replace(cwd=now(each.cwd)) for each in made.processes),
     )
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-from dataclasses import replace
 
 from torqueckpt import settings
 from torqueckpt.actions import catalogue, claiming, named_process
@@ -82,7 +81,7 @@ def _number(text: str) -> int:
 def _dump(verb: str, user: str, pid: int, end: bool, job: str) -> int:
     chosen = settings.load()
     if verb == "dump":  # the shims' own: they may be what the settings name
-        chosen = replace(chosen, checkpointer="criu")
+        chosen = chosen._replace(checkpointer="criu")
     made = named_process.dump(pid, job, end, user, chosen, refuse_connections=verb == "suspend")
     print(made.lineage, made.generation)
     return 0

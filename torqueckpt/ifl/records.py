@@ -4,8 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import TypeVar, Union
+from typing import NamedTuple, TypeVar, Union
 
 from torqueckpt.ifl.attributes import BatchStatus
 
@@ -13,8 +12,7 @@ R = TypeVar("R", bound="Record")
 Value = Union[str, Mapping[str, str]]
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One object: its name and its attributes, a text each or, with resources, a mapping of texts.
 
     An attribute that the server did not send, or was not asked for, reads as "" or None.

@@ -14,7 +14,6 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, is_dataclass
 from typing import Generic, TypeVar
 
 from torqueckpt import typed_json
@@ -29,7 +28,7 @@ class AsideFailed(Exception):
 
 
 class Aside(Generic[T]):
-    """Start `work` as the owner; result() waits for the dataclass that it returns.
+    """Start `work` as the owner; result() waits for the record that it returns.
 
     It has a time limit: the owner can stop, or kill, a process of his own uid.
     """
@@ -79,9 +78,7 @@ class Aside(Generic[T]):
 def _report(who: Owner, work: Callable[[], object], write_end: int) -> None:
     try:
         become.drop(who)
-        made = work()
-        assert is_dataclass(made) and not isinstance(made, type)
-        text = json.dumps(asdict(made))
+        text = json.dumps(typed_json.plain(work()))
     except BaseException as failure:  # also an interrupt: it must not unwind the parent's stack
         text = f"{type(failure).__name__}: {failure}"
     try:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,9 +25,9 @@ def owner(name: str, groups: tuple[int, ...] | None = None) -> Owner:
     try:
         entry = pwd.getpwnam(name)
     except (KeyError, ValueError) as unknown:
-        raise UnknownUser(name=name, host=socket.gethostname()) from unknown
+        raise UnknownUser(name=name, host=os.uname().nodename) from unknown
     if "/" in name or name.startswith("."):  # the name becomes a directory's
-        raise UnknownUser(name=name, host=socket.gethostname())
+        raise UnknownUser(name=name, host=os.uname().nodename)
     if groups is None:
         groups = tuple(os.getgrouplist(name, entry.pw_gid))
     return Owner(entry.pw_name, entry.pw_uid, entry.pw_gid, groups)
@@ -38,7 +37,7 @@ def owner_of_uid(uid: int) -> Owner:
     try:
         return owner(pwd.getpwuid(uid).pw_name)
     except KeyError as unknown:
-        raise UnknownUser(name=f"uid {uid}", host=socket.gethostname()) from unknown
+        raise UnknownUser(name=f"uid {uid}", host=os.uname().nodename) from unknown
 
 
 def with_groups(who: Owner, gid: int, groups: tuple[int, ...]) -> Owner:

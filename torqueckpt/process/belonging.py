@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 
 from torqueckpt.process import proc
@@ -42,14 +42,12 @@ def strays(tree: list[proc.Stat], leader_pid: int, uid: int) -> list[proc.Stat]:
 
     Told by the session, or by the job's name in the environment that they were started with.
     """
-    inside = {each.pid for each in tree}
     root = tree[0]
     job, upward = job_of(root.pid), {leader_pid, *above(root)}
     return [
         each
-        for each in _of_user(uid)
-        if each.pid not in inside | upward
-        and not each.ended
+        for each in _of_user(uid, upward.union(each.pid for each in tree))
+        if not each.ended
         and not upward & set(above(each))
         and (each.session in (leader_pid, root.session) or (job and job_of(each.pid) == job))
     ]
@@ -77,9 +75,9 @@ def _lines(path: str) -> list[str]:
         return file.read(1 << 20).decode("utf-8", "replace").splitlines()
 
 
-def _of_user(uid: int) -> Iterator[proc.Stat]:
+def _of_user(uid: int, but: Collection[int] = ()) -> Iterator[proc.Stat]:
     for name in os.listdir("/proc"):
-        if not name.isdigit():
+        if not name.isdigit() or int(name) in but:
             continue
         with suppress(FileNotFoundError, ProcessLookupError):
             each = proc.stat(int(name)) if os.stat(f"/proc/{name}").st_uid == uid else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt.process import proc
 from torqueckpt.process import sockets as net
@@ -24,16 +24,14 @@ _EXEC_SECONDS = 0.5
 Links = list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
 
 
-@dataclass(frozen=True)
-class Mapped:
+class Mapped(NamedTuple):
     """Something that a process has mapped."""
 
     pid: int
     what: str
 
 
-@dataclass(frozen=True)
-class Holdings:
+class Holdings(NamedTuple):
     """A tree and what it holds, as of one moment."""
 
     tree: dict[int, proc.Stat]

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from torqueckpt.errors import ProcessReused
 from torqueckpt.identity import ProcessId
@@ -18,8 +18,7 @@ from torqueckpt.identity import ProcessId
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-@dataclass(frozen=True)
-class Stat:
+class Stat(NamedTuple):
     """One process at one moment."""
 
     pid: int
@@ -40,8 +39,7 @@ class Stat:
         return self.state in ("Z", "X")
 
 
-@dataclass(frozen=True)
-class Credentials:
+class Credentials(NamedTuple):
     """Whose a process is, as /proc/PID/status tells."""
 
     uids: tuple[int, int, int, int]  # real, effective, saved, file system

@@ -7,12 +7,16 @@
 from __future__ import annotations
 
 import os
-import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # slow to import, and few jobs have any
+    import socket
 
 ESTABLISHED, TIME_WAIT, CLOSED, LISTENING = 1, 6, 7, 10  # include/net/tcp_states.h
+_UNIX, _INET, _INET6, _TCP = 1, 2, 10, 6  # Linux's AF_UNIX, AF_INET, AF_INET6, IPPROTO_TCP
+_STREAM, _SEQPACKET = 1, 5
 
 _DIAG_PROTOCOL, _DIAG_BY_FAMILY, _REQUEST_DUMP = 4, 20, 0x301
 _DONE, _ERROR = 3, 2
@@ -22,8 +26,7 @@ _NAME, _PEER, _WAITING, _QUEUES = 0, 2, 3, 4  # attributes of an answer
 _MAPPED = bytes(10) + b"\xff\xff"  # IPv4 in IPv6
 
 
-@dataclass(frozen=True)
-class Tcp:
+class Tcp(NamedTuple):
     """One TCP socket; inode "0" for one that no process has (yet, or any more)."""
 
     inode: str
@@ -34,13 +37,14 @@ class Tcp:
     @property
     def peer(self) -> str:
         """The other end as people write it."""
+        import socket
+
         address, port = self.remote
-        family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
+        family = _INET if len(address) == 4 else _INET6
         return f"{socket.inet_ntop(family, address)}:{port}"
 
 
-@dataclass(frozen=True)
-class Unix:
+class Unix(NamedTuple):
     """One UNIX socket; peer is "0" for one that nobody has accepted yet, "" for none."""
 
     inode: str
@@ -62,19 +66,21 @@ def protocol(pid: int, fd: int) -> str:
 def tcp() -> list[Tcp]:
     """All TCP sockets of this network; [] when the kernel does not tell."""
     found = []
-    for family in (socket.AF_INET, socket.AF_INET6):
-        asked = struct.pack("=BBBBI48x", family, socket.IPPROTO_TCP, 0, 0, _ALL_STATES)
+    for family in (_INET, _INET6):
+        asked = struct.pack("=BBBBI48x", family, _TCP, 0, 0, _ALL_STATES)
         found += [_tcp(answer) for answer in _dump(asked)]
     return found
 
 
 def unix() -> dict[str, Unix]:
     """All UNIX sockets of this network, by inode; {} when the kernel does not tell."""
-    asked = struct.pack("=BBHIIIII", socket.AF_UNIX, 0, 0, _ALL_STATES, 0, _SHOW, 0, 0)
+    asked = struct.pack("=BBHIIIII", _UNIX, 0, 0, _ALL_STATES, 0, _SHOW, 0, 0)
     return {each.inode: each for each in map(_unix, _dump(asked))}
 
 
 def _dump(asked: bytes) -> list[bytes]:
+    import socket
+
     header = struct.pack("=IHHII", 16 + len(asked), _DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0)
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _DIAG_PROTOCOL) as kernel:
@@ -106,7 +112,7 @@ def _tcp(answer: bytes) -> Tcp:
 
 def _address(family: int, words: bytes) -> bytes:
     """IPv4 in IPv6 as IPv4, so that both ends of a connection look alike."""
-    if family == socket.AF_INET:
+    if family == _INET:
         return words[:4]
     return words[12:] if words.startswith(_MAPPED) else words
 
@@ -122,7 +128,7 @@ def _unix(answer: bytes) -> Unix:
     waiting = attributes.get(_WAITING, b"")
     return Unix(
         inode=str(inode),
-        stream=kind in (socket.SOCK_STREAM, socket.SOCK_SEQPACKET),
+        stream=kind in (_STREAM, _SEQPACKET),
         name=attributes.get(_NAME, b"").rstrip(b"\0").replace(b"\0", b"@").decode(errors="replace"),
         peer=str(struct.unpack("=I", attributes[_PEER])[0]) if _PEER in attributes else "",
         waiting=tuple(map(str, struct.unpack(f"={len(waiting) // 4}I", waiting))),

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,7 +23,7 @@ def dump(pid: int, end: bool, place: Path, settings: Settings) -> Pointer:
     """
     job = _job(pid, place, settings)
     if os.getuid() == 0:
-        return named_process.dump(pid, job, end, None, replace(settings, checkpointer="criu"))
+        return named_process.dump(pid, job, end, None, settings._replace(checkpointer="criu"))
     try:
         return through_door.dump("dump", pid, end, job, settings)
     except CheckpointRefused as refused:  # the door's words, which may be the same already

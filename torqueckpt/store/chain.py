@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 from torqueckpt import log, typed_json
 from torqueckpt.errors import TorqueCkptError
@@ -26,8 +26,7 @@ _LOOKED_AT = 1000  # the newest: root looks here too, for the service
 ENDED, CANCELLED, STOPPED = "ended", "cancelled", "stopped"
 
 
-@dataclass(frozen=True)
-class Link:
+class Link(NamedTuple):
     """A job of the chain; lineage "" and generation 0: it began the script from its beginning."""
 
     job: str
@@ -37,8 +36,7 @@ class Link:
     generation: int
 
 
-@dataclass(frozen=True)
-class Links:
+class Links(NamedTuple):
     """The first job, where it was submitted, and those that have begun, oldest first."""
 
     first: str
@@ -46,8 +44,7 @@ class Links:
     links: tuple[Link, ...]
 
 
-@dataclass(frozen=True)
-class End:
+class End(NamedTuple):
     """how: one of the words above; status: the job's exit status where it ended by itself."""
 
     how: str
@@ -81,7 +78,7 @@ class Chain:
 
     def write(self, links: Links) -> None:
         with translated(self.directory.path):
-            self.directory.write_whole("chain.json", json.dumps(asdict(links)).encode())
+            self.directory.write_whole("chain.json", json.dumps(typed_json.plain(links)).encode())
 
     def end(self) -> End | None:
         """None while it goes on; RecordTorn when nobody can tell."""
@@ -93,7 +90,7 @@ class Chain:
 
     def write_end(self, end: End) -> None:
         with translated(self.directory.path):
-            self.directory.write_whole("end.json", json.dumps(asdict(end)).encode())
+            self.directory.write_whole("end.json", json.dumps(typed_json.plain(end)).encode())
 
     def has(self, job: str) -> bool:
         """Whether this job is the first or one that has begun."""

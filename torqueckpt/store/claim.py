@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict
 
 from torqueckpt import typed_json
 from torqueckpt.live import Claim
@@ -31,7 +30,7 @@ def read(lineage: Directory) -> Claim | None:
 
 def take(lineage: Directory, claim: Claim) -> bool:
     """False when somebody else was first."""
-    return lineage.write_once(_NAME, json.dumps(asdict(claim)).encode(), _aside(claim))
+    return lineage.write_once(_NAME, json.dumps(typed_json.plain(claim)).encode(), _aside(claim))
 
 
 def remove(lineage: Directory, claim: Claim) -> None:
@@ -43,7 +42,7 @@ def remove(lineage: Directory, claim: Claim) -> None:
         return
     moved = lineage.read(aside)
     lineage.remove(aside)
-    if moved != json.dumps(asdict(claim)).encode():
+    if moved != json.dumps(typed_json.plain(claim)).encode():
         lineage.write_once(_NAME, moved, aside)
 
 

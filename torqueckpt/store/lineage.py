@@ -20,7 +20,6 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from torqueckpt import log, typed_json
@@ -168,7 +167,7 @@ class Lineage:
             return None
 
     def write_live(self, live: Live) -> None:
-        self.directory.write_whole("live.json", json.dumps(asdict(live)).encode())
+        self.directory.write_whole("live.json", json.dumps(typed_json.plain(live)).encode())
 
     def first_leader(self) -> ProcessId | None:
         try:
@@ -179,4 +178,4 @@ class Lineage:
             return None
 
     def write_first_leader(self, leader: ProcessId) -> None:
-        self.directory.write_whole("first.json", json.dumps(asdict(leader)).encode())
+        self.directory.write_whole("first.json", json.dumps(typed_json.plain(leader)).encode())

@@ -120,7 +120,7 @@ def server(node: Node) -> Iterator[Told]:
 
 def _rights(answer: Server) -> Iterator[Told]:
     """On the server's own host root may do all that he likes."""
-    host, me = socket.gethostname(), f"root@{socket.getfqdn()}"
+    host, me = os.uname().nodename, f"root@{socket.getfqdn()}"
     if answer.name.partition(".")[0] == host.partition(".")[0]:
         return
     allowed = f"{answer.text('managers')},{answer.text('operators')}".split(",")

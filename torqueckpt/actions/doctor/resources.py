@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt.actions.doctor.programs_that_hold import PROGRAMS, REFUSED, program
 from torqueckpt.actions.doctor.told import Check, Node, Told, failure, ok, warning
@@ -15,8 +15,7 @@ _STATUS = 7
 _NOT_HERE = "not here"  # a program's first word where the kernel does not let users have it
 
 
-@dataclass(frozen=True)
-class _Kind:
+class _Kind(NamedTuple):
     name: str
 
     def look(self, node: Node) -> Iterator[Told]:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt.actions import mom_systems
 from torqueckpt.actions.mom_systems import System
@@ -16,8 +16,7 @@ from torqueckpt.settings import Settings
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(NamedTuple):
     """One thing that a check found; fix is "" where nothing is to be done."""
 
     outcome: str
@@ -25,8 +24,7 @@ class Told:
     fix: str = ""
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One row of the table; its fields are those of --json (docs/doctor.md)."""
 
     group: str
@@ -36,8 +34,7 @@ class Row:
     fix: str
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """What the checks are about; user: who the proof's jobs belong to, None for no proof."""
 
     settings: Settings
@@ -46,8 +43,7 @@ class Node:
     nobody: Owner  # for what any user must be able to do
 
 
-@dataclass(frozen=True)
-class Check:
+class Check(NamedTuple):
     group: str
     name: str
     look: Callable[[Node], Iterable[Told]]

@@ -11,8 +11,9 @@ import os
 import socket
 import struct
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt import typed_json
 from torqueckpt.errors import MomGone, TorqueCkptError
@@ -22,8 +23,7 @@ _LINE = 4096
 _SPEAKS_WITHIN_SECONDS = 10  # only root and the job's owner are waited for
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """exit_code 0 and an empty message on success."""
 
     exit_code: int
@@ -42,7 +42,7 @@ class Caller:
 
     def answer(self, exit_code: int, message: str) -> None:
         try:
-            line = json.dumps(asdict(Answer(exit_code, message))) + "\n"
+            line = json.dumps(typed_json.plain(Answer(exit_code, message))) + "\n"
             self.connection.sendall(line.encode())
         except OSError:
             return  # the caller did not wait for it

@@ -7,7 +7,6 @@ import os
 import pwd
 import shlex
 import signal
-import socket
 import subprocess
 
 from torqueckpt.batch.local.site import Site
@@ -83,7 +82,7 @@ def _become_leader(
 
 def _environment(job: str, submission: Submission, spool: Spool, shell: str) -> dict[str, str]:
     user = pwd.getpwuid(submission.owner.uid)
-    host = socket.gethostname()
+    host = os.uname().nodename
     return {
         **submission.variables,
         "HOME": user.pw_dir,

@@ -13,7 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torqueckpt.batch import due, interval
@@ -113,13 +113,13 @@ class LocalMom:
         if status == 0:
             self._checkpoint_name = hook.name
             self._image_at = now
-            self._history = replace(self._history, last_image=now, last_try=now, failures=0)
+            self._history = self._history._replace(last_image=now, last_try=now, failures=0)
             self.progress.checkpoints += 1
             if hook.end:
                 self._held(hook)
         else:
             failures = self._history.failures + 1
-            self._history = replace(self._history, last_try=now, failures=failures)
+            self._history = self._history._replace(last_try=now, failures=failures)
             self.progress.failures += 1
         self._tell(comment if status else "")
         if hook.caller is not None:
@@ -188,7 +188,7 @@ class LocalMom:
         percent = self.site.max_frozen_percent
         costly = due.too_costly(self._frozen_seconds, now - self._image_at, percent)
         if costly:
-            self._history = replace(self._history, last_image=now)  # looked at again then
+            self._history = self._history._replace(last_image=now)  # looked at again then
             self._tell(f"checkpoint skipped: {costly}")
             return
         self._call_hook(None, end=False)

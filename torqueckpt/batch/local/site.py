@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt.batch.interval import Rate
 
 
-@dataclass(frozen=True)
-class Site:
+class Site(NamedTuple):
     """The installed programs and the settings that concern the local MOM."""
 
     checkpoint_program: Path

@@ -13,8 +13,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import socket
-from dataclasses import asdict
 from pathlib import Path
 
 from torqueckpt import typed_json
@@ -61,7 +59,7 @@ class Spool:
             number = int(file.read().strip() or "0") + 1
             file.truncate(0)
             file.write(str(number))
-        return f"{number}.{socket.gethostname()}"
+        return f"{number}.{os.uname().nodename}"
 
     def add(
         self, job: str, record: Details, script: bytes, who: Owner, parent: Path | None
@@ -71,10 +69,10 @@ class Spool:
         with Directory.open(self.home / "mom_priv" / "jobs") as jobs:
             jobs.write_whole(f"{job}.SC", script, 0o700)
             os.chown(f"{job}.SC", who.uid, who.gid, dir_fd=jobs.fd, follow_symlinks=False)
-            jobs.write_whole(f"{job}.JB", json.dumps(asdict(record)).encode(), 0o644)
+            jobs.write_whole(f"{job}.JB", json.dumps(typed_json.plain(record)).encode(), 0o644)
             os.chmod(f"{job}.JB", 0o644, dir_fd=jobs.fd)
         with Directory.open(self.home / "aux") as aux:
-            aux.write_whole(job, f"{socket.gethostname()}\n".encode(), 0o644)
+            aux.write_whole(job, f"{os.uname().nodename}\n".encode(), 0o644)
             os.chmod(job, 0o644, dir_fd=aux.fd)
         checkpoint_dir = self.checkpoint_dir(job, parent)
         if parent is None:

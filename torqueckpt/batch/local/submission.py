@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt.batch import checkpoint_spec, directives, last
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
@@ -17,8 +17,7 @@ from torqueckpt.manifest import Directive
 from torqueckpt.process import become
 
 
-@dataclass(frozen=True)
-class Submission:
+class Submission(NamedTuple):
     """One job, ready to run; out and err are where its output is delivered, None by name."""
 
     script: bytes

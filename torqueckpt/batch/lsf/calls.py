@@ -12,8 +12,8 @@ import os
 import re
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt.batch.pointer import Pointer
 from torqueckpt.errors import BadArguments
@@ -27,8 +27,7 @@ _ECHKPNT = "echkpnt [-k], or echkpnt [-c] [-f] [-k | -s] [-d CHECKPOINT_DIR] [-x
 _ERESTART = "erestart, or erestart [-c] [-f] CHECKPOINT_DIR"
 
 
-@dataclass(frozen=True)
-class LsfJob:
+class LsfJob(NamedTuple):
     """Which job a process belongs to; directory is LSB_CHKPNT_DIR, None where there is none."""
 
     id: str
@@ -44,8 +43,7 @@ class LsfJob:
         )
 
 
-@dataclass(frozen=True)
-class StarterCall:
+class StarterCall(NamedTuple):
     """The user's command, or the image that a job of brestart begins with."""
 
     command: str
@@ -62,8 +60,7 @@ class StarterCall:
         return cls(command, _image(argv) or _image(_after_own_name(command)))
 
 
-@dataclass(frozen=True)
-class EchkpntCall:
+class EchkpntCall(NamedTuple):
     """group is None in JOB_CONTROLS; after says what becomes of the job: run, kill or stop."""
 
     group: int | None
@@ -83,8 +80,7 @@ class EchkpntCall:
         return cls(int(rest[0]), Path.cwd() / given if given else None, after)
 
 
-@dataclass(frozen=True)
-class ErestartCall:
+class ErestartCall(NamedTuple):
     """directory is None in JOB_CONTROLS."""
 
     directory: Path | None

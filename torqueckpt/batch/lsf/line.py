@@ -16,8 +16,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from torqueckpt import log, typed_json
 from torqueckpt.process import belonging, proc, signals
@@ -28,16 +27,14 @@ _LARGEST = 64 * 1024
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Asked:
+class Asked(NamedTuple):
     """verb: suspend, resume or checkpoint; after: what becomes of the job, for a checkpoint."""
 
     verb: str
     after: str = ""
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """The job's state now (running, stopped, saved, ended), the reason where what was asked for
     could not be had, and its image."""
 
@@ -143,7 +140,7 @@ def _other_end(line: socket.socket) -> tuple[int, int]:
 
 
 def _say(line: socket.socket, words: Asked | Answer) -> None:
-    line.sendall(json.dumps(asdict(words)).encode() + b"\n")
+    line.sendall(json.dumps(typed_json.plain(words)).encode() + b"\n")
 
 
 def _heard(line: socket.socket, kind: type[T]) -> T:

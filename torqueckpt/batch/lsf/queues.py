@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torqueckpt.errors import QueuesNotRead
 
@@ -23,8 +23,7 @@ _CONDITION = re.compile(r"\s*#(if|elif|else|endif)\b", re.IGNORECASE)
 Branch = tuple[tuple[int, int], ...]  # (which #if of the file, which of its branches), outer first
 
 
-@dataclass(frozen=True)
-class Keyword:
+class Keyword(NamedTuple):
     """`NAME = value`; name in capitals, line is its first one."""
 
     line: int
@@ -33,8 +32,7 @@ class Keyword:
     branch: Branch
 
 
-@dataclass(frozen=True)
-class Queue:
+class Queue(NamedTuple):
     """A Queue section.  begin and end are the numbers of its first and last line; data[outer[0]:
     outer[1]] is all of it, data[inner[0]:inner[1]] what stands between these two lines."""
 
@@ -50,8 +48,7 @@ class Queue:
         return next((k.value for k in reversed(self.keywords) if k.name == "QUEUE_NAME"), "")
 
 
-@dataclass(frozen=True)
-class _Line:
+class _Line(NamedTuple):
     """One line as the daemon sees it, made of one or more of the file's."""
 
     number: int

@@ -8,8 +8,8 @@ mom-restart    openpbs %sid %jobid %login %taskid %path
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt.errors import BadArguments
 from torqueckpt.identity import job_id
@@ -20,8 +20,7 @@ _USAGE = "openpbs SID JOBID LOGIN TASKID PATH"
 _FIRST_TASK = 1
 
 
-@dataclass(frozen=True)
-class ActionCall:
+class ActionCall(NamedTuple):
     """One call; sid is negative at a restart after a hold, which we have no use for."""
 
     sid: int

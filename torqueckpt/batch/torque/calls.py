@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt.errors import BadArguments
 from torqueckpt.identity import job_id
@@ -28,8 +28,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.,=:@%+/-]*")  # as the prologue check has it
 _GO_ON, _END = ("0",), ("1", "15")
 
 
-@dataclass(frozen=True)
-class MomCall:
+class MomCall(NamedTuple):
     """A call of $checkpoint_script or $restart_script; None where MOM passes "-"."""
 
     sid: int
