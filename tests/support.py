@@ -188,6 +188,8 @@ class Site:
         return site
 
     def _launchers(self, venv: Path) -> None:
+        words = (str(REPOSITORY / "install" / "launcher"), str(venv / "bin" / "python"), "MODULE")
+        text = subprocess.run(words, capture_output=True, check=True, text=True).stdout
         for place, name, module in (
             ("bin", "torqueckpt", "torqueckpt.cli.main"),
             ("sbin", "mom-checkpoint", "torqueckpt.hooks.mom_checkpoint"),
@@ -201,13 +203,7 @@ class Site:
         ):
             (self.root / place).mkdir(exist_ok=True)
             program = self.root / place / name
-            lines = (
-                f"#!{venv}/bin/python -I",
-                "import sys",
-                f"from {module} import main",
-                "sys.exit(main(sys.argv[1:]))",
-            )
-            program.write_text("\n".join(lines) + "\n")
+            program.write_text(text.replace("MODULE", module))
             program.chmod(0o755)
 
     @property

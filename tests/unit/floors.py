@@ -8,7 +8,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FLOORS = (
-    {"errors", "identity", "request", "manifest", "typed_json", "live", "paths", "log", "policies"},
+    {
+        "leaving",
+        "errors",
+        "identity",
+        "request",
+        "manifest",
+        "typed_json",
+        "live",
+        "paths",
+        "log",
+        "policies",
+    },
     {"process", "settings", "render", "run", "packing"},
     {"store", "checkpointers", "files", "ifl"},
     {"batch"},
