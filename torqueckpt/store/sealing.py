@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from threading import Lock, Thread
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ from torqueckpt.paths import Directory
 T = TypeVar("T")
 _CHUNK = 1024 * 1024
 _AT_ONCE = 4  # most files are small: fsynced together they wait for the disk together
+_LARGE = 4 * 1024 * 1024  # bytes from which on a file is read while its fsync goes on
 
 
 @contextmanager
@@ -29,16 +31,23 @@ def sealing(image: Directory, packs: Callable[[str], bool]) -> Iterator[list[Ima
     """
     one_packs = Lock()
 
-    def sealed(name: str) -> ImageFile:
-        if packs(name):
-            with one_packs:
-                packed = _packed(image, name)
-            if packed is not None:
-                return packed
-        return _sealed(image, name)
+    def packed(name: str) -> ImageFile:
+        with one_packs:
+            made = _packed(image, name)
+        return _sealed(image, name) if made is None else made
 
-    largest_first = sorted(image.names(), key=lambda name: -_size(image, name))
-    with _at_once(sealed, largest_first) as made:
+    def works() -> Iterator[Callable[[], ImageFile | None]]:
+        sizes = {name: _size(image, name) for name in image.names()}
+        for name in sorted(sizes, key=lambda name: -sizes[name]):
+            if packs(name):
+                yield partial(packed, name)
+            elif sizes[name] < _LARGE:
+                yield partial(_sealed, image, name)
+            else:
+                yield partial(_fsynced, image, name)
+                yield partial(_digested, image, name)
+
+    with _at_once(works()) as made:
         yield made
     image.sync()
     made.sort(key=lambda file: file.name)
@@ -57,11 +66,22 @@ def digest(fd: int, read: Callable[[int], None] | None = None) -> str:
 
 
 def _sealed(image: Directory, name: str) -> ImageFile:
+    _fsynced(image, name)
+    return _digested(image, name)
+
+
+def _fsynced(image: Directory, name: str) -> None:
     fd = image.open_file(name, os.O_RDONLY)
     try:
-        checksum = digest(fd)
         os.fsync(fd)
-        return ImageFile(name=name, size=os.fstat(fd).st_size, xxh3=checksum)
+    finally:
+        os.close(fd)
+
+
+def _digested(image: Directory, name: str) -> ImageFile:
+    fd = image.open_file(name, os.O_RDONLY)
+    try:
+        return ImageFile(name=name, xxh3=digest(fd), size=os.fstat(fd).st_size)
     finally:
         os.close(fd)
 
@@ -98,23 +118,26 @@ def _size(image: Directory, name: str) -> int:
 
 
 @contextmanager
-def _at_once(work: Callable[[str], T], names: Iterable[str]) -> Iterator[list[T]]:
-    """Within, threads do `work` for each name, begun in their order; the list is whole behind it.
+def _at_once(works: Iterator[Callable[[], T | None]]) -> Iterator[list[T]]:
+    """Within, threads do each of the works, begun in their order; behind it, the list has all that
+    they made.
 
     The first failure is raised; after one, also of the caller's, no more is begun.
     """
-    waiting, made = iter(names), list[T]()
+    made = list[T]()
     failed: list[BaseException] = []
     turn = Lock()
 
     def take() -> None:
         while not failed:
-            with turn:
-                name = next(waiting, None)
-            if name is None:
-                return
             try:
-                made.append(work(name))
+                with turn:
+                    work = next(works, None)
+                if work is None:
+                    return
+                result = work()
+                if result is not None:
+                    made.append(result)
             except BaseException as failure:
                 failed.append(failure)
 
