@@ -217,7 +217,7 @@ class Summary(NamedTuple):
 
 def encode(manifest: Manifest, key: bytes) -> bytes:
     body = plain(manifest)
-    return json.dumps({"manifest": body, "signature": _signature(body, key)}, indent=1).encode()
+    return json.dumps({"manifest": body, "signature": _signature(body, key)}).encode()
 
 
 def decode(data: bytes) -> Manifest:

@@ -38,9 +38,18 @@ def program(place: str, name: str) -> Path:
 class Directory:
     """A directory held open; names below it are opened relative to it and never through a link."""
 
-    def __init__(self, fd: int, path: Path) -> None:
+    def __init__(self, fd: int, path: Path | str) -> None:
         self.fd = fd
-        self.path = path
+        self._path = path
+
+    @property
+    def path(self) -> Path:
+        """Made when asked for: a listing opens many directories and names few."""
+        return Path(self._path)
+
+    @path.setter
+    def path(self, now: Path) -> None:
+        self._path = now
 
     @classmethod
     def open(cls, path: Path) -> Directory:
@@ -78,7 +87,7 @@ class Directory:
         self.close()
 
     def sub(self, name: str) -> Directory:
-        return Directory(os.open(_plain(name), _DIRECTORY, dir_fd=self.fd), self.path / name)
+        return Directory(os.open(_plain(name), _DIRECTORY, dir_fd=self.fd), f"{self._path}/{name}")
 
     def make(self, name: str, mode: int = 0o700) -> Directory:
         """Open the sub-directory `name`, making it when it is not there."""
@@ -108,7 +117,7 @@ class Directory:
         return fd
 
     def read(self, name: str, limit: int = _SMALL) -> bytes:
-        with os.fdopen(self.open_file(name, os.O_RDONLY), "rb", buffering=0) as file:
+        with open(self.open_file(name, os.O_RDONLY), "rb", buffering=0) as file:
             if os.fstat(file.fileno()).st_size > limit:
                 raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(self.path / name))
             return file.readall()[:limit]

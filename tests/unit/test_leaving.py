@@ -10,7 +10,7 @@ _SAYS = "from torqueckpt.leaving import leave\nprint('said')\nleave({status})"
 
 
 def _program(status: int) -> list[str]:
-    return [sys.executable, "-c", _SAYS.format(status=status)]
+    return [sys.executable, "-I", "-c", _SAYS.format(status=status)]
 
 
 def test_what_was_said_comes_out_and_the_status_is_kept() -> None:

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from torqueckpt import log
 from torqueckpt.actions.phases import Phase, untold
@@ -38,6 +38,7 @@ from torqueckpt.store.translate import translated
 _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
 
 
+T = TypeVar("T")
 RESTART_FAILED = "restart-failed"  # the journal's word
 
 
@@ -98,16 +99,25 @@ def choose(
 
 def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
     """One row a generation, oldest first; one whose manifest is torn has whole=False."""
+    return [Row(*cells) for cells in shown(who, settings, job, _cells)]
+
+
+def shown(who: Owner, settings: Settings, job: str | None, form: Callable[[Row], T]) -> list[T]:
+    """What `form` makes of each row, of strings and numbers alone: several processes do it."""
     if job is not None:
         with lineage_of(job, who, settings) as (_, lineage):
-            return list(_rows(lineage, who))
+            return [form(row) for row in _rows(lineage, who)]
     store = Store.open(settings.store)
     with become.acting_as(who):
         try:
             mine = store.owner(who)
         except StoreMissing:
             return []
-        return [Row(*cells) for cells in shared(mine.lineage_names(), partial(_cells, mine, who))]
+
+        def formed(names: Iterable[str]) -> list[T]:
+            return [form(row) for lineage in mine.opened(names) for row in _rows(lineage, who)]
+
+        return shared(mine.lineage_names(), formed)
 
 
 def owners(settings: Settings) -> list[Owner]:
@@ -218,21 +228,17 @@ def _defect(lineage: Lineage, number: int, read: Callable[[int], None] | None = 
     return ""
 
 
-def _cells(mine: OwnerStore, who: Owner, names: Iterable[str]) -> list[tuple[object, ...]]:
-    """Rows in a form that goes from process to process."""
-    found = (row for lineage in mine.opened(names) for row in _rows(lineage, who))
-    return [tuple(row) for row in found]
+def _cells(row: Row) -> tuple[Any, ...]:
+    return tuple(row)
 
 
 def _rows(lineage: Lineage, who: Owner) -> Iterator[Row]:
-    from datetime import datetime, timezone  # a restart, which chooses here too, shows no dates
-
     for number in lineage.numbers():
         try:
             generation = lineage.generation(number)
             made = generation.summary()
             whole = generation.looks_whole(made)
-            created = datetime.fromtimestamp(made.created, timezone.utc).isoformat()
+            created = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(made.created))
         except _OWNERS_DOING:
             yield Row(lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, who.name)
             continue

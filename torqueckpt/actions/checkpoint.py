@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from functools import partial
 
 from torqueckpt import log
-from torqueckpt.actions import described, dumping, inspection, looking, repeated, room
+from torqueckpt.actions import described, dumping, inspection, looking, reading, repeated, room
+from torqueckpt.actions.reading import Reader
 from torqueckpt.actions.target import Target, find_lineage, find_tree, owner_of
 from torqueckpt.batch import details, pointer
 from torqueckpt.checkpointers.base import Checkpointer, Dump
@@ -62,10 +63,13 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
             waiting = clock.waiting(target.tree)
             may_stop = request.end or not checkpointer.tells
             with _opened(target) as sources, _running_again(target, may_stop) as guarded:
-                with translated(settings.store), lineage.new_generation() as generation:
+                with ExitStack() as stack:
+                    stack.enter_context(translated(settings.store))
+                    generation = stack.enter_context(lineage.new_generation())
+                    dump = dumping.plan(target, generation, request.end)
+                    reader = stack.enter_context(Reader(checkpointer, dump, target, settings))
                     if target.live != known:  # before there is an image to resume from
                         lineage.write_live(target.live)
-                    dump = dumping.plan(target, generation, request.end)
                     scripts = _keep_scripts(target, lineage)
                     task = looking.task(
                         checkpointer, target, generation, lineage, scripts, sources, settings
@@ -74,12 +78,12 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     seen, wall_ms, frozen_before_us = _dumped(
                         checkpointer, dump, target, task, held, generation, mine, settings
                     )
-                    dumping.mend(checkpointer, dump, target)
-                    reading = dumping.read(checkpointer, dump, target)
+                    reading.mend(checkpointer, dump, target)
+                    reader.start()
                     packs = room.packs(checkpointer, generation, depth, settings)
                     with generation.sealing(packs) as image:  # and meanwhile:
                         left_out = inspection.tell_strays(target)
-                        facts = dumping.facts(reading, seen, frozen_before_us, request.job_id)
+                        facts = reader.facts(seen, frozen_before_us)
                         streams = _grow_streams(lineage, target, sources, seen)
                     made = described.manifest_of(
                         request,

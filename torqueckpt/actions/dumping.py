@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from torqueckpt import checkpointers, log, paths, run
+from torqueckpt import checkpointers, paths, run
 from torqueckpt.actions.target import Target
-from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageFacts
+from torqueckpt.checkpointers.base import Checkpointer, Dump
 from torqueckpt.errors import (
     CheckpointerMissing,
     CheckpointerTooOld,
@@ -25,9 +24,7 @@ from torqueckpt.errors import (
     StoreFull,
     TorqueCkptError,
 )
-from torqueckpt.files import builds
 from torqueckpt.files.look import Look, Task, look
-from torqueckpt.manifest import OpenFile, Process
 from torqueckpt.process import become, proc, signals, tree
 from torqueckpt.process.aside import Aside, AsideFailed
 from torqueckpt.process.freeze import Freeze
@@ -199,75 +196,6 @@ def _check(
     missing = checkpointer.incomplete(dump)
     if missing:
         raise DumpFailed(job=job, reason=missing)
-
-
-class _Mended(NamedTuple):
-    """How many timers were put right."""
-
-    timers: int
-
-
-def mend(checkpointer: Checkpointer, dump: Dump, target: Target) -> None:
-    """Put right what the checkpointer is known to save wrongly, as the owner for good."""
-    if not any(to in checkpointer.mends for _, _, to in target.open_files):
-        return
-    mending = Aside(target.owner, lambda: _Mended(checkpointer.mend(dump.image_dir)))
-    try:
-        count = mending.result(_Mended).timers
-    except AsideFailed as unreadable:
-        raise unreadable_image(target.live.job, unreadable) from unreadable
-    if count:
-        log.info(f"{target.live.job}: {count} timer(s) that had expired unread armed again")
-
-
-def read(checkpointer: Checkpointer, dump: Dump, target: Target) -> Aside[ImageFacts]:
-    """Start reading the image, and which builds of programs and libraries the job has mapped, as
-    the owner for good; facts() waits for the result."""
-
-    def told() -> ImageFacts:
-        if not checkpointer.tells:
-            return ImageFacts(_processes(target), (), 0)
-        found = checkpointer.read_image(dump.image_dir, dump.work_dir)
-        mapped = (file.path for file in found.files if file.fd < 0 and not file.deleted)
-        return found._replace(builds=builds.of_files(mapped))
-
-    return Aside(target.owner, told)
-
-
-def _processes(target: Target) -> tuple[Process, ...]:
-    return tuple(
-        Process(each.pid, each.ppid, each.name, proc.cwd(each.pid)) for each in target.tree
-    )
-
-
-def facts(reading: Aside[ImageFacts], seen: Look, frozen_before_us: int, job: str) -> ImageFacts:
-    """What the image says, with what only a look at the files themselves could tell, and with the
-    time for which the tree stood still before its dump, at a pre-dump."""
-    try:
-        found = reading.result(ImageFacts)
-        files = _completed(found.files, seen) or seen.open
-        return found._replace(files=files, frozen_us=found.frozen_us + frozen_before_us)
-    except AsideFailed as unreadable:
-        raise unreadable_image(job, unreadable) from unreadable
-
-
-def unreadable_image(job: str, why: AsideFailed) -> DumpFailed:
-    return DumpFailed(job=job, reason=f"its image cannot be read: {why}")
-
-
-def _completed(files: tuple[OpenFile, ...], seen: Look) -> tuple[OpenFile, ...]:
-    looked_at = {(file.pid, file.fd): file for file in seen.open}
-    mapped = {file.path for file in seen.open if file.mapped}
-    return tuple(
-        file._replace(
-            device=beside.device,
-            inode=beside.inode,
-            size=beside.size if beside.fd >= 0 else file.size,
-            mapped=file.path in mapped,
-        )
-        for file in files
-        for beside in [looked_at.get((file.pid, file.fd), file)]
-    )
 
 
 def _no_room(directory: Path) -> bool:

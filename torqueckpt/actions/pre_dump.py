@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from torqueckpt import log, run
-from torqueckpt.actions import dumping
+from torqueckpt.actions import dumping, reading
 from torqueckpt.actions.target import Target
 from torqueckpt.checkpointers.base import Checkpointer, Dump
 from torqueckpt.errors import DumpFailed, StoreFull
@@ -147,7 +147,7 @@ def _merge(checkpointer: Checkpointer, dump: Dump, target: Target, settings: Set
     try:
         return merging.result(_Merged).frozen_us
     except AsideFailed as unreadable:
-        raise dumping.unreadable_image(target.live.job, unreadable) from unreadable
+        raise reading.unreadable(target.live.job, unreadable) from unreadable
 
 
 def _begin_again(dump: Dump, target: Target, generation: Generation) -> None:

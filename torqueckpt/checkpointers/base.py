@@ -236,8 +236,9 @@ class Checkpointer(ABC):
         ValueError from a checkpointer whose images cannot be changed."""
         raise ValueError(f"{self.name} cannot change its images")
 
-    def read_image(self, image_dir: Path, work_dir: Path) -> ImageFacts:
-        """Read a finished image, of a checkpointer that tells; called after the tree runs again."""
+    def image_reader(self) -> Callable[[Path, Path], ImageFacts]:
+        """What reads a finished image, given its directory and that of its dump's scratch files, of
+        a checkpointer that tells; asked for while the tree still runs."""
         raise NotImplementedError(self.name)
 
     def details(self, image_dir: Path, root_pid: int, environment: bool) -> ImageDetails:

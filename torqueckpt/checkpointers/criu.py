@@ -144,10 +144,10 @@ class Criu(Checkpointer):
 
         return criu_images.mend(image_dir)
 
-    def read_image(self, image_dir: Path, work_dir: Path) -> ImageFacts:
+    def image_reader(self) -> Callable[[Path, Path], ImageFacts]:
         from torqueckpt.checkpointers import criu_images  # protobuf is slow to import
 
-        return criu_images.read(image_dir, work_dir)
+        return criu_images.read
 
     def details(self, image_dir: Path, root_pid: int, environment: bool) -> ImageDetails:
         from torqueckpt.checkpointers import criu_details

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from typing import Any
 
 import click
 
@@ -49,18 +50,19 @@ def list_command(
         owners = [who.owner_of(job, chosen, user)]
     else:
         owners = who.owners(chosen, user)
-    rows = []
+    form = _as_json if as_json else _cells
+    rows: list[Any] = []
     for owner in owners:
         try:
-            rows += catalogue.rows(owner, chosen, job)
+            rows += catalogue.shown(owner, chosen, job, form)
         except StoreNotWritable as broken:
             if os.getuid() != 0 or user is not None or job is not None:
                 raise
             click.echo(f"torqueckpt: left out: {one_line(str(broken))}", err=True)
     if as_json:
-        click.echo(json.dumps([plain(row) for row in rows], indent=1))
+        click.echo("[" + ",".join(rows) + "\n]" if rows else "[]")
         return
-    columns, cells = list(_COLUMNS), [_cells(row) for row in rows]
+    columns, cells = list(_COLUMNS), rows
     if sys.stdout.isatty() and os.getuid() != 0:  # 80 columns are few, and all of it is his own
         at = columns.index("owner")
         for each in (columns, *cells):
@@ -82,6 +84,11 @@ def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_
             table.add_row(at, *_cells(row))
         tables.show(table)
     who.tell_silent(found.silent)
+
+
+def _as_json(row: catalogue.Row) -> str:
+    """As it stands in a list."""
+    return "\n " + json.dumps(plain(row), indent=1).replace("\n", "\n ")
 
 
 def _cells(row: catalogue.Row) -> list[str]:

@@ -22,6 +22,7 @@ from torqueckpt.process.freeze import Freeze
 
 _MOST_COPIED = 16  # times snapshot_limit_mib, of all files together
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
+_NO_FILES = ("pipe:", "socket:", "anon_inode:")
 _SETTLES_NS = 2_000_000_000  # coarser than any file system's clock
 
 
@@ -215,16 +216,19 @@ def open_files(members: list[proc.Stat]) -> Iterator[OpenFile]:
         for fd in proc.descriptors(each.pid):
             link = f"/proc/{each.pid}/fd/{fd}"
             try:
-                status = os.stat(link)
                 path = os.readlink(link)
+                if path.startswith(_NO_FILES):  # told without asking more: the job stands still
+                    continue
+                status = os.stat(link)
+                if not stat.S_ISREG(status.st_mode):
+                    continue
                 offset, flags = proc.offset_and_flags(each.pid, fd)
             except FileNotFoundError:  # closed by a checkpointer that works within the process
                 continue
-            if stat.S_ISREG(status.st_mode):
-                yield OpenFile(
-                    *(each.pid, fd, path, status.st_dev, status.st_ino, flags, offset),
-                    *(status.st_size, path in mapped, status.st_nlink == 0),
-                )
+            yield OpenFile(
+                *(each.pid, fd, path, status.st_dev, status.st_ino, flags, offset),
+                *(status.st_size, path in mapped, status.st_nlink == 0),
+            )
 
 
 def _sync(fd: int) -> None:

@@ -18,7 +18,7 @@ _SOCKET = re.compile(r"socket:\[([0-9]+)\]")
 _TOLD = ("TracerPid", "Seccomp")
 _NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts", "time")
 # What is of interest in a list of mappings; most lines are libraries.
-_MAPPED = re.compile(rb"[0-9a-f]+-[0-9a-f]+ \S+ \S+ \S+ \S+ +((?:/SYSV|/dev/|anon_inode:).*)")
+_MAPPED = (b"/SYSV", b"/dev/", b"anon_inode:")
 _EXEC_SECONDS = 0.5
 
 Links = list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
@@ -123,10 +123,12 @@ def _foreign(theirs: dict[str, str], own: dict[str, str]) -> tuple[str, ...]:
 def _mapped(pid: int) -> list[Mapped]:
     try:
         with open(f"/proc/{pid}/maps", "rb") as file:
-            found = set(_MAPPED.findall(file.read()))
+            lines = (line for line in file if any(begin in line for begin in _MAPPED))
+            paths = {line.split(None, 5)[5].rstrip(b"\n") for line in lines}
     except (OSError, ProcessLookupError):
         return []
-    return [Mapped(pid, each.decode("utf-8", "surrogateescape")) for each in sorted(found)]
+    found = sorted(path for path in paths if path.startswith(_MAPPED))
+    return [Mapped(pid, each.decode("utf-8", "surrogateescape")) for each in found]
 
 
 def _closed(pid: int) -> bool:

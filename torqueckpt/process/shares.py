@@ -6,12 +6,13 @@ from __future__ import annotations
 import marshal
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
+T = TypeVar("T")
 _FEWEST = 50  # for less a fork is not worth it
 
 
-def shared(items: Sequence[str], work: Callable[[Sequence[str]], list[Any]]) -> list[Any]:
+def shared(items: Sequence[str], work: Callable[[Sequence[str]], list[T]]) -> list[T]:
     """work(items), whose result is made of numbers and strings, in as many parts as there are
     processors.
 
@@ -37,8 +38,8 @@ def shared(items: Sequence[str], work: Callable[[Sequence[str]], list[Any]]) -> 
 
 
 def _tried(
-    part: Sequence[str], work: Callable[[Sequence[str]], list[Any]]
-) -> tuple[list[Any], Exception | None]:
+    part: Sequence[str], work: Callable[[Sequence[str]], list[T]]
+) -> tuple[list[T], Exception | None]:
     """The others are waited for before an error is told."""
     try:
         return work(part), None
@@ -46,7 +47,7 @@ def _tried(
         return [], failure
 
 
-def _started(part: Sequence[str], work: Callable[[Sequence[str]], list[Any]]) -> tuple[int, int]:
+def _started(part: Sequence[str], work: Callable[[Sequence[str]], list[T]]) -> tuple[int, int]:
     """Of a forked process: its pid, and where its result is to be read."""
     read_end, write_end = os.pipe()
     pid = os.fork()
