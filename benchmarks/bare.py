@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The bare checkpointer: the installed criu, as the owner, with the argv that torqueckpt gives it.
 
-Only the script that has the job's files looked at is left out of it: that is work of ours.
+Only the script that has the job's files looked at is left out of it: that is work of ours.  It is
+started by a shell, as a site's own hook would: a criu that was forked is put on another processor
+than one that its starter becomes, and then waits longer for the job's processes, which it wakes.
 """
 
 from __future__ import annotations
@@ -88,8 +90,9 @@ class Bare:
         self, argv: list[str], keep: tuple[int, ...] = (), orphan_seconds: int | None = None
     ) -> None:
         rights = self._criu.capabilities(False)
+        script = ("/bin/sh", "-c", '"$0" "$@"; exit $?')  # which forks, as a hook of MOM's does
         subprocess.run(
-            become.as_owner_argv(self._owner, rights, argv, orphan_seconds),
+            [*script, *become.as_owner_argv(self._owner, rights, argv, orphan_seconds)],
             env={"PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(self._work)},
             stdin=subprocess.DEVNULL,
             pass_fds=keep,

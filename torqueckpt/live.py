@@ -2,8 +2,6 @@
 """Records of what goes on now, beside the manifests of what was: who runs a lineage, what a restart
 is about to change."""
 
-from __future__ import annotations
-
 from typing import NamedTuple, Optional
 
 from torqueckpt.identity import ProcessId

@@ -6,8 +6,6 @@ compared its HMAC with a key that the owner cannot read.  Integers and strings o
 is the same everywhere, which the signature needs.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import json

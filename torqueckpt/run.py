@@ -75,6 +75,35 @@ def run(
         )
     except OSError as problem:
         raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
+    return _ended(child, argv[0], before, stdin_text, timeout_seconds, alone, end_what_it_left)
+
+
+def begin(argv: Sequence[str], timeout_seconds: float) -> Callable[[], Finished]:
+    """Start a program and go on; what this gives waits for its end, as run() does."""
+    before = time.monotonic()
+    try:
+        child = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={"PATH": PATH, "LANG": "C.UTF-8"},
+            cwd="/",
+        )
+    except OSError as problem:
+        raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
+    return lambda: _ended(child, argv[0], before, "", timeout_seconds, False, None)
+
+
+def _ended(
+    child: subprocess.Popen[bytes],
+    program: str,
+    before: float,
+    stdin_text: str,
+    timeout_seconds: float | None,
+    alone: bool,
+    end_what_it_left: Callable[[], None] | None,
+) -> Finished:
     try:
         output, errors = _communicate(child, stdin_text, timeout_seconds, alone, end_what_it_left)
         status: int | None = child.returncode
@@ -85,7 +114,7 @@ def run(
         child.kill()
         output, errors = late.output or b"", _what_is_left(child)
     return Finished(
-        program=argv[0],
+        program=program,
         status=status,
         output=output.decode("utf-8", "replace"),
         stderr=errors.decode("utf-8", "replace"),

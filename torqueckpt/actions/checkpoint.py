@@ -40,7 +40,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
         raise NeedsRoot(what="a checkpoint", remedy="MOM runs it, or `torqueckpt checkpoint` does")
     store = Store.open(settings.store)
     secret = key.read(settings.key())
-    checkpointer, version = dumping.chosen(settings)
+    checkpointer, told_version = dumping.chosen(settings)
     owner = owner_of(request)
     with become.acting_as(owner):
         mine = store.owner(owner, make=True)
@@ -61,6 +61,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
             depth = request.depth or settings.depth
             room.refuse_without(mine, lineage, target.tree, depth, settings)
             waiting = clock.waiting(target.tree)
+            version = told_version()
             may_stop = request.end or not checkpointer.tells
             with _opened(target) as sources, _running_again(target, may_stop) as guarded:
                 with ExitStack() as stack:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -37,41 +37,49 @@ _LET_GO_SECONDS = 10  # behind our own limit: this one is for when we are gone
 
 def usable_version(checkpointer: Checkpointer) -> str:
     """The installed version, once it is clear that program and kernel are new enough."""
-    found = _numbers(os.uname().release)[:2]
-    if found < checkpointer.needs_kernel:
-        needed = ".".join(map(str, checkpointer.needs_kernel))
-        raise KernelTooOld(found=os.uname().release, needed=needed)
-    installed = _version(checkpointer)
-    if _numbers(installed) < checkpointer.needs_version:
-        needed = ".".join(map(str, checkpointer.needs_version))
-        raise CheckpointerTooOld(program=checkpointer.program, found=installed, needed=needed)
-    return installed
+    return _asked(checkpointer)()
 
 
-def chosen(settings: Settings) -> tuple[Checkpointer, str]:
-    """The node's checkpointer and its version; "auto" takes the first that the node can run."""
+def chosen(settings: Settings) -> tuple[Checkpointer, Callable[[], str]]:
+    """The node's checkpointer, and what gives its version as usable_version() does: it was asked
+    for, and need not be waited for yet.  "auto" takes the first that the node can run."""
     if settings.checkpointer != "auto":
         found = checkpointers.load(settings.checkpointer, settings)
-        return found, usable_version(found)
+        return found, _asked(found)
     problems = []
     for name in settings.checkpointers:
         try:
             found = checkpointers.load(name, settings)
-            return found, usable_version(found)
+            version = usable_version(found)
+            return found, partial(str, version)
         except TorqueCkptError as unusable:
             problems.append(str(unusable))
     raise CheckpointerMissing(name="auto", program="; ".join(problems) or "each that is named")
 
 
-def _version(checkpointer: Checkpointer) -> str:
+def _asked(checkpointer: Checkpointer) -> Callable[[], str]:
+    found = _numbers(os.uname().release)[:2]
+    if found < checkpointer.needs_kernel:
+        needed = ".".join(map(str, checkpointer.needs_kernel))
+        raise KernelTooOld(found=os.uname().release, needed=needed)
     words = checkpointer.version_argv()
     try:
         if not words and not os.access(checkpointer.program, os.X_OK):
             raise ProgramMissing(program=checkpointer.program, problem="not there")
-        answer = run.run(words, timeout_seconds=10).output if words else ""
+        answer = run.begin(words, timeout_seconds=10) if words else None
     except ProgramMissing as missing:
         raise CheckpointerMissing(name=checkpointer.name, program=checkpointer.program) from missing
-    return checkpointer.version(answer) or "unknown"
+
+    def version() -> str:
+        installed = checkpointer.version(answer().output if answer is not None else "")
+        if _numbers(installed) < checkpointer.needs_version:
+            needed = ".".join(map(str, checkpointer.needs_version))
+            raise CheckpointerTooOld(
+                program=checkpointer.program, found=installed or "unknown", needed=needed
+            )
+        return installed or "unknown"
+
+    return version
 
 
 def plan(target: Target, generation: Generation, stopped: bool) -> Dump:

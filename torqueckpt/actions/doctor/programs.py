@@ -29,7 +29,7 @@ def checkpointer(node: Node) -> Iterator[Told]:
         fix = f"take out {place}, then make install; or set it to where CRIU is"
     try:
         found, version = dumping.chosen(node.settings)
-        yield ok(f"{found.name} {version}, {found.program}")
+        yield ok(f"{found.name} {version()}, {found.program}")
     except CheckpointerMissing as missing:
         if node.settings.checkpointer not in ("criu", "auto"):
             fix = f"install it, or set {node.settings.checkpointer}_dir or checkpointer ="
