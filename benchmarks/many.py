@@ -74,7 +74,7 @@ class Many:
             for file in source.iterdir():
                 os.link(file, made / "image" / file.name)
             body["generation"] = number
-            (made / "manifest.json").write_text(json.dumps(self._manifest, indent=1))
+            (made / "manifest.json").write_text(json.dumps(self._manifest))
         for path in (self._directory / name, *(self._directory / name).glob("[1-9]*")):
             path.chmod(0o700)
 

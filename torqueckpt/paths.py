@@ -117,10 +117,17 @@ class Directory:
         return fd
 
     def read(self, name: str, limit: int = _SMALL) -> bytes:
-        with open(self.open_file(name, os.O_RDONLY), "rb", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size > limit:
+        fd = self.open_file(name, os.O_RDONLY)
+        try:
+            size = os.fstat(fd).st_size
+            if size > limit:
                 raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(self.path / name))
-            return file.readall()[:limit]
+            data = os.read(fd, size)
+            while len(data) < size and (more := os.read(fd, size - len(data))):
+                data += more
+            return data
+        finally:
+            os.close(fd)
 
     def write_whole(self, name: str, data: bytes, mode: int = 0o600) -> None:
         """Write a file that after a crash is there with all of `data`, or as it was before."""

@@ -41,10 +41,7 @@ class Lineage:
 
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
-
-    @property
-    def name(self) -> str:
-        return self.directory.path.name
+        self.name = directory.path.name
 
     @property
     def path(self) -> Path:
