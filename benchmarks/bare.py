@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The bare checkpointer: the installed criu, as the owner, with the argv that torqueckpt gives it.
 
-Only the script that has the job's files looked at is left out of it: that is work of ours.  It is
-started by a shell, as a site's own hook would: a criu that was forked is put on another processor
-than one that its starter becomes, and then waits longer for the job's processes, which it wakes.
+Only the script that has the job's files looked at is left out of it: that is work of ours.  Its
+dumps are started by a shell, as by a hook of a site's own: a criu that was forked is put on another
+processor than one that its starter becomes, and waits longer for the job's processes, which it
+wakes.
 """
 
 from __future__ import annotations
@@ -90,9 +91,10 @@ class Bare:
         self, argv: list[str], keep: tuple[int, ...] = (), orphan_seconds: int | None = None
     ) -> None:
         rights = self._criu.capabilities(False)
-        script = ("/bin/sh", "-c", '"$0" "$@"; exit $?')  # which forks, as a hook of MOM's does
+        # A shell forks; a restored job is to be our own child.
+        by_hook = ("/bin/sh", "-c", '"$0" "$@"; exit $?') if orphan_seconds is not None else ()
         subprocess.run(
-            [*script, *become.as_owner_argv(self._owner, rights, argv, orphan_seconds)],
+            [*by_hook, *become.as_owner_argv(self._owner, rights, argv, orphan_seconds)],
             env={"PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(self._work)},
             stdin=subprocess.DEVNULL,
             pass_fds=keep,

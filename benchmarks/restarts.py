@@ -30,7 +30,7 @@ def rows(where: Place, sizes: dict[Size, int]) -> dict[str, list[Row]]:
             continue
         print(f"bench: restart of {size}", file=sys.stderr, flush=True)
         mine, bare, beside, peaks = _measured(where, size, rounds)
-        note = "ours reads and verifies every byte of the image first"
+        note = "by then ours has verified every byte of the image"
         restarts.append(ratio("restart", str(size), mine, bare, target, note))
         memory.append(figure("mom-restart as supervisor", str(size), peaks, "MiB", PEAK))
         if beside:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from torqueckpt import log
 from torqueckpt.actions.phases import Phase, untold
+from torqueckpt.actions.verifying import Beside
 from torqueckpt.errors import (
     LastImageKept,
     NoImage,
@@ -73,9 +74,14 @@ def lineage_of(job: str, who: Owner, settings: Settings) -> Iterator[tuple[Owner
 
 
 def choose(
-    lineage: Lineage, request: RestartRequest, key: bytes | None, phase: Phase = untold
+    lineage: Lineage,
+    request: RestartRequest,
+    key: bytes | None,
+    phase: Phase = untold,
+    beside: Beside | None = None,
 ) -> tuple[Generation, Manifest]:
-    """The generation asked for, or the newest that is whole; every byte of it is verified.
+    """The generation asked for, or the newest that is whole; every byte of it is verified, by
+    `beside` what it takes.
 
     With a key only signed ones count.  When none is good the newest one's defect is the error.
     """
@@ -88,8 +94,11 @@ def choose(
         try:
             generation = lineage.generation(each)
             recorded = generation.manifest(key)
+            later = beside.takes(recorded) if beside is not None else ()
             with phase(f"verify generation {each}", recorded.bytes) as read:
-                generation.verify(recorded, read)
+                generation.verify(recorded, read, later)
+            if beside is not None and later:
+                beside.begin(generation, recorded, later)
             return generation, recorded
         except TorqueCkptError as defect:
             log.warning(f"generation {each}: {defect}")

@@ -23,6 +23,7 @@ from torqueckpt.actions import (
     staying,
 )
 from torqueckpt.actions.phases import Phase, untold
+from torqueckpt.actions.verifying import Beside
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import (
     ForeignImage,
@@ -52,11 +53,13 @@ def prepare(
     settings: Settings,
     key: bytes | None = None,
     phase: Phase = untold,
+    beside: Beside | None = None,
 ) -> Iterator[tuple[OwnerStore, Lineage, Manifest, int]]:
     """All that is the owner's: choose and verify the image, check files, fill the new stdout.
 
     `outputs` opens where stdout and stderr go now.  Gives the lineage's lock too, which is held
-    until the caller is done; what was changed is undone when the caller fails.
+    until the caller is done; what was changed is undone when the caller fails.  beside: what of the
+    image need not be verified before it is restored; restore() is to be given it too.
     """
     found = catalogue.lineage_of(request.job_id, who, settings)
     with ExitStack() as stack:
@@ -68,7 +71,7 @@ def prepare(
         with translated(lineage.path):
             intent.settle(lineage.directory, live)
             lineage.sweep()
-        made = chosen(lineage, request, who, key, phase)
+        made = chosen(lineage, request, who, key, phase, beside)
         attempt = os.urandom(8).hex()
         streams = outputs(made)
         now = (streams.values(), attempt, who, settings, settings.pid_wait_seconds)
@@ -97,9 +100,10 @@ def chosen(
     who: Owner,
     key: bytes | None,
     phase: Phase = untold,
+    beside: Beside | None = None,
 ) -> Manifest:
     """The image to go on from, verified, and the owner's own; else ForeignImage, or its defect."""
-    _, made = catalogue.choose(lineage, request, key, phase)
+    _, made = catalogue.choose(lineage, request, key, phase, beside)
     if made.job.uid != who.uid or made.lineage != lineage.name:
         raise ForeignImage(
             path=lineage.path, owner=made.job.owner, uid=made.job.uid, caller=who.name
@@ -128,7 +132,13 @@ def failures_noted(mine: OwnerStore, lineage: Lineage) -> Iterator[None]:
 
 
 def restore(
-    mine: OwnerStore, lineage: Lineage, made: Manifest, who: Owner, lock: int, settings: Settings
+    mine: OwnerStore,
+    lineage: Lineage,
+    made: Manifest,
+    who: Owner,
+    lock: int,
+    settings: Settings,
+    beside: Beside | None = None,
 ) -> int:
     """Restore the tree as our own child and stay until it ends; gives the job's exit status.
 
@@ -156,7 +166,7 @@ def restore(
     lineage.write_live(live)
     try:
         restoring.tell_of_another_boot(made, plan)
-        root, program = _restored(checkpointer, lineage, made, plan, who, lock, settings)
+        root, program = _restored(checkpointer, lineage, made, plan, who, lock, settings, beside)
     except BaseException:
         guard.dismiss()
         if before is not None:
@@ -195,12 +205,14 @@ def _restored(
     who: Owner,
     lock: int,
     settings: Settings,
+    beside: Beside | None,
 ) -> tuple[ProcessId, ProcessId | None]:
     """The job's root, and the restore program if it stays as the root's parent."""
     if checkpointer.stays:
         program, root = staying.restore(checkpointer, lineage, made, plan, who, settings)
         return root, program
-    return restoring.restore(checkpointer, lineage, made, plan, who, lock, settings), None
+    root = restoring.restore(checkpointer, lineage, made, plan, who, lock, settings, beside)
+    return root, None
 
 
 def _plan(

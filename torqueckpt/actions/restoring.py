@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from torqueckpt import log, run
+from torqueckpt import log, paths, run
 from torqueckpt.actions import catalogue, checked
+from torqueckpt.actions.verifying import VARIABLE, Beside
 from torqueckpt.batch import pointer
 from torqueckpt.checkpointers.base import Checkpointer, Restore
 from torqueckpt.errors import (
@@ -176,10 +177,12 @@ def restore(
     who: Owner,
     lock: int,
     settings: Settings,
+    beside: Beside | None = None,
 ) -> ProcessId:
     """The restored root, our own child.
 
     What passes is waited for: a taken pid is often a zombie's whose parent has not looked yet.
+    While what is done `beside` goes on, the restored tree stands still.
     """
     generation = lineage.generation(made.generation)
     began, longest = time.monotonic(), 0
@@ -187,22 +190,27 @@ def restore(
     sight = _in_sight(checkpointer, generation, made, who, edited)
     with descriptors(lineage, made, plan) as inherited, sight as image_dir:
         work_dir, tcp = generation.work_dir, made.established_tcp
-        argv = checkpointer.restore_argv(
-            Restore(image_dir, work_dir, tcp, inherited, streamed=made.packed)
-        )
+        plain = Restore(image_dir, work_dir, tcp, inherited, streamed=made.packed)
         while True:
             generation.forget_log("restore")
+            waits_at = beside.waits_at() if beside is not None else ()
+            at_freeze = paths.installation() / "at-freeze" if waits_at else None
+            argv = checkpointer.restore_argv(plain._replace(at_freeze=at_freeze))
+            seconds = beside.seconds if beside is not None else 0
+            told = dict(zip((VARIABLE,), map(str, waits_at)))
             finished = run.run(
-                become.as_owner_argv(who, checkpointer.capabilities(made.established_tcp), argv),
-                timeout_seconds=settings.restore_timeout_seconds,
-                environment={"XDG_RUNTIME_DIR": str(generation.work_dir)},
-                keep_fds=(lock, *(fd for fd, _ in inherited)),
+                become.as_owner_argv(who, checkpointer.capabilities(tcp), argv),
+                timeout_seconds=settings.restore_timeout_seconds + seconds,
+                environment={"XDG_RUNTIME_DIR": str(work_dir), **told},
+                keep_fds=(lock, *waits_at, *(fd for fd, _ in inherited)),
                 as_root=True,
                 end_what_it_left=lambda: _end_what_was_left(checkpointer, made.exec_pid),
             )
             if finished.ok:
                 break
             signals.end_child(made.exec_pid)
+            if beside is not None:
+                beside.refuse_damaged()
             if finished.status is None:
                 raise RestoreTimeout(job=made.job.id, seconds=settings.restore_timeout_seconds)
             reason = checkpointer.reason(generation.work_dir, "restore") or finished.last_line()
@@ -212,6 +220,8 @@ def restore(
             if not lasts or time.monotonic() - began >= longest:
                 raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
             time.sleep(0.5)
+    if beside is not None:
+        beside.end()
     root = proc.stat(made.exec_pid)
     if root is None or root.ppid != os.getpid():
         raise RestoreFailed(

@@ -31,7 +31,8 @@ class Restore(NamedTuple):
     below a checkpointer that stays.
 
     inherited pairs an open descriptor with the path that the image knows its file by.  streamed:
-    the image's files are asked for at a socket in image_dir.
+    the image's files are asked for at a socket in image_dir.  at_freeze: called while the restored
+    tree stands still; the restore fails, and ends the tree, when that does.
     """
 
     image_dir: Path
@@ -41,6 +42,7 @@ class Restore(NamedTuple):
     directory: str = "/"
     relocated: tuple[tuple[str, str], ...] = ()  # (path in the image, path now) of the same files
     streamed: bool = False
+    at_freeze: Path | None = None
 
 
 class ImageFacts(NamedTuple):
@@ -111,6 +113,8 @@ class Checkpointer(ABC):
     # of the others leaves the tree running: where stands_still() has told of no better moment, it
     # is stopped right behind the dump, and looked at then.
     tells: bool = True
+    # Whether a restore calls Restore.at_freeze.
+    waits_restored: bool = False
     # Whether it connects the job's processes to a program of its own, outside of the job.
     connects: bool = False
     # Whether the restore program stays as the job's parent and ends with its status, as those do
@@ -199,6 +203,11 @@ class Checkpointer(ABC):
 
     def left_out(self, name: str) -> bool:
         """Whether a restore must not see this file at all."""
+        return False
+
+    def is_memory(self, name: str) -> bool:
+        """Whether this image file, compressed or not, holds memory and nothing else: a restore does
+        not interpret what is in it."""
         return False
 
     def packs(self, name: str) -> bool:

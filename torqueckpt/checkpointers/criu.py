@@ -11,7 +11,7 @@ from torqueckpt.checkpointers import criu_limits, criu_log, criu_rights
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageDetails, ImageFacts, Restore
 from torqueckpt.checkpointers.criu_stream import CriuStream
 from torqueckpt.checkpointers.finding import Finding
-from torqueckpt.manifest import Manifest
+from torqueckpt.manifest import PACKED, Manifest
 from torqueckpt.process.holdings import Holdings
 from torqueckpt.settings import Settings
 
@@ -43,6 +43,7 @@ class Criu(Checkpointer):
     name = "criu"
     needs_kernel = (5, 9)  # CAP_CHECKPOINT_RESTORE
     needs_version = (4, 2)  # older ones cannot dump on kernels of today
+    waits_restored = True
     mends = ("anon_inode:[timerfd]",)
 
     def __init__(self, settings: Settings) -> None:
@@ -95,6 +96,7 @@ class Criu(Checkpointer):
             "--restore-sibling",  # a restored root that is our child: its status can be waited for
             *(("--tcp-established",) if restore.established_tcp else ()),
             *(("--stream",) if restore.streamed else ()),
+            *(("--action-script", str(restore.at_freeze)) if restore.at_freeze else ()),
             *(
                 word
                 for fd, path in restore.inherited
@@ -132,6 +134,9 @@ class Criu(Checkpointer):
 
     def left_out(self, name: str) -> bool:
         return criu_rights.left_out(name)
+
+    def is_memory(self, name: str) -> bool:
+        return self.packs(name[: -len(PACKED)] if name.endswith(PACKED) else name)
 
     def packs(self, name: str) -> bool:
         return _PAGES.fullmatch(name) is not None

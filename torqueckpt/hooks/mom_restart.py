@@ -8,12 +8,13 @@ from contextlib import nullcontext
 from torqueckpt import settings
 from torqueckpt.actions import restoring
 from torqueckpt.actions.restart import prepare, restore
+from torqueckpt.actions.verifying import Beside
 from torqueckpt.batch import pointer
 from torqueckpt.batch.openpbs.calls import WORD, ActionCall
 from torqueckpt.batch.openpbs.comment import comment
 from torqueckpt.batch.torque.calls import MomCall
 from torqueckpt.batch.torque.keep_held import keep_held
-from torqueckpt.errors import OWN_FAILURE, BadArguments, TorqueCkptError
+from torqueckpt.errors import OWN_FAILURE, BadArguments, ImageDamaged, TorqueCkptError
 from torqueckpt.hooks import door
 from torqueckpt.identity import job_id
 from torqueckpt.process import become
@@ -50,10 +51,21 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
     if isinstance(call, MomCall) and call.directory and call.name and found is None:
         restoring.refuse_without_pointer(call.job_id, call.directory, call.name, who, chosen)
     request = call.to_restart(found.generation if found else None)
-    try:
-        with prepare(request, who, restoring.spooled_outputs, chosen, secret) as prepared:
+
+    def restarted(beside: Beside | None) -> int:
+        outputs = restoring.spooled_outputs
+        with prepare(request, who, outputs, chosen, secret, beside=beside) as prepared:
             mine, lineage, made, lock = prepared
-            return restore(mine, lineage, made, who, lock, chosen)
+            return restore(mine, lineage, made, who, lock, chosen, beside)
+
+    try:
+        with Beside(who, chosen) as beside:
+            try:
+                return restarted(beside)
+            except ImageDamaged:
+                if not beside.found_damage:
+                    raise
+        return restarted(None)  # from an older one, if there is one that is whole
     except TorqueCkptError as failure:  # MOM has put our own stderr on /dev/null
         restoring.tell_in_output(call.job_id, who, chosen, str(failure))
         raise

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: MIT
+"""Memory that is verified beside its restore: who waits for it is told, or is refused."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from tests.support import wait_until
+from tests.unit import samples
+from torqueckpt.actions.verifying import Beside
+from torqueckpt.errors import ImageDamaged
+from torqueckpt.identity import Owner
+from torqueckpt.manifest import ImageFile, Manifest
+from torqueckpt.process import proc
+from torqueckpt.settings import Settings
+from torqueckpt.store.generation import Generation
+
+_MIB = 1024 * 1024
+
+
+class _Made:
+    """A generation whose content is what a test says."""
+
+    def __init__(self, defect: str = "", seconds: float = 0) -> None:
+        self._defect, self._seconds = defect, seconds
+
+    def verify_content(self, made: Manifest, names: frozenset[str]) -> None:
+        time.sleep(self._seconds)
+        if self._defect:
+            raise ImageDamaged(job="12.srv", generation=1, problem=self._defect)
+
+
+def _begun(user: Owner, generation: _Made) -> Beside:
+    beside, made = Beside(user, Settings()), samples.made()
+    beside.begin(cast(Generation, generation), made, frozenset({"pages-1.img"}))
+    return beside
+
+
+def _told(fd: int) -> bytes:
+    with open(os.dup(fd), "rb") as pipe:
+        return pipe.read()
+
+
+def test_who_waits_for_a_whole_image_is_told_and_nobody_waits_afterwards(user: Owner) -> None:
+    with _begun(user, _Made()) as beside:
+        assert _told(beside._waits) == b"whole\n"
+        wait_until(lambda: beside.waits_at() == ())
+        assert not beside.found_damage
+
+
+@pytest.mark.parametrize("seconds", [0, 0.2])
+def test_who_waits_for_a_damaged_one_is_told_nothing_but_the_end(
+    user: Owner, seconds: float
+) -> None:
+    with _begun(user, _Made("pages-1.img has another checksum", seconds)) as beside:
+        assert _told(beside._waits) == b""
+        with pytest.raises(ImageDamaged, match="pages-1.img has another checksum"):
+            wait_until(beside.refuse_damaged)
+        assert beside.found_damage
+
+
+def test_one_that_its_owner_kills_counts_as_damaged(user: Owner) -> None:
+    before = set(proc.children(os.getpid()))
+    with _begun(user, _Made(seconds=60)) as beside:
+        (fd,) = beside.waits_at()
+        beside.refuse_damaged()  # nothing is known yet
+        (pid,) = set(proc.children(os.getpid())) - before
+        os.kill(pid, signal.SIGKILL)
+        assert _told(fd) == b""
+        with pytest.raises(ImageDamaged, match="could not be verified: it was killed"):
+            wait_until(beside.refuse_damaged)
+
+
+def test_its_end_leaves_no_process_and_no_descriptor(user: Owner) -> None:
+    children, files = proc.children(os.getpid()), os.listdir("/proc/self/fd")
+    with _begun(user, _Made(seconds=60)) as beside:
+        assert len(proc.children(os.getpid())) == len(children) + 1
+        beside.end()  # before the job is waited for
+        assert proc.children(os.getpid()) == children
+    assert os.listdir("/proc/self/fd") == files
+
+
+@pytest.mark.parametrize(
+    ("checkpointer", "mebibytes", "name", "taken"),
+    [
+        ("criu", 64, "pages-1.img", True),
+        ("criu", 64, "pages-2.img.zst", True),
+        ("criu", 63, "pages-1.img", False),
+        ("criu", 64, "pagemap-1.img", False),
+        ("criu", 64, "files.img", False),
+        ("dmtcp", 64, "pages-1.img", False),
+    ],
+)
+def test_only_large_memory_is_left_for_later_and_only_where_a_restore_waits(
+    checkpointer: str, mebibytes: int, name: str, taken: bool
+) -> None:
+    files = (ImageFile("core-1.img", 100, "0"), ImageFile(name, mebibytes * _MIB, "0"))
+    made = samples.made(checkpointer=checkpointer, image=files)
+    beside = Beside(Owner("ann", 1000, 1000, ()), Settings(criu_path=Path("/criu")))
+    assert beside.takes(made) == (frozenset({name}) if taken else frozenset())
