@@ -4,14 +4,18 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.job.test_compressed import checkpoint
 from tests.job.test_images import flip
-from tests.support import Running, Site, User, kill, lines, session, wait_until
+from tests.support import Running, Site, User, alive, kill, lines, session, wait_until
 
 _LINES = 40
 # Memory of which every byte is looked at in the end; a file that a restart cuts back.
@@ -65,6 +69,13 @@ def errors(running: Running) -> str:
     return (running.site.spool / "spool" / f"{running.job}.ER").read_text()
 
 
+def _noted(site: Site, user: User) -> list[tuple[str, int | None]]:
+    """The journal's events, and which generation they were of."""
+    journal = site.store / "jobs" / user.name / "journal"
+    noted = [json.loads(line) for line in journal.read_text().splitlines()]
+    return [(each["event"], each.get("generation")) for each in noted]
+
+
 def log_of(running: Running) -> str:
     return (running.directory / "log").read_text()
 
@@ -114,7 +125,69 @@ def test_a_damaged_image_is_passed_over_for_the_one_before(
     assert ended.returncode == 7, ended.stderr
     assert running.spooled() == lines(_LINES)
     assert log_of(running) == numbers(_LINES)
-    journal = site.store / "jobs" / user.name / "journal"
-    noted = [json.loads(line) for line in journal.read_text().splitlines()]
-    told = [(each["event"], each.get("generation")) for each in noted][-2:]
-    assert told == [("restart-failed", None), ("restart", 1)]
+    assert _noted(site, user)[-2:] == [("restart-failed", None), ("restart", 1)]
+
+
+def test_a_job_stands_still_until_it_is_verified_and_goes_with_its_supervisor(
+    site: Site, user: User
+) -> None:
+    script = user.script(_JOB.replace("* 80", "* 300"), user.directory())  # it takes long enough
+    running = site.start(user, script, "-c", "enabled")
+    running.wait_for_line(2)
+    checkpoint(running, "first")
+    root, call = running.exec_pid(), killed(running)
+    before = log_of(running)
+    supervisor = subprocess.Popen(call, start_new_session=True)
+    verifier = _stopped_verifier(supervisor.pid, user)
+    wait_until(lambda: alive(root))
+    time.sleep(1)
+    assert alive(root) and alive(verifier)
+    now = log_of(running)
+    assert now != before and before.startswith(now)  # cut back, and nothing since
+    kill(supervisor.pid)
+    supervisor.wait()
+    kill(verifier)
+    wait_until(lambda: user.processes() == [])
+    ended = restarted(call)
+    assert ended.returncode == 7, ended.stderr
+    assert log_of(running) == numbers(_LINES)
+    assert running.spooled() == lines(_LINES)
+
+
+def test_damage_that_the_restore_itself_finds_first_is_damage_all_the_same(
+    site: Site, user: User
+) -> None:
+    """A compressed file that cannot be unpacked ends the restore before it was wholly read."""
+    site.configure(compress="on")
+    script = user.script(_JOB.replace("* 80", "* 300"), user.directory())
+    running = site.start(user, script, "-c", "enabled")
+    running.wait_for_line(2)
+    checkpoint(running, "first")
+    checkpoint(running, "second")
+    call, damaged = killed(running), memory(running, 2)
+    with damaged.open("r+b") as file:
+        file.seek(100)
+        file.write(bytes(100_000))
+    supervisor = subprocess.Popen(call, start_new_session=True)
+    verifier = _stopped_verifier(supervisor.pid, user)
+    log = damaged.parents[1] / "work" / "restore.log"
+    wait_until(lambda: log.exists() and b"Restoring FAILED" in log.read_bytes())
+    time.sleep(1)
+    kill(verifier, signal.SIGCONT)
+    assert supervisor.wait(60) == 7
+    assert running.spooled() == lines(_LINES)
+    assert log_of(running) == numbers(_LINES)
+    assert _noted(site, user)[-2:] == [("restart-failed", None), ("restart", 1)]
+
+
+def _stopped_verifier(supervisor: int, user: User) -> int:
+    """The first process that is forked for the owner: it is stopped while it reads."""
+    children = Path(f"/proc/{supervisor}/task/{supervisor}/children")
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        for pid in map(int, children.read_text().split()):
+            with suppress(FileNotFoundError):
+                if os.stat(f"/proc/{pid}").st_uid == user.uid:
+                    kill(pid, signal.SIGSTOP)
+                    return pid
+    raise AssertionError("nobody verifies")

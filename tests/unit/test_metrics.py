@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -73,6 +74,19 @@ def test_a_torn_image_is_counted_and_is_not_the_newest(
     chosen: Settings, user: Owner, lineage: Lineage
 ) -> None:
     (lineage.path / "2" / "manifest.json").write_text("{")
+    found = _figures(metrics.text([user], chosen))
+    job = (samples.LINEAGE, user.name)
+    assert found["images", job] == 2 and found["newest_image_bytes", job] == 100
+
+
+@pytest.mark.parametrize("created", [10**12, -6 * 10**10])
+def test_an_image_of_a_year_that_no_date_has_is_not_the_newest(
+    chosen: Settings, user: Owner, lineage: Lineage, created: int
+) -> None:
+    file = lineage.path / "2" / "manifest.json"
+    content = json.loads(file.read_bytes())
+    content["manifest"]["created"] = created
+    file.write_text(json.dumps(content))
     found = _figures(metrics.text([user], chosen))
     job = (samples.LINEAGE, user.name)
     assert found["images", job] == 2 and found["newest_image_bytes", job] == 100

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
@@ -30,8 +31,13 @@ class _Made:
     def __init__(self, defect: str = "", seconds: float = 0) -> None:
         self._defect, self._seconds = defect, seconds
 
-    def verify_content(self, made: Manifest, names: frozenset[str]) -> None:
-        time.sleep(self._seconds)
+    def verify_content(
+        self, made: Manifest, names: frozenset[str], read: Callable[[int], None]
+    ) -> None:
+        until = time.monotonic() + self._seconds
+        while time.monotonic() < until:
+            time.sleep(0.01)
+            read(1)
         if self._defect:
             raise ImageDamaged(job="12.srv", generation=1, problem=self._defect)
 
@@ -61,7 +67,7 @@ def test_who_waits_for_a_damaged_one_is_told_nothing_but_the_end(
     with _begun(user, _Made("pages-1.img has another checksum", seconds)) as beside:
         assert _told(beside._waits) == b""
         with pytest.raises(ImageDamaged, match="pages-1.img has another checksum"):
-            wait_until(beside.refuse_damaged)
+            beside.refuse_damaged()
         assert beside.found_damage
 
 
@@ -69,12 +75,11 @@ def test_one_that_its_owner_kills_counts_as_damaged(user: Owner) -> None:
     before = set(proc.children(os.getpid()))
     with _begun(user, _Made(seconds=60)) as beside:
         (fd,) = beside.waits_at()
-        beside.refuse_damaged()  # nothing is known yet
         (pid,) = set(proc.children(os.getpid())) - before
         os.kill(pid, signal.SIGKILL)
         assert _told(fd) == b""
         with pytest.raises(ImageDamaged, match="could not be verified: it was killed"):
-            wait_until(beside.refuse_damaged)
+            beside.waits_at()
 
 
 def test_its_end_leaves_no_process_and_no_descriptor(user: Owner) -> None:
@@ -86,6 +91,22 @@ def test_its_end_leaves_no_process_and_no_descriptor(user: Owner) -> None:
     assert os.listdir("/proc/self/fd") == files
 
 
+def test_it_ends_when_its_maker_is_killed(user: Owner) -> None:
+    """Or it would go on holding the lock of the lineage."""
+    seen, tells = os.pipe()
+    maker = os.fork()
+    if maker == 0:
+        _begun(user, _Made(seconds=60))
+        os.write(tells, str(*proc.children(os.getpid())).encode())
+        time.sleep(60)
+    verifier = int(os.read(seen, 20))
+    os.kill(maker, signal.SIGKILL)
+    os.waitpid(maker, 0)
+    wait_until(lambda: (found := proc.stat(verifier)) is None or found.ended)
+    os.close(seen)
+    os.close(tells)
+
+
 @pytest.mark.parametrize(
     ("checkpointer", "mebibytes", "name", "taken"),
     [
@@ -95,6 +116,7 @@ def test_its_end_leaves_no_process_and_no_descriptor(user: Owner) -> None:
         ("criu", 64, "pagemap-1.img", False),
         ("criu", 64, "files.img", False),
         ("dmtcp", 64, "pages-1.img", False),
+        ("of a third party", 64, "pages-1.img", False),
     ],
 )
 def test_only_large_memory_is_left_for_later_and_only_where_a_restore_waits(

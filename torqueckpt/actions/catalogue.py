@@ -237,6 +237,14 @@ def _defect(lineage: Lineage, number: int, read: Callable[[int], None] | None = 
     return ""
 
 
+def _iso(seconds: int) -> str:
+    """As datetime writes it, which takes longer; ValueError for a year that it would not read."""
+    moment = time.gmtime(seconds)
+    if not 1000 <= moment.tm_year <= 9999:
+        raise ValueError(f"{seconds} is in the year {moment.tm_year}")
+    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", moment)
+
+
 def _cells(row: Row) -> tuple[Any, ...]:
     return tuple(row)
 
@@ -247,7 +255,7 @@ def _rows(lineage: Lineage, who: Owner) -> Iterator[Row]:
             generation = lineage.generation(number)
             made = generation.summary()
             whole = generation.looks_whole(made)
-            created = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime(made.created))
+            created = _iso(made.created)
         except _OWNERS_DOING:
             yield Row(lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, who.name)
             continue

@@ -68,7 +68,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     stack.enter_context(translated(settings.store))
                     generation = stack.enter_context(lineage.new_generation())
                     dump = dumping.plan(target, generation, request.end)
-                    reader = stack.enter_context(Reader(checkpointer, dump, target, settings))
+                    reader = stack.enter_context(Reader(checkpointer, dump, target))
                     if target.live != known:  # before there is an image to resume from
                         lineage.write_live(target.live)
                     scripts = _keep_scripts(target, lineage)

@@ -17,7 +17,6 @@ from torqueckpt.files.look import Look
 from torqueckpt.manifest import OpenFile, Process
 from torqueckpt.process import proc
 from torqueckpt.process.aside import Aside, AsideFailed
-from torqueckpt.settings import Settings
 
 _SECONDS = 300  # for reading, once the image is there
 
@@ -27,9 +26,7 @@ class Reader:
     reading one takes, which is longer than the reading of most.
     """
 
-    def __init__(
-        self, checkpointer: Checkpointer, dump: Dump, target: Target, settings: Settings
-    ) -> None:
+    def __init__(self, checkpointer: Checkpointer, dump: Dump, target: Target) -> None:
         waits, self._says = os.pipe()
 
         def told() -> ImageFacts:
@@ -44,7 +41,7 @@ class Reader:
             return found._replace(builds=builds.of_files(mapped))
 
         self._job = target.live.job
-        self._aside = Aside(target.owner, told, settings.dump_timeout_seconds * 2 + _SECONDS)
+        self._aside = Aside(target.owner, told, _SECONDS)
         self._running = True
         os.close(waits)
 
@@ -63,6 +60,7 @@ class Reader:
 
     def start(self) -> None:
         """The image is there, and changed no more."""
+        self._aside.give(_SECONDS)
         with suppress(BrokenPipeError):  # it was killed: facts() tells
             os.write(self._says, b"\n")
 

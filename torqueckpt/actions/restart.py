@@ -165,7 +165,6 @@ def restore(
     guard = Guard(who, kill_restored(made.exec_pid))
     lineage.write_live(live)
     try:
-        restoring.tell_of_another_boot(made, plan)
         root, program = _restored(checkpointer, lineage, made, plan, who, lock, settings, beside)
     except BaseException:
         guard.dismiss()
@@ -177,6 +176,7 @@ def restore(
         before_it.dismiss()
     lineage.write_live(live._replace(tree=root))
     intent.done(lineage.directory)
+    restoring.tell_of_another_boot(made, plan)
     claiming.end(lineage)
     notes.resumed(lineage)
     journal.note(

@@ -146,9 +146,12 @@ def tell_of_another_boot(made: Manifest, plan: Intent) -> None:
     line = f"restarted after a boot, or on another node, with a clock {told}: "
     line = log.one_line(f"torqueckpt: {line}{', '.join(waited)} waited by it and may {how}")
     log.warning(line)
-    for stream in plan.streams[-1:]:
-        with opened_stream(stream) as fd:
-            os.write(fd, f"{line}\n".encode("utf-8", "backslashreplace"))
+    try:
+        for stream in plan.streams[-1:]:
+            with opened_stream(stream) as fd:
+                os.write(fd, f"{line}\n".encode("utf-8", "backslashreplace"))
+    except OSError as untold:  # the job runs already
+        log.warning(f"{plan.job}: not told in its output: {untold}")
 
 
 def intended(lineage: Lineage, made: Manifest) -> Intent:
@@ -196,11 +199,12 @@ def restore(
             waits_at = beside.waits_at() if beside is not None else ()
             at_freeze = paths.installation() / "at-freeze" if waits_at else None
             argv = checkpointer.restore_argv(plain._replace(at_freeze=at_freeze))
-            seconds = beside.seconds if beside is not None else 0
+            limit = settings.restore_timeout_seconds
+            limit += round(beside.seconds) if waits_at and beside is not None else 0
             told = dict(zip((VARIABLE,), map(str, waits_at)))
             finished = run.run(
                 become.as_owner_argv(who, checkpointer.capabilities(tcp), argv),
-                timeout_seconds=settings.restore_timeout_seconds + seconds,
+                timeout_seconds=limit,
                 environment={"XDG_RUNTIME_DIR": str(work_dir), **told},
                 keep_fds=(lock, *waits_at, *(fd for fd, _ in inherited)),
                 as_root=True,
@@ -209,18 +213,24 @@ def restore(
             if finished.ok:
                 break
             signals.end_child(made.exec_pid)
-            if beside is not None:
-                beside.refuse_damaged()
-            if finished.status is None:
-                raise RestoreTimeout(job=made.job.id, seconds=settings.restore_timeout_seconds)
             reason = checkpointer.reason(generation.work_dir, "restore") or finished.last_line()
             reason = reason or f"{checkpointer.name} ended with {finished.status}"
             lasts = checkpointer.passes_seconds(reason, settings.pid_wait_seconds)
             longest = max(longest, lasts)
-            if not lasts or time.monotonic() - began >= longest:
-                raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
-            time.sleep(0.5)
+            if finished.status is not None and lasts and time.monotonic() - began < longest:
+                time.sleep(0.5)
+                continue
+            if beside is not None:
+                beside.refuse_damaged()  # the better reason, and then there may be another image
+            if finished.status is None:
+                raise RestoreTimeout(job=made.job.id, seconds=limit)
+            raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
     if beside is not None:
+        try:
+            beside.refuse_damaged()  # known by now, if at-freeze has waited
+        except ImageDamaged:
+            signals.end_child(made.exec_pid)
+            raise
         beside.end()
     root = proc.stat(made.exec_pid)
     if root is None or root.ppid != os.getpid():

@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from torqueckpt import checkpointers
-from torqueckpt.errors import ImageDamaged
+from torqueckpt.errors import ImageDamaged, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
 from torqueckpt.process.aside import Aside, AsideFailed
@@ -56,7 +56,10 @@ class Beside:
 
     def takes(self, made: Manifest) -> frozenset[str]:
         """The files of this image that need not be verified before it is restored."""
-        checkpointer = checkpointers.load(made.checkpointer, self._settings)
+        try:
+            checkpointer = checkpointers.load(made.checkpointer, self._settings)
+        except (TorqueCkptError, ImportError):  # which is no fault of the image's
+            return frozenset()
         if not checkpointer.waits_restored:
             return frozenset()
         found = {file.name: file.size for file in made.image if checkpointer.is_memory(file.name)}
@@ -65,11 +68,16 @@ class Beside:
     def begin(self, generation: Generation, made: Manifest, names: frozenset[str]) -> None:
         self._made = made
         self._waits, says = os.pipe()
+        maker = os.getpid()
+
+        def read(count: int) -> None:
+            if os.getppid() != maker:  # killed: its lineage's lock shall not be ours
+                os._exit(1)
 
         def verified() -> _Verified:
             os.close(self._waits)
             try:
-                generation.verify_content(made, names)
+                generation.verify_content(made, names, read)
             except ImageDamaged as damaged:
                 return _Verified(str(damaged.details["problem"]))
             with suppress(BrokenPipeError):  # the restore has failed
@@ -87,12 +95,13 @@ class Beside:
     def waits_at(self) -> tuple[int, ...]:
         """The descriptor at which a restore is to wait; none when there is nothing to wait for.
         ImageDamaged when it need not begin."""
-        self.refuse_damaged()
+        if self._aside is not None and self._aside.is_over():
+            self.refuse_damaged()
         return (self._waits,) if self._aside is not None else ()
 
     def refuse_damaged(self) -> None:
-        """ImageDamaged when that was found out by now."""
-        if self._aside is None or self._made is None or not self._aside.is_over():
+        """Wait until all is verified; ImageDamaged when it is damaged."""
+        if self._aside is None or self._made is None:
             return
         aside, self._aside = self._aside, None
         try:

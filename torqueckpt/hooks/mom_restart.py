@@ -17,7 +17,7 @@ from torqueckpt.batch.torque.keep_held import keep_held
 from torqueckpt.errors import OWN_FAILURE, BadArguments, ImageDamaged, TorqueCkptError
 from torqueckpt.hooks import door
 from torqueckpt.identity import job_id
-from torqueckpt.process import become
+from torqueckpt.process import become, supervise
 from torqueckpt.settings import Settings
 from torqueckpt.store import key
 
@@ -65,6 +65,7 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
             except ImageDamaged:
                 if not beside.found_damage:
                     raise
+        supervise.give_up()
         return restarted(None)  # from an older one, if there is one that is whole
     except TorqueCkptError as failure:  # MOM has put our own stderr on /dev/null
         restoring.tell_in_output(call.job_id, who, chosen, str(failure))

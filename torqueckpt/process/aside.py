@@ -53,6 +53,10 @@ class Aside(Generic[T]):
         except typed_json.Malformed as torn:
             raise AsideFailed("it was killed") from torn
 
+    def give(self, seconds: float) -> None:
+        """It has that much time from now on."""
+        self._until = time.monotonic() + seconds
+
     def is_over(self) -> bool:
         """Whether result() has nothing to wait for."""
         return bool(select.select([self._read_end], [], [], 0)[0])

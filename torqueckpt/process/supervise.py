@@ -29,6 +29,11 @@ def prepare() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
 
 
+def give_up() -> None:
+    """No tree runs: what was held back is heard again."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
+
+
 def wait_for(root: ProcessId, program: ProcessId | None = None) -> int:
     """Wait until the job ends, pass signals on to its root, and give its exit status.
 
