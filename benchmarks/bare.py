@@ -46,11 +46,22 @@ class Bare:
     def __init__(self, where: Place) -> None:
         self._owner = become.owner(where.user.name)
         self._criu = Criu(Settings(criu_path=CRIU))
-        self._top = where.site.root / "bare"
-        self._image, self._work = self._top / "image", self._top / "work"
+        self._root, self._dumps = where.site.root, 0
+
+    @property
+    def _top(self) -> Path:
+        return self._root / f"bare.{self._dumps}"
+
+    @property
+    def _image(self) -> Path:
+        return self._top / "image"
+
+    @property
+    def _work(self) -> Path:
+        return self._top / "work"
 
     def dump(self, pid: int, job: Job) -> Dumped:
-        self.remove()
+        self._dumps += 1
         for directory in (self._top, self._image, self._work):
             directory.mkdir()
             os.chown(directory, self._owner.uid, self._owner.gid)
@@ -84,8 +95,9 @@ class Bare:
         return again - before
 
     def remove(self) -> None:
-        if self._top.exists():
-            shutil.rmtree(self._top)
+        """All that it has dumped."""
+        for made in self._root.glob("bare.*"):
+            shutil.rmtree(made)
 
     def _run(
         self, argv: list[str], keep: tuple[int, ...] = (), orphan_seconds: int | None = None

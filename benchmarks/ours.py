@@ -26,13 +26,13 @@ class Taken:
     gap: float
 
 
-def checkpoint(running: Running, job: Job) -> Taken:
-    """One more image; the older ones are removed afterwards."""
+def checkpoint(running: Running, job: Job, keep: bool = False) -> Taken:
+    """One more image; the older ones are removed afterwards, unless they are to be kept."""
     argv = hook_argv(running)
     before = time.monotonic()
     subprocess.run(argv, env=_ENVIRONMENT, stdin=subprocess.DEVNULL, cwd="/", check=True)
     after = time.monotonic()
-    frozen = newest(running)[1]["frozen_us"]
+    frozen = newest(running, keep)[1]["frozen_us"]
     assert isinstance(frozen, int)
     return Taken(after - before, frozen / 1e6, job.longest_gap(before, after))
 

@@ -144,11 +144,12 @@ def forget(running: Running) -> None:
         shutil.rmtree(lineage)
 
 
-def newest(running: Running) -> tuple[Path, dict[str, object]]:
-    """The directory of the job's newest image, and its manifest; all older ones are removed."""
+def newest(running: Running, keep: bool = False) -> tuple[Path, dict[str, object]]:
+    """The directory of the job's newest image, and its manifest; all older ones are removed, unless
+    they are to be kept."""
     found = running.site.store.glob(f"jobs/*/{running.job}@*/[1-9]*")
     made = sorted((each for each in found if each.name.isdigit()), key=lambda each: int(each.name))
-    for old in made[:-1]:
+    for old in [] if keep else made[:-1]:
         shutil.rmtree(old)
     manifest = json.loads((made[-1] / "manifest.json").read_bytes())["manifest"]
     return made[-1], manifest
