@@ -69,10 +69,21 @@ def users() -> Iterator[tuple[User, User]]:
         subprocess.run(["/usr/sbin/userdel", "-r", name], check=True, capture_output=True)
 
 
+def _remove_ipc(user: User) -> None:
+    """What killed jobs have left of System V: the next test's job would be told of it."""
+    for kind, option in (("sem", "-s"), ("shm", "-m"), ("msg", "-q")):
+        rows = Path(f"/proc/sysvipc/{kind}").read_text().splitlines()
+        columns = rows[0].split()
+        for row in (dict(zip(columns, line.split())) for line in rows[1:]):
+            if int(row["uid"]) == user.uid:
+                subprocess.run(["/usr/bin/ipcrm", option, row[columns[1]]], check=True)
+
+
 @pytest.fixture
 def user(users: tuple[User, User]) -> Iterator[User]:
     yield users[0]
     users[0].kill_all()
+    _remove_ipc(users[0])
 
 
 @pytest.fixture
