@@ -78,12 +78,13 @@ def show(prefix: Path, user: User, directory: Path) -> list[tuple[str, object, b
     wait_until(lambda: len(images(program, job)) >= 3)
     time.sleep(0.7)  # work that is done since the last image, and will be lost and done again
     leader = int(Path(f"/proc/{mom.pid}/task/{mom.pid}/children").read_text().split()[0])
-    reached = len((spool / f"{job}.OU").read_text().split())
     kill(mom.pid)
     for pid in session(leader):
         kill(pid)
     mom.wait()
     wait_until(lambda: not session(leader))
+    reached = len((spool / f"{job}.OU").read_text().split())
+    left = (directory / "numbers.txt").read_text().split()
     for file in spool.glob(f"{job}.*"):
         file.unlink()
 
@@ -120,7 +121,7 @@ def show(prefix: Path, user: User, directory: Path) -> list[tuple[str, object, b
         (
             "numbers.txt (append: as it was left, then on)",
             f"{len(appended)} lines",
-            appended == numbers[:reached] + numbers[resumed_at - 1 :],
+            appended == left + numbers[resumed_at - 1 :],
         ),
     ]
 

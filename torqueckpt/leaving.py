@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
 from typing import NoReturn
 
 
@@ -18,5 +19,6 @@ def leave(status: int) -> NoReturn:
             pass
         except OSError as problem:
             status = status or 1
-            os.write(2, f"the output could not be written: {problem.strerror}\n".encode())
+            with suppress(OSError):  # nor that
+                os.write(2, f"the output could not be written: {problem.strerror}\n".encode())
     os._exit(status)

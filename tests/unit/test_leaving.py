@@ -36,3 +36,8 @@ def test_a_reader_that_has_gone_is_no_failure() -> None:
 def test_output_that_was_closed_before_is_not_written_to() -> None:
     words = ["/bin/sh", "-c", 'exec "$0" "$@" >&- 2>&-', *_program(0)]
     assert subprocess.run(words, check=False).returncode == 0
+
+
+def test_a_full_disk_under_both_outputs_is_a_failure_all_the_same() -> None:
+    with open("/dev/full", "w") as full:
+        assert subprocess.run(_program(0), stdout=full, stderr=full, check=False).returncode == 1

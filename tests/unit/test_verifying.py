@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
@@ -54,7 +55,7 @@ def _told(fd: int) -> bytes:
 
 
 def test_who_waits_for_a_whole_image_is_told_and_nobody_waits_afterwards(user: Owner) -> None:
-    with _begun(user, _Made()) as beside:
+    with closing(_begun(user, _Made())) as beside:
         assert _told(beside._waits) == b"whole\n"
         wait_until(lambda: beside.waits_at() == ())
         assert not beside.found_damage
@@ -64,7 +65,7 @@ def test_who_waits_for_a_whole_image_is_told_and_nobody_waits_afterwards(user: O
 def test_who_waits_for_a_damaged_one_is_told_nothing_but_the_end(
     user: Owner, seconds: float
 ) -> None:
-    with _begun(user, _Made("pages-1.img has another checksum", seconds)) as beside:
+    with closing(_begun(user, _Made("pages-1.img has another checksum", seconds))) as beside:
         assert _told(beside._waits) == b""
         with pytest.raises(ImageDamaged, match="pages-1.img has another checksum"):
             beside.refuse_damaged()
@@ -73,7 +74,7 @@ def test_who_waits_for_a_damaged_one_is_told_nothing_but_the_end(
 
 def test_one_that_its_owner_kills_counts_as_damaged(user: Owner) -> None:
     before = set(proc.children(os.getpid()))
-    with _begun(user, _Made(seconds=60)) as beside:
+    with closing(_begun(user, _Made(seconds=60))) as beside:
         (fd,) = beside.waits_at()
         (pid,) = set(proc.children(os.getpid())) - before
         os.kill(pid, signal.SIGKILL)
@@ -84,9 +85,9 @@ def test_one_that_its_owner_kills_counts_as_damaged(user: Owner) -> None:
 
 def test_its_end_leaves_no_process_and_no_descriptor(user: Owner) -> None:
     children, files = proc.children(os.getpid()), os.listdir("/proc/self/fd")
-    with _begun(user, _Made(seconds=60)) as beside:
+    with closing(_begun(user, _Made(seconds=60))) as beside:
         assert len(proc.children(os.getpid())) == len(children) + 1
-        beside.end()  # before the job is waited for
+        beside.close()  # before the job is waited for
         assert proc.children(os.getpid()) == children
     assert os.listdir("/proc/self/fd") == files
 

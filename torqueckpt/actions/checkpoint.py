@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from functools import partial
 
 from torqueckpt import log
@@ -68,7 +68,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     stack.enter_context(translated(settings.store))
                     generation = stack.enter_context(lineage.new_generation())
                     dump = dumping.plan(target, generation, request.end)
-                    reader = stack.enter_context(Reader(checkpointer, dump, target))
+                    reader = stack.enter_context(closing(Reader(checkpointer, dump, target)))
                     if target.live != known:  # before there is an image to resume from
                         lineage.write_live(target.live)
                     scripts = _keep_scripts(target, lineage)

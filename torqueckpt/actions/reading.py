@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from types import TracebackType
 from typing import NamedTuple
 
 from torqueckpt import log
@@ -45,15 +44,7 @@ class Reader:
         self._running = True
         os.close(waits)
 
-    def __enter__(self) -> Reader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         os.close(self._says)
         if self._running:
             self._aside.stop()

@@ -201,7 +201,7 @@ def restore(
             argv = checkpointer.restore_argv(plain._replace(at_freeze=at_freeze))
             limit = settings.restore_timeout_seconds
             limit += round(beside.seconds) if waits_at and beside is not None else 0
-            told = dict(zip((VARIABLE,), map(str, waits_at)))
+            told = {VARIABLE: str(waits_at[0])} if waits_at else {}
             finished = run.run(
                 become.as_owner_argv(who, checkpointer.capabilities(tcp), argv),
                 timeout_seconds=limit,
@@ -231,7 +231,7 @@ def restore(
         except ImageDamaged:
             signals.end_child(made.exec_pid)
             raise
-        beside.end()
+        beside.close()
     root = proc.stat(made.exec_pid)
     if root is None or root.ppid != os.getpid():
         raise RestoreFailed(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from types import TracebackType
 from typing import NamedTuple
 
 from torqueckpt import checkpointers
@@ -34,7 +33,7 @@ class _Verified(NamedTuple):
 
 
 class Beside:
-    """The verification of one image's memory; a context, which ends it."""
+    """The verification of one image's memory; close() ends it."""
 
     def __init__(self, who: Owner, settings: Settings) -> None:
         self._who, self._settings = who, settings
@@ -42,17 +41,6 @@ class Beside:
         self._waits = -1
         self._made: Manifest | None = None
         self.found_damage = False
-
-    def __enter__(self) -> Beside:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.end()
 
     def takes(self, made: Manifest) -> frozenset[str]:
         """The files of this image that need not be verified before it is restored."""
@@ -113,7 +101,7 @@ class Beside:
             made = self._made
             raise ImageDamaged(job=made.job.id, generation=made.generation, problem=defect)
 
-    def end(self) -> None:
+    def close(self) -> None:
         if self._aside is not None:
             self._aside.stop()
             self._aside = None

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 from torqueckpt import settings
 from torqueckpt.actions import restoring
@@ -59,7 +59,7 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
             return restore(mine, lineage, made, who, lock, chosen, beside)
 
     try:
-        with Beside(who, chosen) as beside:
+        with closing(Beside(who, chosen)) as beside:
             try:
                 return restarted(beside)
             except ImageDamaged:
