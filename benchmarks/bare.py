@@ -22,9 +22,9 @@ import xxhash
 from benchmarks.place import Job, Place
 from tests.support import INSTALLED
 from torqueckpt.checkpointers.base import Dump, Restore
-from torqueckpt.checkpointers.criu import Criu
-from torqueckpt.checkpointers.criu_images import read
-from torqueckpt.process import become
+from torqueckpt.checkpointers.criu.criu import Criu
+from torqueckpt.checkpointers.criu.images import read
+from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 
 CRIU = INSTALLED / "criu" / "criu"
@@ -44,7 +44,7 @@ class Bare:
     """Dumps into, and restores from, a directory of its own."""
 
     def __init__(self, where: Place) -> None:
-        self._owner = become.owner(where.user.name)
+        self._owner = privileges.owner(where.user.name)
         self._criu = Criu(Settings(criu_path=CRIU))
         self._root, self._dumps = where.site.root, 0
 
@@ -106,7 +106,7 @@ class Bare:
         # A shell forks; a restored job is to be our own child.
         by_hook = ("/bin/sh", "-c", '"$0" "$@"; exit $?') if orphan_seconds is not None else ()
         subprocess.run(
-            [*by_hook, *become.as_owner_argv(self._owner, rights, argv, orphan_seconds)],
+            [*by_hook, *privileges.as_owner_argv(self._owner, rights, argv, orphan_seconds)],
             env={"PATH": "/usr/bin:/bin", "XDG_RUNTIME_DIR": str(self._work)},
             stdin=subprocess.DEVNULL,
             pass_fds=keep,

@@ -19,7 +19,7 @@ from benchmarks.rows import Row, figure, not_run
 from tests.support import INSTALLED
 
 _TRACED = "execve,setresuid,clone,clone3,fork,vfork,kill,exit_group"
-# Each phase ends at the next line that looks so; they are in the order of actions/checkpoint.py.
+# Each phase ends at the next line that looks so; they are in the order of checkpoint/checkpoint.py.
 _BEGINS = "setresuid("
 _PHASES = (
     ("job found, checkpointer asked its version, record written", r"clone\(child_stack=NULL"),

@@ -13,7 +13,7 @@ from benchmarks.rows import Row, figure
 _ROUNDS = """
 import json, socket, sys, time
 from torqueckpt import settings
-from torqueckpt.actions.periodic import Periodic
+from torqueckpt.node.periodic import Periodic
 from torqueckpt.ifl.records import Job
 
 told = json.load(sys.stdin)

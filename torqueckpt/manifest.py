@@ -67,7 +67,7 @@ class OpenFile(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What policies.py makes of `scratch/**=snapshot`: the glob absolute.
+    """What file_rules.py makes of `scratch/**=snapshot`: the glob absolute.
 
     complete: all files that it matched at the freeze were recorded.
     """

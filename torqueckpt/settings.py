@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from torqueckpt import paths, policies
+from torqueckpt import file_rules, paths
 from torqueckpt.errors import SettingsError
 
 
@@ -165,8 +165,8 @@ def _words(name: str, value: object, where: str) -> tuple[str, ...]:
         raise SettingsError(file=where, problem=f"{name}: a list of words was expected")
     for item in value if name == "files" else ():
         try:
-            policies.check(item)
-        except policies.BadRule as bad:
+            file_rules.check(item)
+        except file_rules.BadRule as bad:
             raise SettingsError(file=where, problem=f"{name}: {bad}") from bad
     return tuple(value)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from torqueckpt.actions.periodic import ASKED_FOR
 from torqueckpt.ifl.attributes import DECR, SET, Attribute
 from torqueckpt.ifl.connection import CHANGE, CREATE, DELETE, NODE, QUEUE, SERVER, Connection
 from torqueckpt.ifl.errors import (
@@ -24,6 +23,7 @@ from torqueckpt.ifl.errors import (
     UnknownQueue,
 )
 from torqueckpt.ifl.library import Library
+from torqueckpt.node.periodic import ASKED_FOR
 
 from .batch import Batch, until
 from .server import ServerTests

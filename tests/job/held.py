@@ -20,7 +20,7 @@ from torqueckpt import checkpointers, run
 from torqueckpt.batch.local import control
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.checkpointers.base import Dump
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 
 _SOCKETS = {
@@ -83,8 +83,8 @@ def _criu_dumps(running: Running, user: User) -> bool:
     """Whether CRIU, asked without looking first, dumps the tree."""
     criu = checkpointers.load("criu", Settings(criu_path=INSTALLED / "criu" / "criu"))
     dump = Dump(running.exec_pid(), user.directory(), user.directory(), False, False)
-    owner = become.owner(user.name)
-    argv = become.as_owner_argv(owner, criu.capabilities(False), criu.dump_argv(dump))
+    owner = privileges.owner(user.name)
+    argv = privileges.as_owner_argv(owner, criu.capabilities(False), criu.dump_argv(dump))
     environment = {"XDG_RUNTIME_DIR": str(dump.work_dir)}
     return run.run(argv, timeout_seconds=60, environment=environment).ok
 

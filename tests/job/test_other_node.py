@@ -17,7 +17,7 @@ from tests.job.nodes import Node
 from tests.namespaces import missing
 from tests.support import Running, Site, User, count_script, lines, wait_until
 from torqueckpt import manifest
-from torqueckpt.live import Claim
+from torqueckpt.records import Claim
 from torqueckpt.typed_json import plain
 
 # A job with a library of its own, and a file that it writes on after its checkpoint.

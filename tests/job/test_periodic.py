@@ -18,7 +18,7 @@ from tests.support import Running, Site, User, count_script, wait_until
 ROUND = """
 import json, sys, time
 from torqueckpt import settings
-from torqueckpt.actions.periodic import Periodic
+from torqueckpt.node.periodic import Periodic
 from torqueckpt.ifl.errors import PbsError, SymbolMissing
 from torqueckpt.ifl.records import Job
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import Running, Site, User, count_script, wait_until
-from torqueckpt.checkpointers import criu_rights
+from torqueckpt.checkpointers.criu import rights as criu_rights
 
 SETPCAP = 1 << 8
 THREAD_CORE, CREDS, INHERITABLE, PERMITTED, EFFECTIVE = 5, 10, 9, 10, 11

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from tests.support import INSTALLED
 from torqueckpt import checkpointers
-from torqueckpt.actions import pre_dump
-from torqueckpt.process import become, pages
+from torqueckpt.checkpoint import pre_dump
+from torqueckpt.process import pages, privileges
 from torqueckpt.settings import Settings
 
 _CRIU = INSTALLED / "criu" / "criu"
@@ -46,4 +46,4 @@ def criu() -> tuple[Path | None, str]:
 def _says(program: Path) -> str:
     """Why it cannot; "" when it can."""
     backend = checkpointers.load("criu", Settings(criu_path=program))
-    return pre_dump.refused(backend, become.owner("nobody"))
+    return pre_dump.refused(backend, privileges.owner("nobody"))

@@ -17,7 +17,7 @@ import pytest
 from tests.unit import real, samples
 from torqueckpt import paths
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
 
@@ -28,8 +28,8 @@ def _ordinary() -> Owner:
     """The first user of uid 1000 or more with a shell, else nobody."""
     for entry in sorted(pwd.getpwall(), key=lambda entry: entry.pw_uid):
         if 1000 <= entry.pw_uid < 60000 and os.path.basename(entry.pw_shell) not in _NO_SHELL:
-            return become.owner(entry.pw_name)
-    return become.owner("nobody")
+            return privileges.owner(entry.pw_name)
+    return privileges.owner("nobody")
 
 
 @pytest.fixture
@@ -74,14 +74,14 @@ def store(user: Owner, place: Path) -> Store:
 
 @pytest.fixture
 def mine(store: Store, user: Owner) -> OwnerStore:
-    """The user's directory; what is done in it is done inside become.acting_as(user)."""
-    with become.acting_as(user):
+    """The user's directory; what is done in it is done inside privileges.acting_as(user)."""
+    with privileges.acting_as(user):
         return store.owner(user, make=True)
 
 
 @pytest.fixture
 def lineage(mine: OwnerStore, user: Owner) -> Lineage:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         made = mine.make_lineage(samples.LINEAGE)
         mine.belongs(samples.JOB, made)
         return made

@@ -15,18 +15,27 @@ FLOORS = (
         "request",
         "manifest",
         "typed_json",
-        "live",
+        "records",
         "paths",
         "log",
-        "policies",
+        "file_rules",
     },
-    {"process", "settings", "render", "run", "packing"},
+    {"process", "settings", "render", "run", "compression"},
     {"store", "checkpointers", "files", "ifl"},
     {"batch"},
-    {"actions"},
+    {"checkpoint", "restart", "images"},
+    {"resubmit", "chain", "lsf", "reports", "site"},
+    {"node", "doctor"},
     {"hooks", "cli", "shims", "compat"},
 )
 _WORDS = 0  # the floor whose modules may import one another
+_SIDEWAYS = {
+    ("chain", "resubmit"),  # links are submitted anew
+    ("checkpoint", "images"),
+    ("images", "restart"),
+    ("restart", "checkpoint"),
+    ("restart", "images"),
+}
 _APART = ("torque", "openpbs", "lsf", "local")  # inside batch/
 _ONLY_IN = {"psutil": "process", "jinja2": "render", "cffi": "ifl"}
 
@@ -58,15 +67,11 @@ def problems(found: Imports) -> list[str]:
 
 
 def circles(found: Imports) -> Iterator[list[str]]:
-    """Circles among the words, and among the actions."""
-    for kind in (FLOORS[_WORDS], {"actions"}):
-        inner = {
-            m: {t for t in ts if _unit(t) in kind} for m, ts in found.items() if _unit(m) in kind
-        }
-        for start in sorted(inner):
-            way = _way(start, start, inner, set())
-            if way and start == min(way):
-                yield [start, *way]
+    """Modules that import each other in a circle, each circle told once."""
+    for start in sorted(found):
+        way = _way(start, start, found, set())
+        if way and start == min(way):
+            yield [start, *way]
 
 
 def _wrong(module: str, target: str) -> Iterator[str]:
@@ -81,7 +86,7 @@ def _wrong(module: str, target: str) -> Iterator[str]:
         return
     if there > here:
         yield f"it climbs from floor {here} to {there}"
-    elif there == here and unit != other and here != _WORDS:
+    elif there == here and unit != other and here != _WORDS and (unit, other) not in _SIDEWAYS:
         yield f"{unit} and {other} are siblings"
     elif unit == other == "batch":
         subs = [name.split(".")[2] for name in (module, target) if name.count(".") > 1]
@@ -116,11 +121,11 @@ def _imported(tree: ast.AST, module: str, known: set[str]) -> Iterator[str]:
             yield from (name if name in known else origin for name in names)
 
 
-def _way(at: str, goal: str, inner: Imports, seen: set[str]) -> list[str]:
-    for target in sorted(inner.get(at, set()) - seen):
+def _way(at: str, goal: str, found: Imports, seen: set[str]) -> list[str]:
+    for target in sorted(found.get(at, set()) - seen):
         if target == goal:
             return [goal]
-        rest = _way(target, goal, inner, seen | {target})
+        rest = _way(target, goal, found, seen | {target})
         if rest:
             return [target, *rest]
     return []

@@ -9,7 +9,6 @@ from typing import Any
 
 from torqueckpt import manifest
 from torqueckpt.identity import ProcessId
-from torqueckpt.live import Live, LiveStream
 from torqueckpt.manifest import (
     Block,
     Directive,
@@ -22,6 +21,7 @@ from torqueckpt.manifest import (
     Stream,
     WatchedFile,
 )
+from torqueckpt.records import Live, LiveStream
 from torqueckpt.store.lineage import Lineage
 
 KEY = bytes(range(32))

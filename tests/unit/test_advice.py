@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from torqueckpt.actions import advice
 from torqueckpt.batch.interval import Rate
 from torqueckpt.cli import interval as command
+from torqueckpt.reports import interval
 from torqueckpt.settings import Settings
 
 _RATE = Rate(24 * 3600, 5)
@@ -30,7 +30,7 @@ def test_a_job_that_was_resumed_without_a_hold_had_failed() -> None:
         line(9000, "restart", "2.srv", image_of="1.srv"),
         line(10800, "checkpoint", "2.srv", ended=False),
     ]
-    assert advice.failures_in(lines) == (3600 + 1800, 1)
+    assert interval.failures_in(lines) == (3600 + 1800, 1)
 
 
 def test_a_job_that_was_held_and_released_had_not_failed() -> None:
@@ -40,7 +40,7 @@ def test_a_job_that_was_held_and_released_had_not_failed() -> None:
         line(9000, "restart", "1.srv", image_of="1.srv"),
         line(9100, "checkpoint", "1.srv", ended=False),
     ]
-    assert advice.failures_in(lines) == (160, 0)
+    assert interval.failures_in(lines) == (160, 0)
 
 
 def test_two_resumes_after_one_failure_count_once() -> None:
@@ -49,29 +49,29 @@ def test_two_resumes_after_one_failure_count_once() -> None:
         line(10, "restart", "2.srv", image_of="1.srv"),
         line(20, "restart", "3.srv", image_of="1.srv"),
     ]
-    assert advice.failures_in(lines)[1] == 1
+    assert interval.failures_in(lines)[1] == 1
 
 
 def test_what_an_owner_wrote_into_his_journal_that_is_none_is_passed_over() -> None:
     lines = [line(5, "checkpoint", "1.srv"), {"job": 7}, {"job": "1", "time": "x"}, {}]
-    assert advice.failures_in(lines) == (1.0, 0)
+    assert interval.failures_in(lines) == (1.0, 0)
 
 
 def test_the_service_takes_the_last_image_right_before_the_walltime_and_none_after_it() -> None:
     settings = Settings()
     at, walltime, cost, taken = 0.0, 14 * 3600.0, 20.0, []
     while True:
-        wait = advice.until_next(cost, walltime - at, _RATE, settings)
+        wait = interval.until_next(cost, walltime - at, _RATE, settings)
         if wait == math.inf:
             break
         at += wait + cost + 12  # each comes late: polled for, and overdue for a time
         taken.append(at)
-    assert 600 < taken[0] < 2 * advice.interval.young(cost, _RATE.mtbf_seconds)
+    assert 600 < taken[0] < 2 * interval.interval.young(cost, _RATE.mtbf_seconds)
     assert 60 < walltime - taken[-1] < 180
 
 
 def test_without_a_walltime_the_best_interval_stays() -> None:
-    assert advice.until_next(20, None, _RATE, Settings()) == advice.interval.best(20, _RATE)
+    assert interval.until_next(20, None, _RATE, Settings()) == interval.interval.best(20, _RATE)
 
 
 @pytest.fixture

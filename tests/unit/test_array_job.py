@@ -13,15 +13,15 @@ import pytest
 
 from tests.unit import samples
 from torqueckpt import paths
-from torqueckpt.actions import array_job
-from torqueckpt.actions.array_job import FAILED, FINISHED, GOES_ON, UNKNOWN, Array
-from torqueckpt.batch import asked
+from torqueckpt.batch import qsub_options
 from torqueckpt.errors import NoArray, UnknownJob
 from torqueckpt.identity import Owner
 from torqueckpt.ifl import errors
 from torqueckpt.ifl.records import Job
 from torqueckpt.manifest import Directive
-from torqueckpt.process import become
+from torqueckpt.process import privileges
+from torqueckpt.resubmit import array_job
+from torqueckpt.resubmit.array_job import FAILED, FINISHED, GOES_ON, UNKNOWN, Array
 from torqueckpt.settings import Settings
 from torqueckpt.typed_json import plain
 
@@ -61,7 +61,7 @@ class OpenPbs(Torque):
 
 @pytest.fixture
 def me(tmp_path: Path) -> Owner:
-    return become.owner_of_uid(os.getuid())
+    return privileges.owner_of_uid(os.getuid())
 
 
 @pytest.fixture
@@ -127,16 +127,20 @@ def test_what_the_server_made_of_the_arrays_options_for_a_member_is_taken_back()
         Directive("A", "resumed:12[3].srv"),
         Directive("l", "walltime=1:00:03-3"),
     ]
-    assert [each.value for each in asked.of_array(member, ARRAY, 3)] == [
+    assert [each.value for each in qsub_options.of_array(member, ARRAY, 3)] == [
         *("relax", "srv:/home/ann/out", "resumed:12[].srv", "walltime=1:00:03-3")
     ]
 
 
 def test_a_members_output_that_the_server_named_is_named_anew() -> None:
     told = {"Job_Name": "relax-3", "Output_Path": "srv:/home/ann/relax.o12-3"}
-    assert not [each for each in asked.of_server(Job("12[3].srv", told)) if each.option == "o"]
+    assert not [
+        each for each in qsub_options.of_server(Job("12[3].srv", told)) if each.option == "o"
+    ]
     told["Output_Path"] = "srv:/home/ann/mine-3"
-    assert [each.value for each in asked.of_server(Job("12[3].srv", told)) if each.option == "o"]
+    assert [
+        each.value for each in qsub_options.of_server(Job("12[3].srv", told)) if each.option == "o"
+    ]
 
 
 def _script(openpbs: bool, monkeypatch: pytest.MonkeyPatch, hosts: dict[int, str]) -> str:
@@ -146,7 +150,7 @@ def _script(openpbs: bool, monkeypatch: pytest.MonkeyPatch, hosts: dict[int, str
 
     monkeypatch.setattr(array_job, "image_of", image)
     found = Array(ARRAY, dict.fromkeys(hosts, FAILED), frozenset(hosts), openpbs)
-    who = become.owner_of_uid(os.getuid())
+    who = privileges.owner_of_uid(os.getuid())
     return array_job.text(found, sorted(hosts), who, Settings(), ("--accept-changed-files",))[0]
 
 

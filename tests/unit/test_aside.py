@@ -15,8 +15,8 @@ import pytest
 
 from tests.unit import real
 from torqueckpt.identity import Owner
-from torqueckpt.process import become, proc
-from torqueckpt.process.aside import Aside, AsideFailed
+from torqueckpt.process import privileges, proc
+from torqueckpt.process.worker import Aside, AsideFailed
 
 
 class Made(NamedTuple):
@@ -50,7 +50,7 @@ def test_the_work_runs_with_the_owners_real_ids_and_no_others(user: Owner) -> No
 
     ids = (*[user.uid] * 3, *[user.gid] * 3)
     assert Aside(user, work).result(Made).numbers == ids
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         assert Aside(user, work).result(Made).numbers == ids
     assert os.getresuid() == (0, 0, 0)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from torqueckpt.batch import asked
+from torqueckpt.batch import qsub_options
 from torqueckpt.ifl.records import Job
 from torqueckpt.manifest import Directive
 
@@ -59,7 +59,7 @@ _OPENPBS: dict[str, Any] = {
 
 
 def words(job: str, attributes: dict[str, Any]) -> list[str]:
-    return [f"-{d.option} {d.value}" for d in asked.of_server(Job(job, attributes))]
+    return [f"-{d.option} {d.value}" for d in qsub_options.of_server(Job(job, attributes))]
 
 
 def test_torques_job_asks_for_all_that_was_given_on_the_command_line() -> None:
@@ -121,7 +121,7 @@ def test_an_output_name_that_the_server_made_is_not_given_to_another_job(
     ],
 )
 def test_an_image_of_one_node_takes_the_job_there(wanted: list[str], there: list[str]) -> None:
-    found = asked.on_node([Directive("l", each) for each in wanted], "node1")
+    found = qsub_options.on_node([Directive("l", each) for each in wanted], "node1")
     assert [each.value for each in found] == there
 
 
@@ -136,7 +136,7 @@ def test_an_image_of_one_node_takes_the_job_there(wanted: list[str], there: list
     ],
 )
 def test_what_waits_for_the_old_job_waits_for_the_new_one(depend: str, after: str) -> None:
-    assert asked.moved(depend, {"12.srv"}, "20.srv") == after
+    assert qsub_options.moved(depend, {"12.srv"}, "20.srv") == after
 
 
 def test_of_a_scripts_directives_neither_its_shell_nor_its_dependencies_are_asked_for_again() -> (
@@ -148,5 +148,5 @@ def test_of_a_scripts_directives_neither_its_shell_nor_its_dependencies_are_aske
         ("W", "umask=022"),
         ("A", "p"),
     ]
-    kept = asked.of_script(Directive(*each) for each in given)
+    kept = qsub_options.of_script(Directive(*each) for each in given)
     assert [(d.option, d.value) for d in kept] == [("W", "umask=022"), ("A", "p")]

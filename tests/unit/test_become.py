@@ -11,7 +11,7 @@ import pytest
 from tests.unit import real
 from torqueckpt.errors import GroupsChanged, NeedsRoot, UnknownUser
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.run import run
 
 _SOME_GROUP = 54321  # nobody's; root may take any
@@ -29,7 +29,7 @@ def test_acting_as_a_user_has_his_effective_ids_and_groups_and_then_roots_again(
     user: Owner,
 ) -> None:
     before = _ids()
-    with become.acting_as(_with_a_group(user)):
+    with privileges.acting_as(_with_a_group(user)):
         assert os.getresuid() == (0, user.uid, 0)
         assert os.getresgid()[1] == user.gid
         assert set(os.getgroups()) == {user.gid, _SOME_GROUP}
@@ -43,7 +43,7 @@ def test_files_made_while_acting_as_a_user_are_his_and_roots_are_closed(
     os.chown(place / "his", user.uid, user.gid)
     (place / "secret").write_text("root's")
     (place / "secret").chmod(0o600)
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         (place / "his" / "file").write_text("made")
         for refused in (
             lambda: (place / "secret").read_text(),
@@ -57,23 +57,23 @@ def test_files_made_while_acting_as_a_user_are_his_and_roots_are_closed(
 
 def test_an_exception_while_acting_as_a_user_leaves_root_behind(user: Owner) -> None:
     before = _ids()
-    with pytest.raises(KeyboardInterrupt), become.acting_as(user):
+    with pytest.raises(KeyboardInterrupt), privileges.acting_as(user):
         raise KeyboardInterrupt
     assert _ids() == before
 
 
 def test_acting_as_the_same_user_within_changes_nothing(user: Owner) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         before = _ids()
-        with become.acting_as(user):
+        with privileges.acting_as(user):
             assert _ids() == before
         assert _ids() == before
 
 
 def test_root_for_one_step_has_roots_ids_and_then_the_users_again(user: Owner) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         before = _ids()
-        with pytest.raises(KeyError), become.acting_as_root():
+        with pytest.raises(KeyError), privileges.acting_as_root():
             assert (os.geteuid(), os.getegid()) == (0, 0)
             raise KeyError
         assert _ids() == before
@@ -81,7 +81,7 @@ def test_root_for_one_step_has_roots_ids_and_then_the_users_again(user: Owner) -
 
 def test_dropped_for_good_there_is_no_way_back(user: Owner) -> None:
     def work() -> list[object]:
-        become.drop(_with_a_group(user))
+        privileges.drop(_with_a_group(user))
         for again in (os.seteuid, os.setuid, os.setegid, os.setgid):
             try:
                 again(0)
@@ -96,9 +96,9 @@ def test_dropped_for_good_there_is_no_way_back(user: Owner) -> None:
 
 def test_dropped_while_acting_as_a_user_it_stays_dropped_after_the_block(user: Owner) -> None:
     def work() -> list[object]:
-        with become.acting_as(user):
-            become.drop(user)
-        become.drop(user)  # once more is fine
+        with privileges.acting_as(user):
+            privileges.drop(user)
+        privileges.drop(user)  # once more is fine
         return _ids()[:6]
 
     assert real.in_child(work) == [*[user.uid] * 3, *[user.gid] * 3]
@@ -106,12 +106,12 @@ def test_dropped_while_acting_as_a_user_it_stays_dropped_after_the_block(user: O
 
 def test_a_user_can_act_for_nobody_else_and_is_never_root(user: Owner) -> None:
     def work() -> str:
-        become.drop(user)
-        root = become.owner_of_uid(0)
-        with become.acting_as(user):
+        privileges.drop(user)
+        root = privileges.owner_of_uid(0)
+        with privileges.acting_as(user):
             pass
         told = []
-        for other in (become.acting_as(root), become.acting_as_root()):
+        for other in (privileges.acting_as(root), privileges.acting_as_root()):
             try:
                 with other:
                     return "got in"
@@ -125,22 +125,22 @@ def test_a_user_can_act_for_nobody_else_and_is_never_root(user: Owner) -> None:
 @pytest.mark.parametrize("name", ["no-such-user-here", "", "a\0b", "../root", ".", "a:b", "\udc80"])
 def test_a_name_that_is_no_user_is_unknown(name: str) -> None:
     with pytest.raises(UnknownUser):
-        become.owner(name)
+        privileges.owner(name)
 
 
 def test_a_uid_without_a_user_is_unknown() -> None:
     with pytest.raises(UnknownUser, match="uid 4294967293"):
-        become.owner_of_uid(4294967293)
+        privileges.owner_of_uid(4294967293)
 
 
 def test_recorded_groups_are_taken_back_only_while_the_user_is_still_in_them(user: Owner) -> None:
     real_groups = tuple(os.getgrouplist(user.name, user.gid))
-    assert become.with_groups(user, user.gid, real_groups).groups == real_groups
-    assert become.with_groups(user, user.gid, ()).groups == ()
+    assert privileges.with_groups(user, user.gid, real_groups).groups == real_groups
+    assert privileges.with_groups(user, user.gid, ()).groups == ()
     with pytest.raises(GroupsChanged, match=f"{user.name} is no longer .* {_SOME_GROUP} "):
-        become.with_groups(user, user.gid, (*real_groups, _SOME_GROUP))
+        privileges.with_groups(user, user.gid, (*real_groups, _SOME_GROUP))
     with pytest.raises(GroupsChanged):
-        become.with_groups(user, 0, real_groups)
+        privileges.with_groups(user, 0, real_groups)
 
 
 def _status(argv: list[str]) -> dict[str, str]:
@@ -153,13 +153,13 @@ def test_a_program_of_the_owners_has_his_ids_and_just_the_capabilities_it_was_gi
     user: Owner,
 ) -> None:
     show = ["/bin/cat", "/proc/self/status"]
-    given = _status(become.as_owner_argv(_with_a_group(user), ("setpcap", "net_admin"), show))
+    given = _status(privileges.as_owner_argv(_with_a_group(user), ("setpcap", "net_admin"), show))
     assert given["Uid"].split() == [str(user.uid)] * 4
     assert given["Gid"].split() == [str(user.gid)] * 4
     assert set(given["Groups"].split()) == {str(user.gid), str(_SOME_GROUP)}
     bits = (1 << 8) | (1 << 12)  # CAP_SETPCAP, CAP_NET_ADMIN
     for name in ("CapEff", "CapPrm", "CapAmb"):
         assert int(given[name], 16) == bits, name
-    bare = _status(become.as_owner_argv(Owner(user.name, user.uid, user.gid, ()), (), show))
+    bare = _status(privileges.as_owner_argv(Owner(user.name, user.uid, user.gid, ()), (), show))
     assert int(bare["CapEff"], 16) == int(bare["CapAmb"], 16) == 0
     assert bare["Groups"].split() == []

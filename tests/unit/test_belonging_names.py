@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit import real
 from torqueckpt import checkpointers
-from torqueckpt.process import belonging, holdings, proc, tree
+from torqueckpt.process import job_processes, proc, resources, tree
 from torqueckpt.settings import Settings
 
 
@@ -28,7 +28,7 @@ from torqueckpt.settings import Settings
 def test_members_of_an_lsf_array_are_jobs_of_their_own(
     environment: dict[str, str], job: str
 ) -> None:
-    assert belonging.job_in(environment) == job
+    assert job_processes.job_in(environment) == job
 
 
 def test_blcr_refuses_a_program_with_a_socket_and_no_other(
@@ -43,6 +43,6 @@ def test_blcr_refuses_a_program_with_a_socket_and_no_other(
         assert process.stdout is not None and process.stdout.readline()
         root = proc.stat(process.pid)
         assert root is not None
-        held = holdings.of_tree([root], tree.open_links([root]))
+        held = resources.of_tree([root], tree.open_links([root]))
         told.append([(each.severity, each.object) for each in blcr.findings(held)])
     assert told == [[("refused", "TCP socket, descriptor 3")], []]

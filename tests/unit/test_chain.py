@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 
 from tests.unit import samples
-from torqueckpt.actions import chain_jobs, link, link_shell, restart
+from torqueckpt.chain import link, link_shell, server_jobs
 from torqueckpt.errors import ChainStopped, RecordTorn, UnknownChain
 from torqueckpt.identity import Owner
 from torqueckpt.ifl.errors import PermissionDenied
 from torqueckpt.ifl.records import Job
-from torqueckpt.process import become
+from torqueckpt.process import privileges
+from torqueckpt.restart import restart
 from torqueckpt.settings import Settings
 from torqueckpt.store import chain, journal
 from torqueckpt.store.chain import End, Link, Links
@@ -40,7 +41,7 @@ NONE = ("", 0)
 
 @pytest.fixture
 def acting(user: Owner) -> Iterator[Owner]:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         yield user
 
 
@@ -299,14 +300,14 @@ def test_what_waits_for_a_link_that_runs_here_waits_for_the_one_behind_it() -> N
         job("18.srv", "afterok:12.srv"),
     ]
     server, told = Server(refuses="18.srv"), []
-    chain_jobs.move_dependents(server, jobs, {"12.srv"}, told.append)
+    server_jobs.move_dependents(server, jobs, {"12.srv"}, told.append)
     assert server.altered == {"14.srv": {"depend": "afterok:13.srv:9.srv"}}
     assert "18.srv: waits for afterok:12.srv still" in told[-1]
-    chain_jobs.move_dependents(elsewhere := Server(), jobs, {"30.srv"}, told.append)
+    server_jobs.move_dependents(elsewhere := Server(), jobs, {"30.srv"}, told.append)
     assert elsewhere.altered == {}
 
 
 def test_only_a_link_behind_the_first_names_its_chain() -> None:
-    assert chain_jobs.chain_named_by(job("13.srv", "", chained="12.srv")) == "12.srv"
-    assert chain_jobs.chain_named_by(job("12.srv", "", chained="1")) == ""
-    assert chain_jobs.chain_named_by(job("12.srv", "")) == ""
+    assert server_jobs.chain_named_by(job("13.srv", "", chained="12.srv")) == "12.srv"
+    assert server_jobs.chain_named_by(job("12.srv", "", chained="1")) == ""
+    assert server_jobs.chain_named_by(job("12.srv", "")) == ""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from torqueckpt.files import changes
-from torqueckpt.live import FileChange
+from torqueckpt.files import rollback
 from torqueckpt.paths import Directory
+from torqueckpt.records import FileChange
 
 _STEPS = ("ftruncate", "pwrite", "utime", "fsync", "unlink", "mkdir", "fchmod", "open")
 
@@ -104,7 +104,7 @@ def _crashing(patch: pytest.MonkeyPatch, after: int) -> None:
 
 
 def test_files_are_as_they_were_at_the_freeze(job: Path, lineage: Directory) -> None:
-    changes.apply(lineage, *_plan(job))
+    rollback.apply(lineage, *_plan(job))
     assert (job / "grown").read_bytes() == b"then,"
     assert (job / "rewritten").read_bytes() == b"as it was at the freeze"
     assert (job / "deep" / "gone").read_bytes() == b"as it was at the freeze"
@@ -117,17 +117,17 @@ def test_files_are_as_they_were_at_the_freeze(job: Path, lineage: Directory) -> 
 def test_each_byte_that_is_copied_is_told_and_known_before(job: Path, lineage: Directory) -> None:
     told: list[int] = []
     plan = _plan(job)
-    wanted = changes.copied_by(lineage, plan[1])
-    changes.apply(lineage, *plan, told.append)
+    wanted = rollback.copied_by(lineage, plan[1])
+    rollback.apply(lineage, *plan, told.append)
     assert sum(told) == wanted > 0
 
 
 def test_undone_they_are_as_before_to_the_time_of_change(job: Path, lineage: Directory) -> None:
     before, plan = _state(job), _plan(job)
-    changes.apply(lineage, *plan)
-    changes.undo(lineage, *plan)
+    rollback.apply(lineage, *plan)
+    rollback.undo(lineage, *plan)
     assert _state(job) == before
-    changes.undo(lineage, *plan)
+    rollback.undo(lineage, *plan)
     assert _state(job) == before
 
 
@@ -140,17 +140,17 @@ def test_a_crash_at_any_step_of_it_and_of_undoing_it_loses_nothing(
         with pytest.MonkeyPatch.context() as patch:
             _crashing(patch, at)
             try:
-                changes.apply(lineage, *plan)
+                rollback.apply(lineage, *plan)
                 finished = True
             except _Crash:
                 finished, crashes = False, crashes + 1
         with pytest.MonkeyPatch.context() as patch:
             _crashing(patch, at * 7 % 23)
             try:
-                changes.undo(lineage, *plan)
+                rollback.undo(lineage, *plan)
             except _Crash:
                 crashes += 1
-        changes.undo(lineage, *plan)
+        rollback.undo(lineage, *plan)
         assert _state(job) == before, f"crash at step {at}"
         plan = _plan(job)  # an inode may be another one
         if finished:
@@ -160,13 +160,13 @@ def test_a_crash_at_any_step_of_it_and_of_undoing_it_loses_nothing(
 
 def test_a_file_that_somebody_went_on_with_is_not_touched(job: Path, lineage: Directory) -> None:
     plan = _plan(job)
-    changes.apply(lineage, *plan)
+    rollback.apply(lineage, *plan)
     with (job / "grown").open("ab") as file:
         file.write(b"XYZ")
     (job / "rewritten").unlink()
     (job / "rewritten").write_bytes(b"another file")
     (job / "deep" / "gone").write_bytes(b"in use")
-    changes.undo(lineage, *plan)
+    rollback.undo(lineage, *plan)
     assert (job / "grown").read_bytes() == b"then,XYZ"
     assert (job / "rewritten").read_bytes() == b"another file"
     assert (job / "deep" / "gone").read_bytes() == b"in use"
@@ -180,7 +180,7 @@ def test_a_file_written_to_since_it_was_looked_at_stops_the_restart(
     with (job / "grown").open("ab") as file:
         file.write(b"XYZ")
     with pytest.raises(OSError, match="written to meanwhile"):
-        changes.apply(lineage, *plan)
+        rollback.apply(lineage, *plan)
     assert (job / "grown").read_bytes() == b"then, and sinceXYZ"
 
 
@@ -193,8 +193,8 @@ def test_a_link_that_took_the_place_of_a_file_is_not_followed(
     (job / "grown").unlink()
     (job / "grown").symlink_to(secret)
     with pytest.raises(OSError):
-        changes.apply(lineage, *plan)
-    changes.undo(lineage, *plan)
+        rollback.apply(lineage, *plan)
+    rollback.undo(lineage, *plan)
     assert secret.read_bytes() == b"then, and since"
 
 
@@ -217,4 +217,4 @@ def test_a_record_that_its_owner_has_changed_harms_nobody(
     (lineage.path / "tails").mkdir()
     (lineage.path / "tails" / "a1.0").write_bytes(b" and since")
     change = _change(job / "grown", 0, 5)._replace(**forged)
-    changes.undo(lineage, ["/no/such\0directory"], [change])
+    rollback.undo(lineage, ["/no/such\0directory"], [change])

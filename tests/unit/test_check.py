@@ -16,7 +16,7 @@ from torqueckpt.files.check import Findings
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest, OpenFile, Process, Rule, WatchedFile
 from torqueckpt.paths import Directory
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 
 _APPEND = os.O_WRONLY | os.O_APPEND
 
@@ -252,7 +252,7 @@ def test_a_file_that_its_owner_may_not_write_any_more_is_said_before_anything_is
     data.chmod(0o644)  # root's
     watched = (_watched(data),)
     data.write_bytes(b"01234567")
-    with become.acting_as(user), Directory.open(place) as lineage:
+    with privileges.acting_as(user), Directory.open(place) as lineage:
         found = _find(lineage, watched=watched)
     assert found.wrong == [f"{data} is to be rolled back, {data} is write-protected"]
 

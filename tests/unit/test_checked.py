@@ -11,10 +11,10 @@ import pytest
 
 from tests.unit import samples
 from torqueckpt import checkpointers
-from torqueckpt.actions import checked
 from torqueckpt.errors import ImageDamaged
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import privileges
+from torqueckpt.restart import image_view
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
@@ -26,7 +26,7 @@ _FILES = {"core-1.img": _CORE, "creds-1.img": b"old", "files.img": b"names", "pa
 def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = place / "run"
     made.mkdir()
-    monkeypatch.setattr(checked, "_PLACE", made)
+    monkeypatch.setattr(image_view, "_PLACE", made)
     return made
 
 
@@ -34,13 +34,13 @@ def test_what_decides_on_rights_is_roots_and_only_what_was_signed_is_there(
     lineage: Lineage, user: Owner, run: Path
 ) -> None:
     criu = checkpointers.load("criu", Settings())
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         made = samples.generation(lineage, _FILES)
         generation = lineage.generation(1)
         for planted in ("core-2.img", "seccomp.img"):
             (generation.image_dir / planted).write_bytes(_CORE)
         edited = {"files.img": lineage.path / "edited" / "files.img"}
-        with checked.image(criu, generation, made, user, edited) as seen:
+        with image_view.image(criu, generation, made, user, edited) as seen:
             assert sorted(os.listdir(seen)) == ["core-1.img", "files.img", "pages-1.img"]
             (generation.image_dir / "core-1.img").write_bytes(b"changed behind the check")
             assert (seen / "core-1.img").read_bytes() == _CORE
@@ -62,13 +62,13 @@ def test_a_core_image_that_became_a_link_or_a_fifo_is_refused_at_once(
     lineage: Lineage, user: Owner, run: Path
 ) -> None:
     criu = checkpointers.load("criu", Settings())
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         made = samples.generation(lineage, _FILES)
         core = lineage.generation(1).image_dir / "core-1.img"
         for plant in (lambda: core.symlink_to("/etc/shadow"), lambda: os.mkfifo(core)):
             core.unlink()
             plant()
-            sight = checked.image(criu, lineage.generation(1), made, user, {})
+            sight = image_view.image(criu, lineage.generation(1), made, user, {})
             with pytest.raises(ImageDamaged), sight:
                 pytest.fail("it was let through")
     assert os.listdir(run) == []

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from torqueckpt import paths
-from torqueckpt.actions import modules
 from torqueckpt.cli.main import main
+from torqueckpt.site import altix_modules
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ def test_modules_tells_which_are_there(
 ) -> None:
     proc = mom_priv / "proc"
     proc.write_text("syscover 1 0 - Live 0x0\n")
-    monkeypatch.setattr(modules, "Kernel", lambda: _Kernel(proc))
+    monkeypatch.setattr(altix_modules, "Kernel", lambda: _Kernel(proc))
     assert main(["modules", "status"]) == 3
     assert capsys.readouterr().out == "syscover: loaded\nckpt: not loaded\n"
     proc.write_text("syscover 1 0 - Live 0x0\nckpt 1 0 - Live 0x0\n")
@@ -133,4 +133,4 @@ def test_modules_tells_which_are_there(
     assert main(["modules", "load"]) == 88  # no modules_dir
 
 
-_Kernel = modules.Kernel
+_Kernel = altix_modules.Kernel

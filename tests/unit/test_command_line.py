@@ -17,7 +17,7 @@ from tests.unit import samples
 from torqueckpt import settings
 from torqueckpt.cli.main import cli, main
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
@@ -84,7 +84,7 @@ def test_commands_and_options_are_completed() -> None:
 def test_jobs_are_completed_from_the_images(
     lineage: Lineage, mine: OwnerStore, user: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         samples.generation(lineage, {"pages-1.img": b"x"})
     monkeypatch.setattr(settings, "load", lambda: Settings(store=mine.path.parent.parent))
     command = _ALL["torqueckpt show"]

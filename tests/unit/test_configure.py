@@ -12,9 +12,7 @@ from pathlib import Path
 import pytest
 
 from torqueckpt import paths
-from torqueckpt.actions import configure, planned, put_config
-from torqueckpt.actions.configure import Chosen, Plan
-from torqueckpt.batch import mom_config
+from torqueckpt.batch import config_block
 from torqueckpt.errors import (
     BadArguments,
     ConfigBlockDamaged,
@@ -23,6 +21,9 @@ from torqueckpt.errors import (
     MomPrivMissing,
 )
 from torqueckpt.settings import Settings
+from torqueckpt.site import config_file, put_config
+from torqueckpt.site import mom as mom_site
+from torqueckpt.site.mom import Chosen, Plan
 
 _ADMINS = b"$pbsserver\thead\r\n# M\xfcnchen\n$loglevel 3"
 
@@ -46,16 +47,16 @@ class Node:
         return self.of("torque", chosen, remove=remove)
 
     def of(self, system: str, chosen: Chosen | None = None, *, remove: bool = False) -> Plan:
-        return configure.plan(system, self.mom_priv, chosen or {}, self.settings, remove=remove)
+        return mom_site.plan(system, self.mom_priv, chosen or {}, self.settings, remove=remove)
 
     def put(self, chosen: Chosen | None = None) -> Path | None:
         return put_config.put(self.plan(chosen))
 
     def told(self, chosen: Chosen | None = None) -> list[str]:
-        return [str(problem) for problem in configure.check(self.plan(chosen))]
+        return [str(problem) for problem in mom_site.check(self.plan(chosen))]
 
     def lines(self) -> list[str]:
-        return mom_config.block_lines(self.config.read_bytes(), "config")
+        return config_block.block_lines(self.config.read_bytes(), "config")
 
 
 @pytest.fixture
@@ -231,9 +232,9 @@ def test_a_full_disk_leaves_the_old_file(node: Node, monkeypatch: pytest.MonkeyP
 
 def test_a_mom_priv_that_is_not_there(node: Node) -> None:
     with pytest.raises(MomPrivMissing, match="no such directory"):
-        configure.plan("torque", node.top / "none", {}, node.settings)
+        mom_site.plan("torque", node.top / "none", {}, node.settings)
     with pytest.raises(MomPrivMissing, match="not a directory"):
-        configure.plan("torque", node.top / "sbin" / "mom-run", {}, node.settings)
+        mom_site.plan("torque", node.top / "sbin" / "mom-run", {}, node.settings)
 
 
 def test_a_mom_that_runs_elsewhere_is_told_where_none_was_found(
@@ -244,15 +245,15 @@ def test_a_mom_that_runs_elsewhere_is_told_where_none_was_found(
     home.mkdir(parents=True)
     started(str(program), "60", cwd=home)
     with pytest.raises(MomPrivMissing, match="directory, and a pbs_mom runs in /.*/mom_priv"):
-        configure.plan("torque", node.top / "none", {}, node.settings)
+        mom_site.plan("torque", node.top / "none", {}, node.settings)
 
 
 def test_the_difference_shows_bytes_that_are_no_text(node: Node) -> None:
     node.config.write_bytes(_ADMINS)
-    shown = planned.diff(node.plan())
+    shown = config_file.diff(node.plan())
     assert "+# BEGIN torqueckpt" in shown and "M\\xfcnchen" in shown
     node.put()
-    assert planned.diff(node.plan()) == ""
+    assert config_file.diff(node.plan()) == ""
 
 
 # The MOM that is told -----------------------------------------------------------------------------
@@ -286,7 +287,7 @@ def test_the_mom_of_another_mom_priv_is_not_told(
     other = node.top / "other"
     other.mkdir()
     (other / "mom.lock").write_text(str(mom.pid))
-    assert put_config.tell_mom(configure.plan("torque", other, {}, node.settings)) is None
+    assert put_config.tell_mom(mom_site.plan("torque", other, {}, node.settings)) is None
     assert mom.poll() is None
 
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from torqueckpt import paths
-from torqueckpt.actions import configure_lsf
-from torqueckpt.batch.lsf.site import Site
+from torqueckpt.batch.lsf.lsf_conf import Site
 from torqueckpt.cli.main import main
 from torqueckpt.errors import BadArguments, QueuesNotRead
+from torqueckpt.site import lsf_queue
 
 _GOLDEN = Path(__file__).parent / "golden" / "lsf"
 _ADMINS = b"Begin Queue\r\nQUEUE_NAME = night # M\xfcnchen\r\nUSERS = all\r\nEnd Queue\r\n"
@@ -83,7 +83,7 @@ def test_each_variant_is_as_it_was_agreed_on(
     monkeypatch.setattr(paths, "program", lambda place, name: Path("/usr/local") / place / name)
     (tmp_path / "lsb.queues").touch()
     site = Site({"LSF_ENVDIR": str(tmp_path)})
-    made = configure_lsf.plan(name, tmp_path / "lsb.queues", None, _VARIANTS[name], site)
+    made = lsf_queue.plan(name, tmp_path / "lsb.queues", None, _VARIANTS[name], site)
     golden = _GOLDEN / name
     if os.environ.get("UPDATE_GOLDEN"):
         golden.parent.mkdir(parents=True, exist_ok=True)
@@ -302,19 +302,19 @@ def test_values_that_lsf_would_not_understand_are_refused(
 ) -> None:
     (tmp_path / "q").write_bytes(_ADMINS)
     with pytest.raises(BadArguments, match="usage: torqueckpt configure lsf"):
-        configure_lsf.plan("night", tmp_path / "q", None, chosen, Site({}))
+        lsf_queue.plan("night", tmp_path / "q", None, chosen, Site({}))
 
 
 @pytest.mark.parametrize("name", ["default", "", "a b", "a\nb", "é"])
 def test_a_name_that_no_queue_can_have(name: str, tmp_path: Path) -> None:
     (tmp_path / "q").write_bytes(_ADMINS)
     with pytest.raises(BadArguments):
-        configure_lsf.plan(name, tmp_path / "q", None, {"chkpnt": "/a"}, Site({}))
+        lsf_queue.plan(name, tmp_path / "q", None, {"chkpnt": "/a"}, Site({}))
 
 
 def test_a_file_that_is_not_there_or_is_not_the_only_one(cluster: Cluster, call: Call) -> None:
     with pytest.raises(QueuesNotRead, match="no such file; name it with --lsb-queues"):
-        configure_lsf.plan("night", cluster.top / "none", None, {}, Site())
+        lsf_queue.plan("night", cluster.top / "none", None, {}, Site())
     second = cluster.top / "conf" / "c2" / "configdir"
     second.mkdir(parents=True)
     (second / "lsb.queues").touch()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from torqueckpt import checkpointers
-from torqueckpt.checkpointers import criu
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
+from torqueckpt.checkpointers.criu import criu
 from torqueckpt.errors import CheckpointerMissing
 from torqueckpt.settings import Settings
 

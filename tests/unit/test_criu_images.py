@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from tests.support import PREFIX
 from tests.unit import real
 from torqueckpt import checkpointers
-from torqueckpt.checkpointers import criu_images
 from torqueckpt.checkpointers.base import Dump
+from torqueckpt.checkpointers.criu import images
 from torqueckpt.identity import Owner
-from torqueckpt.process import become, proc
+from torqueckpt.process import privileges, proc
 from torqueckpt.run import run
 from torqueckpt.settings import Settings
 
@@ -50,7 +50,7 @@ def image(user: Owner, place: Path) -> Iterator[tuple[Dump, int]]:
         os.chown(place / name, user.uid, user.gid)
     argv = ["/usr/bin/python3", "-I", "-c", _PROGRAM, str(place / "files")]
     process = real.start(
-        become.as_owner_argv(user, (), argv),
+        privileges.as_owner_argv(user, (), argv),
         cwd="/",  # the tests' own may be closed to the user
         **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL),
     )
@@ -59,7 +59,7 @@ def image(user: Owner, place: Path) -> Iterator[tuple[Dump, int]]:
         backend = checkpointers.load("criu", Settings(criu_path=_CRIU))
         dump = Dump(process.pid, place / "image", place / "work", False, False)
         finished = run(
-            become.as_owner_argv(user, backend.capabilities(False), backend.dump_argv(dump)),
+            privileges.as_owner_argv(user, backend.capabilities(False), backend.dump_argv(dump)),
             timeout_seconds=60,
             environment={"XDG_RUNTIME_DIR": str(dump.work_dir)},
         )
@@ -76,7 +76,7 @@ def test_a_real_image_tells_processes_and_open_files_as_of_the_freeze(
 ) -> None:
     dump, root = image
     where = str(dump.image_dir.parent / "files")
-    facts = criu_images.read(dump.image_dir, dump.work_dir)
+    facts = images.read(dump.image_dir, dump.work_dir)
     names = {(each.pid == root, each.ppid == root, each.name) for each in facts.processes}
     assert len(facts.processes) == 2
     assert {name for top, _, name in names if not top} == {"na\udcefve"}
@@ -106,23 +106,23 @@ def test_a_real_image_whose_files_are_torn_or_flipped_gives_facts_or_a_value_err
             for data in (whole[:at], bytes(broken)):
                 (dump.image_dir / name).write_bytes(data)
                 try:
-                    criu_images.read(dump.image_dir, dump.work_dir)
+                    images.read(dump.image_dir, dump.work_dir)
                 except ValueError:
                     continue
         (dump.image_dir / name).write_bytes(whole)
-    criu_images.read(dump.image_dir, dump.work_dir)
+    images.read(dump.image_dir, dump.work_dir)
 
 
 def test_an_image_without_its_statistics_is_a_value_error(image: tuple[Dump, int]) -> None:
     dump, _ = image
     (dump.work_dir / "stats-dump").unlink()
     with pytest.raises(ValueError, match="stats-dump"):
-        criu_images.read(dump.image_dir, dump.work_dir)
+        images.read(dump.image_dir, dump.work_dir)
 
 
 def test_an_empty_directory_is_a_value_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="stats-dump"):
-        criu_images.read(tmp_path, tmp_path)
+        images.read(tmp_path, tmp_path)
 
 
 @settings(
@@ -135,7 +135,7 @@ def test_garbage_in_place_of_image_files_is_a_value_error(
     for name in ("files.img", "pstree.img", "remap-fpath.img", "stats-dump"):
         (tmp_path / name).write_bytes(magic + data)
     try:
-        criu_images.read(tmp_path, tmp_path)
+        images.read(tmp_path, tmp_path)
     except ValueError:
         return
 
@@ -146,7 +146,7 @@ def test_an_entry_longer_than_its_file_is_a_value_error(tmp_path: Path, length: 
         b"\x19\x43\x56\x54abcd" + struct.pack("<I", length) + b"1234"
     )
     with pytest.raises(ValueError, match="middle of an entry"):
-        criu_images.read(tmp_path, tmp_path)
+        images.read(tmp_path, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["files.img", "pstree.img", "stats-dump"])
@@ -156,8 +156,8 @@ def test_a_huge_file_or_a_fifo_in_an_images_place_is_a_value_error_at_once(
     (tmp_path / name).touch()
     os.truncate(tmp_path / name, 1 << 40)
     with pytest.raises(ValueError, match="larger than"):
-        criu_images.read(tmp_path, tmp_path)
+        images.read(tmp_path, tmp_path)
     (tmp_path / name).unlink()
     os.mkfifo(tmp_path / name)
     with pytest.raises(ValueError, match="no magic number"):
-        criu_images.read(tmp_path, tmp_path)
+        images.read(tmp_path, tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from torqueckpt.checkpointers import criu_log
+from torqueckpt.checkpointers.criu import log as criu_log
 
 _SIZE = """\
 (00.001312) Warn  (criu/cr-restore.c:1291): Set CLONE_PARENT | CLONE_NEWPID but it might cause

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torqueckpt.checkpointers import criu_merge, criu_pagemap
-from torqueckpt.checkpointers.criu_pagemap import IN_PARENT, PAGE, PRESENT, Run
+from torqueckpt.checkpointers.criu import pagemap, pre_dump
+from torqueckpt.checkpointers.criu.pagemap import IN_PARENT, PAGE, PRESENT, Run
 
 _LAZY = 2
 _HEAD = struct.pack("<II", 0x54564319, 0x56084025)  # "common", and a pagemap's own
@@ -67,7 +67,7 @@ def _run(first: int, count: int, flags: int) -> Run:
 
 def _memory(place: Path, name: str) -> dict[int, bytes]:
     """Address of each page → what an image that stands alone has there."""
-    number, runs = criu_pagemap.read(place / f"pagemap-{name}.img")
+    number, runs = pagemap.read(place / f"pagemap-{name}.img")
     pages = (place / f"pages-{number}.img").read_bytes()
     found, offset = {}, 0
     for run in runs:
@@ -94,22 +94,22 @@ def _pair(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_pages_of_the_pre_dump_come_between_those_that_were_written_since(tmp_path: Path) -> None:
     image, before = _pair(tmp_path)
-    assert criu_merge.merge(image, before) == _FROZEN_US
+    assert pre_dump.merge(image, before) == _FROZEN_US
     expected = {0: "a", 1: "B", 2: "c", 3: "d", 4: "E", 9: "N"}
     found = _memory(image, "12")
     assert found == {_BASE + n * PAGE: _page(letter) for n, letter in expected.items()}
     assert sorted(os.listdir(image)) == ["pagemap-12.img", "pages-1.img"]
-    flags = [run.flags for run in criu_pagemap.read(image / "pagemap-12.img")[1]]
+    flags = [run.flags for run in pagemap.read(image / "pagemap-12.img")[1]]
     assert flags == [PRESENT, PRESENT, PRESENT | _LAZY, PRESENT | _LAZY, PRESENT]
 
 
 def test_what_is_merged_needs_no_pre_dump_any_more(tmp_path: Path) -> None:
     image, before = _pair(tmp_path)
-    criu_merge.merge(image, before)
+    pre_dump.merge(image, before)
     first = {each.name: each.read_bytes() for each in image.iterdir()}
     for each in before.glob("pag*"):
         each.unlink()
-    criu_merge.merge(image, before)
+    pre_dump.merge(image, before)
     assert {each.name: each.read_bytes() for each in image.iterdir()} == first
 
 
@@ -119,7 +119,7 @@ def test_one_run_that_was_in_several_at_the_pre_dump_is_found_across_them(tmp_pa
     _write(before, "12", 1, runs, b"".join(map(_page, "abcdefg")))
     _stats(before)
     _write(image, "12", 1, [_run(1, 5, IN_PARENT)], b"")
-    criu_merge.merge(image, before)
+    pre_dump.merge(image, before)
     assert b"".join(_memory(image, "12").values()) == b"".join(map(_page, "bcdef"))
 
 
@@ -127,7 +127,7 @@ def test_shared_memory_is_merged_like_a_process_s_own(tmp_path: Path) -> None:
     image, before = _pair(tmp_path)
     _write(before, "shmem-77", 9, [Run(0, 2, PRESENT)], _page("x") + _page("y"))
     _write(image, "shmem-77", 4, [Run(0, 1, PRESENT), Run(PAGE, 1, IN_PARENT)], _page("X"))
-    criu_merge.merge(image, before)
+    pre_dump.merge(image, before)
     assert _memory(image, "shmem-77") == {0: _page("X"), PAGE: _page("y")}
 
 
@@ -137,7 +137,7 @@ def test_an_image_that_refers_to_nothing_is_left_as_it_is(tmp_path: Path) -> Non
     before.mkdir()
     _stats(before)
     inode = (image / "pages-1.img").stat().st_ino
-    assert criu_merge.merge(image, before) == _FROZEN_US
+    assert pre_dump.merge(image, before) == _FROZEN_US
     assert (image / "pages-1.img").stat().st_ino == inode
 
 
@@ -166,7 +166,7 @@ def test_a_pre_dump_that_lacks_what_the_dump_refers_to_is_an_error(
     _stats(before)
     _write(image, "12", 1, runs, b"")
     with pytest.raises(ValueError, match=told):
-        criu_merge.merge(image, before)
+        pre_dump.merge(image, before)
 
 
 def test_a_pipe_or_a_link_in_the_place_of_pages_is_neither_waited_for_nor_followed(
@@ -177,13 +177,13 @@ def test_a_pipe_or_a_link_in_the_place_of_pages_is_neither_waited_for_nor_follow
     (before / "pages-3.img").unlink()
     os.mkfifo(before / "pages-3.img")
     with pytest.raises((OSError, ValueError)):
-        criu_merge.merge(image, before)
+        pre_dump.merge(image, before)
     (image / "pages-1.img.new").unlink()
     (before / "pages-3.img").unlink()
     (before / "elsewhere").write_bytes(pages)
     (before / "pages-3.img").symlink_to("elsewhere")
     with pytest.raises(OSError, match="symbolic links"):
-        criu_merge.merge(image, before)
+        pre_dump.merge(image, before)
 
 
 _PAGES = 24
@@ -211,7 +211,7 @@ def test_any_memory_is_as_it_was_at_the_dump(
     _stats(before)
     changed = sorted(written & there)
     _write(image, "1", 1, _runs(there, there - written, set()), b"".join(map(_new, changed)))
-    criu_merge.merge(image, before)
+    pre_dump.merge(image, before)
     expected = {n: _new(n) if n in written else _named(n) for n in there}
     assert _memory(image, "1") == {_BASE + n * PAGE: text for n, text in expected.items()}
 

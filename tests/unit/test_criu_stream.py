@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torqueckpt.checkpointers.criu_stream import CriuStream
+from torqueckpt.checkpointers.criu.stream import CriuStream
 
 # As CRIU 4.2.1 sent it, and what it took for an answer.
 _INVENTORY = bytes.fromhex("0f0000000a0d696e76656e746f72792e696d67")

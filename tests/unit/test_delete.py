@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit import samples
-from torqueckpt.actions import catalogue
-from torqueckpt.files import changes, intent
+from torqueckpt.files import intent, rollback
 from torqueckpt.identity import Owner
-from torqueckpt.live import FileChange, Intent
-from torqueckpt.process import become
+from torqueckpt.images import catalogue
+from torqueckpt.process import privileges
+from torqueckpt.records import FileChange, Intent
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import Store
@@ -26,7 +26,7 @@ def test_a_restart_that_died_is_undone_before_what_it_kept_goes(
     (place / "run").mkdir()
     os.chown(place / "run", user.uid, user.gid)
     data = place / "run" / "data"
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         data.write_bytes(b"then, and since")
         now = data.stat()
         change = FileChange(
@@ -34,7 +34,7 @@ def test_a_restart_that_died_is_undone_before_what_it_kept_goes(
             *(True, 5, "", now.st_mtime_ns, "a1.0"),
         )
         intent.write(lineage.directory, Intent("a1", samples.JOB, 1, (), (), (change,)))
-        changes.apply(lineage.directory, (), [change])
+        rollback.apply(lineage.directory, (), [change])
         if torn:
             (lineage.path / "intent.json").write_bytes(b"{")
     assert data.read_bytes() == b"then,"

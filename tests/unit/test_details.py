@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from torqueckpt.batch import details
+from torqueckpt.batch import job_details
 from torqueckpt.process import proc
 from torqueckpt.settings import Settings
 
@@ -25,7 +25,7 @@ def _facts(started: Start, script: str = "sleep 60 & wait", **environment: str) 
     while not any(_runs_sleep(pid) for pid in proc.children(job.pid)):
         assert time.monotonic() < until
         time.sleep(0.01)
-    return details.facts(job.pid, _SETTINGS)
+    return job_details.facts(job.pid, _SETTINGS)
 
 
 def _runs_sleep(pid: int) -> bool:
@@ -66,7 +66,7 @@ def test_a_grid_job_that_names_no_vo_counts_for_its_accounts_group(
 def test_of_a_process_that_is_gone_nothing_is_known() -> None:
     ended = subprocess.Popen(["/bin/true"])
     ended.wait()
-    assert details.facts(ended.pid, _SETTINGS) == {}
+    assert job_details.facts(ended.pid, _SETTINGS) == {}
 
 
 def test_a_site_names_its_own_variables(started: Start) -> None:
@@ -74,4 +74,4 @@ def test_a_site_names_its_own_variables(started: Start) -> None:
     until = time.monotonic() + 10
     while not _runs_sleep(job.pid) and proc.argv(job.pid)[:1] != ["/bin/sleep"]:
         assert time.monotonic() < until
-    assert details.facts(job.pid, Settings(vo_variables=("SITE_VO",))) == {"vo": "theophys"}
+    assert job_details.facts(job.pid, Settings(vo_variables=("SITE_VO",))) == {"vo": "theophys"}

@@ -12,7 +12,7 @@ import pytest
 
 from torqueckpt.checkpointers import load
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
-from torqueckpt.process import holdings, proc, tree
+from torqueckpt.process import proc, resources, tree
 from torqueckpt.settings import Settings
 
 _A, _B = "ckpt_sh_98ff-40000-14a0.dmtcp", "ckpt_sleep_98ff-41000-14b0.dmtcp"
@@ -141,7 +141,7 @@ def test_what_dmtcp_cannot_bring_back_is_refused(dmtcp: Checkpointer, tmp_path: 
             while proc.cwd(proc.children(shell.pid)[0]) == str(tmp_path):
                 pass
             members = tree.below(root)
-            told = [str(each) for each in dmtcp.findings(holdings.of_tree(members, []))]
+            told = [str(each) for each in dmtcp.findings(resources.of_tree(members, []))]
         finally:
             for pid in proc.children(shell.pid):
                 os.kill(pid, 9)

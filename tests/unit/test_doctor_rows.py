@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from torqueckpt.actions import mom_systems
-from torqueckpt.actions.doctor import batch, cleaners, kernel
-from torqueckpt.actions.doctor import place as store_place
-from torqueckpt.actions.doctor.told import Node, Told
-from torqueckpt.checkpointers.criu import Criu
+from torqueckpt.checkpointers.criu.criu import Criu
+from torqueckpt.doctor import batch_system, cleaners, kernel
+from torqueckpt.doctor import store as store_place
+from torqueckpt.doctor.checks import Node, Told
 from torqueckpt.ifl.records import Server
-from torqueckpt.process import become, mounts, pages
+from torqueckpt.process import mounts, pages, privileges
 from torqueckpt.settings import Settings
+from torqueckpt.site import mom_systems
 
 
 def _server(name: str = "head", **attributes: str) -> Server:
@@ -30,7 +30,7 @@ def _server(name: str = "head", **attributes: str) -> Server:
 
 
 def _node(**options: object) -> Node:
-    return Node(Settings(**options), None, None, become.owner("nobody"))  # type: ignore[arg-type]
+    return Node(Settings(**options), None, None, privileges.owner("nobody"))  # type: ignore[arg-type]
 
 
 def _fixes(told: list[Told]) -> list[str]:
@@ -38,7 +38,9 @@ def _fixes(told: list[Told]) -> list[str]:
 
 
 def test_root_of_a_node_who_is_no_operator_and_sees_no_other_jobs() -> None:
-    fixes = _fixes(list(batch._rights(_server(managers="root@head", query_other_jobs="False"))))
+    fixes = _fixes(
+        list(batch_system._rights(_server(managers="root@head", query_other_jobs="False")))
+    )
     assert [fix.split("'")[1].split(" += ")[0] for fix in fixes] == [
         "set server operators",
         "set server query_other_jobs = true",
@@ -48,11 +50,11 @@ def test_root_of_a_node_who_is_no_operator_and_sees_no_other_jobs() -> None:
 @pytest.mark.parametrize("who", [f"root@{socket.gethostname()}", "root@*"])
 def test_root_of_a_node_who_is_one(who: str) -> None:
     answer = _server(operators=f"ann@head, {who}", query_other_jobs="True")
-    assert list(batch._rights(answer)) == []
+    assert list(batch_system._rights(answer)) == []
 
 
 def test_root_of_the_servers_own_host_needs_neither() -> None:
-    assert list(batch._rights(_server(socket.gethostname()))) == []
+    assert list(batch_system._rights(_server(socket.gethostname()))) == []
 
 
 @pytest.mark.parametrize(
@@ -222,18 +224,21 @@ def test_a_unit_that_ends_the_jobs_with_its_mom(
         f'#!/bin/sh\n[ "$*" = "show -p KillMode x.service" ] && echo KillMode={mode}\n'
     )
     program.chmod(0o755)
-    monkeypatch.setattr(batch, "_SYSTEMCTL", str(program))
-    monkeypatch.setattr(batch, "_unit_of", lambda pid: "x.service")
-    (told,) = batch.mom_unit(_node())
+    monkeypatch.setattr(batch_system, "_SYSTEMCTL", str(program))
+    monkeypatch.setattr(batch_system, "_unit_of", lambda pid: "x.service")
+    (told,) = batch_system.mom_unit(_node())
     assert told.outcome == outcome and f"KillMode={mode}" in told.what or outcome == "ok"
 
 
 def test_the_unit_of_a_process_that_is_in_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert batch._unit_of(0) == "" and batch._unit_of(os.getpid()) in ("", batch._unit_of(1))
+    assert batch_system._unit_of(0) == "" and batch_system._unit_of(os.getpid()) in (
+        "",
+        batch_system._unit_of(1),
+    )
     monkeypatch.setattr(
         Path, "read_text", lambda self: "1:name=systemd:/system.slice/pbs_mom.service/x\n0::/\n"
     )
-    assert batch._unit_of(1) == "pbs_mom.service"
+    assert batch_system._unit_of(1) == "pbs_mom.service"
 
 
 def test_a_mom_that_runs_elsewhere_than_usual_is_found(

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from torqueckpt.actions import drain
-from torqueckpt.actions.drain import Drained
 from torqueckpt.errors import NeedsRoot
 from torqueckpt.identity import Owner
 from torqueckpt.ifl import errors
 from torqueckpt.ifl.records import Job
+from torqueckpt.node import drain
+from torqueckpt.node.drain import Drained
 from torqueckpt.paths import Directory
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal
 from torqueckpt.store.store import OwnerStore
@@ -68,7 +68,7 @@ class Server:
 
 
 def me() -> Owner:
-    return become.owner_of_uid(os.getuid())
+    return privileges.owner_of_uid(os.getuid())
 
 
 @pytest.fixture(autouse=True)

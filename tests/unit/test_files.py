@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from tests.unit import samples
-from torqueckpt.files import intent, kept
-from torqueckpt.live import Intent
+from torqueckpt.files import intent, job_script
 from torqueckpt.manifest import Kept
 from torqueckpt.paths import Directory
+from torqueckpt.records import Intent
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -110,14 +110,14 @@ def test_the_spooled_script_is_copied_and_nothing_else(
     script.unlink()  # as the batch system does when the job ends
     links = [(job.pid, 0, str(script)), (job.pid, 1, str(other)), (job.pid, 2, "pipe:[1]")]
     before = set(directory.names())
-    assert kept.keep(directory, links) == {str(script): "12.srv.SC"}
+    assert job_script.keep(directory, links) == {str(script): "12.srv.SC"}
     assert set(directory.names()) - before == {"12.srv.SC"}
     assert directory.read("12.srv.SC") == b"#!/bin/sh\nsleep 60\n"
 
 
 def test_a_restarted_jobs_script_is_our_copy_already(directory: Directory) -> None:
     path = str(directory.path / "12.srv.SC")
-    assert kept.keep(directory, [(1, 255, path)]) == {path: "12.srv.SC"}
+    assert job_script.keep(directory, [(1, 255, path)]) == {path: "12.srv.SC"}
     assert not directory.has("12.srv.SC")
 
 
@@ -129,15 +129,15 @@ def test_a_fifo_under_the_name_of_a_script_hangs_nobody(
     fd = os.open(script, os.O_RDWR)
     job = started("/bin/sleep", "60", stdin=fd)
     os.close(fd)
-    assert kept.keep(directory, [(job.pid, 0, str(script))]) == {}
+    assert job_script.keep(directory, [(job.pid, 0, str(script))]) == {}
 
 
 def test_copies_are_handed_over_at_the_offset_of_the_freeze(directory: Directory) -> None:
     directory.write_whole("12.srv.SC", b"#!/bin/sh\nsleep 60\necho next\n")
     frozen = samples.open_file("/spool/mom_priv/jobs/12.srv.SC", size=29, offset=19)
-    found = kept.as_of_freeze({frozen.path: "12.srv.SC"}, [frozen, samples.open_file("/x")])
+    found = job_script.as_of_freeze({frozen.path: "12.srv.SC"}, [frozen, samples.open_file("/x")])
     assert found == (Kept(frozen.path, "12.srv.SC", 19),)
-    ((fd, path),) = kept.open_copies(directory, found)
+    ((fd, path),) = job_script.open_copies(directory, found)
     assert path == frozen.path
     assert os.read(fd, 100) == b"echo next\n"
     os.close(fd)

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit import samples
-from torqueckpt.actions import fitting
-from torqueckpt.checkpointers.criu import Criu
-from torqueckpt.files import builds
+from torqueckpt.checkpointers.criu.criu import Criu
+from torqueckpt.files import build_ids
 from torqueckpt.manifest import Build, ImageFile, Manifest, Node
 from torqueckpt.process import node
+from torqueckpt.restart import fitting
 from torqueckpt.settings import Settings
 
 
@@ -89,7 +89,7 @@ def test_build_ids_are_those_that_readelf_tells() -> None:
     for name in dict.fromkeys(map(os.path.realpath, names)):
         told = subprocess.run(["readelf", "-n", name], capture_output=True, text=True).stdout
         match = re.search(r"Build ID: ([0-9a-f]+)", told)
-        assert builds.build_id(name) == (match.group(1) if match else ""), name
+        assert build_ids.build_id(name) == (match.group(1) if match else ""), name
         compared += bool(match)
     assert compared > 3
 
@@ -106,4 +106,4 @@ def _mapped() -> list[str]:
 def test_what_is_no_program_has_no_build_id(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "odd"
     file.write_bytes(data)
-    assert builds.of_files([str(file), str(tmp_path), "/dev/null", "/nonexistent"]) == ()
+    assert build_ids.of_files([str(file), str(tmp_path), "/dev/null", "/nonexistent"]) == ()

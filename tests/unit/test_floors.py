@@ -43,12 +43,12 @@ _GOOD = {
     "process/proc.py": "import psutil",
     "process/tree.py": "from torqueckpt.process import proc",
     "store/store.py": "from torqueckpt.process.tree import below",
-    "batch/due.py": "",
-    "batch/local/mom.py": "from torqueckpt.batch import due\nimport torqueckpt.batch.local.spool",
+    "batch/schedule.py": "",
+    "batch/local/mom.py": "import torqueckpt.batch.schedule, torqueckpt.batch.local.spool",
     "batch/local/spool.py": "from torqueckpt.store.store import Store",
-    "actions/checkpoint.py": "from torqueckpt.actions import dumping",
-    "actions/dumping.py": "import torqueckpt.batch.due",
-    "hooks/door.py": "import torqueckpt.actions.checkpoint",
+    "checkpoint/checkpoint.py": "from torqueckpt.checkpoint import dumping",
+    "checkpoint/dumping.py": "import torqueckpt.batch.schedule",
+    "hooks/entry.py": "import torqueckpt.checkpoint.checkpoint",
 }
 
 
@@ -66,14 +66,14 @@ def test_a_package_whose_imports_all_go_down_is_in_order(tmp_path: Path) -> None
         ),
         (
             "process/proc.py",
-            "def f():\n    import torqueckpt.actions.checkpoint",
-            "torqueckpt.process.proc imports torqueckpt.actions.checkpoint: "
+            "def f():\n    import torqueckpt.checkpoint.checkpoint",
+            "torqueckpt.process.proc imports torqueckpt.checkpoint.checkpoint: "
             "it climbs from floor 1 to 4",
         ),
         (
             "process/proc.py",
-            "from ..hooks import door",
-            "torqueckpt.process.proc imports torqueckpt.hooks.door: it climbs from floor 1 to 5",
+            "from ..hooks import entry",
+            "torqueckpt.process.proc imports torqueckpt.hooks.entry: it climbs from floor 1 to 7",
         ),
         (
             "run.py",
@@ -81,14 +81,15 @@ def test_a_package_whose_imports_all_go_down_is_in_order(tmp_path: Path) -> None
             "torqueckpt.run imports torqueckpt.process: run and process are siblings",
         ),
         (
-            "files/kept.py",
+            "files/job_script.py",
             "from torqueckpt.store.store import Store",
-            "torqueckpt.files.kept imports torqueckpt.store.store: files and store are siblings",
+            "torqueckpt.files.job_script imports torqueckpt.store.store: "
+            "files and store are siblings",
         ),
         (
             "cli/main.py",
-            "import torqueckpt.hooks.door",
-            "torqueckpt.cli.main imports torqueckpt.hooks.door: cli and hooks are siblings",
+            "import torqueckpt.hooks.entry",
+            "torqueckpt.cli.main imports torqueckpt.hooks.entry: cli and hooks are siblings",
         ),
         (
             "batch/torque/calls.py",
@@ -98,9 +99,9 @@ def test_a_package_whose_imports_all_go_down_is_in_order(tmp_path: Path) -> None
         ),
         ("cli/main.py", "import psutil", "torqueckpt.cli.main imports psutil: only process may"),
         (
-            "actions/report.py",
+            "reports/report.py",
             "from jinja2 import Environment",
-            "torqueckpt.actions.report imports jinja2: only render may",
+            "torqueckpt.reports.report imports jinja2: only render may",
         ),
         ("run.py", "import cffi.api", "torqueckpt.run imports cffi.api: only ifl may"),
         (
@@ -109,10 +110,10 @@ def test_a_package_whose_imports_all_go_down_is_in_order(tmp_path: Path) -> None
             "a circle: torqueckpt.errors > torqueckpt.paths > torqueckpt.errors",
         ),
         (
-            "actions/dumping.py",
-            "from torqueckpt.actions.checkpoint import checkpoint",
-            "a circle: torqueckpt.actions.checkpoint > torqueckpt.actions.dumping > "
-            "torqueckpt.actions.checkpoint",
+            "checkpoint/dumping.py",
+            "from torqueckpt.checkpoint.checkpoint import checkpoint",
+            "a circle: torqueckpt.checkpoint.checkpoint > torqueckpt.checkpoint.dumping > "
+            "torqueckpt.checkpoint.checkpoint",
         ),
         ("helpers.py", "", "torqueckpt.helpers belongs to no floor"),
     ],

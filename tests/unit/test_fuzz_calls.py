@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from torqueckpt import settings as own_settings
 from torqueckpt.batch.openpbs.calls import ActionCall
 from torqueckpt.batch.torque.calls import MomCall
-from torqueckpt.checkpointers import criu_log, load
+from torqueckpt.checkpointers import load
 from torqueckpt.checkpointers.base import Dump, Restore
+from torqueckpt.checkpointers.criu import log
 from torqueckpt.errors import BadArguments, InvalidJobId, SettingsError, TorqueCkptError
 from torqueckpt.hooks import rootdoor
 from torqueckpt.identity import is_lineage_name
@@ -151,14 +152,14 @@ _KNOWN = ["Can't open file a on restore: x", "File a has bad size 1 (expect 2)",
     )
 )
 def test_whatever_a_log_says_there_is_a_reason_of_one_line(text: str) -> None:
-    assert len(criu_log.reason_in(text).splitlines()) <= 1
+    assert len(log.reason_in(text).splitlines()) <= 1
 
 
 @pytest.mark.parametrize("part", ["tty ", "File ", "Error (", "Can't open file a on restor", "("])
 def test_a_log_of_one_endless_line_holds_nobody_up(part: str) -> None:
     """The log is in the owner's directory."""
     began = time.process_time()
-    criu_log.reason_in("Error (x): " + part * (65536 // len(part)))
+    log.reason_in("Error (x): " + part * (65536 // len(part)))
     assert time.process_time() - began < 3
 
 

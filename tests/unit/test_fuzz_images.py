@@ -18,8 +18,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.unit.test_criu_images import image as real_image  # noqa: F401 (a fixture)
-from torqueckpt.checkpointers import criu_details, criu_images, criu_rights
 from torqueckpt.checkpointers.base import Dump
+from torqueckpt.checkpointers.criu import details, images, rights
 
 _RIGHTS = (9, 10, 11, 13, 19)  # creds.proto: inheritable, permitted, effective, securebits, ambient
 _MAGIC = struct.pack("<II", 0x54564319, 0x55053847)
@@ -64,7 +64,7 @@ def test_a_real_image_after_edits_gives_facts_or_a_value_error(
 ) -> None:
     place, whole = dumped
     root = int(min(name[5:-4] for name in whole if name.startswith("core-")))
-    assert criu_details.read(place, root, True).memory
+    assert details.read(place, root, True).memory
     names = sorted(name for name in whole if name.endswith(".img") or name == "stats-dump")
 
     @given(st.data())
@@ -73,21 +73,19 @@ def test_a_real_image_after_edits_gives_facts_or_a_value_error(
         (place / name).write_bytes(data.draw(_broken(whole[name])))
         try:
             for read in (
-                lambda: criu_images.read(place, place),
-                lambda: criu_details.read(place, root, True),
-                lambda: criu_images.edited(
-                    place, lambda path: path + "x", {"/x": -1, "/y": 1 << 40}
-                ),
-                lambda: criu_images.mend(place),
+                lambda: images.read(place, place),
+                lambda: details.read(place, root, True),
+                lambda: images.edited(place, lambda path: path + "x", {"/x": -1, "/y": 1 << 40}),
+                lambda: images.mend(place),
             ):
                 with suppress(ValueError):
                     read()
         finally:
-            for each in (name, criu_images.FILES):
+            for each in (name, images.FILES):
                 (place / each).write_bytes(whole[each])
 
     survives()
-    assert criu_images.read(place, place).processes
+    assert images.read(place, place).processes
 
 
 def _creds_class() -> type:
@@ -130,7 +128,7 @@ def _grants(message: bytes) -> bool:
 
 
 def _let_through(core: bytes) -> bool:
-    return criu_rights.excessive(core) == ""
+    return rights.excessive(core) == ""
 
 
 def _varint(value: int) -> bytes:
@@ -178,7 +176,7 @@ def test_no_edit_of_a_real_core_image_is_let_through_that_grants_a_right(
     dumped: tuple[Path, dict[str, bytes]],
 ) -> None:
     _, whole = dumped
-    cores = [data for name, data in sorted(whole.items()) if criu_rights.decides(name)]
+    cores = [data for name, data in sorted(whole.items()) if rights.decides(name)]
     assert cores and all(map(_let_through, cores))
 
     @given(st.sampled_from(cores).flatmap(_broken))
@@ -206,5 +204,5 @@ def test_what_an_image_holds_of_a_stretch_is_what_counting_its_pages_gives(
         areas.append((at + gap, size, 0))
         at += gap + size
     pages = {page for first, size, _ in areas for page in range(first, first + size)}
-    held = criu_details._Held(areas).between(start, end)
+    held = details._Held(areas).between(start, end)
     assert held == len([page for page in pages if start <= page < end])

@@ -19,13 +19,15 @@ from hypothesis import strategies as st
 
 from tests.unit import samples
 from torqueckpt import manifest
-from torqueckpt.actions import catalogue, claiming, remembered, restoring
 from torqueckpt.batch import pointer
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
-from torqueckpt.live import Claim, Cut, FileChange, Intent, LiveStream
+from torqueckpt.images import catalogue
 from torqueckpt.paths import Directory
+from torqueckpt.records import Claim, Cut, FileChange, Intent, LiveStream
 from torqueckpt.request import RestartRequest
+from torqueckpt.restart import claiming, detached
+from torqueckpt.resubmit import remembered
 from torqueckpt.settings import Settings
 from torqueckpt.store import claim, journal
 from torqueckpt.store.lineage import Lineage
@@ -235,8 +237,8 @@ def test_a_plan_that_the_owner_has_made_up_hands_nothing_over_from_outside(place
         place.again()
         with suppress(TorqueCkptError), translated(place.path):
             intent.write(place.lineage.directory, made_up)
-            plan = restoring.intended(place.lineage, made)
-            with restoring.descriptors(place.lineage, made, plan) as given_to:
+            plan = detached.intended(place.lineage, made)
+            with detached.descriptors(place.lineage, made, plan) as given_to:
                 for fd, _ in given_to:
                     assert os.fstat(fd).st_ino == place.there.stat().st_ino
         assert place.is_whole()

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 
 from torqueckpt import paths
-from torqueckpt.actions import configure, generated
-from torqueckpt.actions.generated import File, Node, Site
 from torqueckpt.errors import ConfigNotWritten
 from torqueckpt.settings import Settings
+from torqueckpt.site import generate, mom
+from torqueckpt.site.generate import File, Node, Site
 
 _TOP = Path(__file__).resolve().parents[2]
 _GOLDEN = Path(__file__).parent / "golden"
@@ -34,10 +34,10 @@ _SERVICES = ("pbs_mom", "trqauthd", "pbs_sched", "pbs_server")
 def _files(
     system: str, settings: Settings, mom_priv: Path, services: tuple[str, ...]
 ) -> list[File]:
-    plan = configure.plan(system, mom_priv, {"pbsserver": ["head"]}, settings)
+    plan = mom.plan(system, mom_priv, {"pbsserver": ["head"]}, settings)
     plan = replace(plan, mom_priv=Path(f"/var/spool/{system}/mom_priv"))
     plan = replace(plan, file=plan.mom_priv / "config")
-    return generated.files(plan, _SITE._replace(services=services), settings)
+    return generate.files(plan, _SITE._replace(services=services), settings)
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict
         "torque": _files("torque", _SETTINGS, tmp_path / "mom_priv", _SERVICES),
         "torque-altix": _files("torque", _ALTIX, tmp_path / "mom_priv", ("pbs_mom",)),
         "openpbs": _files("openpbs", _SETTINGS, tmp_path / "mom_priv", ()),
-        "services": generated.services(_SETTINGS),
-        "services-altix": generated.services(_ALTIX),
+        "services": generate.services(_SETTINGS),
+        "services-altix": generate.services(_ALTIX),
     }
     yield {f"{name}/{file.path}": file for name, files in sets.items() for file in files}
 
@@ -80,12 +80,12 @@ def test_no_template_is_without_a_golden_file(
     # These have tests of their own.
     scripts = {f"torque/{name}.sh.j2" for name in ("resume_job", "resume_array", "link")}
     used = {*scripts, "report/report.html.j2"}
-    monkeypatch.setattr(generated, "render", lambda name, values: used.add(name) or "")
+    monkeypatch.setattr(generate, "render", lambda name, values: used.add(name) or "")
     for settings in (_SETTINGS, _ALTIX):
-        generated.services(settings)
+        generate.services(settings)
         for system in ("torque", "openpbs"):
             mom_priv = _TOP / "tests"  # no config in it
-            generated.files(configure.plan(system, mom_priv, {}, settings), _SITE, settings)
+            generate.files(mom.plan(system, mom_priv, {}, settings), _SITE, settings)
     templates = {str(p.relative_to(_TOP / "templates")) for p in _TOP.glob("templates/*/*")}
     assert used == {name for name in templates if name.split("/")[0] != "lsf"}
 
@@ -128,31 +128,31 @@ def test_systemd_can_read_the_units(everything: dict[str, File], tmp_path: Path)
 def test_modes_are_those_that_the_readers_ask_for(
     everything: dict[str, File], tmp_path: Path, path: str, mode: int
 ) -> None:
-    (written,) = generated.write(tmp_path / "out", [everything[path]])
+    (written,) = generate.write(tmp_path / "out", [everything[path]])
     assert written.stat().st_mode & 0o7777 == mode
-    (again,) = generated.write(tmp_path / "out", [everything[path]])
+    (again,) = generate.write(tmp_path / "out", [everything[path]])
     assert again == written and written.read_bytes() == everything[path].text
 
 
 def test_a_directory_that_cannot_be_made(everything: dict[str, File], tmp_path: Path) -> None:
     (tmp_path / "out").touch()
     with pytest.raises(ConfigNotWritten):
-        generated.write(tmp_path / "out", everything.values())
+        generate.write(tmp_path / "out", everything.values())
 
 
 def test_selinux_is_spoken_of_only_where_it_is(everything: dict[str, File]) -> None:
     assert b"restorecon -R /var/spool/checkpoint " in everything["torque/README"].text
     bare = _SITE._replace(selinux=False)
-    plan = configure.plan("torque", _TOP / "tests", {}, _SETTINGS)
-    assert b"restorecon" not in generated.files(plan, bare, _SETTINGS)[-1].text
+    plan = mom.plan("torque", _TOP / "tests", {}, _SETTINGS)
+    assert b"restorecon" not in generate.files(plan, bare, _SETTINGS)[-1].text
 
 
 def test_a_node_without_a_server_starts_what_is_installed_there(tmp_path: Path) -> None:
     (tmp_path / "sbin").mkdir()
     for name in ("pbs_mom", "trqauthd", "momctl"):
         (tmp_path / "sbin" / name).touch()
-    plan = configure.plan("torque", _TOP / "tests", {}, _SETTINGS)
-    files = generated.files(plan, _SITE._replace(prefix=tmp_path), _SETTINGS)
+    plan = mom.plan("torque", _TOP / "tests", {}, _SETTINGS)
+    files = generate.files(plan, _SITE._replace(prefix=tmp_path), _SETTINGS)
     script = next(file.text for file in files if file.path == "init.d/torque")
     assert (
         b"start_order='trqauthd pbs_mom'" in script and b"stop_order='pbs_mom trqauthd'" in script

@@ -19,7 +19,7 @@ from torqueckpt.errors import (
 )
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 
@@ -28,7 +28,7 @@ _FILES = {"inventory.img": b"inventory", "pages-1.img": b"\0" * 5_000_000, "empt
 
 @pytest.fixture(autouse=True)
 def _as_the_owner(user: Owner) -> Iterator[None]:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         yield
 
 

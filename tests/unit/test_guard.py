@@ -13,9 +13,9 @@ import pytest
 
 from tests.unit import real
 from torqueckpt.identity import Owner
-from torqueckpt.process import become, guard, proc, signals, tree
-from torqueckpt.process.aside import Aside
+from torqueckpt.process import guard, privileges, proc, signals, tree
 from torqueckpt.process.guard import Guard
+from torqueckpt.process.worker import Aside
 
 _LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 _TREE = ["/bin/bash", "-c", "trap '' TERM HUP; (sleep 61 & sleep 62 & wait) & wait"]
@@ -64,7 +64,7 @@ def _supervise(user: Owner, note: Path, dismissed: bool) -> None:
             if os.getpid() != wanted:
                 os._exit(0)
             os.setsid()
-            become.drop(user)
+            privileges.drop(user)
             os.execv(_TREE[0], _TREE)
         if root == wanted:
             break
@@ -146,7 +146,7 @@ def test_the_guard_is_the_owners_in_a_session_of_its_own(
 def test_a_process_that_had_the_pid_before_the_guard_came_is_left_alone(user: Owner) -> None:
     bystander = os.fork()
     if bystander == 0:
-        become.drop(user)
+        privileges.drop(user)
         signal.pause()
         os._exit(0)
     try:
@@ -178,7 +178,7 @@ def test_a_guard_that_its_owner_has_killed_can_still_be_dismissed(user: Owner) -
 
 def test_a_tree_that_was_left_stopped_runs_on_when_its_dumper_is_killed(user: Owner) -> None:
     """A dump that is to end the job leaves the tree stopped until its image is safe."""
-    job = real.start(become.as_owner_argv(user, (), ["/bin/sh", "-c", "sleep 60 & wait"]))
+    job = real.start(privileges.as_owner_argv(user, (), ["/bin/sh", "-c", "sleep 60 & wait"]))
     try:
         real.execed(job.pid, "/bin/sh")
         real.children(job.pid, 1)

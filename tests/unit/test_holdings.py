@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit import real
-from torqueckpt.checkpointers import criu_limits
+from torqueckpt.checkpointers.criu import limits
 from torqueckpt.checkpointers.finding import HAZARD, REFUSED, Finding
-from torqueckpt.process import belonging, clock, holdings, proc, sockets, tree
+from torqueckpt.process import job_processes, monotonic_waits, proc, resources, sockets, tree
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -29,7 +29,7 @@ print(1, flush=True); time.sleep(60)
 
 def found(process: subprocess.Popen[bytes]) -> list[Finding]:
     members = tree.below(root_of(process))
-    return criu_limits.findings(holdings.of_tree(members, tree.open_links(members)))
+    return limits.findings(resources.of_tree(members, tree.open_links(members)))
 
 
 def root_of(process: subprocess.Popen[bytes]) -> proc.Stat:
@@ -118,7 +118,7 @@ def test_an_orphan_in_the_jobs_session_is_a_stray_and_the_shell_above_is_not(
     inner = sleeper()[0]
 
     def found() -> bool:
-        strays = belonging.strays(tree.below(inner), process.pid, os.getuid())
+        strays = job_processes.strays(tree.below(inner), process.pid, os.getuid())
         return [proc.argv(each.pid) for each in strays] == [["sleep", "61"]]
 
     real.until(found, "the first sleep, and nobody else")
@@ -130,7 +130,7 @@ def test_a_daemon_in_a_session_of_its_own_is_a_stray_by_its_environment(started:
     process = started("/bin/sh", "-c", line, env={**os.environ, "PBS_JOBID": job})
 
     def strays() -> list[proc.Stat]:
-        return belonging.strays(tree.below(root_of(process)), process.pid, os.getuid())
+        return job_processes.strays(tree.below(root_of(process)), process.pid, os.getuid())
 
     real.until(lambda: len(strays()) == 2, "two daemons")
     for each in strays():
@@ -158,5 +158,7 @@ def test_who_waits_until_a_time_of_the_monotonic_clock(
 ) -> None:
     process = started(*argv)
     real.until(lambda: real.state(process.pid) == "S", "its wait")
-    real.until(lambda: bool(clock.waiting([root_of(process)])) == waits, f"waits: {waits}")
-    assert clock.waiting([root_of(process)]) == ((process.pid,) if waits else ())
+    real.until(
+        lambda: bool(monotonic_waits.waiting([root_of(process)])) == waits, f"waits: {waits}"
+    )
+    assert monotonic_waits.waiting([root_of(process)]) == ((process.pid,) if waits else ())

@@ -12,12 +12,12 @@ import pytest
 
 from tests.unit import real, samples
 from torqueckpt import checkpointers
-from torqueckpt.actions import inspection
-from torqueckpt.actions.target import Target
+from torqueckpt.checkpoint import inspection
+from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.checkpointers.finding import REFUSED, finding
 from torqueckpt.errors import CannotBeDumped
-from torqueckpt.process import become, proc, tree
+from torqueckpt.process import privileges, proc, tree
 from torqueckpt.settings import Settings
 
 Start = Callable[..., subprocess.Popen[bytes]]
@@ -51,7 +51,7 @@ def connected(started: Start) -> Iterator[Callable[[float], Target]]:
         assert process.stdout is not None and process.stdout.readline()
         root = proc.stat(process.pid)
         assert root is not None
-        owner = become.owner_of_uid(os.getuid())
+        owner = privileges.owner_of_uid(os.getuid())
         links = tree.open_links([root])
         return Target(owner, root, [root], samples.live(), process.pid, links, False)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from torqueckpt import log
-from torqueckpt.batch.torque.keep_held import keep_held
+from torqueckpt.batch.torque.hold import keep_held
 from torqueckpt.settings import Settings
 
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from torqueckpt.actions import last_checkpoint
+from torqueckpt.chain import walltime
 from torqueckpt.identity import Owner
 from torqueckpt.ifl.records import Job
-from torqueckpt.process import become, proc
+from torqueckpt.process import privileges, proc
 from torqueckpt.settings import Settings
 from torqueckpt.store import chain
 from torqueckpt.store.chain import End, Link, Links
@@ -50,18 +50,18 @@ def test_a_job_says_so_itself_or_its_queue_or_it_is_a_link_of_a_chain_that_goes_
     mine: OwnerStore, user: Owner, leader: int
 ) -> None:
     def limit(variables: str = "A=1", **options: object) -> float | None:
-        return last_checkpoint._limit_of(job(user, leader, variables), settings(mine, **options))
+        return walltime._limit_of(job(user, leader, variables), settings(mine, **options))
 
     assert limit() is None
     assert limit("A=1,TORQUECKPT_CHAIN=0") is None
     assert limit("A=1,TORQUECKPT_CHAIN=1") == pytest.approx(3600, abs=2)
     assert limit(chain_queues=("short",)) is None
     assert limit(chain_queues=("short", "long")) == pytest.approx(3600, abs=2)
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         made = chain.make(mine, "11.srv", 1700000000)
         made.write(Links("11.srv", "/", (Link("12.srv", "node1", 1700000000, "", 0),)))
     assert limit() == pytest.approx(3600, abs=2)
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         made.write_end(End(chain.CANCELLED, 0, "12.srv", 1700000000, ""))
     assert limit() is None
 
@@ -76,9 +76,9 @@ def test_what_the_server_counts_beyond_the_age_of_the_session_comes_off(
     assert stat is not None
     age = proc.age_seconds(stat)
     assert 1 < age < 10
-    limit = last_checkpoint._limit_of(job(user, leader, asks, used="30:00"), chosen)
+    limit = walltime._limit_of(job(user, leader, asks, used="30:00"), chosen)
     assert limit == pytest.approx(1800 + age, abs=1)
-    assert last_checkpoint._limit_of(job(user, leader, asks, used="0:00"), chosen) == 3600
+    assert walltime._limit_of(job(user, leader, asks, used="0:00"), chosen) == 3600
 
 
 def test_a_job_without_a_limit_or_whose_session_has_ended_has_none(
@@ -87,17 +87,17 @@ def test_a_job_without_a_limit_or_whose_session_has_ended_has_none(
     asks, chosen = "TORQUECKPT_CHAIN=1", settings(mine)
     gone = started("/bin/true")
     gone.wait()
-    assert last_checkpoint._limit_of(job(user, gone.pid, asks), chosen) is None
+    assert walltime._limit_of(job(user, gone.pid, asks), chosen) is None
     lives = started("/bin/sleep", "60").pid
-    assert last_checkpoint._limit_of(job(user, lives, asks, walltime=""), chosen) is None
+    assert walltime._limit_of(job(user, lives, asks, walltime=""), chosen) is None
 
 
 def test_nobody_waits_yet_for_a_limit_that_is_hours_away(
     mine: OwnerStore, user: Owner, leader: int
 ) -> None:
     known, chosen = job(user, leader, "TORQUECKPT_CHAIN=1"), settings(mine)
-    assert not last_checkpoint._is_near(known, 24 * 3600.0, chosen)
-    assert last_checkpoint._is_near(known, 0.0, chosen)
+    assert not walltime._is_near(known, 24 * 3600.0, chosen)
+    assert walltime._is_near(known, 0.0, chosen)
 
 
 def test_where_nobody_is_left_to_be_ended_nothing_is_waited_for(
@@ -106,5 +106,5 @@ def test_where_nobody_is_left_to_be_ended_nothing_is_waited_for(
     gone = started("/bin/true")
     gone.wait()
     began = time.monotonic()
-    last_checkpoint.end_in_time("12.srv", gone.pid, user.name, 3600, settings(mine))
+    walltime.end_in_time("12.srv", gone.pid, user.name, 3600, settings(mine))
     assert time.monotonic() - began < 1

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torqueckpt import paths
-from torqueckpt.actions import link_script
 from torqueckpt.batch import directives
+from torqueckpt.chain import link_script
 from torqueckpt.manifest import Directive
 
 _GOLDEN = Path(__file__).parent / "golden" / "torque"

@@ -10,11 +10,11 @@ from subprocess import Popen
 
 import pytest
 
-from torqueckpt.files.look import Look, Task, look
+from torqueckpt.files.record import Look, Task, look
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Rule
 from torqueckpt.paths import Directory
-from torqueckpt.process import become, proc
+from torqueckpt.process import privileges, proc
 from torqueckpt.process.freeze import Freeze
 
 
@@ -42,7 +42,7 @@ def test_where_something_could_not_be_read_nothing_counts_as_new(
     if closed != "nothing":
         (place / closed).chmod(0)
     process = started("/bin/sleep", "60")
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         seen = _look(process.pid, place / "lineage", Rule(f"{place}/**", "rollback", True))
     assert str(place / "open") in {file.path for file in seen.watched}
     assert seen.rules[0].complete == (closed == "nothing")

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit import real
-from torqueckpt.batch.lsf import calls, line
+from torqueckpt.batch.lsf import calls, starter_socket
 from torqueckpt.batch.lsf.calls import EchkpntCall, ErestartCall, LsfJob, StarterCall
-from torqueckpt.batch.lsf.line import Answer, Asked, Ear
+from torqueckpt.batch.lsf.starter_socket import Answer, Asked, Ear
 from torqueckpt.batch.pointer import Pointer
 from torqueckpt.errors import BadArguments, InvalidJobId
 from torqueckpt.process import proc
@@ -92,8 +92,8 @@ def _asked_by(job: str | None, group: int | None) -> int:
     """The pid of a process that asks the starter of a job."""
     pid = os.fork()
     if pid == 0:
-        found = line.call(job, group)
-        answer = line.ask(found, Asked("suspend")) if found is not None else None
+        found = starter_socket.call(job, group)
+        answer = starter_socket.ask(found, Asked("suspend")) if found is not None else None
         os._exit(0 if answer == Answer("saved", "", "12@1", 3) else 1)
     return pid
 
@@ -109,9 +109,9 @@ def test_a_starter_is_woken_by_a_call_and_found_by_its_job_or_its_process_group(
             assert signal.sigtimedwait({Ear.WAKES}, 10) is not None
             for asked, connection in ear.calls():
                 assert asked == Asked("suspend")
-                line.reply(connection, Answer("saved", "", "12@1", 3), wait=False)
+                starter_socket.reply(connection, Answer("saved", "", "12@1", 3), wait=False)
             assert os.waitpid(caller, 0)[1] == 0
-        assert line.call("1", None) is None and line.call(None, 1 << 22) is None
+        assert starter_socket.call("1", None) is None and starter_socket.call(None, 1 << 22) is None
         return 0
 
     assert real.in_child(work) == 0
@@ -125,8 +125,8 @@ def test_a_starter_that_ends_amidst_a_call_leaves_nobody_waiting() -> None:
             ear = Ear("13")
             signal.sigtimedwait({Ear.WAKES}, 10)
             os._exit(0 if ear else 1)
-        found = real.until(lambda: line.call("13", None), "the starter")
-        answer = line.ask(found, Asked("resume"))
+        found = real.until(lambda: starter_socket.call("13", None), "the starter")
+        answer = starter_socket.ask(found, Asked("resume"))
         assert os.waitpid(starter, 0)[1] == 0
         return 0 if answer.state == "ended" else 1
 
@@ -138,7 +138,7 @@ def test_a_caller_that_says_nothing_sensible_is_passed_over() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {Ear.WAKES})
         ear = Ear("14")
         for text in (b"", b"suspend\n", b"[]\n", b"\xff" * 9 + b"\n"):
-            caller = line.call("14", None)
+            caller = starter_socket.call("14", None)
             assert caller is not None
             caller.sendall(text)
             caller.close()

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.unit import samples
 from torqueckpt import manifest, typed_json
 from torqueckpt.identity import ProcessId
-from torqueckpt.live import Intent, Live
 from torqueckpt.manifest import Manifest
+from torqueckpt.records import Intent, Live
 from torqueckpt.typed_json import Malformed, plain
 
 _KEYS = st.binary(min_size=32, max_size=64)

@@ -13,12 +13,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.unit import samples
 from torqueckpt import settings
-from torqueckpt.actions import metrics
-from torqueckpt.actions.periodic import Periodic
 from torqueckpt.cli.main import main
 from torqueckpt.errors import StoreNotWritable
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.node.periodic import Periodic
+from torqueckpt.process import privileges
+from torqueckpt.reports import metrics
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal
 from torqueckpt.store.lineage import Lineage
@@ -42,7 +42,7 @@ def _figures(text: bytes) -> Figures:
 @pytest.fixture
 def chosen(lineage: Lineage, mine: OwnerStore, user: Owner) -> Settings:
     """The store of a job with two images, one failure of a known kind and one made up."""
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         samples.generation(lineage, {"pages-1.img": b"x" * 100})
         samples.generation(lineage, {"pages-1.img": b"x" * 250})
         journal.note(mine, "checkpoint", samples.JOB)

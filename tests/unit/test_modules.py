@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from torqueckpt.actions import modules
 from torqueckpt.errors import ModuleRefused, ModulesMissing, NeedsRoot
 from torqueckpt.settings import Settings
+from torqueckpt.site import altix_modules
 
 _INSMOD = """#!/bin/sh
 name=$(basename "$1" .ko)
@@ -33,11 +33,11 @@ class Machine:
         for name, text in (("insmod", _INSMOD), ("rmmod", _RMMOD)):
             (top / name).write_text(text.format(top=top))
             (top / name).chmod(0o755)
-        for name in modules.ORDER:
+        for name in altix_modules.ORDER:
             (top / f"{name}.ko").touch()
             (top / f"{name}.ko").chmod(0o644)
         self.settings = Settings(modules_dir=top)
-        self.kernel = modules.Kernel(top / "proc", (top / "insmod",), (top / "rmmod",))
+        self.kernel = altix_modules.Kernel(top / "proc", (top / "insmod",), (top / "rmmod",))
 
     def calls(self) -> list[str]:
         calls = self.top / "calls"
@@ -50,12 +50,12 @@ def machine(root: None, place: Path) -> Machine:
 
 
 def test_in_in_order_out_in_reverse_and_each_once(machine: Machine) -> None:
-    assert modules.missing(machine.kernel) == ["syscover", "ckpt"]
-    assert modules.load(machine.settings, machine.kernel) == ["syscover", "ckpt"]
-    assert modules.load(machine.settings, machine.kernel) == []
-    assert modules.missing(machine.kernel) == []
-    assert modules.unload(machine.kernel) == ["ckpt", "syscover"]
-    assert modules.unload(machine.kernel) == []
+    assert altix_modules.missing(machine.kernel) == ["syscover", "ckpt"]
+    assert altix_modules.load(machine.settings, machine.kernel) == ["syscover", "ckpt"]
+    assert altix_modules.load(machine.settings, machine.kernel) == []
+    assert altix_modules.missing(machine.kernel) == []
+    assert altix_modules.unload(machine.kernel) == ["ckpt", "syscover"]
+    assert altix_modules.unload(machine.kernel) == []
     assert machine.calls() == [
         f"insmod {machine.top}/syscover.ko",
         f"insmod {machine.top}/ckpt.ko",
@@ -67,51 +67,51 @@ def test_in_in_order_out_in_reverse_and_each_once(machine: Machine) -> None:
 def test_one_that_is_there_already_is_left_there_when_the_other_is_refused(
     machine: Machine,
 ) -> None:
-    modules.load(machine.settings, machine.kernel)
-    modules.unload(machine.kernel)
+    altix_modules.load(machine.settings, machine.kernel)
+    altix_modules.unload(machine.kernel)
     (machine.top / "refuse.ckpt").touch()
     with pytest.raises(ModuleRefused, match="refuses to load ckpt: .*Invalid module format"):
-        modules.load(machine.settings, machine.kernel)
-    assert modules.missing(machine.kernel) == ["syscover", "ckpt"]  # taken out again
+        altix_modules.load(machine.settings, machine.kernel)
+    assert altix_modules.missing(machine.kernel) == ["syscover", "ckpt"]  # taken out again
     with (machine.top / "proc").open("a") as proc:
         proc.write("syscover 1 0 - Live 0x0\n")
     with pytest.raises(ModuleRefused):
-        modules.load(machine.settings, machine.kernel)
-    assert modules.missing(machine.kernel) == ["ckpt"]
+        altix_modules.load(machine.settings, machine.kernel)
+    assert altix_modules.missing(machine.kernel) == ["ckpt"]
 
 
 def test_one_that_is_in_use_stays_and_so_does_what_it_needs(machine: Machine) -> None:
-    modules.load(machine.settings, machine.kernel)
+    altix_modules.load(machine.settings, machine.kernel)
     (machine.top / "inuse.ckpt").touch()
     with pytest.raises(ModuleRefused, match="refuses to unload ckpt: .*in use"):
-        modules.unload(machine.kernel)
-    assert modules.missing(machine.kernel) == []
+        altix_modules.unload(machine.kernel)
+    assert altix_modules.missing(machine.kernel) == []
 
 
 def test_a_module_that_others_could_have_written_is_not_loaded(machine: Machine) -> None:
     (machine.top / "ckpt.ko").chmod(0o664)
     with pytest.raises(ModulesMissing, match="root only"):
-        modules.load(machine.settings, machine.kernel)
+        altix_modules.load(machine.settings, machine.kernel)
     os.chown(machine.top / "ckpt.ko", 1234, 0)
     with pytest.raises(ModulesMissing):
-        modules.load(machine.settings, machine.kernel)
+        altix_modules.load(machine.settings, machine.kernel)
     (machine.top / "ckpt.ko").unlink()
     with pytest.raises(ModulesMissing, match="No such file"):
-        modules.load(machine.settings, machine.kernel)
+        altix_modules.load(machine.settings, machine.kernel)
     assert machine.calls() == []
 
 
 def test_a_node_without_modules_dir(machine: Machine) -> None:
     with pytest.raises(ModulesMissing, match="not set"):
-        modules.load(Settings(), machine.kernel)
+        altix_modules.load(Settings(), machine.kernel)
 
 
 def test_a_kernel_without_modules(machine: Machine) -> None:
     (machine.top / "proc").unlink()
-    assert modules.missing(machine.kernel) == ["syscover", "ckpt"]
+    assert altix_modules.missing(machine.kernel) == ["syscover", "ckpt"]
 
 
 def test_who_is_not_root_is_told_so(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     with pytest.raises(NeedsRoot, match="sudo torqueckpt modules load"):
-        modules.load(machine.settings, machine.kernel)
+        altix_modules.load(machine.settings, machine.kernel)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.mom_configs import OPENPBS, TORQUE
-from torqueckpt.batch import mom_config
+from torqueckpt.batch import config_block
 from torqueckpt.errors import ConfigBlockDamaged
 
 _LINES = ["$checkpoint_script /usr/local/sbin/mom-checkpoint", "$checkpoint_interval 10"]
@@ -35,11 +35,11 @@ _files = st.one_of(st.binary(max_size=200), st.lists(_bits, max_size=12).map(b""
 
 
 def _merge(data: bytes, lines: list[str] = _LINES) -> bytes:
-    return mom_config.merge(data, lines, "config")
+    return config_block.merge(data, lines, "config")
 
 
 def _remove(data: bytes) -> bytes:
-    return mom_config.remove(data, "config")
+    return config_block.remove(data, "config")
 
 
 def test_there_are_thirty_files_to_try() -> None:
@@ -52,7 +52,7 @@ def test_merging_twice_is_merging_once_and_taking_out_gives_the_file_back(name: 
     merged = _merge(data)
     assert merged.startswith(data)
     assert _merge(merged) == merged
-    assert mom_config.block_lines(merged, "config") == _LINES
+    assert config_block.block_lines(merged, "config") == _LINES
     assert _remove(merged) == data
 
 
@@ -62,7 +62,7 @@ def test_any_bytes_survive(data: bytes) -> None:
     assert merged.startswith(data) and _merge(merged) == merged
     assert _remove(merged) == data
     changed = _merge(merged, _OTHERS)
-    assert mom_config.block_lines(changed, "config") == _OTHERS
+    assert config_block.block_lines(changed, "config") == _OTHERS
     assert _remove(changed) == data and _merge(changed) == merged
 
 
@@ -86,7 +86,7 @@ def test_a_block_whose_lines_became_crlf_is_still_ours() -> None:
     data = _merge(b"$pbsserver head\n").replace(b"\n", b"\r\n")
     again = _merge(data)
     assert again.startswith(b"$pbsserver head\r\n# BEGIN")
-    assert mom_config.block_lines(again, "config") == _LINES
+    assert config_block.block_lines(again, "config") == _LINES
 
 
 @pytest.mark.parametrize(
@@ -109,5 +109,5 @@ def test_a_damaged_block_is_an_error_and_not_guessed_at(data: bytes, line: int, 
 
 def test_the_numbers_of_our_lines() -> None:
     merged = _merge(b"a\nb\n")
-    assert list(mom_config.ours(merged, "config")) == [3, 4, 5, 6]
-    assert list(mom_config.ours(b"a\n", "config")) == []
+    assert list(config_block.ours(merged, "config")) == [3, 4, 5, 6]
+    assert list(config_block.ours(b"a\n", "config")) == []

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit.mom_configs import OPENPBS, TORQUE
-from torqueckpt.batch import mom_config, mom_directives, mom_scripts
-from torqueckpt.batch.mom_directives import Dialect, Problem
+from torqueckpt.batch import config_block, mom_config, program_checks
+from torqueckpt.batch.mom_config import Dialect, Problem
 from torqueckpt.batch.openpbs import mom_config as openpbs
 from torqueckpt.batch.torque import mom_config as torque
 
@@ -18,8 +18,8 @@ _BLOCK = ["$checkpoint_script /usr/local/sbin/mom-checkpoint", "$checkpoint_inte
 
 
 def _check(data: bytes, dialect: Dialect = torque.DIALECT) -> list[Problem]:
-    ours = mom_config.ours(data, "config")
-    return mom_directives.check(data, ours, dialect, "config", lambda line: line)
+    ours = config_block.ours(data, "config")
+    return mom_config.check(data, ours, dialect, "config", lambda line: line)
 
 
 def _names(data: bytes, dialect: Dialect) -> list[tuple[str, str]]:
@@ -86,8 +86,8 @@ def test_the_end_of_a_windows_line_is_not_part_of_a_value() -> None:
 )
 @pytest.mark.parametrize("behind", [False, True])
 def test_a_line_that_contradicts_ours_stops(data: bytes, behind: bool) -> None:
-    block = mom_config.merge(b"", _BLOCK, "config")
-    found = _check(block + data if behind else mom_config.merge(data, _BLOCK, "config"))
+    block = config_block.merge(b"", _BLOCK, "config")
+    found = _check(block + data if behind else config_block.merge(data, _BLOCK, "config"))
     assert [(problem.line, problem.stops) for problem in found] == [(5 if behind else 1, True)]
     assert "contradicts torqueckpt's" in found[0].reason
 
@@ -96,7 +96,7 @@ def test_a_line_that_says_what_ours_says_is_told_and_does_not_stop(tmp_path: Pat
     (tmp_path / "mom-checkpoint").touch()
     (tmp_path / "mom-checkpoint.sh").symlink_to("mom-checkpoint")  # the seed's name for it
     theirs = f"$checkpoint_script\t{tmp_path}//mom-checkpoint.sh \n".encode()
-    merged = mom_config.merge(theirs, [f"$checkpoint_script {tmp_path}/mom-checkpoint"], "config")
+    merged = config_block.merge(theirs, [f"$checkpoint_script {tmp_path}/mom-checkpoint"], "config")
     (found,) = _check(merged)
     assert found.line == 1 and "torqueckpt's says the same" in found.reason and not found.stops
 
@@ -114,7 +114,7 @@ def test_the_blocks_themselves_have_no_problem_and_their_lines_fit() -> None:
         (openpbs.DIALECT, openpbs.block(sbin, pointers, 780)),
     ):
         lines = [f"${name} {value}" for name, value in pairs]
-        assert _check(mom_config.merge(b"", lines, "config"), dialect) == []
+        assert _check(config_block.merge(b"", lines, "config"), dialect) == []
 
 
 # Programs that the MOM runs -----------------------------------------------------------------------
@@ -129,7 +129,7 @@ def script(root: None, place: Path) -> Path:
 
 
 def _told(script: Path, group_matters: bool = False) -> str:
-    found = mom_scripts.check(script, "config", 7, group_matters=group_matters)
+    found = program_checks.check(script, "config", 7, group_matters=group_matters)
     assert all(problem.stops and problem.line == 7 for problem in found)
     return "\n".join(map(str, found))
 

@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from tests.unit import samples
-from torqueckpt.actions.over import Judge
 from torqueckpt.batch.local import control
 from torqueckpt.files import intent
 from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.ifl.errors import CallTimedOut, UnknownJob
 from torqueckpt.ifl.records import Job, Server
-from torqueckpt.live import Intent, LiveStream
-from torqueckpt.process import become, proc
+from torqueckpt.images.ended import Judge
+from torqueckpt.process import privileges, proc
+from torqueckpt.records import Intent, LiveStream
 from torqueckpt.settings import Settings
-from torqueckpt.store import chain, journal, notes
+from torqueckpt.store import chain, journal, marks
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
@@ -54,7 +54,7 @@ class Told:
 @pytest.fixture
 def gone(lineage: Lineage, user: Owner) -> Iterator[Lineage]:
     """A lineage of a job whose processes are gone from this node; acting as its owner."""
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         lineage.write_live(samples.live(host=HERE))
         yield lineage
 
@@ -129,11 +129,11 @@ def test_a_resume_job_that_waits_in_the_queue_keeps_its_images(
 ) -> None:
     waiting = {"20.srv": {"job_state": "Q", "Job_Owner": f"{user.name}@node1"}}
     assert judged(mine, gone, Told(waiting))  # nobody has asked for a resume job
-    notes.wanted(gone)
+    marks.wanted(gone)
     assert not judged(mine, gone, Told(waiting))
     assert not judged(mine, gone, Told(open="False"))  # the server shows root's own jobs only
     assert judged(mine, gone, Told({"20.srv": {"job_state": "Q", "Job_Owner": "somebody@node1"}}))
-    notes.resumed(gone)
+    marks.resumed(gone)
     assert judged(mine, gone, Told(waiting))
 
 
@@ -155,14 +155,14 @@ def local(mine: OwnerStore, lineage: Lineage, user: Owner, place: Path) -> Calla
     job = f"12.{HERE}"
     (place / "sock").mkdir()
     stream = LiveStream("stdout", str(place / "spool" / f"{job}.OU"), 1, 2, 0, "stdout")
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         lineage.write_live(samples.live(job=job, host=HERE, streams=(stream,)))
         for each in os.listdir(mine.path / "ids"):
             (mine.path / "ids" / each).unlink()
         mine.belongs(job, lineage)
 
     def said() -> bool:
-        with become.acting_as(user):
+        with privileges.acting_as(user):
             return judged(mine, lineage, None, str(place))
 
     return said
@@ -181,20 +181,20 @@ def test_a_local_job_is_over_when_nobody_plays_its_mom(
 def test_a_local_job_that_was_held_waits_for_its_image_also_when_older_ones_go(
     local: Callable[[], bool], mine: OwnerStore, user: Owner
 ) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         journal.note(mine, "checkpoint", f"12.{HERE}", ended=True)
         journal.note(mine, "delete", f"12.{HERE}", generations=[1])
         journal.note(mine, "prune", f"12.{HERE}", generations=[2])
     assert not local()
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         journal.note(mine, "restart", f"12.{HERE}")
     assert local()
 
 
 def test_it_is_remembered_since_when_and_forgotten_when_it_runs_again(gone: Lineage) -> None:
-    assert notes.noted(gone, True, 100) == 100
-    assert notes.noted(gone, True, 200) == 100
-    assert notes.noted(gone, False, 300) is None
-    assert notes.noted(gone, True, 400) == 400
+    assert marks.noted(gone, True, 100) == 100
+    assert marks.noted(gone, True, 200) == 100
+    assert marks.noted(gone, False, 300) is None
+    assert marks.noted(gone, True, 400) == 400
     (gone.path / "over").write_text("torn")
-    assert notes.noted(gone, True, 500) == 500
+    assert marks.noted(gone, True, 500) == 500

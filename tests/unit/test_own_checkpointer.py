@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from torqueckpt import checkpointers
-from torqueckpt.actions import dumping
+from torqueckpt.checkpoint import dumping
 from torqueckpt.checkpointers.base import Dump, Restore
 from torqueckpt.errors import CheckpointerMissing, CheckpointerTooOld
 from torqueckpt.settings import Settings

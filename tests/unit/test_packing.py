@@ -14,13 +14,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit import samples
-from torqueckpt import packing
+from torqueckpt import compression
 from torqueckpt.errors import ImageDamaged
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import ImageFile
 from torqueckpt.paths import Directory
-from torqueckpt.process import become
-from torqueckpt.store import sealing
+from torqueckpt.process import privileges
+from torqueckpt.store import seal
 from torqueckpt.store.lineage import Lineage
 
 _MEMORY = bytes(range(256)) * 4096 + bytes(3 << 20) + os.urandom(1 << 16)
@@ -30,14 +30,14 @@ def _packed(file: Path, data: bytes) -> bytes:
     file.write_bytes(data)
     pieces: list[bytes] = []
     with file.open("rb", buffering=0) as source:
-        packing.pack(source.fileno(), pieces.append)
+        compression.pack(source.fileno(), pieces.append)
     return b"".join(pieces)
 
 
 def _unpacked(file: Path, data: bytes) -> bytes:
     file.write_bytes(data)
     with file.open("rb", buffering=0) as source:
-        return b"".join(packing.unpacked(source.fileno()))
+        return b"".join(compression.unpacked(source.fileno()))
 
 
 @pytest.mark.parametrize("data", [b"", b"x", _MEMORY], ids=["empty", "one byte", "some MiB"])
@@ -77,7 +77,7 @@ def test_parts_are_found_without_reading_what_comes_behind(tmp_path: Path) -> No
     file.write_bytes(_packed(tmp_path / "plain", _MEMORY))
     wanted = [(0, 3), (256, 2), (1 << 20, 5), (len(_MEMORY) - 4, 9)]
     with file.open("rb", buffering=0) as source:
-        found = list(packing.parts(source.fileno(), wanted))
+        found = list(compression.parts(source.fileno(), wanted))
     assert found == [_MEMORY[at : at + length] for at, length in wanted]
 
 
@@ -87,14 +87,14 @@ def _pages(name: str) -> bool:
 
 @pytest.fixture
 def image(user: Owner, lineage: Lineage) -> Iterator[Directory]:
-    with become.acting_as(user), lineage.directory.make("image") as made:
+    with privileges.acting_as(user), lineage.directory.make("image") as made:
         for name, data in (("core.img", b"core"), ("pages-1.img", _MEMORY), ("pages-2.img", b"")):
             (made.path / name).write_bytes(data)
         yield made
 
 
 def sealed(image: Directory) -> list[ImageFile]:
-    with sealing.sealing(image, _pages) as made:
+    with seal.sealing(image, _pages) as made:
         pass
     return made
 
@@ -111,7 +111,7 @@ def test_only_what_is_named_is_compressed_and_all_of_it_is_recorded(image: Direc
 def _recorded(image: Directory, name: str) -> ImageFile:
     fd = image.open_file(name, os.O_RDONLY)
     try:
-        return ImageFile(name, os.fstat(fd).st_size, sealing.digest(fd))
+        return ImageFile(name, os.fstat(fd).st_size, seal.digest(fd))
     finally:
         os.close(fd)
 
@@ -138,7 +138,7 @@ def test_where_there_is_no_room_for_the_compressed_file_the_other_one_stays(
 
 
 def test_who_fails_meanwhile_is_heard_once_nobody_works_on(image: Directory) -> None:
-    with pytest.raises(KeyError), sealing.sealing(image, _pages):
+    with pytest.raises(KeyError), seal.sealing(image, _pages):
         raise KeyError
     before = image.names()
     time.sleep(0.2)
@@ -165,7 +165,7 @@ def _flip(file: Path) -> None:
 def test_a_damaged_compressed_image_is_found_without_unpacking_it(
     user: Owner, lineage: Lineage, harm: Callable[[Path], None]
 ) -> None:
-    with become.acting_as(user), lineage.new_generation() as new:
+    with privileges.acting_as(user), lineage.new_generation() as new:
         (new.image_dir / "pages-1.img").write_bytes(_MEMORY)
         with new.sealing(_pages) as image:
             pass

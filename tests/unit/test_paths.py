@@ -14,7 +14,7 @@ import pytest
 from tests.unit import real
 from torqueckpt.identity import Owner
 from torqueckpt.paths import Directory
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 
 
 def _refused(call: Callable[[], object], *numbers: int) -> None:
@@ -191,7 +191,7 @@ def test_a_user_passes_through_directories_that_he_may_not_list(place: Path, use
     os.chown(inner, user.uid, user.gid)
 
     def work() -> list[str]:
-        become.drop(user)
+        privileges.drop(user)
         with Directory.open(inner) as opened:
             opened.write_whole("file", b"his")
         with Directory.open(inner.parent) as passed, passed.sub("his") as below:
@@ -203,5 +203,5 @@ def test_a_user_passes_through_directories_that_he_may_not_list(place: Path, use
 def test_a_user_is_kept_out_where_he_may_not_pass(place: Path, user: Owner) -> None:
     (place / "closed" / "below").mkdir(parents=True)
     (place / "closed").chmod(0o700)
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         _refused(lambda: Directory.open(place / "closed" / "below"), errno.EACCES)

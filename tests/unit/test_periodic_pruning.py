@@ -10,10 +10,11 @@ from collections.abc import Iterable
 import pytest
 
 from torqueckpt import log
-from torqueckpt.actions import periodic, prune
-from torqueckpt.actions.periodic import Periodic
 from torqueckpt.errors import StoreMissing
 from torqueckpt.ifl.records import Job
+from torqueckpt.images import prune
+from torqueckpt.node import periodic
+from torqueckpt.node.periodic import Periodic
 from torqueckpt.settings import Settings
 
 

@@ -13,7 +13,7 @@ from torqueckpt.batch import pointer
 from torqueckpt.batch.pointer import Pointer
 from torqueckpt.errors import StoreNotWritable
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 
 _NAME = "ckpt.12.srv.1700000600"
 
@@ -105,7 +105,7 @@ def test_a_name_that_is_no_plain_name_is_none(where: Path, name: str) -> None:
 
 
 def test_a_directory_that_the_owner_cannot_write_is_told(where: Path, user: Owner) -> None:
-    with become.acting_as(user), pytest.raises(StoreNotWritable, match="no pointer"):
+    with privileges.acting_as(user), pytest.raises(StoreNotWritable, match="no pointer"):
         pointer.write(where, _NAME, samples.LINEAGE, 3)
     with pytest.raises(StoreNotWritable, match="no pointer"):
         pointer.write(where / "gone", _NAME, samples.LINEAGE, 3)
@@ -117,7 +117,7 @@ def test_a_directory_that_is_not_there_is_made_as_the_owner_where_he_may(
     own = place / "own"
     own.mkdir()
     os.chown(own, user.uid, user.gid)
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         pointer.make_place(own / "images" / "12.srv.CK")
         pointer.write(own / "images" / "12.srv.CK", _NAME, samples.LINEAGE, 3)
         with pytest.raises(StoreNotWritable, match="no pointer: Permission denied"):

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from torqueckpt import policies
+from torqueckpt import file_rules
+from torqueckpt.file_rules import BadRule
 from torqueckpt.manifest import Rule
-from torqueckpt.policies import BadRule
 
 
 @pytest.mark.parametrize(
@@ -35,14 +35,14 @@ from torqueckpt.policies import BadRule
     ],
 )
 def test_which_file_a_glob_means(glob: str, path: str, matches: bool) -> None:
-    assert (policies.of_path([Rule(glob, "ignore", True)], path) == "ignore") is matches
+    assert (file_rules.of_path([Rule(glob, "ignore", True)], path) == "ignore") is matches
 
 
 def test_the_first_rule_that_matches_decides() -> None:
     rules = [Rule("/d/keep*", "ignore", True), Rule("/d/**", "snapshot", True)]
-    assert policies.of_path(rules, "/d/keep1") == "ignore"
-    assert policies.of_path(rules, "/d/other") == "snapshot"
-    assert policies.of_path(rules, "/e") == ""
+    assert file_rules.of_path(rules, "/d/keep1") == "ignore"
+    assert file_rules.of_path(rules, "/d/other") == "snapshot"
+    assert file_rules.of_path(rules, "/e") == ""
 
 
 def test_relative_globs_and_variables_and_links_before_the_glob(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_relative_globs_and_variables_and_links_before_the_glob(tmp_path: Path) 
     (tmp_path / "link").symlink_to("real")
     environment = {"TMPDIR": "/scratch/12.srv"}
     items = ["link/*.log=append", "$TMPDIR/**=snapshot", "${NOBODY}x=ignore"]
-    found = policies.read(items, str(tmp_path), environment)
+    found = file_rules.read(items, str(tmp_path), environment)
     assert [rule.glob for rule in found] == [
         f"{tmp_path.resolve()}/real/*.log",
         "/scratch/12.srv/**",
@@ -62,7 +62,7 @@ def test_brackets_and_stars_in_variables_and_directories_are_no_pattern() -> Non
     """An array job's number has brackets, and so has its $TMPDIR."""
     environment = {"TMPDIR": "/scratch/12[3].srv", "NAME": "a*"}
     items = ["$TMPDIR/**=snapshot", "out/[ab]*=append", "$NAME=ignore"]
-    rules = policies.read(items, "/home/ann/run[1]?", environment)
+    rules = file_rules.read(items, "/home/ann/run[1]?", environment)
     for path, policy in (
         ("/scratch/12[3].srv/x/y", "snapshot"),
         ("/scratch/123.srv/x", ""),
@@ -71,8 +71,8 @@ def test_brackets_and_stars_in_variables_and_directories_are_no_pattern() -> Non
         ("/home/ann/run[1]?/a*", "ignore"),
         ("/home/ann/run[1]?/ab", ""),
     ):
-        assert policies.of_path(rules, path) == policy, path
-    where = [policies.base(rule.glob) for rule in rules]
+        assert file_rules.of_path(rules, path) == policy, path
+    where = [file_rules.base(rule.glob) for rule in rules]
     assert where == ["/scratch/12[3].srv", "/home/ann/run[1]?/out", "/home/ann/run[1]?"]
 
 
@@ -89,7 +89,7 @@ def test_brackets_and_stars_in_variables_and_directories_are_no_pattern() -> Non
 )
 def test_a_slip_is_told(item: str, told: str) -> None:
     with pytest.raises(BadRule, match=told.replace("*", ".")) as refused:
-        policies.read([item], "/", {})
+        file_rules.read([item], "/", {})
     assert item in str(refused.value)
 
 
@@ -97,25 +97,25 @@ def test_rules_of_a_job_also_where_qsub_cut_them_at_their_commas() -> None:
     environment = {
         "HOME": "/home/ann",
         "MODE": "append",
-        policies.VARIABLE: "*.log=append;a=ignore",
+        file_rules.VARIABLE: "*.log=append;a=ignore",
         "scratch/**": "snapshot",
     }
-    assert policies.of_job(environment) == ["*.log=append", "a=ignore", "scratch/**=snapshot"]
-    assert policies.of_job({"scratch/**": "snapshot"}) == []
+    assert file_rules.of_job(environment) == ["*.log=append", "a=ignore", "scratch/**=snapshot"]
+    assert file_rules.of_job({"scratch/**": "snapshot"}) == []
 
 
 @pytest.mark.parametrize(
     ("glob", "base"), [("/d/e/*.log", "/d/e"), ("/d/e/f", "/d/e"), ("/*", "/"), ("/d/[a]/x", "/d")]
 )
 def test_where_what_a_glob_matches_lies(glob: str, base: str) -> None:
-    assert policies.base(glob) == base
+    assert file_rules.base(glob) == base
 
 
 @given(st.text(max_size=30), st.text(max_size=30))
 @example("\0/", "")
 def test_no_text_is_too_odd_for_a_rule(glob: str, path: str) -> None:
     try:
-        rules = policies.read([f"{glob}=snapshot"], "/d", {})
+        rules = file_rules.read([f"{glob}=snapshot"], "/d", {})
     except BadRule:
         return
-    assert policies.of_path(rules, path) in ("", "snapshot")
+    assert file_rules.of_path(rules, path) in ("", "snapshot")

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from torqueckpt.actions import pre_dump
-from torqueckpt.checkpointers.criu import Criu
+from torqueckpt.checkpoint import pre_dump
+from torqueckpt.checkpointers.criu.criu import Criu
 from torqueckpt.identity import Owner
 from torqueckpt.process import memory, proc
 from torqueckpt.settings import Settings

@@ -16,7 +16,7 @@ import pytest
 from tests.unit import real
 from torqueckpt.errors import ProcessReused
 from torqueckpt.identity import Owner
-from torqueckpt.process import become, proc
+from torqueckpt.process import privileges, proc
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -107,7 +107,7 @@ def test_the_start_in_seconds_is_when_it_started(started: Start) -> None:
 
 
 def test_credentials_are_those_of_the_user_it_became(started: Start, user: Owner) -> None:
-    argv = become.as_owner_argv(user, (), ["/bin/sleep", "60"])
+    argv = privileges.as_owner_argv(user, (), ["/bin/sleep", "60"])
     process = started(*argv)
     real.execed(process.pid, "/bin/sleep")
     found = proc.credentials(process.pid)

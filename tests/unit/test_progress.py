@@ -15,7 +15,7 @@ from torqueckpt import settings
 from torqueckpt.cli import progress
 from torqueckpt.cli.main import main
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
@@ -80,7 +80,7 @@ def test_verify_tells_every_byte_that_it_reads(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         for size in (10, 5_000_000):
             samples.generation(lineage, {"pages-1.img": b"x" * size, "core-1.img": b"y"})
     monkeypatch.setattr(settings, "load", lambda: Settings(store=mine.path.parent.parent))
@@ -95,11 +95,11 @@ def test_verify_tells_every_byte_that_it_reads(
 def test_the_image_that_another_program_makes_is_seen_growing(
     lineage: Lineage, mine: OwnerStore, user: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         samples.generation(lineage, {"pages-1.img": b"x" * 1000})
     told: list[int] = []
     monkeypatch.setattr(progress, "_LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(progress.who, "caller", lambda: user)
+    monkeypatch.setattr(progress.ownership, "caller", lambda: user)
     monkeypatch.setattr(progress, "_is_root", lambda: False)
     monkeypatch.setattr(progress.Progress, "advance", lambda _self, _task, n: told.append(n))
     chosen = Settings(store=mine.path.parent.parent)

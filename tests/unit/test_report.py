@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from torqueckpt import settings
-from torqueckpt.actions import report
-from torqueckpt.actions.report import GRID, LOCAL, Row
 from torqueckpt.cli.main import main
 from torqueckpt.errors import BadArguments
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import privileges
+from torqueckpt.reports import report
+from torqueckpt.reports.report import GRID, LOCAL, Row
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal
 from torqueckpt.store.store import OwnerStore, Store
@@ -35,7 +35,7 @@ class Journals:
         self.settings = Settings(store=store.root.path)
 
     def note(self, event: str, job: str, **facts: object) -> None:
-        with become.acting_as(self.user):
+        with privileges.acting_as(self.user):
             journal.note(self.mine, event, job, **facts)
 
     def write(self, text: bytes) -> None:

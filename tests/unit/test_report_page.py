@@ -15,9 +15,9 @@ import pytest
 
 from tests.unit.test_report import Journals, a_site, journals  # noqa: F401 (fixtures)
 from torqueckpt import settings
-from torqueckpt.actions import report_page
-from torqueckpt.actions.report import GRID, LOCAL, Row
 from torqueckpt.cli.main import main
+from torqueckpt.reports import html
+from torqueckpt.reports.report import GRID, LOCAL, Row
 
 _EVIL = '"><script>document.title="taken"</script><img src=http://elsewhere/x>'
 _CHROMIUM = shutil.which("chromium")
@@ -57,7 +57,7 @@ def site(a_site: Journals) -> Journals:  # noqa: F811
 
 
 def _page(site: Journals) -> str:  # noqa: F811
-    return report_page.page([site.user], 0, site.settings)
+    return html.page([site.user], 0, site.settings)
 
 
 def test_the_page_tells_counts_outcomes_and_a_dot_for_each_checkpoint(site: Journals) -> None:  # noqa: F811
@@ -99,14 +99,14 @@ def test_a_site_without_checkpoints_has_a_page_too(journals: Journals) -> None: 
 
 def test_many_names_and_many_dots_are_drawn_together() -> None:
     rows = [Row("", f"u{n}", 100 - n, 1, 0, 1, "NO", (("full", 2),)) for n in range(90)]
-    drawn = report_page.bars(rows)
+    drawn = html.bars(rows)
     assert len(drawn) == 26 and drawn[0].name == "u0" and drawn[-1].name == "65 others"
     assert max(bar.ok_width + bar.no_width for bar in drawn[:-1]) <= 420
-    taken = [report_page._Taken(n, "1", n, n) for n in range(1, 50_001)]
+    taken = [html._Taken(n, "1", n, n) for n in range(1, 50_001)]
     pairs = [(each, each.bytes) for each in taken]
-    plot = report_page.plot(pairs, report_page._BYTES, report_page.size)
+    plot = html.plot(pairs, html._BYTES, html.size)
     assert len(plot.dots) <= 1001
-    assert plot.dots[-1].told.endswith(report_page.size(50_000))  # the largest of each stretch
+    assert plot.dots[-1].told.endswith(html.size(50_000))  # the largest of each stretch
 
 
 def test_two_bars_of_one_name_say_which_part_they_are_of() -> None:
@@ -114,13 +114,13 @@ def test_two_bars_of_one_name_say_which_part_they_are_of() -> None:
         Row(part, name, 3, 1, 0, 0, "OK", ())
         for part, name in ((LOCAL, "ann"), (GRID, "ann"), (LOCAL, "bob"))
     ]
-    assert [bar.name for bar in report_page.bars(rows)] == [f"ann, {LOCAL}", f"ann, {GRID}", "bob"]
+    assert [bar.name for bar in html.bars(rows)] == [f"ann, {LOCAL}", f"ann, {GRID}", "bob"]
 
 
 @pytest.mark.parametrize("span", [30, 599, 3600, 30 * 86400])
 def test_the_marks_of_time_differ_however_short_it_is(span: int) -> None:
-    pairs = [(report_page._Taken(n, "1", 5, 5), 5) for n in (1_700_000_000, 1_700_000_000 + span)]
-    marks = report_page.plot(pairs, report_page._BYTES, report_page.size).columns
+    pairs = [(html._Taken(n, "1", 5, 5), 5) for n in (1_700_000_000, 1_700_000_000 + span)]
+    marks = html.plot(pairs, html._BYTES, html.size).columns
     assert len({mark.label for mark in marks}) == 4
 
 
@@ -129,7 +129,7 @@ def test_the_marks_of_time_differ_however_short_it_is(span: int) -> None:
     [(1, "0.000977 KiB"), (2048, "2 KiB"), (3 << 30, "3 GiB"), (1 << 50, "1.02e+03 TiB")],
 )
 def test_sizes(value: int, told: str) -> None:
-    assert report_page.size(value) == told
+    assert html.size(value) == told
 
 
 def test_the_file_is_put_whole(

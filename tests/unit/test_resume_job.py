@@ -13,10 +13,10 @@ import pytest
 
 from tests.unit import samples
 from torqueckpt import paths, render
-from torqueckpt.actions import resume_job
-from torqueckpt.batch import asked, directives
+from torqueckpt.batch import directives, qsub_options
 from torqueckpt.errors import SettingsError
 from torqueckpt.manifest import Directive, Manifest
+from torqueckpt.resubmit import resume_script
 from torqueckpt.settings import Settings
 
 _TOP = Path(__file__).resolve().parents[2]
@@ -44,8 +44,8 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _text(made: Manifest, generation: int | None = None, shared: bool = False) -> str:
-    image = resume_job.Image(made, asked.of_script(made.job.directives))
-    return resume_job.text(image, made.job.id, Settings(store_shared=shared), generation)
+    image = resume_script.Image(made, qsub_options.of_script(made.job.directives))
+    return resume_script.text(image, made.job.id, Settings(store_shared=shared), generation)
 
 
 def _with(*wanted: tuple[str, str]) -> Manifest:
@@ -109,8 +109,8 @@ def test_a_value_that_no_line_can_hold_is_left_out_and_that_is_said(value: str) 
 @pytest.mark.parametrize("option", ["l x\ntouch ran\n#PBS -l", "", "-"])
 def test_an_option_from_a_record_that_was_tampered_with_is_no_line_of_its_own(option: str) -> None:
     """asked.json is its owner's, and an administrator may write his script for him."""
-    image = resume_job.Image(samples.made(), [Directive(option, "x")])
-    text = resume_job.text(image, samples.JOB, Settings(), None)
+    image = resume_script.Image(samples.made(), [Directive(option, "x")])
+    text = resume_script.text(image, samples.JOB, Settings(), None)
     assert text.count("# Left out, no line can hold it: -") == 1
     assert not any(line.startswith("touch") for line in text.splitlines())
 
@@ -158,7 +158,7 @@ def test_the_script_calls_the_program_with_exactly_the_right_words(
     program.write_text('#!/bin/sh\nprintf "%s\\n.\\n" "$PWD" "$@" >"$OUT"\nexit 7\n')
     program.chmod(0o755)
     monkeypatch.setattr(paths, "program", lambda *_: program)
-    text = resume_job.text(resume_job.Image(samples.made(), []), job, Settings(), generation)
+    text = resume_script.text(resume_script.Image(samples.made(), []), job, Settings(), generation)
     environment = {"PATH": os.defpath, "PBS_O_WORKDIR": str(where), "OUT": str(place / "called")}
     ended = subprocess.run(["/bin/sh"], input=text.encode(), env=environment, cwd=place)
     options = ["--generation", str(generation)] if generation else []

@@ -6,8 +6,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torqueckpt.actions import retention
-from torqueckpt.actions.retention import DAY, MIB, Image, Images
+from torqueckpt.images import retention
+from torqueckpt.images.retention import DAY, MIB, Image, Images
 from torqueckpt.settings import Settings
 
 NOW = 1000 * DAY

@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 
 from tests.unit import samples
-from torqueckpt.actions import rollback
 from torqueckpt.batch import pointer
 from torqueckpt.batch.torque.calls import MomCall
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Rule
-from torqueckpt.process import become
+from torqueckpt.process import privileges
+from torqueckpt.restart import rollback
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
@@ -32,7 +32,7 @@ def test_the_pointer_of_a_directory_among_the_jobs_files_stays(
     made = samples.made(
         files=(), watched=(), processes=(), rules=(Rule(f"{run}/**", "snapshot", True),)
     )
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         pointer.write(run / "ckpt", "ckpt.one", samples.LINEAGE, 1)
         (run / "new").write_bytes(b"made since")
         found = rollback.checked(lineage, made, call.to_restart(1), (), "a1", Settings())

@@ -13,7 +13,7 @@ import pytest
 from tests.unit import real
 from torqueckpt.errors import ProgramMissing
 from torqueckpt.identity import Owner
-from torqueckpt.process import become, proc
+from torqueckpt.process import privileges, proc
 from torqueckpt.run import PATH, run
 
 
@@ -120,7 +120,7 @@ def test_arguments_reach_a_program_untouched_by_any_shell() -> None:
 
 
 def test_while_acting_as_a_user_a_program_is_root_again_only_when_asked_for(user: Owner) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         assert run(["/usr/bin/id", "-u"], as_root=True).output == "0\n"
         assert run(["/usr/bin/id", "-u"]).output == f"{user.uid}\n"
         assert os.geteuid() == user.uid

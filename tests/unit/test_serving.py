@@ -17,11 +17,11 @@ import pytest
 
 from tests.support import REPOSITORY, wait_until
 from tests.unit import real
-from torqueckpt import packing
-from torqueckpt.actions import serving
-from torqueckpt.checkpointers.criu_stream import CriuStream
+from torqueckpt import compression
+from torqueckpt.checkpointers.criu.stream import CriuStream
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import privileges
+from torqueckpt.restart import serving
 
 _PAGES = bytes(range(256)) * 20_000
 _CORE = b"core" * 30_000  # more than a pipe holds
@@ -39,14 +39,14 @@ def image(place: Path, user: Owner) -> Path:
         plain = place / "plain"
         plain.write_bytes(data)
         with plain.open("rb", buffering=0) as source:
-            packing.pack(source.fileno(), pieces.append)
+            compression.pack(source.fileno(), pieces.append)
         (made / name).write_bytes(b"".join(pieces) if name.endswith(".zst") else data)
     return made
 
 
 @pytest.fixture
 def served(image: Path, user: Owner) -> Iterator[Path]:
-    with become.acting_as(user), serving.served(CriuStream(), image, user):
+    with privileges.acting_as(user), serving.served(CriuStream(), image, user):
         yield image
 
 
@@ -108,7 +108,7 @@ def test_who_says_something_else_keeps_nobody_from_asking(served: Path) -> None:
 
 
 def test_a_file_that_became_a_pipe_is_not_waited_for(served: Path) -> None:
-    with become.acting_as_root():
+    with privileges.acting_as_root():
         (served / "inventory.img").unlink()
         os.mkfifo(served / "inventory.img", 0o644)
     with closing(asking(served)) as client:
@@ -121,13 +121,13 @@ def test_others_cannot_ask_and_the_owner_cannot_look_into_the_one_who_answers(
     image: Path, user: Owner
 ) -> None:
     image.chmod(0o755)
-    with become.acting_as(user), serving.served(CriuStream(), image, user):
+    with privileges.acting_as(user), serving.served(CriuStream(), image, user):
         pid = _server()
         assert _real_uid(pid) == user.uid
         with pytest.raises(PermissionError):
             Path(f"/proc/{pid}/mem").open("rb").close()
         assert _connects(user, image) == 0
-        assert _connects(become.owner("nobody"), image) != 0
+        assert _connects(privileges.owner("nobody"), image) != 0
 
 
 def _server() -> int:
@@ -148,7 +148,7 @@ def _connects(who: Owner, image: Path) -> int:
     code = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
     place = str(image / CriuStream.socket_name)
     words = ["/usr/bin/setpriv", "--reuid", str(who.uid), "--regid", str(who.gid), "--clear-groups"]
-    with become.acting_as_root():
+    with privileges.acting_as_root():
         words += ["/usr/bin/python3", "-c", code, place]
         done = subprocess.run(words, capture_output=True)
     return done.returncode
@@ -156,11 +156,11 @@ def _connects(who: Owner, image: Path) -> int:
 
 def test_it_ends_with_the_restore_and_when_that_is_killed(image: Path, user: Owner) -> None:
     program = (
-        "import sys, time; from pathlib import Path; from torqueckpt.process import become\n"
-        "from torqueckpt.actions import serving\n"
-        "from torqueckpt.checkpointers.criu_stream import CriuStream\n"
-        "who = become.owner(sys.argv[1])\n"
-        "with become.acting_as(who), serving.served(CriuStream(), Path(sys.argv[2]), who):\n"
+        "import sys, time; from pathlib import Path; from torqueckpt.process import privileges\n"
+        "from torqueckpt.restart import serving\n"
+        "from torqueckpt.checkpointers.criu.stream import CriuStream\n"
+        "who = privileges.owner(sys.argv[1])\n"
+        "with privileges.acting_as(who), serving.served(CriuStream(), Path(sys.argv[2]), who):\n"
         "    print('serving', flush=True); time.sleep(60)\n"
     )
     argv = [sys.executable, "-c", program, user.name, str(image)]

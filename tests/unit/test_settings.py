@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torqueckpt import settings
 from torqueckpt.errors import SettingsError
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 
 _CONF = Path(__file__).resolve().parents[2] / "conf" / "torqueckpt.toml"
@@ -145,5 +145,5 @@ def test_root_refuses_a_users_file_also_while_acting_as_him(user: Owner, place: 
     file.write_text("depth = 7\n")
     file.chmod(0o644)
     os.chown(file, user.uid, user.gid)
-    with become.acting_as(user), pytest.raises(SettingsError, match="must belong to root"):
+    with privileges.acting_as(user), pytest.raises(SettingsError, match="must belong to root"):
         settings.load(file)

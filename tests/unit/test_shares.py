@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from torqueckpt.process import shares
+from torqueckpt.process import parallel
 
 _ITEMS = [str(number) for number in range(1000)]
 
@@ -23,7 +23,7 @@ def test_results_come_in_order_from_several_processes() -> None:
     def work(part: Sequence[str]) -> list[tuple[str, int]]:
         return [(each, os.getpid()) for each in part]
 
-    found = shares.shared(_ITEMS, work)
+    found = parallel.shared(_ITEMS, work)
     assert [each for each, _ in found] == _ITEMS
     assert len({pid for _, pid in found}) == 4
 
@@ -39,7 +39,7 @@ def test_the_part_of_a_process_that_was_killed_is_done_all_the_same(how: str) ->
             raise ValueError("in one of them")
         return list(part)
 
-    assert shares.shared(_ITEMS, work) == _ITEMS
+    assert parallel.shared(_ITEMS, work) == _ITEMS
 
 
 def test_an_error_in_the_work_itself_comes_out() -> None:
@@ -47,7 +47,7 @@ def test_an_error_in_the_work_itself_comes_out() -> None:
         raise ValueError("each of them")
 
     with pytest.raises(ValueError, match="each of them"):
-        shares.shared(_ITEMS, work)
+        parallel.shared(_ITEMS, work)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)  # nobody is left behind
 
@@ -60,5 +60,5 @@ def test_few_things_are_not_shared(count: int) -> None:
         pids.append(os.getpid())
         return list(part)
 
-    assert shares.shared(_ITEMS[:count], work) == _ITEMS[:count]
+    assert parallel.shared(_ITEMS[:count], work) == _ITEMS[:count]
     assert len(pids) == 1

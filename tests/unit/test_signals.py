@@ -14,7 +14,7 @@ import pytest
 
 from tests.unit import real
 from torqueckpt.identity import Owner, ProcessId
-from torqueckpt.process import become, proc, signals, tree
+from torqueckpt.process import privileges, proc, signals, tree
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -64,7 +64,7 @@ def test_a_user_cannot_signal_what_is_not_his(started: Start, user: Owner) -> No
     process = started("/bin/sleep", "60")
 
     def work() -> bool:
-        become.drop(user)
+        privileges.drop(user)
         return signals.send(_id(process.pid), signal.SIGKILL)
 
     assert not real.in_child(work)
@@ -74,7 +74,7 @@ def test_a_user_cannot_signal_what_is_not_his(started: Start, user: Owner) -> No
 def test_acting_as_a_user_sends_nothing_to_roots_processes(started: Start, user: Owner) -> None:
     """The kernel would: it also looks at the sender's real id."""
     process = started("/bin/sleep", "60")
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         assert not signals.send(_id(process.pid), signal.SIGKILL)
     assert process.poll() is None
 

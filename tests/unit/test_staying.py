@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from torqueckpt.actions import staying
 from torqueckpt.errors import RestoreFailed
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import privileges
+from torqueckpt.restart import attached
 
 
 @pytest.fixture
@@ -28,7 +28,10 @@ def jobs(root: None, place: Path) -> Path:
 def test_the_jobs_own_file_has_its_old_name_for_that_moment(
     jobs: Path, user: Owner, job: str, name: str
 ) -> None:
-    with become.acting_as(user), staying._under_old_names(job, 1, [(str(jobs / name), "/new")]):
+    with (
+        privileges.acting_as(user),
+        attached._under_old_names(job, 1, [(str(jobs / name), "/new")]),
+    ):
         assert os.readlink(jobs / name) == "/new"
     assert os.listdir(jobs) == []
 
@@ -44,6 +47,6 @@ def test_another_jobs_file_is_not_made_for_its_mom_to_write_to(
     and its user would run what the owner makes of it."""
     moved = [(str(jobs / name), str(jobs.parent / "his"))]
     refused = pytest.raises(RestoreFailed, match=name)
-    with become.acting_as(user), refused, staying._under_old_names(job, 1, moved):
+    with privileges.acting_as(user), refused, attached._under_old_names(job, 1, moved):
         pytest.fail("the name was made")
     assert os.listdir(jobs) == []

@@ -14,7 +14,7 @@ import pytest
 from tests.unit import real, samples
 from torqueckpt.errors import StoreMissing, StoreNotWritable
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.store import journal
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
@@ -47,13 +47,13 @@ def test_an_owners_directory_is_made_by_root_for_him_alone(
 
 
 def test_an_owner_who_has_nothing_yet_has_no_directory(store: Store, user: Owner) -> None:
-    with become.acting_as(user), pytest.raises(StoreMissing, match="nothing was checkpointed"):
+    with privileges.acting_as(user), pytest.raises(StoreMissing, match="nothing was checkpointed"):
         store.owner(user)
 
 
 def test_a_user_cannot_make_his_directory_himself(store: Store, user: Owner) -> None:
     def work() -> str:
-        become.drop(user)
+        privileges.drop(user)
         try:
             store.owner(user, make=True)
         except StoreMissing as missing:
@@ -68,7 +68,7 @@ def test_an_owners_directory_that_others_can_enter_is_refused(
     store: Store, mine: OwnerStore, user: Owner, mode: int
 ) -> None:
     mine.path.chmod(mode)
-    with become.acting_as(user), pytest.raises(StoreNotWritable, match="with mode 0700"):
+    with privileges.acting_as(user), pytest.raises(StoreNotWritable, match="with mode 0700"):
         store.owner(user)
 
 
@@ -86,14 +86,14 @@ def test_a_link_in_place_of_an_owners_directory_is_refused(
     (place / "his").mkdir(mode=0o700)
     os.chown(place / "his", user.uid, user.gid)
     (store.root.path / "jobs" / user.name).symlink_to(place / "his")
-    with become.acting_as(user), pytest.raises(StoreNotWritable):
+    with privileges.acting_as(user), pytest.raises(StoreNotWritable):
         store.owner(user, make=True)
 
 
 def test_a_link_swapped_from_image_to_image_is_there_and_whole_at_every_moment(
     store: Store, mine: OwnerStore, lineage: Lineage, user: Owner
 ) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         for _ in range(2):
             samples.generation(lineage, {"a.img": b"a"})
         store.link(4242, samples.JOB, user.name, lineage.name, 1)
@@ -128,7 +128,7 @@ def test_a_link_that_leads_to_another_users_image_stays(
     theirs.parents[2].chmod(0o700)
     name = store.root.path / f"4242.{samples.JOB}"
     name.symlink_to("jobs/bob/12.srv@1/1/image")
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         samples.generation(lineage, {"a.img": b"a"})
         with pytest.raises(FileExistsError):
             store.link(4242, samples.JOB, user.name, lineage.name, 1)
@@ -138,7 +138,7 @@ def test_a_link_that_leads_to_another_users_image_stays(
 def test_a_job_with_a_new_exec_pid_keeps_only_its_new_link(
     store: Store, lineage: Lineage, user: Owner
 ) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         samples.generation(lineage, {"a.img": b"a"})
         store.link(4242, samples.JOB, user.name, lineage.name, 1)
         store.link(5555, samples.JOB, user.name, lineage.name, 1)
@@ -149,7 +149,7 @@ def test_a_job_with_a_new_exec_pid_keeps_only_its_new_link(
 def test_tidying_takes_only_that_owners_links_that_lead_nowhere(
     store: Store, lineage: Lineage, user: Owner
 ) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         samples.generation(lineage, {"a.img": b"a"})
     good = f"jobs/{user.name}/{lineage.name}/1/image"
     kept = {
@@ -162,20 +162,20 @@ def test_tidying_takes_only_that_owners_links_that_lead_nowhere(
     for name, target in {**kept, "5.15.srv": f"jobs/{user.name}/x@1/1/image"}.items():
         store.root.point(name, target)
     (store.root.path / "6.16.srv").write_text("a file")
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         store.tidy(user.name)
     assert _links(store) == {**kept, "6.16.srv": None}
 
 
 def test_links_are_roots_and_a_user_cannot_make_one(store: Store, user: Owner) -> None:
-    with become.acting_as(user), pytest.raises(PermissionError):
+    with privileges.acting_as(user), pytest.raises(PermissionError):
         store.root.point("1.11.srv", "/tmp")
 
 
 def test_a_job_id_leads_to_its_lineage_and_so_does_the_lineages_name(
     mine: OwnerStore, lineage: Lineage, user: Owner
 ) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         mine.belongs("13.srv", lineage)
         for name in (samples.JOB, "13.srv", lineage.name):
             found = mine.lineage_of(name)
@@ -189,7 +189,7 @@ def test_a_job_id_leads_to_its_lineage_and_so_does_the_lineages_name(
 def test_an_id_that_was_made_to_lead_elsewhere_leads_nowhere(
     mine: OwnerStore, lineage: Lineage, user: Owner, target: str
 ) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         (mine.path / "ids" / "66.srv").symlink_to(target)
         assert mine.lineage_of("66.srv") is None
 
@@ -198,7 +198,7 @@ def test_more_lineages_than_a_process_may_have_open_are_all_found(
     mine: OwnerStore, lineage: Lineage, user: Owner
 ) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         for number in range(100):
             mine.make_lineage(f"{number}.many@1700000000").directory.close()
         resource.setrlimit(
@@ -217,7 +217,7 @@ def test_a_link_or_file_in_place_of_a_lineage_is_none(
     mine: OwnerStore, lineage: Lineage, user: Owner, kind: str
 ) -> None:
     planted = mine.path / "66.srv@1"
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         if kind == "link":
             planted.symlink_to("/")
         else:
@@ -229,7 +229,7 @@ def test_a_link_or_file_in_place_of_a_lineage_is_none(
 def test_a_lineage_that_is_forgotten_goes_with_all_its_names_and_no_others(
     mine: OwnerStore, lineage: Lineage, user: Owner
 ) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         samples.generation(lineage, {"a.img": b"a"})
         mine.belongs("13.srv", lineage)
         other = mine.make_lineage("14.srv@1700000000")
@@ -240,7 +240,7 @@ def test_a_lineage_that_is_forgotten_goes_with_all_its_names_and_no_others(
 
 
 def test_the_journal_gets_a_line_for_each_event(mine: OwnerStore, user: Owner) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         journal.note(mine, "checkpoint", samples.JOB, generation=1)
         journal.note(mine, "checkpoint-failed", samples.JOB, reason="two\nlines \udce9")
     lines = [json.loads(line) for line in (mine.path / "journal").read_text().splitlines()]

@@ -16,7 +16,7 @@ import pytest
 from tests.unit import samples
 from torqueckpt.errors import Busy, KeyMissing, StoreFull, StoreNotWritable
 from torqueckpt.identity import Owner
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.store import key
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store, translated
@@ -43,7 +43,7 @@ def _remount_read_only(where: Path) -> None:
 @pytest.fixture
 def held(small: Path, user: Owner) -> Iterator[tuple[OwnerStore, Lineage]]:
     """A lineage with one whole generation on the small file system."""
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         store = Store.open(small)
         mine = store.owner(user, make=True)
         lineage = mine.make_lineage(samples.LINEAGE)
@@ -82,7 +82,7 @@ def test_a_read_only_store_says_so_and_is_still_readable(
     held: tuple[OwnerStore, Lineage], small: Path
 ) -> None:
     mine, lineage = held
-    with become.acting_as_root():
+    with privileges.acting_as_root():
         _remount_read_only(small)
     for change in (
         lambda: mine.make_lineage("13.srv@1"),
@@ -113,17 +113,17 @@ def test_an_owner_cannot_be_given_a_directory_in_a_read_only_store(
 def test_a_lock_that_another_holds_is_waited_for_no_longer_than_the_limit(
     lineage: Lineage, user: Owner
 ) -> None:
-    with become.acting_as(user), lineage.lock(0):
+    with privileges.acting_as(user), lineage.lock(0):
         before = time.monotonic()
         with pytest.raises(Busy, match=samples.JOB), lineage.lock(0.3):
             raise AssertionError("two hold it")
         assert 0.3 <= time.monotonic() - before < 1.5
-    with become.acting_as(user), lineage.lock(0):
+    with privileges.acting_as(user), lineage.lock(0):
         pass
 
 
 def test_a_lock_is_had_as_soon_as_it_is_released(lineage: Lineage, user: Owner) -> None:
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         holder = lineage.lock(0)
         holder.__enter__()
         timer = threading.Timer(0.2, lambda: holder.__exit__(None, None, None))
@@ -137,7 +137,7 @@ def test_a_lock_lasts_until_its_last_inherited_copy_is_closed(
     lineage: Lineage, user: Owner
 ) -> None:
     """An orphaned dump still holds it."""
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         with lineage.lock(0) as fd:
             orphan = subprocess.Popen(["/bin/sleep", "60"], pass_fds=(fd,))
         try:
@@ -154,7 +154,7 @@ def test_only_a_descriptor_of_this_lock_that_holds_it_is_believed(
     lineage: Lineage, user: Owner, place: Path
 ) -> None:
     (place / "other").touch()
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         with lineage.lock(0) as fd:
             again = os.dup(fd)
             apart = os.open(lineage.path / "lock", os.O_RDWR)
@@ -178,7 +178,7 @@ def _key(place: Path, text: bytes, mode: int = 0o600) -> Path:
 
 def test_a_good_key_is_read_also_while_acting_as_a_user(place: Path, user: Owner) -> None:
     file = _key(place, samples.KEY.hex().encode() + b"\n")
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         assert key.read(file) == samples.KEY
 
 

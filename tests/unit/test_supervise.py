@@ -16,7 +16,7 @@ import pytest
 
 from tests.unit import real
 from torqueckpt.identity import Owner, ProcessId
-from torqueckpt.process import become, proc, supervise, tree
+from torqueckpt.process import privileges, proc, supervise, tree
 
 
 def _job(*argv: str) -> ProcessId:
@@ -79,7 +79,7 @@ def supervisor(user: Owner, place: Path) -> Iterator[Callable[[str], int]]:
             os.setsid()
             status = 99
             try:
-                become.drop(user)
+                privileges.drop(user)
                 root = _sh(script)
                 signal.pthread_sigmask(signal.SIG_BLOCK, supervise.PASSED_ON)
                 (place / "waiting").touch()
@@ -117,7 +117,7 @@ def test_a_signal_that_the_user_sends_is_passed_on(
     pid = supervisor(script)
 
     def send() -> None:
-        become.drop(user)
+        privileges.drop(user)
         os.kill(pid, number)
 
     real.in_child(send)

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit import samples
-from torqueckpt.actions import repeated
-from torqueckpt.actions.target import find_lineage
+from torqueckpt.checkpoint import repeated
+from torqueckpt.checkpoint.target import find_lineage
 from torqueckpt.identity import Owner
-from torqueckpt.process import become, proc
+from torqueckpt.process import privileges, proc
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
@@ -31,7 +31,7 @@ def test_jobs_of_one_number_that_begin_in_one_second_have_a_lineage_each(
 ) -> None:
     monkeypatch.setattr(proc, "start_epoch", lambda process: 1700000000)
     jobs = [started("/bin/sleep", "60") for _ in range(3)]
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         found = [find_lineage(mine, _asked(job), Settings()).name for job in jobs]
         again = [find_lineage(mine, _asked(job), Settings()).name for job in jobs]
     assert found == again == [f"{samples.JOB}@{second}" for second in range(1700000000, 1700000003)]
@@ -41,7 +41,7 @@ def test_a_lineage_that_was_made_but_for_its_leader_is_used(
     mine: OwnerStore, user: Owner, started: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proc, "start_epoch", lambda process: 1700000000)
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         mine.make_lineage(samples.LINEAGE)
         assert find_lineage(mine, _asked(started("/bin/sleep", "60")), Settings()).name == (
             samples.LINEAGE
@@ -53,7 +53,7 @@ def test_an_image_is_no_answer_to_a_call_that_ends_a_job_which_runs(
     lineage: Lineage, user: Owner, started: Start, monkeypatch: pytest.MonkeyPatch, end: bool
 ) -> None:
     job = started("/bin/sleep", "60")
-    with become.acting_as(user):
+    with privileges.acting_as(user):
         monkeypatch.setattr(time, "time", lambda: samples.made().created)
         made = samples.generation(lineage, {"core-4242.img": b"x"})
         asked = CheckpointRequest(

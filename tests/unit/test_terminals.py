@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from tests.unit import real, samples
-from torqueckpt.actions import restoring
-from torqueckpt.checkpointers import criu_log
-from torqueckpt.files import kept, stdio
-from torqueckpt.live import LiveStream
+from torqueckpt.checkpointers.criu import log
+from torqueckpt.files import job_script, stdio
 from torqueckpt.paths import Directory
+from torqueckpt.records import LiveStream
+from torqueckpt.restart import detached
 
 Opening = Callable[[str, Path], object]
 
@@ -25,18 +25,18 @@ def open_now(terminal: str, place: Path) -> None:
 
 
 def open_stream(terminal: str, place: Path) -> None:
-    os.close(restoring.open_stream(_stream(terminal)))
+    os.close(detached.open_stream(_stream(terminal)))
 
 
 def reason(terminal: str, place: Path) -> None:
     (place / "dump.log").symlink_to(terminal)
-    criu_log.reason(place / "dump.log")
+    log.reason(place / "dump.log")
 
 
 def keep(terminal: str, place: Path) -> None:
     fd = os.open(terminal, os.O_RDONLY | os.O_NOCTTY)
     with Directory.open(place) as directory:
-        kept.keep(directory, [(os.getpid(), fd, "/spool/mom_priv/jobs/1.SC")])
+        job_script.keep(directory, [(os.getpid(), fd, "/spool/mom_priv/jobs/1.SC")])
 
 
 @pytest.mark.parametrize("opens", [open_now, open_stream, reason, keep])

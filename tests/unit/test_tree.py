@@ -19,7 +19,7 @@ from torqueckpt.errors import (
     SeveralExecPids,
 )
 from torqueckpt.identity import Owner
-from torqueckpt.process import become, proc, tree
+from torqueckpt.process import privileges, proc, tree
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -142,7 +142,7 @@ def test_the_tree_has_all_generations_and_the_session_also_what_was_forked_away(
 
 
 def test_a_tree_of_the_owner_alone_passes(started: Start, user: Owner) -> None:
-    argv = become.as_owner_argv(user, (), ["/bin/sh", "-c", "sleep 60 & wait"])
+    argv = privileges.as_owner_argv(user, (), ["/bin/sh", "-c", "sleep 60 & wait"])
     leader = started(*argv)
     real.children(leader.pid, 1)
     tree.check(tree.below(_stat(leader.pid)), user)
@@ -151,12 +151,12 @@ def test_a_tree_of_the_owner_alone_passes(started: Start, user: Owner) -> None:
 def test_a_process_of_another_uid_in_the_tree_is_refused_and_named(
     started: Start, user: Owner
 ) -> None:
-    drop = " ".join(become.as_owner_argv(user, (), ["/bin/sleep", "60"]))
+    drop = " ".join(privileges.as_owner_argv(user, (), ["/bin/sleep", "60"]))
     sid = _session(started, f"{drop} & wait", 1)
     child = real.children(sid, 1)[0]
     real.execed(child.pid, "/bin/sleep")
     with pytest.raises(ForeignProcess) as refused:
-        tree.check(tree.below(_stat(sid)), become.owner_of_uid(0))
+        tree.check(tree.below(_stat(sid)), privileges.owner_of_uid(0))
     assert f"process {child.pid} (sleep) belongs to uid {user.uid}" in str(refused.value)
     with pytest.raises(ForeignProcess, match="belongs to uid 0"):
         tree.check(tree.below(_stat(sid)), user)
@@ -173,7 +173,7 @@ def test_a_process_that_could_become_root_again_is_refused(started: Start, user:
 
 @pytest.mark.parametrize("program", ["rootdoor", "mom-restart"])
 def test_a_tree_with_a_program_of_our_own_is_never_dumped(started: Start, program: str) -> None:
-    me = become.owner_of_uid(os.getuid())
+    me = privileges.owner_of_uid(os.getuid())
     process = started("bash", "-c", f"exec -a /usr/local/sbin/{program} sleep 60")
     real.execed(process.pid, f"/usr/local/sbin/{program}")
     with pytest.raises(OwnProgramInTree, match=str(process.pid)):

@@ -15,11 +15,11 @@ import pytest
 
 from tests.support import wait_until
 from tests.unit import samples
-from torqueckpt.actions.verifying import Beside
 from torqueckpt.errors import ImageDamaged
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import ImageFile, Manifest
 from torqueckpt.process import proc
+from torqueckpt.restart.verify import Beside
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
 

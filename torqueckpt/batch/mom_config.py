@@ -1,107 +1,162 @@
 # SPDX-License-Identifier: MIT
-"""A config file as lines of bytes: our marked block in it, and the administrator's lines kept.
+"""What a MOM makes of the lines of its config file, and what is wrong with them.
 
-Bytes, because nobody promised an encoding, and every line that is not ours comes out as it went in:
-CRLF, tabs, blanks at its end, a last line without a newline.  The file is mom_priv/config, or what
-stands between Begin Queue and End Queue in LSF's lsb.queues.  What the lines mean to the MOM is in
-mom_directives and in the batch systems' own mom_config.
+TORQUE and OpenPBS read the same kind of file in two ways; a Dialect says which.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
-
-from torqueckpt.errors import ConfigBlockDamaged
-
-BEGIN = b"# BEGIN torqueckpt"
-END = b"# END torqueckpt"
-_FIRST_LINE = BEGIN + b" (torqueckpt configure writes these lines; yours go outside)"
-# The newline that a last line of the administrator's lacked is ours, and this says so.
-_FIRST_LINE_AFTER_CUT = _FIRST_LINE + b" (joined)"
+import os
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 
-class Split(NamedTuple):
-    """A file taken apart; before + block + after is the file."""
+@dataclass(frozen=True)
+class Problem:
+    """What is not as it should be.  stops: nothing is written while it is so.
 
-    before: bytes
-    block: bytes
-    after: bytes
-
-
-def split(data: bytes, file: str, first_line: int = 1) -> Split:
-    """Find the block; ConfigBlockDamaged when it has no end, no beginning, or a second one.
-
-    first_line: the number in the file of data's first line, where data is a part of it.
+    line is 0 where no line is meant, but a file as a whole.
     """
-    begins, ends = [], []
-    offset = 0
-    for number, line in enumerate(data.split(b"\n"), first_line):
-        text = line.strip()
-        if text == BEGIN or text.startswith(BEGIN + b" "):
-            begins.append((number, offset))
-        elif text == END:
-            ends.append((number, offset + len(line) + 1))
-        offset += len(line) + 1
-    if not begins and not ends:
-        return Split(data, b"", b"")
-    _refuse_damage([n for n, _ in begins], [n for n, _ in ends], file)
-    start, stop = begins[0][1], min(ends[0][1], len(data))
-    return Split(data[:start], data[start:stop], data[stop:])
+
+    file: str
+    line: int
+    reason: str
+    remedy: str
+    stops: bool = False
+
+    def __str__(self) -> str:
+        where = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{where}: {self.reason}; {self.remedy}"
 
 
-def _refuse_damage(begins: list[int], ends: list[int], file: str) -> None:
-    def damaged(line: int, problem: str) -> ConfigBlockDamaged:
-        return ConfigBlockDamaged(file=file, line=line, problem=problem)
+@dataclass(frozen=True)
+class Directive:
+    """One `$name value` line; ours says whether it stands in the marked block."""
 
-    if len(begins) > 1:
-        raise damaged(begins[1], f"a second block begins, the first one in line {begins[0]}")
-    if not begins:
-        raise damaged(ends[0], "a block ends that never began")
-    if not ends:
-        raise damaged(begins[0], "a block begins that has no end")
-    if len(ends) > 1:
-        raise damaged(ends[1], f"the block has a second end, the first one in line {ends[0]}")
-    if ends[0] < begins[0]:
-        raise damaged(ends[0], f"the block ends before it begins in line {begins[0]}")
+    line: int
+    name: str
+    value: str
+    ours: bool = False
 
 
-def merge(data: bytes, lines: Iterable[str], file: str, first_line: int = 1) -> bytes:
-    """The file with a block of these lines: where the block stood, else at the end.
+@dataclass(frozen=True)
+class Dialect:
+    """How one batch system's MOM reads the file."""
 
-    At the end, because the daemon takes the last of two lines that say different things.
-    """
-    parts = split(data, file, first_line)
-    before = parts.before
-    joined = _is_joined(parts) if parts.block else bool(before) and not before.endswith(b"\n")
-    if joined and not before.endswith(b"\n"):
-        before += b"\n"
-    first = _FIRST_LINE_AFTER_CUT if joined else _FIRST_LINE
-    block = [first, *(line.encode("utf-8", "surrogateescape") for line in lines), END]
-    return before + b"".join(line + b"\n" for line in block) + parts.after
+    system: str
+    known: frozenset[str]
+    repeatable: frozenset[str]  # a second one adds to the first
+    by_first_word: frozenset[str]  # one for each first word of the value: $action checkpoint …
+    longest_line: int  # bytes without the newline; what is longer is read as two lines
+    comments_after_text: bool
+    folds_case: bool
+    unknown_means: str
+    unknown_stops: bool
+    same_as: dict[str, str] = field(default_factory=dict)  # other names of a directive
+
+    def parse(self, data: bytes, ours: range = range(0)) -> list[Directive]:
+        """The directives; comments and static resources are left out."""
+        found = []
+        for number, text in enumerate(text_lines(data), 1):
+            if text.startswith("#"):
+                continue
+            if self.comments_after_text:
+                text = text.partition("#")[0]
+            text = text.strip()
+            if not text.startswith("$"):
+                continue
+            name = re.match(r"[A-Za-z0-9_:]*", text[1:])
+            assert name is not None  # it matches the empty string too
+            value = text[1 + name.end() :].strip()
+            found.append(Directive(number, self._name(name.group()), value, number in ours))
+        return found
+
+    def key(self, directive: Directive) -> str:
+        """What may stand once only."""
+        if directive.name in self.by_first_word:
+            return f"{directive.name} {directive.value.split(None, 1)[0]}"
+        return directive.name
+
+    def _name(self, text: str) -> str:
+        name = text.lower() if self.folds_case else text
+        return self.same_as.get(name, name)
 
 
-def remove(data: bytes, file: str, first_line: int = 1) -> bytes:
-    """The administrator's bytes alone, as they were before merge()."""
-    parts = split(data, file, first_line)
-    before = parts.before
-    if parts.block and _is_joined(parts) and not parts.after and before.endswith(b"\n"):
-        before = before[:-1]
-    return before + parts.after
+def check(
+    data: bytes, ours: range, dialect: Dialect, file: str, line_now: Callable[[int], int]
+) -> list[Problem]:
+    """What is wrong with the lines.  line_now gives a line's number as people see it now."""
+    directives = [replace(each, line=line_now(each.line)) for each in dialect.parse(data, ours)]
+    found = [
+        *_too_long(data, dialect, file, line_now),
+        *_unknown(directives, dialect, file),
+        *_twice(directives, dialect, file),
+    ]
+    return sorted(found, key=lambda problem: problem.line)
 
 
-def _is_joined(parts: Split) -> bool:
-    return parts.block.split(b"\n", 1)[0].rstrip().endswith(b"(joined)")
+def same_value(one: str, other: str) -> bool:
+    """Blanks make no difference, nor by which links a path leads to a file."""
+    return _normal(one) == _normal(other)
 
 
-def block_lines(data: bytes, file: str) -> list[str]:
-    """The lines between our marks, as they stand; [] without a block."""
-    inner = split(data, file).block.splitlines()[1:-1]
-    return [line.decode("utf-8", "surrogateescape") for line in inner]
+def text_lines(data: bytes) -> list[str]:
+    """The lines as fgets() finds them, without their ends."""
+    lines = data.decode("utf-8", "surrogateescape").split("\n")
+    return lines[:-1] if lines[-1] == "" else lines
 
 
-def ours(data: bytes, file: str, first_line: int = 1) -> range:
-    """The numbers of the lines that are ours, marks included."""
-    parts = split(data, file, first_line)
-    first = parts.before.count(b"\n") + first_line
-    return range(first, first + parts.block.count(b"\n"))
+def _too_long(
+    data: bytes, dialect: Dialect, file: str, line_now: Callable[[int], int]
+) -> Iterable[Problem]:
+    for number, line in enumerate(data.split(b"\n"), 1):
+        if len(line) > dialect.longest_line:
+            reason = f"{len(line)} bytes, and pbs_mom cuts lines after {dialect.longest_line}"
+            remedy = "make it shorter: what is cut off is read as a line of its own"
+            yield Problem(file, line_now(number), reason, remedy)
+
+
+def _unknown(directives: list[Directive], dialect: Dialect, file: str) -> Iterable[Problem]:
+    for each in directives:
+        if each.name not in dialect.known:
+            near = nearest(each.name, dialect.known)
+            remedy = f"did you mean ${near}?" if near else "correct it or take it out"
+            reason = f"${each.name} is unknown to {dialect.system}: {dialect.unknown_means}"
+            yield Problem(file, each.line, reason, remedy, stops=dialect.unknown_stops)
+        elif not each.value:
+            reason, remedy = f"${each.name} has no value", "give it one, or take it out"
+            yield Problem(file, each.line, reason, remedy, stops=dialect.unknown_stops)
+
+
+def _twice(directives: list[Directive], dialect: Dialect, file: str) -> Iterable[Problem]:
+    first: dict[str, Directive] = {}
+    known = [d for d in directives if d.name in dialect.known and d.value]
+    for each in sorted(known, key=lambda d: (not d.ours, d.line)):  # ours is what others contradict
+        if each.name in dialect.repeatable:
+            continue
+        before = first.setdefault(dialect.key(each), each)
+        if before is each:
+            continue
+        name, same = dialect.key(each), same_value(before.value, each.value)
+        if before.ours and not same:
+            reason = (
+                f"${each.name} {each.value} contradicts torqueckpt's ${before.name} {before.value}"
+            )
+            yield Problem(file, each.line, reason, "take it out", stops=True)
+        else:
+            where = "torqueckpt's" if before.ours else f"line {before.line}"
+            how = "says the same" if same else "says something else; the later one counts"
+            reason = f"${name} occurs twice: {where} {how}"
+            yield Problem(file, each.line, reason, "keep one of the two")
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches
+
+    return next(iter(get_close_matches(name.lower(), sorted(known), n=1)), "")
+
+
+def _normal(value: str) -> str:
+    text = " ".join(value.split())
+    return os.path.realpath(text) if text.startswith("/") else text

@@ -13,7 +13,7 @@ from torqueckpt.settings import Settings
 _TABLE = {
     "altix": "torqueckpt.checkpointers.altix:Altix",
     "blcr": "torqueckpt.checkpointers.blcr:Blcr",
-    "criu": "torqueckpt.checkpointers.criu:Criu",
+    "criu": "torqueckpt.checkpointers.criu.criu:Criu",
     "dmtcp": "torqueckpt.checkpointers.dmtcp:Dmtcp",
 }
 _ENTRY_POINTS = "torqueckpt.checkpointers"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torqueckpt.checkpointers.finding import Finding
 from torqueckpt.manifest import Build, Manifest, OpenFile, Process
-from torqueckpt.process.holdings import Holdings
+from torqueckpt.process.resources import Holdings
 
 
 class Dump(NamedTuple):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
 from torqueckpt.checkpointers.finding import REFUSED, Finding, finding
-from torqueckpt.process.holdings import Holdings
+from torqueckpt.process.resources import Holdings
 from torqueckpt.process.sockets import protocol
 from torqueckpt.settings import Settings
 

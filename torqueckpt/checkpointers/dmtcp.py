@@ -23,7 +23,7 @@ from torqueckpt.checkpointers.finding import REFUSED, Finding, finding
 from torqueckpt.errors import CheckpointerMissing
 from torqueckpt.paths import Directory
 from torqueckpt.process import proc
-from torqueckpt.process.holdings import Holdings
+from torqueckpt.process.resources import Holdings
 from torqueckpt.settings import Settings
 
 _DIRECTORY = "DMTCP_CHECKPOINT_DIR"  # dmtcp_launch sets it for the program

@@ -7,9 +7,9 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 
 from torqueckpt import settings
-from torqueckpt.cli import who
+from torqueckpt.cli import ownership
 from torqueckpt.errors import TorqueCkptError
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.store.store import Store
 
 _VARIABLE = "_TORQUECKPT_COMPLETE"
@@ -33,8 +33,8 @@ def _jobs() -> list[str]:
     """Of the caller's images; for root everybody's."""
     chosen, found = settings.load(), set()
     store = Store.open(chosen.store)
-    for each in who.owners(chosen, None):
-        with become.acting_as(each):
+    for each in ownership.owners(chosen, None):
+        with privileges.acting_as(each):
             mine = store.owner(each)
             found |= {job for lineage in mine.lineages() for job in mine.jobs_of(lineage)}
     return sorted(found)

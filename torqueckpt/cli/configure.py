@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 
 from torqueckpt import settings
-from torqueckpt.actions import configure, generated, planned, put_config
-from torqueckpt.actions.mom_systems import SYSTEMS
 from torqueckpt.cli import configure_lsf, configure_wrapper
 from torqueckpt.errors import ConfigNotRight
+from torqueckpt.site import config_file, generate, mom, put_config
+from torqueckpt.site.mom_systems import SYSTEMS
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
@@ -71,20 +71,20 @@ def mom_command(
     given = {name: values for name, values in chosen.items() if values}
     system = str(context.info_name)  # under which of its names it was called
     current = settings.load()
-    plan = configure.plan(system, mom_priv, given, current, remove=remove)
+    plan = mom.plan(system, mom_priv, given, current, remove=remove)
     if output is not None:
-        site = generated.Site(
-            nodes=[_node(text) for text in nodes or (configure.node_name(),)],
+        site = generate.Site(
+            nodes=[_node(text) for text in nodes or (mom.node_name(),)],
             queue=queue,
             prefix=prefix,
             services=tuple(filter(None, services.split(","))),
         )
-        for path in generated.write(output, generated.files(plan, site, current)):
+        for path in generate.write(output, generate.files(plan, site, current)):
             click.echo(path)
     elif mode == "check":
         _check(plan)
     elif mode == "diff":
-        click.echo(planned.diff(plan), nl=False)
+        click.echo(config_file.diff(plan), nl=False)
     elif mode == "apply":
         _apply(plan)
     else:
@@ -95,17 +95,17 @@ def mom_command(
     return 0
 
 
-def _check(plan: configure.Plan) -> None:
-    found = configure.check(plan)
+def _check(plan: mom.Plan) -> None:
+    found = mom.check(plan)
     for problem in found:
         click.echo(str(problem))
     if found:
         raise ConfigNotRight(file=plan.file, count=len(found), which="", consequence="")
 
 
-def _apply(plan: configure.Plan) -> None:
+def _apply(plan: mom.Plan) -> None:
     if not plan.changes:
-        planned.refuse_if_stopped(plan)
+        config_file.refuse_if_stopped(plan)
         click.echo(f"{plan.file}: nothing to change")
         return
     try:
@@ -119,11 +119,11 @@ def _apply(plan: configure.Plan) -> None:
     click.echo(f"pbs_mom ({told}) reads it again" if told else "no pbs_mom runs here that reads it")
 
 
-def _node(text: str) -> generated.Node:
+def _node(text: str) -> generate.Node:
     name, _, cores = text.partition(":")
     if cores and not cores.isdigit():
         raise click.BadParameter(f"{text}: NAME:NP, as in n1:16")
-    return generated.Node(name, int(cores or os.cpu_count() or 1))
+    return generate.Node(name, int(cores or os.cpu_count() or 1))
 
 
 @click.group("configure")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from torqueckpt.actions import configure_lsf, planned, put_queue
-from torqueckpt.actions.configure_lsf import QueuePlan
-from torqueckpt.batch.lsf.site import Site
+from torqueckpt.batch.lsf.lsf_conf import Site
 from torqueckpt.errors import ConfigNotRight
+from torqueckpt.site import config_file, lsf_queue, put_queue
+from torqueckpt.site.lsf_queue import QueuePlan
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
@@ -51,14 +51,14 @@ def lsf_command(
     site = Site()
 
     def planned_now() -> QueuePlan:
-        return configure_lsf.plan(queue, lsb_queues, serverdir, given, site, remove=remove)
+        return lsf_queue.plan(queue, lsb_queues, serverdir, given, site, remove=remove)
 
     plan = planned_now()
     if mode == "check":
         _check(plan)
         return 0
     if mode == "diff":
-        click.echo(planned.diff(plan), nl=False)
+        click.echo(config_file.diff(plan), nl=False)
     elif mode == "apply":
         _apply(plan)
         plan = planned_now()  # what is still wrong
@@ -72,7 +72,7 @@ def lsf_command(
 
 
 def _check(plan: QueuePlan) -> None:
-    found = configure_lsf.check(plan)
+    found = lsf_queue.check(plan)
     for problem in found:
         click.echo(str(problem))
     if found:

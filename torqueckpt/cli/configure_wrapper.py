@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from torqueckpt.actions import configure_wrapper, planned, put_config
-from torqueckpt.actions.planned import PlannedFile
 from torqueckpt.errors import ConfigNotRight
+from torqueckpt.site import config_file, grid_wrapper, put_config
+from torqueckpt.site.config_file import PlannedFile
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -29,14 +29,12 @@ def wrapper_command(files: tuple[Path, ...], mode: str | None, undo: bool) -> in
     torqueckpt configure grid-wrapper --apply /opt/globus/lib/perl/Globus/GRAM/submit-helper.pl
     torqueckpt configure grid-wrapper --apply --undo …
     """
-    plans = [
-        configure_wrapper.plan(file, undo=undo) for file in files
-    ]  # all, before any is written
+    plans = [grid_wrapper.plan(file, undo=undo) for file in files]  # all, before any is written
     if mode == "check":
         _check(plans)
     for plan in plans:
         if mode is None or mode == "diff":
-            click.echo(planned.diff(plan), nl=False)
+            click.echo(config_file.diff(plan), nl=False)
         elif mode == "apply" and plan.changes:
             click.echo(f"{plan.file}: written, the old one is {put_config.put(plan)}")
         elif mode == "apply":
@@ -45,7 +43,7 @@ def wrapper_command(files: tuple[Path, ...], mode: str | None, undo: bool) -> in
 
 
 def _check(plans: list[PlannedFile]) -> None:
-    found = [problem for plan in plans for problem in configure_wrapper.check(plan)]
+    found = [problem for plan in plans for problem in grid_wrapper.check(plan)]
     for problem in found:
         click.echo(str(problem))
     if found:

@@ -12,12 +12,12 @@ from itertools import groupby
 import click
 
 from torqueckpt import settings
-from torqueckpt.actions.doctor.told import Row
-from torqueckpt.cli import tables, who
+from torqueckpt.cli import ownership, tables
+from torqueckpt.doctor.checks import Row
 from torqueckpt.errors import NodeNotFit
 from torqueckpt.identity import Owner
 from torqueckpt.log import one_line
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.typed_json import plain
 
 _STYLES = {"ok": "green", "warning": "yellow", "failure": "bold red"}
@@ -46,7 +46,7 @@ def doctor_command(
     \b
     0  all is well, or there are warnings only      111  something failed
     """
-    from torqueckpt.actions.doctor.examine import examine
+    from torqueckpt.doctor.examine import examine
 
     if nodes is not None:
         _ask(nodes, job_user, timeout, full, as_json)
@@ -69,7 +69,7 @@ def doctor_command(
 
 def _ask(names: str, job_user: str | None, timeout: int, full: bool, as_json: bool) -> None:
     """The nodes' own doctors; what several tell alike is one row."""
-    from torqueckpt.actions.nodes import ask
+    from torqueckpt.node.remote import ask
 
     words = ["doctor", "--json", *(["--full"] if full else [])]
     user = job_user or os.environ.get("SUDO_USER")
@@ -88,7 +88,7 @@ def _ask(names: str, job_user: str | None, timeout: int, full: bool, as_json: bo
                     tables.styled(row.outcome, _STYLES.get(row.outcome, "")), *map(one_line, cells)
                 )
         tables.show(made, unfolded=True)
-    who.tell_silent(found.silent)
+    ownership.tell_silent(found.silent)
     counts = Counter(row.outcome for _, row in found.rows)
     failed = ",".join(dict.fromkeys(at for at, row in found.rows if row.outcome == "failure"))
     if failed:
@@ -130,7 +130,7 @@ def _user(name: str | None) -> Owner | None:
     name = name or os.environ.get("SUDO_USER")
     if name is None or name == "root":
         return None
-    owner = become.owner(name)
+    owner = privileges.owner(name)
     if owner.uid == 0:
         raise click.UsageError("root runs no jobs: name an ordinary user with --job-user")
     return owner

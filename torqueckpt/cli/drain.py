@@ -9,11 +9,11 @@ import os
 import click
 
 from torqueckpt import settings
-from torqueckpt.actions import drain
 from torqueckpt.batch.server import Afresh
 from torqueckpt.cli import tables
 from torqueckpt.errors import NotDrained
 from torqueckpt.log import one_line
+from torqueckpt.node import drain
 from torqueckpt.typed_json import plain
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import click
 
 from torqueckpt import settings
-from torqueckpt.actions import catalogue
-from torqueckpt.actions.post_exec import clean
-from torqueckpt.cli import tables, who
+from torqueckpt.cli import ownership, tables
 from torqueckpt.errors import ImageDamaged, StoreNotWritable, WrongState
 from torqueckpt.identity import job_id
+from torqueckpt.images import catalogue
 from torqueckpt.log import one_line
+from torqueckpt.lsf.post_exec import clean
 from torqueckpt.typed_json import plain
 
 _user = click.option("--user", metavar="USER", help="Whose images (root).")
@@ -46,10 +46,10 @@ def list_command(
         return
     chosen = settings.load()
     if job is not None:
-        job = who.job_or_lineage(job)
-        owners = [who.owner_of(job, chosen, user)]
+        job = ownership.job_or_lineage(job)
+        owners = [ownership.owner_of(job, chosen, user)]
     else:
-        owners = who.owners(chosen, user)
+        owners = ownership.owners(chosen, user)
     form = _as_json if as_json else _cells
     rows: list[Any] = []
     for owner in owners:
@@ -71,11 +71,15 @@ def list_command(
 
 
 def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_json: bool) -> None:
-    from torqueckpt.actions import nodes
+    from torqueckpt.node import remote
 
-    words = ["list", "--json", *(["--job", who.job_or_lineage(job)] if job is not None else [])]
+    words = [
+        "list",
+        "--json",
+        *(["--job", ownership.job_or_lineage(job)] if job is not None else []),
+    ]
     words += ["--user", user] if user is not None else []
-    found = nodes.ask(names, words, catalogue.Row, timeout)
+    found = remote.ask(names, words, catalogue.Row, timeout)
     if as_json:
         click.echo(json.dumps([{"nodes": at, **plain(row)} for at, row in found.rows], indent=1))
     else:
@@ -83,7 +87,7 @@ def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_
         for at, row in found.rows:
             table.add_row(at, *_cells(row))
         tables.show(table)
-    who.tell_silent(found.silent)
+    ownership.tell_silent(found.silent)
 
 
 def _as_json(row: catalogue.Row) -> str:
@@ -110,7 +114,7 @@ def held_command(job: str, user: str | None) -> None:
     torqueckpt held 12.node1 && echo it waits for its image
     """
     chosen, named = settings.load(), job_id(job)
-    if not catalogue.waits_for_its_image(named, who.owner_of(named, chosen, user), chosen):
+    if not catalogue.waits_for_its_image(named, ownership.owner_of(named, chosen, user), chosen):
         raise WrongState(job=named, problem="the last that happened to it was no hold")
 
 
@@ -129,8 +133,8 @@ def verify_command(job: str, generation: int | None, user: str | None, as_json: 
     from torqueckpt.cli import progress  # rich is slow to import
 
     chosen = settings.load()
-    job = who.job_or_lineage(job)
-    owner = who.owner_of(job, chosen, user)
+    job = ownership.job_or_lineage(job)
+    owner = ownership.owner_of(job, chosen, user)
     sizes = {row.generation: row.bytes for row in catalogue.rows(owner, chosen, job)}
     total = sum(sizes.values()) if generation is None else sizes.get(generation, 0)
     with progress.shown(f"verify {job}", total) as read:
@@ -164,11 +168,11 @@ def delete_command(
     if (job is None) != post_exec or (post_exec and (generation or user)):
         raise click.UsageError("name a JOB, or say --post-exec alone")
     if job is None:
-        job, gone = clean(who.caller(), chosen, os.environ)
+        job, gone = clean(ownership.caller(), chosen, os.environ)
         click.echo(f"{job}: deleted generation {', '.join(map(str, gone)) or '(none)'}")
         return
-    job = who.job_or_lineage(job)
-    gone = catalogue.delete(job, who.owner_of(job, chosen, user), chosen, generation)
+    job = ownership.job_or_lineage(job)
+    gone = catalogue.delete(job, ownership.owner_of(job, chosen, user), chosen, generation)
     click.echo(f"{job}: deleted generation {', '.join(map(str, gone)) or '(none)'}")
 
 

@@ -9,11 +9,11 @@ import re
 import click
 
 from torqueckpt import settings
-from torqueckpt.actions import advice
-from torqueckpt.actions.advice import Advice
 from torqueckpt.batch.interval import Rate
-from torqueckpt.cli import who
+from torqueckpt.cli import ownership
 from torqueckpt.ifl.records import seconds
+from torqueckpt.reports import interval
+from torqueckpt.reports.interval import Advice
 from torqueckpt.typed_json import plain
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -50,21 +50,21 @@ def interval_command(
     chosen = settings.load()
     given = _seconds(walltime) if walltime is not None else None
     if job is not None:
-        named = who.job_or_lineage(job)
-        owner = who.owner_of(named, chosen, user)
-        spent = advice.cost_of_job(named, owner, chosen)
-        given = advice.walltime_of_job(named, owner, chosen) if given is None else given
+        named = ownership.job_or_lineage(job)
+        owner = ownership.owner_of(named, chosen, user)
+        spent = interval.cost_of_job(named, owner, chosen)
+        given = interval.walltime_of_job(named, owner, chosen) if given is None else given
     else:
-        owner = who.caller(user)
+        owner = ownership.caller(user)
         if size is not None:
-            spent = advice.cost_of_size(_bytes(size), owner, chosen)
+            spent = interval.cost_of_size(_bytes(size), owner, chosen)
         else:
             assert cost is not None
             spent = cost, "--cost"
-    rate, source = advice.rate_of(owner, chosen)
+    rate, source = interval.rate_of(owner, chosen)
     if mtbf is not None:
         rate, source = rate._replace(mtbf_seconds=mtbf * 3600), "--mtbf"
-    found = advice.advise(spent, (rate, source), given, chosen)
+    found = interval.advise(spent, (rate, source), given, chosen)
     if as_json:
         click.echo(json.dumps(plain(found), indent=1))
         return

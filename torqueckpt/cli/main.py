@@ -9,21 +9,21 @@ import click
 
 from torqueckpt import __version__, log
 from torqueckpt.cli import (
-    chains,
+    chain,
     completion,
     configure,
     doctor,
     drain,
     images,
-    inside,
     interval,
-    jobs,
     metrics,
     modules,
-    periodic,
+    node,
     preflight,
     prune,
     report,
+    run,
+    show,
 )
 from torqueckpt.errors import OWN_FAILURE, InternalError, TorqueCkptError
 
@@ -38,13 +38,13 @@ def cli() -> None:
 
 
 for _command in (
-    *jobs.COMMANDS,
+    *run.COMMANDS,
     *images.COMMANDS,
-    *inside.COMMANDS,
+    *show.COMMANDS,
     *configure.COMMANDS,
     *modules.COMMANDS,
-    *chains.COMMANDS,
-    *periodic.COMMANDS,
+    *chain.COMMANDS,
+    *node.COMMANDS,
     completion.completion_command,
     doctor.doctor_command,
     drain.drain_command,

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from torqueckpt import settings
-from torqueckpt.actions import metrics
-from torqueckpt.cli import who
+from torqueckpt.cli import ownership
+from torqueckpt.reports import metrics
 
 _FILE = click.Path(path_type=Path, dir_okay=False, resolve_path=True)
 
@@ -27,7 +27,7 @@ def metrics_command(textfile: Path | None, user: str | None) -> None:
     The periodic service writes it each minute where the setting metrics_textfile names a file.
     """
     chosen = settings.load()
-    data = metrics.text(who.owners(chosen, user), chosen)
+    data = metrics.text(ownership.owners(chosen, user), chosen)
     if textfile is None:
         click.echo(data, nl=False)
     else:

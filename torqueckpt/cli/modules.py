@@ -6,7 +6,7 @@ from __future__ import annotations
 import click
 
 from torqueckpt import settings
-from torqueckpt.actions import modules
+from torqueckpt.site import altix_modules
 
 _NOT_LOADED = 3  # as LSB's status has it: not running
 
@@ -24,14 +24,14 @@ def modules_command(verb: str) -> int:
     \b
     0  they are as asked        3  status: one of them is not loaded
     """
-    kernel = modules.Kernel()
+    kernel = altix_modules.Kernel()
     if verb == "load":
-        _tell("loaded", modules.load(settings.load(), kernel))
+        _tell("loaded", altix_modules.load(settings.load(), kernel))
     elif verb == "unload":
-        _tell("unloaded", modules.unload(kernel))
+        _tell("unloaded", altix_modules.unload(kernel))
     else:
-        gone = modules.missing(kernel)
-        for name in modules.ORDER:
+        gone = altix_modules.missing(kernel)
+        for name in altix_modules.ORDER:
             click.echo(f"{name}: {'not loaded' if name in gone else 'loaded'}")
         return _NOT_LOADED if gone else 0
     return 0

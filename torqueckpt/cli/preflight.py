@@ -8,7 +8,7 @@ import json
 import click
 
 from torqueckpt import settings
-from torqueckpt.actions.preflight import preflight
+from torqueckpt.checkpoint.preflight import preflight
 from torqueckpt.errors import CannotBeDumped
 from torqueckpt.log import one_line
 from torqueckpt.typed_json import plain

@@ -24,10 +24,10 @@ from rich.table import Column
 from rich.text import Text
 
 from torqueckpt import log
-from torqueckpt.actions import catalogue
-from torqueckpt.cli import tables, who
+from torqueckpt.cli import ownership, tables
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
+from torqueckpt.images import catalogue
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import memory, proc
 from torqueckpt.settings import Settings
@@ -88,7 +88,7 @@ def of_the_image(what: str, job: str, settings: Settings) -> Iterator[None]:
     before it is there, and root looks at nothing of a user's as root: nothing is shown then.
     """
     try:
-        rows = [] if _is_root() else catalogue.rows(who.caller(), settings, job)
+        rows = [] if _is_root() else catalogue.rows(ownership.caller(), settings, job)
     except TorqueCkptError:
         rows = []
     if not rows:

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 import click
 
 from torqueckpt import settings
-from torqueckpt.actions import prune
-from torqueckpt.actions.over import Server
 from torqueckpt.batch.server import connect
-from torqueckpt.cli import who
+from torqueckpt.cli import ownership
 from torqueckpt.errors import TorqueCkptError
+from torqueckpt.images import prune
+from torqueckpt.images.ended import Server
 from torqueckpt.log import one_line
 from torqueckpt.settings import Settings
 from torqueckpt.typed_json import plain
@@ -38,7 +38,7 @@ def prune_command(dry_run: bool, user: str | None, server: str | None, as_json: 
     torqueckpt prune --user alice
     """
     chosen = settings.load()
-    owner = who.owners(chosen, user)[0] if user or os.getuid() != 0 else None
+    owner = ownership.owners(chosen, user)[0] if user or os.getuid() != 0 else None
     with _asked(chosen, server) as pbs:
         gone = prune.prune(owner, chosen, pbs, dry_run, _tell)
     if as_json:

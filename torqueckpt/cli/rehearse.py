@@ -8,17 +8,17 @@ import os
 
 import click
 
-from torqueckpt.actions.rehearse import Rehearsal, rehearse
-from torqueckpt.cli import tables, waiting, who
+from torqueckpt.cli import ownership, tables, waiting
 from torqueckpt.errors import WouldNotRestart
 from torqueckpt.log import one_line
 from torqueckpt.request import RestartRequest
+from torqueckpt.restart.rehearse import Rehearsal, rehearse
 from torqueckpt.settings import Settings
 
 
 def show(request: RestartRequest, settings: Settings, as_json: bool) -> None:
     """A row for each thing that was looked at; WouldNotRestart when one stands in the way."""
-    owner = who.owner_of(request.job_id, settings, None)
+    owner = ownership.owner_of(request.job_id, settings, None)
     found = rehearse(request, owner, settings, os.getuid() == 0, waiting.phase())
     if as_json:
         click.echo(json.dumps(_facts(found), indent=1))

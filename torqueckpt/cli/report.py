@@ -9,10 +9,11 @@ from pathlib import Path
 import click
 
 from torqueckpt import settings
-from torqueckpt.actions import report, report_page
-from torqueckpt.actions.report import GRID, LOCAL, Row
-from torqueckpt.cli import tables, who
+from torqueckpt.cli import ownership, tables
 from torqueckpt.paths import Directory
+from torqueckpt.reports import html as html_report
+from torqueckpt.reports import report
+from torqueckpt.reports.report import GRID, LOCAL, Row
 from torqueckpt.typed_json import plain
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, resolve_path=True)
@@ -40,9 +41,9 @@ def report_command(
     """
     chosen = settings.load()
     begin = report.moment(since) if since is not None else 0.0
-    owners = who.owners(chosen, user)
+    owners = ownership.owners(chosen, user)
     if html is not None:
-        _write(html, report_page.page(owners, begin, chosen))
+        _write(html, html_report.page(owners, begin, chosen))
         return
     rows = report.report(owners, by or "", begin, chosen)
     if as_json:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import sys
 
-from torqueckpt.actions import phases
-from torqueckpt.actions.phases import Leaving, Phase
+from torqueckpt.restart import phases
+from torqueckpt.restart.phases import Leaving, Phase
 
 
 def phase() -> Phase:

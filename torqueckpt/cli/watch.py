@@ -7,10 +7,10 @@ import os
 import time
 from types import TracebackType
 
-from torqueckpt.actions import catalogue
 from torqueckpt.batch.local.site import Progress
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.identity import Owner
+from torqueckpt.images import catalogue
 from torqueckpt.settings import Settings
 
 _STATES = {"R": "running", "H": "held", "E": "ending"}

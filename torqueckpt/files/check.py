@@ -11,15 +11,15 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 
-from torqueckpt import log, policies
-from torqueckpt.files import content, globbing
-from torqueckpt.files.changes import COPIES
-from torqueckpt.live import FileChange
+from torqueckpt import file_rules, log
+from torqueckpt.files import content, globs
+from torqueckpt.files.rollback import COPIES
 from torqueckpt.manifest import Manifest, WatchedFile
 from torqueckpt.paths import Directory
+from torqueckpt.records import FileChange
 
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
-_RESTORED = (policies.ROLLBACK, policies.SNAPSHOT)
+_RESTORED = (file_rules.ROLLBACK, file_rules.SNAPSHOT)
 AS_IT_WAS = -1
 
 
@@ -101,7 +101,7 @@ class _Checker:
                 self._left_alone(path, size, "")
         for rule in self._made.rules:
             if rule.complete and rule.policy in _RESTORED:
-                for path in globbing.Matches(rule, self._made.rules):
+                for path in globs.Matches(rule, self._made.rules):
                     if path not in watched and path not in self._open:
                         self._new(path)
         for cwd in sorted({process.cwd for process in self._made.processes if process.cwd}):
@@ -112,7 +112,7 @@ class _Checker:
     def _missing_cwd(self, cwd: str) -> None:
         """One whose files are put back, if there were any, is made again."""
         inside = f"{cwd}/."
-        if policies.of_path(self._made.rules, inside) == policies.SNAPSHOT:
+        if file_rules.of_path(self._made.rules, inside) == file_rules.SNAPSHOT:
             self._to_make(_missing_directories(inside))
         else:
             self._found.missing.append(cwd)
@@ -134,7 +134,7 @@ class _Checker:
         if not stat.S_ISREG(status.st_mode):
             self._found.wrong.append(f"{path} is no regular file any more")
         elif status.st_size != size and path in self._fixed:
-            end = status.st_size if policy == policies.APPEND else AS_IT_WAS
+            end = status.st_size if policy == file_rules.APPEND else AS_IT_WAS
             self._found.positions[path] = end
             if not policy:
                 self._found.changed.append(_sizes(path, status.st_size, size))

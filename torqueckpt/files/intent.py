@@ -8,9 +8,9 @@ import os
 
 from torqueckpt import log, typed_json
 from torqueckpt.errors import RecordTorn
-from torqueckpt.files import changes, stdio
-from torqueckpt.live import Intent, Live
+from torqueckpt.files import rollback, stdio
 from torqueckpt.paths import Directory
+from torqueckpt.records import Intent, Live
 
 _NAME = "intent.json"
 EDITED = "edited"
@@ -60,7 +60,7 @@ def settle(lineage: Directory, live: Live | None) -> None:
 
 def undo(lineage: Directory, intent: Intent) -> None:
     """Give each file back what it held: cut what was filled, put back what was cut off."""
-    changes.undo(lineage, intent.directories, intent.files)
+    rollback.undo(lineage, intent.directories, intent.files)
     cuts = {cut.name: cut for cut in intent.cuts}
     for stream in intent.streams:
         try:

@@ -13,9 +13,9 @@ import stat
 from collections.abc import Callable
 
 from torqueckpt.files import content
-from torqueckpt.live import Cut, LiveStream
 from torqueckpt.manifest import Stream
 from torqueckpt.paths import Directory
+from torqueckpt.records import Cut, LiveStream
 
 NAMES = {1: "stdout", 2: "stderr"}
 _CHUNK = 1024 * 1024

@@ -10,24 +10,24 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from torqueckpt.actions import job_control
 from torqueckpt.batch.lsf.calls import EchkpntCall, LsfJob
 from torqueckpt.errors import BadArguments
-from torqueckpt.hooks import door
+from torqueckpt.hooks import entry
+from torqueckpt.lsf import control
 
 
 def main(argv: list[str]) -> int:
-    return door.run("echkpnt", lambda: _act(EchkpntCall.from_argv(argv)))
+    return entry.run("echkpnt", lambda: _act(EchkpntCall.from_argv(argv)))
 
 
 def _act(call: EchkpntCall) -> int:
     if call.group is None:
-        job_control.suspend(LsfJob.from_environment(os.environ))
+        control.suspend(LsfJob.from_environment(os.environ))
         return 0
     directory = call.directory or os.environ.get("LSB_CHKPNT_DIR")
     if directory is None:
         raise BadArguments(
             program="echkpnt", problem="no directory", usage="-d DIR, or LSB_CHKPNT_DIR"
         )
-    job_control.checkpoint(call.group, call, Path(directory))
+    control.checkpoint(call.group, call, Path(directory))
     return 0

@@ -10,18 +10,18 @@ from __future__ import annotations
 import os
 
 from torqueckpt import settings
-from torqueckpt.actions import job_control
 from torqueckpt.batch.lsf.calls import ErestartCall, LsfJob
-from torqueckpt.hooks import door
+from torqueckpt.hooks import entry
+from torqueckpt.lsf import control
 
 
 def main(argv: list[str]) -> int:
-    return door.run("erestart", lambda: _act(ErestartCall.from_argv(argv)))
+    return entry.run("erestart", lambda: _act(ErestartCall.from_argv(argv)))
 
 
 def _act(call: ErestartCall) -> int:
     if call.directory is None:
-        job_control.resume(LsfJob.from_environment(os.environ))
+        control.resume(LsfJob.from_environment(os.environ))
     else:
-        job_control.prepare_restart(call.directory, settings.load())
+        control.prepare_restart(call.directory, settings.load())
     return 0

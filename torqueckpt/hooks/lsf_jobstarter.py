@@ -9,18 +9,18 @@ from __future__ import annotations
 import os
 
 from torqueckpt import log, settings
-from torqueckpt.actions.job_starter import JobStarter
 from torqueckpt.batch.lsf import grid_wrapper
 from torqueckpt.batch.lsf.calls import LsfJob, StarterCall
 from torqueckpt.errors import OWN_FAILURE, TorqueCkptError
-from torqueckpt.hooks import door
-from torqueckpt.process.given import environment
+from torqueckpt.hooks import entry
+from torqueckpt.lsf.starter import JobStarter
+from torqueckpt.process.inherited import environment
 from torqueckpt.settings import Settings
 
 
 def main(argv: list[str]) -> int:
     umask = os.umask(0o077)
-    return door.run("lsf-jobstarter", lambda: _start(argv, umask), own_failure=OWN_FAILURE)
+    return entry.run("lsf-jobstarter", lambda: _start(argv, umask), own_failure=OWN_FAILURE)
 
 
 def _start(argv: list[str], umask: int) -> int:

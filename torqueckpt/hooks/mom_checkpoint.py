@@ -7,17 +7,17 @@ from __future__ import annotations
 import os
 
 from torqueckpt import settings
-from torqueckpt.actions.checkpoint import checkpoint
 from torqueckpt.batch import pointer
 from torqueckpt.batch.openpbs import tasks
 from torqueckpt.batch.openpbs.calls import WORD, ActionCall
 from torqueckpt.batch.openpbs.comment import comment
 from torqueckpt.batch.torque.calls import MomCall
-from torqueckpt.hooks import door
+from torqueckpt.checkpoint.checkpoint import checkpoint
+from torqueckpt.hooks import entry
 
 
 def main(argv: list[str]) -> int:
-    return door.run("mom-checkpoint", lambda: _checkpoint(argv))
+    return entry.run("mom-checkpoint", lambda: _checkpoint(argv))
 
 
 def _checkpoint(argv: list[str]) -> int:

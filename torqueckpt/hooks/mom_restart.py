@@ -6,24 +6,24 @@ from __future__ import annotations
 from contextlib import closing, nullcontext
 
 from torqueckpt import settings
-from torqueckpt.actions import restoring
-from torqueckpt.actions.restart import prepare, restore
-from torqueckpt.actions.verifying import Beside
 from torqueckpt.batch import pointer
 from torqueckpt.batch.openpbs.calls import WORD, ActionCall
 from torqueckpt.batch.openpbs.comment import comment
 from torqueckpt.batch.torque.calls import MomCall
-from torqueckpt.batch.torque.keep_held import keep_held
+from torqueckpt.batch.torque.hold import keep_held
 from torqueckpt.errors import OWN_FAILURE, BadArguments, ImageDamaged, TorqueCkptError
-from torqueckpt.hooks import door
+from torqueckpt.hooks import entry
 from torqueckpt.identity import job_id
-from torqueckpt.process import become, supervise
+from torqueckpt.process import privileges, supervise
+from torqueckpt.restart import detached
+from torqueckpt.restart.restart import prepare, restore
+from torqueckpt.restart.verify import Beside
 from torqueckpt.settings import Settings
 from torqueckpt.store import key
 
 
 def main(argv: list[str]) -> int:
-    return door.run("mom-restart", lambda: _restart(argv), own_failure=OWN_FAILURE)
+    return entry.run("mom-restart", lambda: _restart(argv), own_failure=OWN_FAILURE)
 
 
 def _restart(argv: list[str]) -> int:
@@ -44,16 +44,18 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
     if call.owner is None:
         raise BadArguments(program="mom-restart", problem="no user", usage="SID JOBID EUSER …")
     secret = key.read(chosen.key())
-    who = become.owner(call.owner)
+    who = privileges.owner(call.owner)
     openpbs = isinstance(call, ActionCall)
-    with nullcontext() if openpbs else become.acting_as(who):  # OpenPBS's directory is root's own
+    with (
+        nullcontext() if openpbs else privileges.acting_as(who)
+    ):  # OpenPBS's directory is root's own
         found = pointer.read(call.directory, call.name) if call.directory and call.name else None
     if isinstance(call, MomCall) and call.directory and call.name and found is None:
-        restoring.refuse_without_pointer(call.job_id, call.directory, call.name, who, chosen)
+        detached.refuse_without_pointer(call.job_id, call.directory, call.name, who, chosen)
     request = call.to_restart(found.generation if found else None)
 
     def restarted(beside: Beside | None) -> int:
-        outputs = restoring.spooled_outputs
+        outputs = detached.spooled_outputs
         with prepare(request, who, outputs, chosen, secret, beside=beside) as prepared:
             mine, lineage, made, lock = prepared
             return restore(mine, lineage, made, who, lock, chosen, beside)
@@ -68,5 +70,5 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
         supervise.give_up()
         return restarted(None)  # from an older one, if there is one that is whole
     except TorqueCkptError as failure:  # MOM has put our own stderr on /dev/null
-        restoring.tell_in_output(call.job_id, who, chosen, str(failure))
+        detached.tell_in_output(call.job_id, who, chosen, str(failure))
         raise

@@ -21,7 +21,7 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from torqueckpt.process.given import environment
+from torqueckpt.process.inherited import environment
 
 if TYPE_CHECKING:
     from torqueckpt.settings import Settings

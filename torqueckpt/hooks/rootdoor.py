@@ -21,13 +21,15 @@ import fcntl
 import os
 
 from torqueckpt import settings
-from torqueckpt.actions import catalogue, claiming, named_process
-from torqueckpt.actions.restart import failures_noted, restore, undo_unless_it_runs
+from torqueckpt.checkpoint import named_process
 from torqueckpt.errors import OWN_FAILURE, BadArguments, Busy, ForeignImage, NeedsRoot
-from torqueckpt.hooks import door
+from torqueckpt.hooks import entry
 from torqueckpt.identity import is_lineage_name, job_id
-from torqueckpt.process import become
+from torqueckpt.images import catalogue
+from torqueckpt.process import privileges
 from torqueckpt.request import RestartRequest
+from torqueckpt.restart import claiming
+from torqueckpt.restart.restart import failures_noted, restore, undo_unless_it_runs
 from torqueckpt.store import key
 from torqueckpt.store.store import Store
 
@@ -39,7 +41,7 @@ _DUMPS = ("checkpoint", "suspend", "dump")
 
 
 def main(argv: list[str]) -> int:
-    return door.run("rootdoor", lambda: _open(argv), own_failure=OWN_FAILURE)
+    return entry.run("rootdoor", lambda: _open(argv), own_failure=OWN_FAILURE)
 
 
 def _open(argv: list[str]) -> int:
@@ -49,7 +51,7 @@ def _open(argv: list[str]) -> int:
     os.environ.clear()
     if not (caller.isascii() and caller.isdigit() and int(caller) > 0):
         raise _refused("no ordinary user called it through sudo")
-    who = become.owner_of_uid(int(caller))
+    who = privileges.owner_of_uid(int(caller))
     if len(argv) == 4 and argv[0] == "restore" and is_lineage_name(argv[1]):
         return _restore(who.name, argv[1], _number(argv[2]), job_id(argv[3]))
     if len(argv) == 4 and argv[0] in _DUMPS and argv[2] in ("0", "15"):
@@ -66,8 +68,8 @@ def _open(argv: list[str]) -> int:
 
 
 def _make_store(user: str) -> int:
-    who = become.owner(user)
-    with become.acting_as(who):
+    who = privileges.owner(user)
+    with privileges.acting_as(who):
         Store.open(settings.load().store).owner(who, make=True)
     return 0
 
@@ -90,7 +92,7 @@ def _dump(verb: str, user: str, pid: int, end: bool, job: str) -> int:
 def _restore(user: str, lineage_name: str, number: int, present_job: str) -> int:
     chosen = settings.load()
     secret = key.read(chosen.key())
-    who = become.owner(user)
+    who = privileges.owner(user)
     found = catalogue.lineage_of(lineage_name, who, chosen)
     with found as (mine, lineage), failures_noted(mine, lineage):
         if not lineage.holds_lock(0):

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from torqueckpt import log
 from torqueckpt.identity import Owner, ProcessId
-from torqueckpt.process import become, proc, signals
+from torqueckpt.process import privileges, proc, signals
 
 _pipes: set[int] = set()  # of the guards that this process has made: the ends that only it keeps
 
@@ -76,7 +76,7 @@ def _watch(who: Owner, task: Callable[[int], None], read_end: int) -> None:
     status = 1
     try:
         os.setsid()
-        become.drop(who)
+        privileges.drop(who)
         os.chdir("/")
         null = os.open("/dev/null", os.O_RDWR)
         for fd in (0, 1, 2):

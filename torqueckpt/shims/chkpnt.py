@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 
 from torqueckpt import settings
-from torqueckpt.shims import command, dumped, named
+from torqueckpt.shims import command, dump, images
 
 
 def main(argv: list[str]) -> int:
@@ -23,9 +23,9 @@ def main(argv: list[str]) -> int:
 
     def action() -> int:
         chosen = settings.load()
-        who = dumped.owner_of(asked.pid)
-        made = dumped.dump(asked.pid, False, asked.place, chosen)
-        named.as_directory(asked.place, dumped.image_path(made, who.name, chosen), made, who)
+        who = dump.owner_of(asked.pid)
+        made = dump.dump(asked.pid, False, asked.place, chosen)
+        images.as_directory(asked.place, dump.image_path(made, who.name, chosen), made, who)
         if not asked.quiet:
             print(f"chkpnt: process {asked.pid}: {asked.place}")
         return 0

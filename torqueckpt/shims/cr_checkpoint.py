@@ -16,7 +16,7 @@ import sys
 from torqueckpt import log, settings
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.process import proc, signals
-from torqueckpt.shims import command, dumped, named
+from torqueckpt.shims import command, dump, images
 
 _REFUSED = 52  # what sites saw of BLCR where a process could not be dumped
 
@@ -40,15 +40,15 @@ def main(argv: list[str]) -> int:
 
     def action() -> int:
         chosen = settings.load()
-        who = dumped.owner_of(asked.pid)
+        who = dump.owner_of(asked.pid)
         try:
-            made = dumped.dump(asked.pid, asked.end, place, chosen)
+            made = dump.dump(asked.pid, asked.end, place, chosen)
         except TorqueCkptError as failure:
             log.error(str(failure))
             if not asked.quiet:
                 print(f"cr_checkpoint: {log.one_line(str(failure))}", file=sys.stderr)
             return _REFUSED
-        named.as_file(place, made, who)
+        images.as_file(place, made, who)
         if asked.stop and (root := proc.stat(asked.pid)) is not None:
             signals.stop_tree(root.id)
         return 0

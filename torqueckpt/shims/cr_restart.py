@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from torqueckpt import errors, settings
-from torqueckpt.actions import named_process
-from torqueckpt.checkpointers.criu_log import TAKEN
+from torqueckpt.checkpoint import named_process
+from torqueckpt.checkpointers.criu.log import TAKEN
 from torqueckpt.settings import Settings
-from torqueckpt.shims import command, dumped, named
+from torqueckpt.shims import command, dump, images
 
 _KINDS = {
     "temp": (errors.RestoreTimeout, errors.Busy, errors.JobStillRuns),
@@ -45,12 +45,12 @@ def main(argv: list[str]) -> int:
 
     def action() -> int:
         chosen = settings.load()
-        found, who = named.find(place, chosen), dumped.owner_of_name(place)
+        found, who = images.find(place, chosen), dump.owner_of_name(place)
         options = [word for each in asked.relocate for word in ("--relocate", each)]
         commands = {name: text for name, text in vars(asked).items() if name.startswith("run_on_")}
         if not any(commands.values()):
-            dumped.resume(found, who, *options)
-        status = _in_a_child(lambda: dumped.resume(found, who, *options))
+            dump.resume(found, who, *options)
+        status = _in_a_child(lambda: dump.resume(found, who, *options))
         kind = _failure(found.lineage, chosen) if status == errors.OWN_FAILURE else ""
         for name in [f"run_on_fail_{kind}", "run_on_failure"] if kind else ["run_on_success"]:
             if commands[name]:

@@ -13,7 +13,7 @@ import argparse
 import os
 
 from torqueckpt import settings
-from torqueckpt.shims import command, dumped, named
+from torqueckpt.shims import command, dump, images
 
 
 def main(argv: list[str]) -> int:
@@ -25,9 +25,9 @@ def main(argv: list[str]) -> int:
     asked = parser.parse_args(argv)
 
     def action() -> int:
-        found = named.find(asked.place, settings.load())
+        found = images.find(asked.place, settings.load())
         if asked.directory is not None:
             os.chdir(asked.directory)
-        dumped.resume(found, dumped.owner_of_name(asked.place))
+        dump.resume(found, dump.owner_of_name(asked.place))
 
     return command.run("resume", False, action)

@@ -12,8 +12,8 @@ import json
 import time
 
 from torqueckpt import typed_json
-from torqueckpt.live import Claim
 from torqueckpt.paths import Directory
+from torqueckpt.records import Claim
 from torqueckpt.store.translate import record
 
 _NAME = "claim.json"

@@ -12,7 +12,7 @@ from torqueckpt import manifest
 from torqueckpt.errors import ImageDamaged, ManifestMissing, ManifestTorn, SignatureWrong
 from torqueckpt.manifest import ImageFile, Manifest, Summary
 from torqueckpt.paths import Directory
-from torqueckpt.store import sealing
+from torqueckpt.store import seal
 from torqueckpt.typed_json import Malformed
 
 _MANIFEST = "manifest.json"
@@ -69,7 +69,7 @@ class Generation:
     def sealing(self, packs: Callable[[str], bool] = lambda _: False) -> Iterator[list[ImageFile]]:
         """Within, the image is put safely on the disk, the files that `packs` names compressed;
         behind it, the list is whole."""
-        with self.directory.sub("image") as image, sealing.sealing(image, packs) as files:
+        with self.directory.sub("image") as image, seal.sealing(image, packs) as files:
             yield files
         with self.directory.sub("work") as work:
             work.sync()
@@ -143,6 +143,6 @@ def _sizes(image: Directory) -> dict[str, int]:
 def _checksum(image: Directory, name: str, read: Callable[[int], None] | None) -> str:
     fd = image.open_file(name, os.O_RDONLY)
     try:
-        return sealing.digest(fd, read)
+        return seal.digest(fd, read)
     finally:
         os.close(fd)

@@ -7,12 +7,12 @@ import os
 from pathlib import Path
 
 from torqueckpt.errors import KeyMissing
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 
 
 def read(path: Path) -> bytes:
     """The key, read as root; KeyMissing when it is absent, malformed or readable by others."""
-    with become.acting_as_root():
+    with privileges.acting_as_root():
         try:
             with open(path, "rb") as file:
                 status = os.fstat(file.fileno())

@@ -25,8 +25,8 @@ from pathlib import Path
 from torqueckpt import log, typed_json
 from torqueckpt.errors import Busy, NoImage, TorqueCkptError
 from torqueckpt.identity import ProcessId
-from torqueckpt.live import Live
 from torqueckpt.paths import Directory
+from torqueckpt.records import Live
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lock import locked
 from torqueckpt.store.translate import record, translated

@@ -20,7 +20,7 @@ from pathlib import Path
 from torqueckpt.errors import StoreMissing, StoreNotWritable
 from torqueckpt.identity import Owner, is_lineage_name
 from torqueckpt.paths import Directory
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.lock import locked
 from torqueckpt.store.translate import translated
@@ -78,7 +78,7 @@ class Store:
         old = self.root.target(name)
         if old == target:  # a call that came again
             return
-        with become.acting_as_root():
+        with privileges.acting_as_root():
             if old and not old.startswith(f"jobs/{owner}/") and (self.root.path / old).exists():
                 raise FileExistsError(errno.EEXIST, "it leads to another user's image")
             self.root.point(name, target)
@@ -86,7 +86,7 @@ class Store:
 
     def tidy(self, owner: str, job: str = "", keep: str = "") -> None:
         """Remove, as root, an owner's links that lead nowhere, and those of `job` but `keep`."""
-        with become.acting_as_root():
+        with privileges.acting_as_root():
             for name in self.root.names():
                 match = _LINK.fullmatch(name)
                 target = self.root.target(name) if match and name != keep else None
@@ -190,5 +190,5 @@ def _make_owned(jobs: Directory, who: Owner) -> None:
         raise StoreMissing(
             path=jobs.path / who.name, remedy="root makes it at the first checkpoint"
         )
-    with become.acting_as_root(), jobs.make(who.name) as made:
+    with privileges.acting_as_root(), jobs.make(who.name) as made:
         os.fchown(made.fd, who.uid, who.gid)

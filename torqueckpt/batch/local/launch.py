@@ -12,7 +12,7 @@ import subprocess
 from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.batch.local.submission import Submission
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -66,7 +66,7 @@ def _become_leader(
         for target, source in enumerate(stdio):
             os.dup2(source, target)
         os.dup2(0, 9)  # pbs_mom leaves the pipe open there too
-        become.drop(submission.owner)
+        privileges.drop(submission.owner)
         os.closerange(10, 4096)
         for fd in range(3, 9):
             _close(fd)

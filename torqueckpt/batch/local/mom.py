@@ -16,13 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torqueckpt.batch import due, interval
+from torqueckpt.batch import interval, schedule
 from torqueckpt.batch.local import control, launch
-from torqueckpt.batch.local.deadline import Deadline
 from torqueckpt.batch.local.hook import Hook
 from torqueckpt.batch.local.site import Progress, Site, Watcher
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.batch.local.submission import Submission, target
+from torqueckpt.batch.local.walltime import Deadline
 from torqueckpt.errors import WrongState
 from torqueckpt.identity import ProcessId
 from torqueckpt.process import memory, proc, signals, tree
@@ -49,7 +49,7 @@ class LocalMom:
     _kill_at: float | None = None
     _frozen_seconds: float = 0.0
     _image_at: float = 0.0
-    _history: due.History = due.History(0.0)
+    _history: schedule.History = schedule.History(0.0)
     _waiting: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _checkpoint_name: str = ""
     _deadline: Deadline = field(init=False)
@@ -64,7 +64,7 @@ class LocalMom:
         `told` gets its id once others can ask for something.
         """
         self._image_at = time.monotonic()
-        self._history = due.History(self._image_at)
+        self._history = schedule.History(self._image_at)
         ear = control.listen(self.spool.socket(self.job))
         told(self.job)
         wake = self._catch_signals()
@@ -186,7 +186,7 @@ class LocalMom:
         if not self._periodic() or now < self._next_due():
             return
         percent = self.site.max_frozen_percent
-        costly = due.too_costly(self._frozen_seconds, now - self._image_at, percent)
+        costly = schedule.too_costly(self._frozen_seconds, now - self._image_at, percent)
         if costly:
             self._history = self._history._replace(last_image=now)  # looked at again then
             self._tell(f"checkpoint skipped: {costly}")
@@ -284,7 +284,7 @@ class LocalMom:
         return self.submission.spec.interval_seconds or self.site.default_interval_seconds
 
     def _next_due(self) -> float:
-        return due.next_due(self._history, self._interval(), self.site.jitter_seconds)
+        return schedule.next_due(self._history, self._interval(), self.site.jitter_seconds)
 
     def _patience(self) -> float | None:
         times = [self._next_due()] if self._periodic() else []

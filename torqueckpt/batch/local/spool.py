@@ -16,11 +16,11 @@ import os
 from pathlib import Path
 
 from torqueckpt import typed_json
-from torqueckpt.batch.details import Details
+from torqueckpt.batch.job_details import Details
 from torqueckpt.errors import MomGone, StoreMissing, StoreNotWritable
 from torqueckpt.identity import Owner
 from torqueckpt.paths import Directory
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 
 _MODES = {
     "server_priv": 0o750,
@@ -80,7 +80,7 @@ class Spool:
             os.chown(checkpoint_dir, who.uid, who.gid)
             return
         try:
-            with become.acting_as(who):
+            with privileges.acting_as(who):
                 checkpoint_dir.mkdir(mode=0o755, exist_ok=True)
         except OSError as problem:
             raise StoreNotWritable(path=checkpoint_dir, problem=problem.strerror) from problem
@@ -118,7 +118,7 @@ class Spool:
         with Directory.open(self.home / "spool") as spool:
             name = f"{job}.{suffix}"
             try:
-                with become.acting_as(who):
+                with privileges.acting_as(who):
                     source = os.fdopen(spool.open_file(name, os.O_RDONLY), "rb")
                     with source, open(target, "wb") as copy:
                         while block := source.read(1024 * 1024):

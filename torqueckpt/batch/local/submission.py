@@ -7,14 +7,14 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
-from torqueckpt.batch import checkpoint_spec, directives, last
+from torqueckpt.batch import checkpoint_spec, directives, walltime
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
-from torqueckpt.batch.details import Details
+from torqueckpt.batch.job_details import Details
 from torqueckpt.errors import InvalidResource, ScriptUnreadable
 from torqueckpt.identity import Owner
 from torqueckpt.ifl import records
 from torqueckpt.manifest import Directive
-from torqueckpt.process import become
+from torqueckpt.process import privileges
 
 
 class Submission(NamedTuple):
@@ -37,7 +37,7 @@ class Submission(NamedTuple):
         found = {"N": self.name, "c": self.spec.text, "o": self.out, "e": self.err}
         found["j"] = "oe" if self.joined else ""
         found["l"] = f"walltime={self.walltime}" if self.walltime is not None else ""
-        found["v"] = f"{last.VARIABLE}=1" if last.wanted(self.variables) else ""
+        found["v"] = f"{walltime.VARIABLE}=1" if walltime.wanted(self.variables) else ""
         return Details(
             owner=self.owner.name,
             name=self.name,
@@ -55,7 +55,7 @@ def build(
 ) -> Submission:
     """Read the script as its owner and lay the options (letter → value) over its directives."""
     try:
-        with become.acting_as(owner), open(script, "rb") as file:
+        with privileges.acting_as(owner), open(script, "rb") as file:
             text = file.read()
     except OSError as problem:
         raise ScriptUnreadable(path=script, problem=problem.strerror) from problem

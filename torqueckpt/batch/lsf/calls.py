@@ -18,7 +18,7 @@ from typing import NamedTuple
 from torqueckpt.batch.pointer import Pointer
 from torqueckpt.errors import BadArguments
 from torqueckpt.identity import is_lineage_name, job_id
-from torqueckpt.process import belonging
+from torqueckpt.process import job_processes
 
 STARTER = "lsf-jobstarter"
 POINTER = "torqueckpt.json"  # in the job's checkpoint directory
@@ -38,7 +38,7 @@ class LsfJob(NamedTuple):
         place = environment.get("LSB_CHKPNT_DIR", "")
         own = {name: value for name, value in environment.items() if name.startswith("LSB_")}
         return cls(
-            id=job_id(belonging.job_in(own)),
+            id=job_id(job_processes.job_in(own)),
             directory=Path(place) if os.path.isabs(place) else None,
         )
 

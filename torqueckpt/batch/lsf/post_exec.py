@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from torqueckpt.identity import job_id
-from torqueckpt.process import belonging
+from torqueckpt.process import job_processes
 
 # Of LSB_JOBEXIT_INFO, "SIGNAL -14 SIG_TERM_USER": somebody, or a limit, has ended the job for good.
 _KILLED = ("SIG_TERM", "SIG_KILL")
@@ -17,7 +17,7 @@ _CHECKPOINTED = "SIG_CHKPNT"
 
 def job_of(environment: Mapping[str, str]) -> str:
     """12, or 12[3] for a member of an array; InvalidJobId outside of a job."""
-    return job_id(belonging.job_in(environment))
+    return job_id(job_processes.job_in(environment))
 
 
 def comes_again(environment: Mapping[str, str], held: bool) -> bool:

@@ -9,9 +9,9 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from torqueckpt.batch.lsf.lsf_conf import Site
 from torqueckpt.batch.lsf.queues import Keyword, Queue, together
-from torqueckpt.batch.lsf.site import Site
-from torqueckpt.batch.mom_directives import Problem
+from torqueckpt.batch.mom_config import Problem
 
 _OURS = "torqueckpt's"
 

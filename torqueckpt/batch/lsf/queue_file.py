@@ -6,7 +6,7 @@ What we write is what every daemon reads alike: no `#`, no backslash, a line for
 
 from __future__ import annotations
 
-from torqueckpt.batch import mom_config
+from torqueckpt.batch import config_block
 from torqueckpt.batch.lsf import queues
 from torqueckpt.batch.lsf.queues import Queue
 from torqueckpt.errors import QueuesNotRead
@@ -25,7 +25,7 @@ def merge(data: bytes, name: str, lines: list[str], file: str) -> bytes:
     """The file with our block in every section of the queue, or with a new section at its end."""
     found = named(data, name, file)
     for queue in reversed(found):
-        block = mom_config.merge(_inside(data, queue), lines, file, queue.begin + 1)
+        block = config_block.merge(_inside(data, queue), lines, file, queue.begin + 1)
         data = _replaced(data, queue, block)
     if not found:
         joined = bool(data) and not data.endswith(b"\n")
@@ -44,7 +44,7 @@ def merge(data: bytes, name: str, lines: list[str], file: str) -> bytes:
 def remove(data: bytes, name: str, file: str) -> bytes:
     """Without our block; a section that we made goes where nobody has written into it."""
     for queue in reversed(named(data, name, file)):
-        inside = mom_config.remove(_inside(data, queue), file, queue.begin + 1)
+        inside = config_block.remove(_inside(data, queue), file, queue.begin + 1)
         data = _replaced(data, queue, inside)
         start, stop = queue.outer[0], queue.inner[0] + len(inside) + queue.outer[1] - queue.inner[1]
         for joined in ("", _JOINED):
@@ -58,7 +58,7 @@ def remove(data: bytes, name: str, file: str) -> bytes:
 
 def ours(data: bytes, queue: Queue, file: str) -> range:
     """The numbers of the section's lines that are ours, marks included."""
-    return mom_config.ours(_inside(data, queue), file, queue.begin + 1)
+    return config_block.ours(_inside(data, queue), file, queue.begin + 1)
 
 
 def _read(line: str) -> str:

@@ -3,7 +3,7 @@
 apart from the job's starter.
 
 The running shell goes on reading from it, also after a restart; but each image keeps a copy
-(files/kept.py), so that it may lie where LSF moves and removes things.
+(files/job_script.py), so that it may lie where LSF moves and removes things.
 """
 
 from __future__ import annotations

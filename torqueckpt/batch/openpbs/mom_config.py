@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torqueckpt.batch.mom_directives import Dialect
+from torqueckpt.batch.mom_config import Dialect
 
 _KNOWN = """
     action alien_attach alien_kill alps_client alps_confirm_empty_timeout

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torqueckpt.batch.mom_directives import Dialect
+from torqueckpt.batch.mom_config import Dialect
 
 _KNOWN = """
     alias_server_name alloc_par_cmd apbasil_path apbasil_protocol attempt_to_make_dir

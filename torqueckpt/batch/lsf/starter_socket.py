@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""The line between a job's starter and the actions that LSF runs beside the job.
+
+It is a UNIX socket with an abstract name, so nothing of it lies in a directory that is moved,
+cleaned or full.  Both ends look whose program is at the other: only the job's owner is heard.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import secrets
+import signal
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import NamedTuple, TypeVar
+
+from torqueckpt import log, typed_json
+from torqueckpt.process import job_processes, proc, signals
+
+_NAME = "torqueckpt-lsf"
+_CALL_SECONDS, _LEAVE_SECONDS = 5.0, 10.0
+_LARGEST = 64 * 1024
+T = TypeVar("T")
+
+
+class Asked(NamedTuple):
+    """verb: suspend, resume or checkpoint; after: what becomes of the job, for a checkpoint."""
+
+    verb: str
+    after: str = ""
+
+
+class Answer(NamedTuple):
+    """The job's state now (running, stopped, saved, ended), the reason where what was asked for
+    could not be had, and its image."""
+
+    state: str
+    reason: str
+    lineage: str = ""
+    generation: int = 0
+
+
+class Ear:
+    """The starter's end.  SIGIO says that somebody has called; who waits for that holds it back."""
+
+    WAKES = signal.SIGIO
+
+    def __init__(self, job: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._socket.setblocking(False)
+        fcntl.fcntl(self._socket, fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(self._socket, fcntl.F_GETFL)
+        fcntl.fcntl(self._socket, fcntl.F_SETFL, flags | fcntl.FASYNC)
+        # The end of the name is nobody's to guess, and so nobody's to take beforehand.
+        self._socket.bind(f"\0{_NAME}/{os.getuid()}/{job}/{secrets.token_hex(8)}")
+        self._socket.listen(8)
+
+    def calls(self) -> Iterator[tuple[Asked, socket.socket]]:
+        """Those who have called by now, one after the other."""
+        while True:
+            try:
+                caller, _ = self._socket.accept()
+            except BlockingIOError:
+                return
+            with caller:
+                if _other_end(caller)[1] != os.getuid():
+                    log.warning(f"a call by another user, {_other_end(caller)[1]}")
+                    continue
+                caller.settimeout(_CALL_SECONDS)
+                try:
+                    asked = _heard(caller, Asked)
+                except (OSError, typed_json.Malformed) as broken:
+                    log.warning(f"a call that nothing was asked in: {broken}")
+                    continue
+                yield asked, caller
+
+
+def reply(caller: socket.socket, answer: Answer, wait: bool) -> None:
+    """Tell it; wait: until the caller has done what he does with it, and goes."""
+    with suppress(OSError):  # he has gone already: what was done is done
+        _say(caller, answer)
+        if wait:
+            caller.settimeout(_LEAVE_SECONDS)
+            caller.recv(1)
+
+
+def call(job: str | None, group: int | None) -> socket.socket | None:
+    """The starter of a job, or the one in a process group or tree; None when there is none."""
+    for name in _names(f"@{_NAME}/{os.getuid()}/{job}/" if job else f"@{_NAME}/{os.getuid()}/"):
+        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        line.settimeout(_CALL_SECONDS)  # it may be another user's, who lets us wait
+        with suppress(OSError):
+            line.connect(f"\0{name[1:]}")
+            line.settimeout(None)
+            pid, uid = _other_end(line)
+            if uid == os.getuid() and (group is None or _in_group(pid, group)):
+                _wake(pid)
+                return line
+        line.close()
+    return None
+
+
+def ask(line: socket.socket, asked: Asked) -> Answer:
+    """The starter's answer, however long that takes: it has its own time limits."""
+    try:
+        _say(line, asked)
+        return _heard(line, Answer)
+    except (OSError, typed_json.Malformed):
+        return Answer("ended", "the job's starter has ended")
+
+
+def _names(begin: str) -> list[str]:
+    """Of the sockets with an abstract name that begins so."""
+    with open("/proc/net/unix", errors="surrogateescape") as file:
+        found = {row.split()[7] for row in file if begin in row}
+    return sorted(name for name in found if name.startswith(begin))
+
+
+def _wake(pid: int) -> None:
+    """A user may have stopped the starter by hand, together with the job."""
+    starter = proc.stat(pid)
+    if starter is not None and starter.state == "T":
+        signals.send(starter.id, signal.SIGCONT)
+
+
+def _in_group(pid: int, group: int) -> bool:
+    process = proc.stat(pid)
+    return process is not None and group in (process.pgrp, pid, *job_processes.above(process))
+
+
+def _other_end(line: socket.socket) -> tuple[int, int]:
+    """(pid, uid) of who listens, or has called."""
+    credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _ = struct.unpack("3i", credentials)
+    return pid, uid
+
+
+def _say(line: socket.socket, words: Asked | Answer) -> None:
+    line.sendall(json.dumps(typed_json.plain(words)).encode() + b"\n")
+
+
+def _heard(line: socket.socket, kind: type[T]) -> T:
+    text = b""
+    while not text.endswith(b"\n") and len(text) < _LARGEST:
+        block = line.recv(4096)
+        if not block:
+            break
+        text += block
+    return typed_json.from_json(kind, typed_json.load(text))

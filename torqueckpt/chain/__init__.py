@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""A job longer than its queue's walltime, done as a chain of jobs."""

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: MIT
+"""One link of a chain, inside its batch job, as its owner.
+
+It sees to it that another one waits behind it, then it becomes the job: from the newest image, or
+by running the user's script.  The script runs below a shell that, when it is done, says so; that
+shell is in every image, so whichever link gets there ends the chain.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from torqueckpt import log, paths, run
+from torqueckpt.batch.server import connect
+from torqueckpt.chain import link_shell, server_jobs
+from torqueckpt.errors import (
+    ChainStopped,
+    JobStillRuns,
+    ProgramMissing,
+    StoreMissing,
+    TorqueCkptError,
+    UnknownChain,
+)
+from torqueckpt.process import privileges
+from torqueckpt.process.inherited import environment
+from torqueckpt.request import RestartRequest
+from torqueckpt.restart import claiming, restart, resuming
+from torqueckpt.restart.door import SUDO
+from torqueckpt.resubmit.resubmit import ANSWER_SECONDS
+from torqueckpt.settings import Settings
+from torqueckpt.store import chain, journal
+from torqueckpt.store.chain import Chain, End, Link, Links
+from torqueckpt.store.store import OwnerStore, Store
+
+_STILL_ENDING_SECONDS = 60.0
+_RESTORE_FAILED = (45, 46)  # RestoreFailed, RestoreTimeout
+_DAY = 86400
+
+
+def begin(present: str, script: bytes, words: Sequence[str], settings: Settings) -> int:
+    """The first link: run the script, or go on with it when the batch system has put this very
+    job back into its queue."""
+    mine = _own_store(settings)
+    found = chain.of_job(mine, present)
+    if found is None or not _is_same(found, present, script):
+        _forget_old(mine, settings)
+        found = chain.make(mine, present, int(time.time()))
+        found.directory.write_whole("script", script, 0o700)
+        found.directory.write_whole("words", b"".join(os.fsencode(word) + b"\0" for word in words))
+        given = b"\0".join(name + b"=" + value for name, value in environment().items())
+        found.directory.write_whole("environment", given)
+        found.write(Links(present, os.environ.get("PBS_O_WORKDIR", os.getcwd()), ()))
+    return _go_on(found, mine, present, settings)
+
+
+def go_on(first: str, present: str, settings: Settings) -> int:
+    """A later link.  Where the first one never began there is nothing to go on with."""
+    mine = _own_store(settings)
+    found = chain.of_job(mine, first)
+    if found is None:
+        remedy = ": its first job never began on this store"
+        raise UnknownChain(owner=mine.path.name, job=first, remedy=remedy)
+    return _go_on(found, mine, present, settings)
+
+
+def _go_on(found: Chain, mine: OwnerStore, present: str, settings: Settings) -> int:
+    end = found.end()
+    if end is not None:
+        if end.how == chain.ENDED:
+            log.info(f"{present}: chain {found.first} ended in {end.job} with {end.status}")
+            return end.status
+        raise ChainStopped(job=found.first, reason=end.why)
+    known = found.read()
+    lineage, generation = newest(mine, known)
+    first_time = not known.links
+    if not any(each.job == present for each in known.links):
+        _stop_at_limits(found, known, (lineage, generation), present, settings)
+        host = os.uname().nodename
+        link = Link(present, host, int(time.time()), lineage, generation)
+        known = Links(known.first, known.directory, (*known.links, link))
+        found.write(known)
+    _see_to_the_next(found, known, present, mine.path.name, settings)
+    if not generation:
+        if not first_time:
+            _stop_unless_rerunable(found, present, settings)
+            _tell(f"job {found.first} has no image yet: its script runs from the beginning")
+        link_shell.run_script(found, first_time)
+    _wait_until_over(mine, lineage, settings)
+    request = RestartRequest(
+        job_id=lineage,
+        present_job=present,
+        generation=_older(mine, lineage, known),
+    )
+    resuming.resume(request, settings)
+
+
+def _is_same(found: Chain, present: str, script: bytes) -> bool:
+    """Not a chain of an earlier job that had the same id."""
+    return (
+        found.first == present and found.end() is None and found.directory.read("script") == script
+    )
+
+
+def newest(mine: OwnerStore, known: Links) -> tuple[str, int]:
+    """The lineage and number of the chain's newest image; ("", 0) when there is none."""
+    for each in reversed(known.links):
+        lineage = mine.lineage_of(each.job)
+        numbers = lineage.numbers() if lineage is not None else []
+        if lineage is not None and numbers:
+            return lineage.name, numbers[-1]
+    return "", 0
+
+
+def idle_links(known: Links, now: tuple[str, int]) -> int:
+    """How many links, one after the other up to now, have made no image."""
+    count = 0
+    for each in reversed(known.links):
+        if (each.lineage, each.generation) != now:
+            break
+        count += 1
+    return count
+
+
+def ended(name: str, status: int, settings: Settings) -> None:
+    """The user's script is done, says the shell that ran it: nothing goes on with it any more."""
+    who = privileges.owner_of_uid(os.getuid())
+    mine = Store.open(settings.store).owner(who)
+    found = chain.of_job(mine, name)
+    if found is None:
+        raise UnknownChain(owner=who.name, job=name, remedy="")
+    present = _runs_it(mine, found.read())
+    try:
+        found.write_end(End(chain.ENDED, status, present, int(time.time()), ""))
+    finally:
+        server_jobs.cancel_waiting(found.first, present, who.name, settings, _tell)
+
+
+def _runs_it(mine: OwnerStore, known: Links) -> str:
+    """The job that does the work now: the last link, or one that somebody else has resumed."""
+    lineage = mine.lineage_of(newest(mine, known)[0])
+    try:
+        live = lineage.live() if lineage is not None else None
+    except TorqueCkptError as torn:
+        log.warning(str(torn))
+        live = None
+    return live.job if live is not None and live.restored else known.links[-1].job
+
+
+def _see_to_the_next(
+    found: Chain, known: Links, present: str, user: str, settings: Settings
+) -> None:
+    """One link waits behind this one.  The job goes on all the same where none can: it says so."""
+    host = None if settings.store_shared else os.uname().nodename
+    try:
+        with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
+            jobs = server_jobs.of_chain(pbs, found.first, user)
+            waiting = [job for job in jobs if job.id != present and server_jobs.waits(job)]
+            if waiting:
+                server_jobs.tie_to_this_node(pbs, waiting[0], settings)
+            elif present != found.first:  # which is being submitted just now, with the next
+                server_jobs.set_up_next(pbs, found.first, present, known.directory, host)
+    except (TorqueCkptError, ImportError) as refusal:
+        _tell(f"no job may be waiting to go on after this one: {refusal}")
+
+
+def _stop_at_limits(
+    found: Chain, known: Links, now: tuple[str, int], present: str, settings: Settings
+) -> None:
+    idle, why = idle_links(known, now), ""
+    if len(known.links) >= settings.chain_links:
+        why = f"{len(known.links)} links are all that chain_links allows"
+    elif idle >= settings.chain_idle_links:
+        why = f"{idle} links one after the other made no image (chain_idle_links)"
+    if why:
+        found.write_end(End(chain.STOPPED, 0, present, int(time.time()), why))
+        raise ChainStopped(job=found.first, reason=why)
+
+
+def _stop_unless_rerunable(found: Chain, present: str, settings: Settings) -> None:
+    """qsub -r n: what the job did so far must not be done again."""
+    try:
+        with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
+            may = pbs.job(present).text("Rerunable") != "False"
+    except (TorqueCkptError, ImportError) as refusal:
+        log.warning(str(refusal))
+        may = True
+    if not may:
+        why = "there is no image to go on from, and it must not be run again (-r n)"
+        found.write_end(End(chain.STOPPED, 0, present, int(time.time()), why))
+        server_jobs.cancel_waiting(found.first, present, found.owner, settings, _tell)
+        raise ChainStopped(job=found.first, reason=why)
+
+
+def _wait_until_over(mine: OwnerStore, name: str, settings: Settings) -> None:
+    """The link before may still be ending; not to be noted as a restart that failed."""
+    lineage = mine.lineage_of(name)
+    until = time.monotonic() + _STILL_ENDING_SECONDS
+    while lineage is not None:
+        try:
+            asked = RestartRequest(name, name)
+            claiming.refuse_if_running(mine, lineage.live(), asked, settings)
+            return
+        except JobStillRuns:
+            if time.monotonic() > until:
+                return  # it is refused then, with the reason
+            time.sleep(2)
+
+
+def _older(mine: OwnerStore, name: str, known: Links) -> int | None:
+    """Another image than the newest, when a link has just failed to restore that one though it is
+    whole; None for the newest that is whole."""
+    before = [each for each in known.links[:-1] if each.lineage == name]
+    told = journal.last(mine, "lineage", name)
+    lineage = mine.lineage_of(name)
+    if not before or lineage is None or told.get("event") != restart.FAILED:
+        return None
+    numbers = lineage.numbers()
+    tried = sum(each.generation == numbers[-1] for each in before)
+    if told.get("code") not in _RESTORE_FAILED or tried == 0:
+        return None
+    return numbers[max(len(numbers) - 1 - tried, 0)]
+
+
+def _own_store(settings: Settings) -> OwnerStore:
+    """The user's directory in the store, which root makes."""
+    who = privileges.owner_of_uid(os.getuid())
+    try:
+        return Store.open(settings.store).owner(who)
+    except StoreMissing:
+        _have_it_made()
+        return Store.open(settings.store).owner(who)
+
+
+def _have_it_made() -> None:
+    door = str(paths.installation() / "rootdoor")
+    finished = run.run([SUDO, "-n", door, "store"], timeout_seconds=60)
+    if not finished.ok:
+        raise ProgramMissing(program=door, problem=finished.last_line())
+
+
+def _forget_old(mine: OwnerStore, settings: Settings) -> None:
+    """Chains that ended as long ago as images of ended jobs are kept."""
+    days = settings.keep_ended_days
+    for each in chain.of_owner(mine) if days else ():
+        try:
+            end = each.end()
+            if end is not None and end.when < time.time() - days * _DAY:
+                chain.remove(mine, each)
+        except (TorqueCkptError, OSError) as torn:
+            log.warning(str(torn))
+
+
+def _tell(line: str) -> None:
+    """In the job's stderr: there its owner will look."""
+    log.info(line)
+    os.write(2, f"torqueckpt: {log.one_line(line)}\n".encode("utf-8", "replace"))

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: MIT
+"""The jobs of a chain at the batch server: submitted one behind the other, found again, deleted."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from torqueckpt.batch import qsub_options, walltime
+from torqueckpt.batch.server import connect
+from torqueckpt.chain import link_script
+from torqueckpt.errors import NotSubmitted, ScriptUnreadable, TorqueCkptError
+from torqueckpt.ifl import Connection
+from torqueckpt.ifl.attributes import Wanted
+from torqueckpt.ifl.errors import PbsError, UnknownJob
+from torqueckpt.ifl.records import Job
+from torqueckpt.resubmit.resubmit import ANSWER_SECONDS, move_waiting, qsub
+from torqueckpt.settings import Settings
+
+Tell = Callable[[str], None]
+_WAITING = "HQWT"
+_BEHIND = re.compile(r"afterany:([^:@,]+)")
+_OF = re.compile(rf"(?:^|,){walltime.VARIABLE}=([^,]+)")
+
+
+class Alters(Protocol):
+    """torqueckpt.ifl.Connection does."""
+
+    def alter(self, job_id: str, attributes: Wanted) -> None: ...
+
+
+def submit(options: Sequence[str], script: Path, settings: Settings, tell: Tell) -> str:
+    """qsub the script with these options, and behind it the job that goes on; gives the first id.
+
+    Both or none: the first one is deleted when the second is refused.
+    """
+    if os.getuid() == 0:
+        raise NotSubmitted(job=str(script), reason="root submits no jobs; its user does")
+    try:
+        text = script.read_bytes().decode("utf-8", "surrogateescape")
+    except OSError as problem:
+        raise ScriptUnreadable(path=script, problem=problem.strerror) from problem
+    for word in ("-I", "-z"):
+        if word in options:
+            raise NotSubmitted(job=str(script), reason=f"a chain is not for qsub {word}")
+    with tempfile.TemporaryDirectory() as directory:
+        own = Path(directory, script.name)  # the job is called so
+        own.write_bytes(link_script.first(text).encode("utf-8", "surrogateescape"))
+        first = qsub("", str(script), os.getcwd(), [*options, str(own)])
+    with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
+        try:
+            if "[" in first:
+                reason = "arrays have no chains: submit each member by itself"
+                raise NotSubmitted(job=first, reason=reason)
+            try:
+                if pbs.job(first).checkpoint in ("n", "none"):
+                    reason = "a job that must not be checkpointed (-c n) cannot go on"
+                    raise NotSubmitted(job=first, reason=reason)
+                waits = set_up_next(pbs, first, first, os.getcwd(), None)
+                tell(f"{waits} waits for it, and goes on with it")
+            except UnknownJob:
+                tell(f"{first} has ended already: nothing waits for it")
+        except TorqueCkptError:
+            pbs.delete(first)
+            raise
+    return first
+
+
+def set_up_next(pbs: Connection, chain: str, behind: str, directory: str, host: str | None) -> str:
+    """Submit the job that waits for `behind`, and have it ask for the same; gives its id."""
+    wanted = qsub_options.of_server(pbs.job(behind))
+    return qsub(link_script.following(chain, behind, wanted, host), behind, directory)
+
+
+def of_chain(pbs: Connection, chain: str, user: str) -> list[Job]:
+    """Those that the server has, the first and all behind it; those that wait come first."""
+    names = ("Job_Owner", "job_state", "Variable_List", "depend")
+    own = [job for job in pbs.jobs(names) if job.owner == user]
+    found = [job for job in own if chain in (job.id, chain_named_by(job))]
+    return sorted(found, key=lambda job: not waits(job))
+
+
+def chain_named_by(job: Job) -> str:
+    """The first job of the chain that a waiting or later link belongs to; "" for any other job."""
+    found = _OF.search(job.text("Variable_List"))
+    return found.group(1) if found is not None and not found.group(1).isdigit() else ""
+
+
+def waits(job: Job) -> bool:
+    return job.state in _WAITING
+
+
+def cancel_waiting(chain: str, present: str, user: str, settings: Settings, tell: Tell) -> None:
+    """The job is done: what waits to go on with it goes, and what waited for that waits for the
+    present link.  A server that does not answer now: the waiting link sees that all is done."""
+    try:
+        with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
+            for job in of_chain(pbs, chain, user):
+                if job.id != present and waits(job):
+                    move_waiting(pbs, user, {job.id}, present, tell)
+                    pbs.delete(job.id)
+    except (TorqueCkptError, ImportError) as refusal:
+        tell(f"what waits for chain {chain} is not cancelled, it ends when it starts: {refusal}")
+
+
+def move_dependents(pbs: Alters, jobs: Sequence[Job], here: set[str], tell: Tell) -> None:
+    """What waits for a link that runs here waits for the one behind it: with the link's end the job
+    is not over.  The chain's end moves it back.
+
+    jobs: all of the server, with depend and Variable_List.
+    """
+    for behind in (job for job in jobs if chain_named_by(job) and waits(job)):
+        links = here & set(_BEHIND.findall(behind.text("depend")))
+        for job in jobs:
+            if job.owner != behind.owner or not waits(job) or job.id == behind.id:
+                continue
+            depend = qsub_options.moved(job.text("depend"), links, behind.id)
+            if depend != job.text("depend"):
+                try:
+                    pbs.alter(job.id, {"depend": depend})
+                    tell(f"{job.id}: waits for {behind.id} now: {depend}")
+                except PbsError as refusal:
+                    tell(f"{job.id}: waits for {job.text('depend')} still: {refusal}")
+
+
+def tie_to_this_node(pbs: Connection, job: Job, settings: Settings) -> None:
+    """The first link has begun here, and here its images will be: what waits is to run here."""
+    if settings.store_shared:
+        return
+    wanted = qsub_options.on_node(qsub_options.of_server(pbs.job(job.id)), os.uname().nodename)
+    for each in wanted:
+        name, _, value = each.value.partition("=")
+        if each.option == "l" and name in ("nodes", "select"):
+            pbs.alter(job.id, {"Resource_List": {name: value}})

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""What people ask about chains: how far one has come, and to end all of it."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from torqueckpt import log
+from torqueckpt.batch.server import connect
+from torqueckpt.chain import server_jobs
+from torqueckpt.errors import StoreMissing, TorqueCkptError, UnknownChain
+from torqueckpt.identity import Owner
+from torqueckpt.ifl import Connection
+from torqueckpt.ifl.records import Job
+from torqueckpt.process import privileges
+from torqueckpt.resubmit.resubmit import ANSWER_SECONDS
+from torqueckpt.settings import Settings
+from torqueckpt.store import chain, journal
+from torqueckpt.store.chain import Chain, End, Link
+from torqueckpt.store.store import OwnerStore, Store
+
+
+class Row(NamedTuple):
+    """One link; state is the server's letter, "" where it knows no such job any more.
+
+    began_from: "beginning", a generation, or "" for one that waits; images: how many it made.
+    """
+
+    job: str
+    state: str
+    host: str
+    started: int
+    began_from: str
+    images: int
+    end: str
+
+
+class Status(NamedTuple):
+    """state: waits, runs, or how the chain ended; exit_status where it ended by itself."""
+
+    chain: str
+    owner: str
+    state: str
+    exit_status: int | None
+    why: str
+    links: list[Row]
+
+
+def status(job: str, who: Owner, settings: Settings) -> Status:
+    """By the store, and by the server where it answers; UnknownChain."""
+    known, jobs = _asked(job, who, settings)
+    first = _first(job, known, jobs)
+    if first is None:
+        raise UnknownChain(owner=who.name, job=job, remedy="")
+    at_server = {each.id: each for each in jobs if first in (each.id, _chain_of(each))}
+    with privileges.acting_as(who):
+        found = _in_store(first, who, settings)
+        links = found[1].read().links if found is not None else ()
+        end = found[1].end() if found is not None else None
+        rows = [_row(found[0], link, links, at_server, end) for link in links] if found else []
+    begun = {each.job for each in links}
+    waiting = [e for e in at_server.values() if e.id not in begun and server_jobs.waits(e)]
+    rows += [Row(each.id, each.state, "", 0, "", 0, "") for each in waiting]
+    if end is None:
+        runs = any(at_server[each].state in "RE" for each in begun & set(at_server))
+        state = "runs" if runs else "waits" if waiting else "over"
+        return Status(first, who.name, state, None, "", rows)
+    exit_status = end.status if end.how == chain.ENDED else None
+    return Status(first, who.name, end.how, exit_status, end.why, rows)
+
+
+def cancel(job: str, who: Owner, settings: Settings) -> list[str]:
+    """End the chain: nothing goes on, and all of its jobs are deleted; gives their ids."""
+    with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
+        known, jobs = _in_store(job, who, settings), _own(pbs, who)
+        first = _first(job, known[1] if known is not None else None, jobs)
+        if first is None:
+            raise UnknownChain(owner=who.name, job=job, remedy="")
+        with privileges.acting_as(who):
+            found = _in_store(first, who, settings)
+            if found is not None and found[1].end() is None:
+                why = "cancelled by its owner"
+                found[1].write_end(End(chain.CANCELLED, 0, job, int(time.time()), why))
+        gone = []
+        for each in server_jobs.of_chain(pbs, first, who.name):
+            if server_jobs.waits(each) or each.state in "RE":
+                pbs.delete(each.id)
+                gone.append(each.id)
+        return gone
+
+
+def _asked(job: str, who: Owner, settings: Settings) -> tuple[Chain | None, list[Job]]:
+    found = _in_store(job, who, settings)
+    known = found[1] if found is not None else None
+    try:
+        with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
+            return known, _own(pbs, who)
+    except (TorqueCkptError, ImportError) as silent:
+        log.info(f"told by the store alone: {silent}")
+        return known, []
+
+
+def _own(pbs: Connection, who: Owner) -> list[Job]:
+    jobs = pbs.jobs(["Job_Owner", "job_state", "Variable_List"])
+    return [each for each in jobs if each.owner == who.name]
+
+
+def _first(job: str, known: Chain | None, jobs: list[Job]) -> str | None:
+    """The chain's first job, where `job` is any of its jobs."""
+    if known is not None:
+        return known.first
+    named = {each.id: _chain_of(each) for each in jobs}
+    if named.get(job):
+        return named[job]
+    return job if job in named.values() else None
+
+
+def _chain_of(job: Job) -> str:
+    return server_jobs.chain_named_by(job)
+
+
+def _in_store(job: str, who: Owner, settings: Settings) -> tuple[OwnerStore, Chain] | None:
+    with privileges.acting_as(who):
+        try:
+            mine = Store.open(settings.store).owner(who)
+        except StoreMissing:
+            return None
+        found = chain.of_job(mine, job)
+        return (mine, found) if found is not None else None
+
+
+def _row(
+    mine: OwnerStore,
+    link: Link,
+    links: tuple[Link, ...],
+    at_server: dict[str, Job],
+    end: End | None,
+) -> Row:
+    told = [each for each in journal.since(mine, link.started) if each.get("job") == link.job]
+    images = [each for each in told if each.get("event") == "checkpoint"]
+    state = at_server[link.job].state if link.job in at_server else ""
+    how = ""
+    if images and images[-1].get("ended") is True:
+        how = "checkpointed"
+    elif end is not None and end.how == chain.ENDED and end.job == link.job:
+        how = f"exit {end.status}"
+    elif end is not None and end.how == chain.CANCELLED and link is links[-1]:
+        how = "cancelled"
+    elif link is not links[-1] or state not in ("R", "E"):
+        how = "lost"
+    return Row(
+        job=link.job,
+        state=state,
+        host=link.host,
+        started=link.started,
+        began_from=str(link.generation) if link.generation else "beginning",
+        images=len(images),
+        end=how,
+    )

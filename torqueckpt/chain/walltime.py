@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: MIT
+"""The last checkpoint of a job, which ends it just before its walltime does.
+
+The periodic service starts a process of its own for each such job some time before that: nothing
+that the service waits for can make it late.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+from torqueckpt import log, paths, run
+from torqueckpt.batch import walltime
+from torqueckpt.errors import NeedsRoot, StoreMissing, TorqueCkptError
+from torqueckpt.identity import Owner
+from torqueckpt.ifl.records import Job
+from torqueckpt.process import memory, privileges, proc, tree
+from torqueckpt.settings import Settings
+from torqueckpt.store import chain, journal
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore, Store
+
+_LOOK_SECONDS = 2.0  # a job's size changes
+_AHEAD_SECONDS = 900
+
+
+class Waiting:
+    """The processes that wait for the moment, one for each job of this node that is to have it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        # By job and session: a job that was held has another session afterwards.
+        self._all: dict[tuple[str, int | None], subprocess.Popen[bytes]] = {}
+
+    def see_to(self, job: Job) -> None:
+        """Start the job's once its walltime is near, and again where somebody has killed it."""
+        limit, key = _limit_of(job, self._settings), (job.id, job.session_id)
+        if limit is None or (key in self._all and self._all[key].poll() in (None, 0)):
+            return
+        if _is_near(job, limit, self._settings):
+            words = [job.id, str(job.session_id), _user_of(job), f"{limit:.1f}"]
+            program = str(paths.program("bin", "torqueckpt"))
+            null = subprocess.DEVNULL
+            self._all[key] = subprocess.Popen(
+                [program, "last-checkpoint", *words], stdin=null, stdout=null
+            )
+
+    def forget_all_but(self, jobs: set[str]) -> None:
+        for key in [key for key, each in self._all.items() if each.poll() is not None]:
+            if key[0] not in jobs:
+                del self._all[key]
+
+
+def _limit_of(job: Job, settings: Settings) -> float | None:
+    """How old the job's session leader may become; None where it has no limit, or nobody asked for
+    a last checkpoint.  What a restart in place or a factor of MOM's adds, the server knows."""
+    leader = proc.stat(job.session_id) if job.session_id else None
+    walltime = job.walltime_limit_seconds
+    if leader is None or not walltime or not _is_wanted(job, settings):
+        return None
+    return walltime - max((job.walltime_seconds or 0) - proc.age_seconds(leader), 0)
+
+
+def _is_near(job: Job, limit: float, settings: Settings) -> bool:
+    """Whether it is time to start the process that waits for the moment."""
+    leader = proc.stat(job.session_id or 0)
+    if leader is None:
+        return False
+    expected = _expected(job.id, leader, _user_of(job), settings)
+    ahead = expected + _AHEAD_SECONDS
+    return proc.age_seconds(leader) >= walltime.begins(limit, ahead, settings.chain_margin_seconds)
+
+
+def _user_of(job: Job) -> str:
+    return job.text("euser") or job.owner
+
+
+def end_in_time(job: str, sid: int, user: str, limit: float, settings: Settings) -> None:
+    """Wait for the moment, and have the job ended, with an image, before its session leader is
+    `limit` seconds old.  Whatever fails, the job runs on to its limit."""
+    if os.getuid() != 0:
+        raise NeedsRoot(what="a last checkpoint", remedy="the periodic service takes it")
+    first = proc.stat(sid)
+    tried: float | None = None
+    while first is not None:
+        leader = proc.alive(first.id)
+        if leader is None:
+            break
+        expected = _expected(job, leader, user, settings)
+        at: float | None = walltime.begins(limit, expected, settings.chain_margin_seconds)
+        if tried is not None:
+            at = walltime.again(tried, limit, expected)
+        if at is None:
+            log.warning(f"{job}: no last checkpoint, there is no time left for one")
+            break
+        age = proc.age_seconds(leader)
+        if age < at:
+            time.sleep(min(at - age, _LOOK_SECONDS))
+            continue
+        program = str(paths.program("sbin", "mom-checkpoint"))
+        finished = run.run(
+            [program, str(sid), job, user, "1"],
+            timeout_seconds=settings.lock_timeout_seconds + 4 * settings.dump_timeout_seconds,
+        )
+        if finished.ok:
+            log.info(f"{job}: checkpointed and ended {limit - age:.0f} s before its walltime")
+            return
+        log.warning(f"{job}: last checkpoint failed: {finished.last_line()}")
+        tried = proc.age_seconds(leader)
+
+
+def _is_wanted(job: Job, settings: Settings) -> bool:
+    """By the job's own environment, by its queue, or as a link of a chain."""
+    pairs = (item.partition("=") for item in job.text("Variable_List").split(","))
+    if walltime.wanted({name: value for name, _, value in pairs}):
+        return True
+    if job.queue in settings.chain_queues:
+        return True
+    who = privileges.owner(_user_of(job))
+    with privileges.acting_as(who):
+        try:
+            mine = Store.open(settings.store).owner(who)
+            found = chain.of_job(mine, job.id)
+            return found is not None and found.end() is None
+        except StoreMissing:
+            return False
+        except (TorqueCkptError, OSError) as torn:
+            log.warning(f"{job.id}: {torn}")
+            return False
+
+
+def _expected(job: str, leader: proc.Stat, user: str, settings: Settings) -> float:
+    measured = _measured_as(privileges.owner(user), job, settings)
+    return walltime.expected_seconds(
+        measured, 0 if measured else memory.to_dump(tree.below(leader))
+    )
+
+
+def _measured_as(who: Owner, job: str, settings: Settings) -> list[float]:
+    with privileges.acting_as(who):
+        try:
+            mine = Store.open(settings.store).owner(who)
+            lineage = mine.lineage_of(job)
+            return _measured(mine, lineage) if lineage is not None else []
+        except StoreMissing:
+            return []
+        except (TorqueCkptError, OSError) as torn:
+            log.warning(f"{job}: {torn}")
+            return []
+
+
+def _measured(mine: OwnerStore, lineage: Lineage) -> list[float]:
+    """Seconds of this lineage's dumps: those in the manifests, whole calls in the journal."""
+    found = []
+    for number in lineage.numbers():
+        try:
+            found.append(lineage.generation(number).manifest().wall_ms / 1000)
+        except TorqueCkptError as torn:
+            log.warning(str(torn))
+    for job in mine.jobs_of(lineage):
+        took = journal.last(mine, "job", job, "checkpoint").get("took_ms")
+        if type(took) is int:
+            found.append(took / 1000)
+    return found

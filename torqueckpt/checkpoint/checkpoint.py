@@ -1,0 +1,253 @@
+# SPDX-License-Identifier: MIT
+"""Taking a checkpoint, from MOM's call to a whole image; root's work, done as the job's owner.
+
+Whatever fails, the job runs on and its last whole image is untouched.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from functools import partial
+
+from torqueckpt import log
+from torqueckpt.batch import job_details, pointer
+from torqueckpt.checkpoint import describe, dumping, inspection, looking, reading, repeated, space
+from torqueckpt.checkpoint.reading import Reader
+from torqueckpt.checkpoint.target import Target, find_lineage, find_tree, owner_of
+from torqueckpt.checkpointers.base import Checkpointer, Dump
+from torqueckpt.errors import DumpFailed, InternalError, JobEnded, NeedsRoot, TorqueCkptError
+from torqueckpt.files import intent, job_script, stdio
+from torqueckpt.files.record import Look, Task
+from torqueckpt.manifest import Manifest, Stream
+from torqueckpt.process import monotonic_waits, privileges, signals, tree
+from torqueckpt.process.guard import Guard, run_on
+from torqueckpt.request import CheckpointRequest
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal, key
+from torqueckpt.store.generation import Generation
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore, Store
+from torqueckpt.store.translate import translated
+
+
+def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
+    """Take an image of the job, or give the one that the same call has made already."""
+    arrived = time.time()
+    if os.getuid() != 0:
+        raise NeedsRoot(what="a checkpoint", remedy="MOM runs it, or `torqueckpt checkpoint` does")
+    store = Store.open(settings.store)
+    secret = key.read(settings.key())
+    checkpointer, told_version = dumping.chosen(settings)
+    owner = owner_of(request)
+    with privileges.acting_as(owner):
+        mine = store.owner(owner, make=True)
+        lineage = find_lineage(mine, request, settings)
+        noted = _failures_noted(mine, request, settings)
+        with noted, lineage.lock(settings.lock_timeout_seconds) as lock:
+            with translated(settings.store):
+                known = lineage.live()
+                intent.settle(lineage.directory, known)
+            since = arrived - settings.repeat_window_seconds
+            made = repeated.made_already(lineage, request, since, secret)
+            if made is not None:
+                _make_known(store, mine, lineage, made, request)
+                return made
+            target = find_tree(known, request, settings)
+            tree.check(target.tree, owner)
+            target = inspection.before_dump(checkpointer, target, request.refuse_connections)
+            depth = request.depth or settings.depth
+            space.refuse_without(mine, lineage, target.tree, depth, settings)
+            waiting = monotonic_waits.waiting(target.tree)
+            version = told_version()
+            may_stop = request.end or not checkpointer.tells
+            with _opened(target) as sources, _running_again(target, may_stop) as guarded:
+                with ExitStack() as stack:
+                    stack.enter_context(translated(settings.store))
+                    generation = stack.enter_context(lineage.new_generation())
+                    dump = dumping.plan(target, generation, request.end)
+                    reader = stack.enter_context(closing(Reader(checkpointer, dump, target)))
+                    if target.live != known:  # before there is an image to resume from
+                        lineage.write_live(target.live)
+                    scripts = _keep_scripts(target, lineage)
+                    task = looking.task(
+                        checkpointer, target, generation, lineage, scripts, sources, settings
+                    )
+                    held = (lock, *guarded)
+                    seen, wall_ms, frozen_before_us = _dumped(
+                        checkpointer, dump, target, task, held, generation, mine, settings
+                    )
+                    reading.mend(checkpointer, dump, target)
+                    reader.start()
+                    packs = space.packs(checkpointer, generation, depth, settings)
+                    with generation.sealing(packs) as image:  # and meanwhile:
+                        left_out = inspection.tell_strays(target)
+                        facts = reader.facts(seen, frozen_before_us)
+                        streams = _grow_streams(lineage, target, sources, seen)
+                    made = describe.manifest_of(
+                        request,
+                        target,
+                        facts,
+                        seen,
+                        lineage=lineage.name,
+                        generation=generation.number,
+                        job=describe.job_of(target, lineage, scripts, settings),
+                        checkpointer=checkpointer.name,
+                        checkpointer_version=version,
+                        established_tcp=dump.established_tcp,
+                        waiting=waiting,
+                        streams=streams,
+                        kept=job_script.as_of_freeze(scripts, facts.files),
+                        image=tuple(image),
+                        wall_ms=wall_ms,
+                    )
+                    generation.write_manifest(made, secret)
+                    generation.directory.append_line("log", log.lines())
+                _make_known(store, mine, lineage, made, request)
+                took_ms = int((time.time() - arrived) * 1000)
+                _tidy(mine, lineage, made, target, request, left_out, took_ms, settings)
+                if request.end:
+                    signals.end_job(target.root, target.sessions)
+    log.info(f"{made.job.id}: generation {made.generation}, {made.bytes} bytes, {wall_ms} ms")
+    return made
+
+
+def _dumped(
+    checkpointer: Checkpointer,
+    dump: Dump,
+    target: Target,
+    task: Task,
+    held: tuple[int, ...],
+    generation: Generation,
+    mine: OwnerStore,
+    settings: Settings,
+) -> tuple[Look, int, int]:
+    """What was seen of the files; milliseconds of the dump; microseconds that it froze before."""
+    if settings.pre_dump == "off":
+        return (*dumping.dump(checkpointer, dump, target, task, held, settings), 0)
+    from torqueckpt.checkpoint import pre_dump  # slow to import, and seldom wanted
+
+    has_room = partial(space.for_pre_dump, mine, target.tree, settings)
+    return pre_dump.dump(checkpointer, dump, target, task, held, generation, has_room, settings)
+
+
+def _make_known(
+    store: Store, mine: OwnerStore, lineage: Lineage, made: Manifest, request: CheckpointRequest
+) -> None:
+    """The image is whole: every name that leads to it does so now.  Again for a call that comes
+    again: the first one may have been killed before this."""
+    mine.belongs(made.job.id, lineage)
+    try:
+        store.link(made.exec_pid, made.job.id, made.job.owner, lineage.name, made.generation)
+    except OSError as problem:  # a file server that does not obey root; the image needs no link
+        log.warning(f"no link for {made.job.id} in {store.root.path}: {problem.strerror}")
+    if request.pointer_dir is not None and request.name:
+        where = (request.pointer_dir, request.name)
+        if not request.pointer_by_root:
+            pointer.make_place(request.pointer_dir)
+        with privileges.acting_as_root() if request.pointer_by_root else nullcontext():
+            pointer.write(*where, lineage.name, made.generation)
+
+
+def _tidy(
+    mine: OwnerStore,
+    lineage: Lineage,
+    made: Manifest,
+    target: Target,
+    request: CheckpointRequest,
+    left_out: int,
+    took_ms: int,
+    settings: Settings,
+) -> None:
+    """Remember which files keep the output now, let go of what is too old, write the journal."""
+    kept_in = {stream.name: stream.kept for stream in made.streams}
+    streams = tuple(each._replace(kept=kept_in[each.name]) for each in target.live.streams)
+    with translated(settings.store):
+        if streams != target.live.streams:
+            lineage.write_live(target.live._replace(streams=streams))
+        lineage.prune(request.depth or settings.depth)
+        journal.note(
+            mine,
+            "checkpoint",
+            made.job.id,
+            generation=made.generation,
+            bytes=made.bytes,
+            frozen_us=made.frozen_us,
+            ended=request.end,
+            left_out=left_out,
+            took_ms=took_ms,
+            **job_details.facts(made.exec_pid, settings),
+        )
+
+
+def _keep_scripts(target: Target, lineage: Lineage) -> dict[str, str]:
+    with lineage.directory.make("kept") as directory:
+        try:
+            return job_script.keep(directory, target.open_files)
+        except FileNotFoundError as gone:
+            raise JobEnded(job=target.live.job, pid=target.root.pid) from gone
+
+
+@contextmanager
+def _opened(target: Target) -> Iterator[list[int]]:
+    """The job's output files for reading."""
+    sources: list[int] = []
+    try:
+        for stream in target.live.streams:
+            sources.append(stdio.open_now(stream, target.root.pid))
+        yield sources
+    except FileNotFoundError as gone:
+        raise DumpFailed(job=target.live.job, reason=gone.strerror) from gone
+    finally:
+        for source in sources:
+            os.close(source)
+
+
+def _grow_streams(
+    lineage: Lineage, target: Target, sources: list[int], seen: Look
+) -> tuple[Stream, ...]:
+    """Keep the job's output up to the freeze; `sources` were opened before it."""
+    with lineage.directory.make("output") as output:
+        return tuple(
+            stdio.grow(output, stream, source, size)
+            for stream, source, size in zip(target.live.streams, sources, seen.stream_sizes)
+        )
+
+
+@contextmanager
+def _running_again(target: Target, stopped: bool) -> Iterator[tuple[int, ...]]:
+    """A tree that was left stopped for its end runs on when anything fails before the end, also
+    when this program is killed.  Gives what the checkpointer must inherit: it may outlive us."""
+    if not stopped:
+        yield ()
+        return
+    guard = Guard(target.owner, run_on(target.root))
+    try:
+        yield (guard.write_end,)
+    except BaseException:
+        signals.continue_tree(target.root)
+        raise
+    finally:
+        guard.dismiss()
+
+
+@contextmanager
+def _failures_noted(
+    mine: OwnerStore, request: CheckpointRequest, settings: Settings
+) -> Iterator[None]:
+    try:
+        yield
+    except Exception as failure:
+        facts: dict[str, object] = {
+            "reason": str(failure),
+            "code": getattr(failure, "exit_code", InternalError.exit_code),
+            **journal.of_checkpoint(mine, request.job_id),
+            **job_details.facts(request.exec_pid or request.sid, settings),
+        }
+        if not isinstance(failure, TorqueCkptError):  # a bug: there may be no system log to tell
+            log.traceback_of(failure)
+            facts["traceback"] = log.lines()
+        journal.note(mine, "checkpoint-failed", request.job_id, **facts)
+        raise

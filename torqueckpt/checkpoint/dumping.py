@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: MIT
+"""Having the checkpointer dump and read back, and telling why when it does not."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from torqueckpt import checkpointers, paths, run
+from torqueckpt.checkpoint.target import Target
+from torqueckpt.checkpointers.base import Checkpointer, Dump
+from torqueckpt.errors import (
+    CheckpointerMissing,
+    CheckpointerTooOld,
+    DumpFailed,
+    DumpTimeout,
+    JobEnded,
+    KernelTooOld,
+    ProgramMissing,
+    StoreFull,
+    TorqueCkptError,
+)
+from torqueckpt.files.record import Look, Task, look
+from torqueckpt.process import privileges, proc, signals, tree
+from torqueckpt.process.freeze import Freeze
+from torqueckpt.process.worker import Aside, AsideFailed
+from torqueckpt.settings import Settings
+from torqueckpt.store.generation import Generation
+
+_ROOM_FOR_A_LOG = 64 * 1024
+_LET_GO_SECONDS = 10  # behind our own limit: this one is for when we are gone
+
+
+def usable_version(checkpointer: Checkpointer) -> str:
+    """The installed version, once it is clear that program and kernel are new enough."""
+    return _asked(checkpointer)()
+
+
+def chosen(settings: Settings) -> tuple[Checkpointer, Callable[[], str]]:
+    """The node's checkpointer, and what gives its version as usable_version() does: it was asked
+    for, and need not be waited for yet.  "auto" takes the first that the node can run."""
+    if settings.checkpointer != "auto":
+        found = checkpointers.load(settings.checkpointer, settings)
+        return found, _asked(found)
+    problems = []
+    for name in settings.checkpointers:
+        try:
+            found = checkpointers.load(name, settings)
+            version = usable_version(found)
+            return found, partial(str, version)
+        except TorqueCkptError as unusable:
+            problems.append(str(unusable))
+    raise CheckpointerMissing(name="auto", program="; ".join(problems) or "each that is named")
+
+
+def _asked(checkpointer: Checkpointer) -> Callable[[], str]:
+    found = _numbers(os.uname().release)[:2]
+    if found < checkpointer.needs_kernel:
+        needed = ".".join(map(str, checkpointer.needs_kernel))
+        raise KernelTooOld(found=os.uname().release, needed=needed)
+    words = checkpointer.version_argv()
+    try:
+        if not words and not os.access(checkpointer.program, os.X_OK):
+            raise ProgramMissing(program=checkpointer.program, problem="not there")
+        answer = run.begin(words, timeout_seconds=10) if words else None
+    except ProgramMissing as missing:
+        raise CheckpointerMissing(name=checkpointer.name, program=checkpointer.program) from missing
+
+    def version() -> str:
+        installed = checkpointer.version(answer().output if answer is not None else "")
+        if _numbers(installed) < checkpointer.needs_version:
+            needed = ".".join(map(str, checkpointer.needs_version))
+            raise CheckpointerTooOld(
+                program=checkpointer.program, found=installed or "unknown", needed=needed
+            )
+        return installed or "unknown"
+
+    return version
+
+
+def plan(target: Target, generation: Generation, stopped: bool) -> Dump:
+    return Dump(
+        exec_pid=target.root.pid,
+        image_dir=generation.image_dir,
+        work_dir=generation.work_dir,
+        stopped=stopped,
+        established_tcp=tree.has_established_tcp(target.open_files),
+        at_freeze=paths.installation() / "at-freeze",
+    )
+
+
+def dump(
+    checkpointer: Checkpointer,
+    dump: Dump,
+    target: Target,
+    task: Task,
+    held: tuple[int, ...],
+    settings: Settings,
+) -> tuple[Look, int]:
+    """Run the dump as the owner; gives what was seen of the files meanwhile, and wall time in ms.
+
+    held: what it inherits, the lineage's lock above all: it outlives a caller that is killed, and
+    the next action waits until it has let go of the job.
+    """
+    job = target.live.job
+    proc.still(target.root.id)
+    limit = settings.dump_timeout_seconds
+    with _files_of(job):
+        checkpointer.before_dump(dump)
+        words = checkpointer.dump_argv(dump)
+    freeze = Freeze()
+    stands_still = None if checkpointer.tells else partial(checkpointer.stands_still, dump)
+    looking = Aside(target.owner, lambda: look(task, freeze, stands_still), 2 * limit)
+    freeze.leave_to_looker()
+    try:
+        held = (*held, *freeze.hook_fds)
+        finished = as_owner(checkpointer, dump, words, target, held, freeze.environment, limit)
+        with _files_of(job):
+            checkpointer.after_dump(dump)
+        _check(checkpointer, dump, target, finished, settings)
+        if not checkpointer.tells:
+            _stand_still(target, freeze, dump.stopped, limit)
+    except BaseException:
+        looking.stop()
+        raise
+    finally:
+        freeze.close_hook()
+    try:
+        seen = looking.result(Look)
+        if not seen.frozen:
+            raise AsideFailed(f"{finished.program} did not call {dump.at_freeze}")
+        return seen, finished.wall_ms
+    except AsideFailed as unseen:
+        raise DumpFailed(job=job, reason=f"its files were not looked at: {unseen}") from unseen
+
+
+def as_owner(
+    checkpointer: Checkpointer,
+    dump: Dump,
+    words: list[str],
+    target: Target,
+    held: tuple[int, ...],
+    environment: dict[str, str],
+    limit: int,
+) -> run.Finished:
+    """Run the checkpointer on the job's tree."""
+    return run.run(
+        privileges.as_owner_argv(
+            target.owner,
+            checkpointer.capabilities(dump.established_tcp),
+            words,
+            orphan_seconds=limit + _LET_GO_SECONDS,
+        ),
+        timeout_seconds=limit,
+        environment={"XDG_RUNTIME_DIR": str(dump.work_dir), **environment},
+        keep_fds=held,
+        as_root=True,
+        alone=True,
+    )
+
+
+@contextmanager
+def _files_of(job: str) -> Iterator[None]:
+    """Files of the checkpointer's own that lie in the job's directories."""
+    try:
+        yield
+    except OSError as problem:
+        raise DumpFailed(job=job, reason=str(problem)) from problem
+
+
+def _stand_still(target: Target, freeze: Freeze, stopped: bool, seconds: float) -> None:
+    """Stop the tree right behind the dump, for the look at its files, where they were not looked at
+    during the dump itself; the caller sees to it that it runs on when this fails."""
+    looked = freeze.looked()
+    if stopped or not looked:
+        signals.stop_tree(target.root.id)
+    if not looked:
+        freeze.wait_for_look(seconds)
+    if not stopped:
+        signals.continue_tree(target.root)
+
+
+def _check(
+    checkpointer: Checkpointer,
+    dump: Dump,
+    target: Target,
+    finished: run.Finished,
+    settings: Settings,
+) -> None:
+    job = target.live.job
+    if finished.status is None:
+        raise DumpTimeout(job=job, seconds=settings.dump_timeout_seconds)
+    if not finished.ok:
+        if proc.alive(target.root.id) is None:
+            raise JobEnded(job=job, pid=target.root.pid)
+        if _no_room(dump.work_dir):
+            raise StoreFull(path=settings.store, problem="no room for another image")
+        reason = checkpointer.reason(dump.work_dir, "dump") or finished.last_line()
+        raise DumpFailed(job=job, reason=reason or f"{finished.program} gave no reason")
+    missing = checkpointer.incomplete(dump)
+    if missing:
+        raise DumpFailed(job=job, reason=missing)
+
+
+def _no_room(directory: Path) -> bool:
+    """A checkpointer that ran out of room may not even have had the room to say so."""
+    left = os.statvfs(directory)
+    return left.f_bavail * left.f_frsize < _ROOM_FOR_A_LOG
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])

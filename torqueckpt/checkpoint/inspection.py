@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: MIT
+"""Looking at a tree for what forbids its dump, or will not be as before after a restart.
+
+Everything is read as the job's owner: what he may not look at, a checkpointer that runs as he does
+may not either.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+
+from torqueckpt import log
+from torqueckpt.checkpoint.target import Target
+from torqueckpt.checkpointers.base import Checkpointer
+from torqueckpt.checkpointers.criu import sockets
+from torqueckpt.checkpointers.finding import HAZARD, NOTE, REFUSED, Finding, finding
+from torqueckpt.errors import CannotBeDumped
+from torqueckpt.identity import Owner
+from torqueckpt.process import job_processes, monotonic_waits, proc, resources, tree
+from torqueckpt.process.resources import Links
+
+_PAUSES = (0.02, 0.1, 0.3)  # seconds
+_TOLD = 5  # reasons: MOM makes a job's comment of 4 kB at most, and a tree may have thousands
+# Programs that start others on other nodes, of which an image of this node knows nothing.
+_LAUNCHERS = ("ssh", "rsh", "srun", "pbsdsh", "pbs_tmrsh", "blaunch", "orted", "prted", "pmi_proxy")
+
+
+def before_dump(
+    checkpointer: Checkpointer, target: Target, refuse_connections: bool = False
+) -> Target:
+    """Refuse what the checkpointer would surely refuse, before any of it is frozen.
+
+    Much of that lasts a moment only (a connection that is being closed), so it is looked at again;
+    gives the tree as it was seen last.
+    """
+    members, links = target.tree, target.open_files
+    for pause in (*_PAUSES, None):
+        found = _findings(checkpointer, members, links, refuse_connections)
+        refused = [
+            str(each)
+            for each in found
+            if each.severity == REFUSED or (refuse_connections and each.is_connection)
+        ]
+        if not refused:
+            _tell(found)
+            return target._replace(tree=members, open_files=links)
+        if pause is not None:
+            time.sleep(pause)
+            members = tree.below(target.root)
+            links = tree.open_links(members)
+    more = f"; and {len(refused) - _TOLD} more" if len(refused) > _TOLD else ""
+    reasons = "; ".join(refused[:_TOLD]) + more
+    raise CannotBeDumped(what=f"job {target.live.job}", reasons=reasons)
+
+
+def tell_strays(target: Target) -> int:
+    """Processes of the job that its image lacks, and how many; looked for while the tree runs."""
+    found = list(_strays(target.tree, target.leader_pid, target.owner))
+    _tell(found)
+    return len(found)
+
+
+def everything(
+    checkpointer: Checkpointer, members: list[proc.Stat], links: Links, above: int, owner: Owner
+) -> list[Finding]:
+    """All findings on a tree; `above` is its session leader, or whoever it was started by."""
+    return [
+        *_findings(checkpointer, members, links),
+        *_strays(members, above, owner),
+        *_waiting(members),
+    ]
+
+
+def _findings(
+    checkpointer: Checkpointer,
+    members: list[proc.Stat],
+    links: Links,
+    connections: bool = False,
+) -> list[Finding]:
+    """connections: also those to the outside, whether or not the checkpointer minds them."""
+    held = resources.of_tree(members, links)
+    found = [*_elsewhere(members), *checkpointer.findings(held)]
+    look = connections and not checkpointer.connects
+    outside = sockets.tcp_connections(held) if look else ()
+    return [*found, *(each for each in outside if each not in found)]
+
+
+def _elsewhere(members: list[proc.Stat]) -> Iterator[Finding]:
+    """What of the job runs on other nodes."""
+    count = job_processes.hosts(members[0].pid)
+    if count > 1:
+        what = "an image of one node's processes is not the whole job"
+        remedy = "checkpoint within the program, or run it on one node"
+        yield finding(REFUSED, members[0], f"a job on {count} nodes", what, remedy)
+    for each in members:
+        if each.name in _LAUNCHERS and not each.ended:
+            what = "what it has started on another node is not in the image"
+            yield finding(HAZARD, each, each.name, what, "checkpoint when it has ended")
+
+
+def _strays(members: list[proc.Stat], leader_pid: int, owner: Owner) -> Iterator[Finding]:
+    for each in job_processes.strays(members, leader_pid, owner.uid):
+        what = "not in the job's tree: neither dumped nor, in a session of its own, ended with it"
+        remedy = "start it in the foreground or with setsid --wait; or end it before a restart"
+        yield finding(HAZARD, each, "a process that left its parent", what, remedy)
+
+
+def _waiting(members: list[proc.Stat]) -> Iterator[Finding]:
+    pids = monotonic_waits.waiting(members)
+    for each in members:
+        if each.pid in pids:
+            thing = "waiting until a time of the monotonic clock"
+            what = "after a boot that clock begins anew, and the wait may be too long or too short"
+            yield finding(
+                NOTE, each, thing, what, "resume before the node is booted, or be patient"
+            )
+
+
+def _tell(found: Iterable[Finding]) -> None:
+    for each in found:
+        log.warning(f"{each.severity}: {each}")

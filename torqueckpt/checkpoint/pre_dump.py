@@ -1,0 +1,163 @@
+# SPDX-License-Identifier: MIT
+"""Setting `pre_dump`: memory is dumped while the job runs, and what changes since while it stands.
+
+A generation has before/ then, until it is merged into image/, which stands alone (base.merge).
+Whatever of this fails, the dump is a full one.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from torqueckpt import log, run
+from torqueckpt.checkpoint import dumping, reading
+from torqueckpt.checkpoint.target import Target
+from torqueckpt.checkpointers.base import Checkpointer, Dump
+from torqueckpt.errors import DumpFailed, StoreFull
+from torqueckpt.files.record import Look, Task
+from torqueckpt.identity import Owner
+from torqueckpt.process import memory, pages, privileges, proc, signals, tree
+from torqueckpt.process.worker import Aside, AsideFailed
+from torqueckpt.settings import Settings
+from torqueckpt.store.generation import Generation
+
+_BEFORE = "before"
+_LEAST = 64 * 1024 * 1024  # a dump of less takes hardly longer than to stop the job twice
+_ANSWER_SECONDS = 10
+_UNSEEN = "the kernel may be writing into its memory (io_setup)"
+
+
+def dump(
+    checkpointer: Checkpointer,
+    dump: Dump,
+    target: Target,
+    task: Task,
+    held: tuple[int, ...],
+    generation: Generation,
+    has_room: Callable[[], bool],
+    settings: Settings,
+) -> tuple[Look, int, int]:
+    """As dumping.dump(); also for how many microseconds the tree stood still before that."""
+    began, frozen_us = time.monotonic(), 0
+    job = target.live.job
+    if checkpointer.pre_dump_checks():
+        why = _reason_against(checkpointer, target, has_room)
+        why = why or _memory_first(checkpointer, dump, target, held, generation, settings)
+        if not why:
+            try:
+                since = dump._replace(before=generation.path / _BEFORE)
+                seen, _ = dumping.dump(checkpointer, since, target, task, held, settings)
+                frozen_us = _merge(checkpointer, since, target, settings)
+                generation.directory.remove_tree(_BEFORE)
+                log.info(f"{job}: memory was dumped before, with {frozen_us} us of standing still")
+                return seen, _ms_since(began), frozen_us
+            except (DumpFailed, StoreFull) as failed:
+                why = str(failed)
+                _begin_again(dump, target, generation)
+        log.info(f"{job}: a full dump: {why}")
+    seen, wall_ms = dumping.dump(checkpointer, dump, target, task, held, settings)
+    return seen, wall_ms, frozen_us
+
+
+def refused(checkpointer: Checkpointer, owner: Owner) -> str:
+    """Why memory cannot be dumped while a job of that owner runs; "" when it can."""
+    rights = checkpointer.capabilities(established_tcp=False)
+    for argv in checkpointer.pre_dump_checks():
+        answer = run.run(
+            privileges.as_owner_argv(owner, rights, argv),
+            timeout_seconds=_ANSWER_SECONDS,
+            environment={"XDG_RUNTIME_DIR": "/nonexistent"},
+            as_root=True,
+        )
+        if not answer.ok:
+            return f"{checkpointer.name}, run as a job's owner, lacks {argv[-1]}"
+    return ""
+
+
+def _reason_against(
+    checkpointer: Checkpointer, target: Target, has_room: Callable[[], bool]
+) -> str:
+    own = memory.own(target.tree)
+    if own < _LEAST:
+        return "the job is small"
+    if 2 * own < memory.to_dump(target.tree):
+        return "most of its memory is shared, which is dumped again each time"
+    if _written_unseen(target):
+        return _UNSEEN
+    if not has_room():
+        return "the store has no room for memory that is dumped twice"
+    return refused(checkpointer, target.owner)
+
+
+def _memory_first(
+    checkpointer: Checkpointer,
+    dump: Dump,
+    target: Target,
+    held: tuple[int, ...],
+    generation: Generation,
+    settings: Settings,
+) -> str:
+    """Have memory dumped into before/; gives why that failed, and nothing of it is left then."""
+    generation.directory.make(_BEFORE).close()
+    before = dump._replace(before=generation.path / _BEFORE, work_dir=generation.path / _BEFORE)
+    words = checkpointer.pre_dump_argv(before)
+    proc.still(target.root.id)
+    limit = settings.dump_timeout_seconds
+    with _as_many_files_as_may_be():
+        finished = dumping.as_owner(checkpointer, before, words, target, held, {}, limit)
+    if finished.ok and not _written_unseen(target):  # it may just have begun with that
+        return ""
+    reason = checkpointer.reason(before.work_dir, "pre-dump") or finished.last_line()
+    reason = _UNSEEN if finished.ok else reason
+    generation.directory.remove_tree(_BEFORE)
+    return f"pre-dump: {reason or f'it ended with {finished.status}'}"
+
+
+def _written_unseen(target: Target) -> bool:
+    return any(pages.written_unseen(each.pid) for each in tree.below(target.root))
+
+
+@contextmanager
+def _as_many_files_as_may_be() -> Iterator[None]:
+    """CRIU holds a pipe for each few pages, and may not raise its own limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+class _Merged(NamedTuple):
+    frozen_us: int
+
+
+def _merge(checkpointer: Checkpointer, dump: Dump, target: Target, settings: Settings) -> int:
+    image_dir, before = dump.image_dir, dump.before
+    assert before is not None
+    merging = Aside(
+        target.owner,
+        lambda: _Merged(checkpointer.merge(image_dir, before)),
+        settings.dump_timeout_seconds,
+    )
+    try:
+        return merging.result(_Merged).frozen_us
+    except AsideFailed as unreadable:
+        raise reading.unreadable(target.live.job, unreadable) from unreadable
+
+
+def _begin_again(dump: Dump, target: Target, generation: Generation) -> None:
+    if dump.stopped:
+        signals.continue_tree(target.root)  # one that is dumped while stopped comes back stopped
+    for name in ("image", "work"):
+        generation.directory.remove_tree(name)
+        generation.directory.make(name).close()
+    generation.directory.remove_tree(_BEFORE)
+
+
+def _ms_since(began: float) -> int:
+    return int((time.monotonic() - began) * 1000)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""From MOM's words (session id, job id) to the tree that is to be dumped."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import NamedTuple
+
+from torqueckpt.errors import ForeignProcess, SessionGone
+from torqueckpt.files import stdio
+from torqueckpt.identity import Owner, lineage_name
+from torqueckpt.process import privileges, proc, tree
+from torqueckpt.records import Live
+from torqueckpt.request import CheckpointRequest
+from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore
+
+
+class Target(NamedTuple):
+    """A tree to dump; owner has the groups that the tree runs with."""
+
+    owner: Owner
+    root: proc.Stat
+    tree: list[proc.Stat]
+    live: Live
+    leader_pid: int
+    open_files: list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
+    named: bool  # a process that somebody named, in a session of somebody's
+
+    @property
+    def sessions(self) -> set[int]:
+        """The sessions that are the job's alone: the tree's and its parent's, led by the owner.
+
+        A job that was started from a shell which a root process leads too (su) has none of its own.
+        """
+        parent = proc.stat(self.root.ppid)
+        found = {self.root.session}
+        if self.named:
+            return found if self.root.session == self.root.pid else set()
+        if parent is not None and parent.pid == self.leader_pid:
+            found.add(parent.session)
+        return {sid for sid in found if self._leads(sid)}
+
+    def _leads(self, sid: int) -> bool:
+        who = proc.credentials(sid)
+        return who is not None and set(who.uids[:3]) == {self.owner.uid}
+
+
+def owner_of(request: CheckpointRequest) -> Owner:
+    """The owner as MOM names him, else whoever the session belongs to."""
+    if request.owner is not None:
+        return privileges.owner(request.owner)
+    who = proc.credentials(_keeper(request).pid)
+    if who is None:
+        raise SessionGone(sid=request.sid)
+    return privileges.owner_of_uid(who.uids[0])
+
+
+def _keeper(request: CheckpointRequest) -> proc.Stat:
+    """The process that is the job as long as it lives: the session leader, or the one named."""
+    return tree.leader(request.sid if request.exec_pid is None else request.exec_pid)
+
+
+def find_lineage(mine: OwnerStore, request: CheckpointRequest, settings: Settings) -> Lineage:
+    """The lineage that the job's images belong to, made when this is its first checkpoint.
+
+    A known job id is a new job all the same when its session leader is another process than the
+    recorded one: servers give ids again after a reset, and a requeued job starts over.  The id goes
+    on meaning the old lineage until the new one has an image.  A session that is gone is the known
+    job's: MOM calls again after a hold that has ended it.
+    """
+    with mine.lock(settings.lock_timeout_seconds, request.job_id):
+        known = mine.lineage_of(request.job_id)
+        if known is not None and (gone(request) or _runs(known, request)):
+            return known
+        leader = _keeper(request)
+        others = mine.lineages_of_first(request.job_id)
+        for each in others:
+            if each.first_leader() == leader.id:
+                return each
+        taken = {each.name for each in others if each.first_leader() is not None}
+        second = proc.start_epoch(leader.id)
+        while lineage_name(request.job_id, second) in taken:  # started over within this second
+            second += 1
+        made = mine.make_lineage(lineage_name(request.job_id, second))
+        made.write_first_leader(leader.id)
+        return made
+
+
+def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings) -> Target:
+    """The tree to dump; `live` is its lineage's record, None before the first checkpoint."""
+    if live is not None and live.restored and live.job == request.job_id:
+        root = proc.alive(live.tree) if live.tree is not None else None
+        if root is None:
+            raise SessionGone(sid=request.sid)
+        return _target(root, live, live.keeper.pid, request)
+    leader = _keeper(request)
+    root = leader
+    if request.exec_pid is None:
+        root = tree.exec_process(request.sid, settings.tree, settings.exec_match)
+    first = Live(
+        job=request.job_id,
+        host=os.uname().nodename,
+        keeper=leader.id,
+        tree=root.id,
+        attempt="",
+        streams=stdio.of_process(leader.pid) if live is None else live.streams,
+        written=int(time.time()),
+    )
+    if live is not None and live._replace(written=first.written) == first:
+        first = live
+    return _target(root, first, leader.pid, request)
+
+
+def _target(root: proc.Stat, live: Live, leader_pid: int, request: CheckpointRequest) -> Target:
+    who = proc.credentials(root.pid)
+    if who is None:
+        raise SessionGone(sid=leader_pid)
+    if who.uids[0] != os.geteuid():
+        acting = privileges.owner_of_uid(os.geteuid()).name
+        raise ForeignProcess(pid=root.pid, name=root.name, uid=who.uids[0], owner=acting)
+    name = privileges.owner_of_uid(who.uids[0]).name
+    owner = Owner(name, who.uids[0], who.gids[0], who.groups)
+    members = tree.below(root)
+    links, named = tree.open_links(members), request.exec_pid is not None
+    return Target(owner, root, members, live, leader_pid, links, named)
+
+
+def gone(request: CheckpointRequest) -> bool:
+    """Whether the process that is the job has ended; of a batch system that names it, its
+    session's leader may have ended long ago."""
+    keeper = proc.stat(request.sid if request.exec_pid is None else request.exec_pid)
+    return keeper is None or keeper.ended
+
+
+def _runs(lineage: Lineage, request: CheckpointRequest) -> bool:
+    """Whether the job that MOM means is the one that was restored into this lineage."""
+    live = lineage.live()
+    if live is None or not live.restored or live.job != request.job_id:
+        return False
+    if live.tree is not None and proc.alive(live.tree):
+        return True
+    if request.exec_pid is not None:  # that one lives, and it is not the tree that was restored
+        return False
+    return proc.start_epoch(_keeper(request).id) <= live.written

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: MIT
+"""CRIU 4.2 or later, run as the job's owner (facts: its manual, and measured on 4.2.1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageDetails, ImageFacts, Restore
+from torqueckpt.checkpointers.criu import limits, log, rights
+from torqueckpt.checkpointers.criu.stream import CriuStream
+from torqueckpt.checkpointers.finding import Finding
+from torqueckpt.manifest import PACKED, Manifest
+from torqueckpt.process.resources import Holdings
+from torqueckpt.settings import Settings
+
+_PAGES = re.compile(r"pages-[0-9]+\.img")
+_LOGS = {"dump": "dump.log", "restore": "restore.log", "pre-dump": "pre-dump.log"}
+# The second is the kernel's call that tells pages of zeros from others.  Without it a criu that is
+# not root's takes memory that was given back, and only read since, for memory that has not changed,
+# and the job would go on with what had been there before.
+_PRE_DUMP_NEEDS = ("mem_dirty_track", "pagemap_scan")
+
+# On both sides, or a tree that one accepts the other refuses.
+_COMMON = (
+    "--unprivileged",
+    "--shell-job",  # the exec PID is no session leader: it joins the session of who restores it
+    "--file-locks",
+    "--link-remap",  # hard-linked names that were deleted
+    *("--ghost-limit", f"{limits.GHOST_LIMIT_MIB}M"),  # deleted files up to this size
+    "--ext-unix-sk",  # a datagram socket to a daemon outside, as syslog's
+    "--manage-cgroups=ignore",  # a restored job belongs to its new job's cgroup
+)
+# The kernel keeps the addresses of a connection whose processes were killed for a minute; more than
+# that, since what a try has left of the tree may hold its pids for some seconds.
+_TIME_WAIT_SECONDS = 80
+
+
+class Criu(Checkpointer):
+    """Dumps with --leave-running or --leave-stopped, restores as our own child."""
+
+    name = "criu"
+    needs_kernel = (5, 9)  # CAP_CHECKPOINT_RESTORE
+    needs_version = (4, 2)  # older ones cannot dump on kernels of today
+    waits_restored = True
+    mends = ("anon_inode:[timerfd]",)
+
+    def __init__(self, settings: Settings) -> None:
+        self.program = settings.criu()
+
+    def version_argv(self) -> list[str]:
+        return [str(self.program), "--version"]
+
+    def check_argv(self) -> list[str]:
+        return [str(self.program), "check", "--unprivileged"]
+
+    def version(self, output: str) -> str:
+        found = re.search(r"^Version: ([0-9.]+)", output, re.MULTILINE)
+        return found.group(1) if found else ""
+
+    def capabilities(self, established_tcp: bool) -> tuple[str, ...]:
+        tcp = ("net_admin",) if established_tcp else ()
+        return ("checkpoint_restore", "setpcap", *tcp, *_yama())
+
+    def dump_argv(self, dump: Dump) -> list[str]:
+        return [
+            *self._argv("dump", dump.image_dir, dump.work_dir),
+            *("--tree", str(dump.exec_pid)),
+            "--leave-stopped" if dump.stopped else "--leave-running",
+            *(("--tcp-established", "--network-lock", "skip") if dump.established_tcp else ()),
+            *(("--action-script", str(dump.at_freeze)) if dump.at_freeze else ()),
+            *(_since(dump.before) if dump.before else ()),
+        ]
+
+    def pre_dump_checks(self) -> list[list[str]]:
+        return [[*self.check_argv(), "--feature", name] for name in _PRE_DUMP_NEEDS]
+
+    def pre_dump_argv(self, dump: Dump) -> list[str]:
+        assert dump.before is not None
+        return [
+            *self._argv("pre-dump", dump.before, dump.before),
+            *("--tree", str(dump.exec_pid), "--track-mem"),
+            *("--pre-dump-mode", "read"),  # pages are copied once the tree runs again
+        ]
+
+    def merge(self, image_dir: Path, before: Path) -> int:
+        from torqueckpt.checkpointers.criu import pre_dump
+
+        return pre_dump.merge(image_dir, before)
+
+    def restore_argv(self, restore: Restore) -> list[str]:
+        return [
+            *self._argv("restore", restore.image_dir, restore.work_dir),
+            "--restore-detached",
+            "--restore-sibling",  # a restored root that is our child: its status can be waited for
+            *(("--tcp-established",) if restore.established_tcp else ()),
+            *(("--stream",) if restore.streamed else ()),
+            *(("--action-script", str(restore.at_freeze)) if restore.at_freeze else ()),
+            *(
+                word
+                for fd, path in restore.inherited
+                for word in ("--inherit-fd", f"fd[{fd}]:{path.lstrip('/')}")
+            ),
+        ]
+
+    def findings(self, held: Holdings) -> list[Finding]:
+        return limits.findings(held)
+
+    def incomplete(self, dump: Dump) -> str:
+        # A criu that ran out of room or was killed leaves these two behind unwritten.
+        for file in (dump.image_dir / "inventory.img", dump.work_dir / "stats-dump"):
+            if not file.is_file():
+                return f"{file.name} was not written"
+        return ""
+
+    def reason(self, work_dir: Path, verb: str) -> str:
+        return log.reason(work_dir / _LOGS[verb])
+
+    def passes_seconds(self, reason: str, pid_wait_seconds: int) -> int:
+        if log.ADDRESS_TAKEN in reason:
+            return _TIME_WAIT_SECONDS
+        return pid_wait_seconds if log.TAKEN in reason else 0
+
+    def numbers(self, made: Manifest) -> tuple[int, ...]:
+        cores = (re.fullmatch(r"core-([0-9]{1,9})\.img", file.name) for file in made.image)
+        return tuple(int(core.group(1)) for core in cores if core is not None)
+
+    def decides_rights(self, name: str) -> bool:
+        return rights.decides(name)
+
+    def excessive_rights(self, data: bytes) -> str:
+        return rights.excessive(data)
+
+    def left_out(self, name: str) -> bool:
+        return rights.left_out(name)
+
+    def is_memory(self, name: str) -> bool:
+        return self.packs(name[: -len(PACKED)] if name.endswith(PACKED) else name)
+
+    def packs(self, name: str) -> bool:
+        return _PAGES.fullmatch(name) is not None
+
+    def stream(self) -> CriuStream:
+        return CriuStream()
+
+    def mend(self, image_dir: Path) -> int:
+        from torqueckpt.checkpointers.criu import images
+
+        return images.mend(image_dir)
+
+    def image_reader(self) -> Callable[[Path, Path], ImageFacts]:
+        from torqueckpt.checkpointers.criu import images  # protobuf is slow to import
+
+        return images.read
+
+    def details(self, image_dir: Path, root_pid: int, environment: bool) -> ImageDetails:
+        from torqueckpt.checkpointers.criu import details
+
+        return details.read(image_dir, root_pid, environment)
+
+    def edited_files(
+        self, image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]
+    ) -> dict[str, bytes]:
+        from torqueckpt.checkpointers.criu import images
+
+        return {images.FILES: images.edited(image_dir, name_now, positions)}
+
+    def _argv(self, verb: str, image_dir: Path, work_dir: Path) -> list[str]:
+        return [
+            *(str(self.program), verb, *_COMMON),
+            *("--images-dir", str(image_dir), "--work-dir", str(work_dir)),
+            *("--log-file", _LOGS[verb], "-v2"),
+        ]
+
+
+def _since(before: Path) -> tuple[str, ...]:
+    """criu makes a link of it in the image's directory, so it is told from there."""
+    return ("--track-mem", "--prev-images-dir", f"../{before.name}")
+
+
+def _yama() -> tuple[str, ...]:
+    """Where Yama restricts ptrace to ancestors, criu, which is none, needs the right to trace."""
+    try:
+        scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()
+    except FileNotFoundError:
+        return ()
+    return ("sys_ptrace",) if scope != "0" else ()

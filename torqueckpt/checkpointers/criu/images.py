@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: MIT
+"""What a CRIU image says of processes and open files, and what of it is edited (criu_protobuf)."""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from torqueckpt.checkpointers.base import ImageFacts
+from torqueckpt.checkpointers.criu.protobuf import Reader, content, first, raw_messages
+from torqueckpt.manifest import OpenFile, Process
+
+_REGULAR = 1  # fd_types.REG
+FILES = "files.img"
+
+_READER = Reader(
+    {
+        "pstree_entry": {"pid": (1, "uint32"), "ppid": (2, "uint32")},
+        "task_core_entry": {"comm": (6, "bytes")},  # declared a string, but any bytes can be a name
+        "core_entry": {"tc": (3, "task_core_entry")},
+        "task_kobj_ids_entry": {"files_id": (2, "uint32")},
+        "fdinfo_entry": {"id": (1, "uint32"), "type": (3, "uint32"), "fd": (4, "uint32")},
+        "reg_file_entry": {
+            "id": (1, "uint32"),
+            "flags": (2, "uint32"),
+            "pos": (3, "uint64"),
+            "name": (6, "bytes"),
+            "size": (8, "uint64"),
+            "mode": (10, "uint32"),
+        },
+        "fs_entry": {"cwd_id": (1, "uint32")},
+        "timerfd_entry": {
+            "ticks": (5, "uint64"),
+            "vsec": (7, "uint64"),
+            "vnsec": (8, "uint64"),
+            "isec": (9, "uint64"),
+            "insec": (10, "uint64"),
+        },
+        "file_entry": {
+            "type": (1, "uint32"),
+            "id": (2, "uint32"),
+            "reg": (3, "reg_file_entry"),
+            "tfd": (12, "timerfd_entry"),
+        },
+        "remap_file_path_entry": {"orig_id": (1, "uint32")},
+        "dump_stats_entry": {"frozen_time": (2, "uint32")},
+        "stats_entry": {"dump": (1, "dump_stats_entry")},
+    }
+)
+
+
+def read(image_dir: Path, work_dir: Path) -> ImageFacts:
+    """Processes, open regular files and frozen time; ValueError when a file is not CRIU's."""
+    named = {
+        entry.id: entry.reg
+        for entry in _READER.messages(image_dir / FILES, "file_entry")
+        if entry.type == _REGULAR
+    }
+    regular = {number: file for number, file in named.items() if _is_regular(file)}
+    deleted = {
+        entry.orig_id
+        for entry in _READER.messages(image_dir / "remap-fpath.img", "remap_file_path_entry")
+    }
+    there = {number: file for number, file in named.items() if number not in deleted}
+    processes = [
+        Process(
+            pid=entry.pid,
+            ppid=entry.ppid,
+            name=_name(image_dir, entry.pid),
+            cwd=_cwd(image_dir, entry.pid, there),
+        )
+        for entry in _READER.messages(image_dir / "pstree.img", "pstree_entry")
+    ]
+    files = []
+    mapped = dict(regular)
+    for process in processes:
+        for table in _READER.messages(image_dir / f"ids-{process.pid}.img", "task_kobj_ids_entry"):
+            name = f"fdinfo-{table.files_id}.img"
+            for opened in _READER.messages(image_dir / name, "fdinfo_entry"):
+                if opened.id in regular:
+                    file = regular[opened.id]
+                    mapped.pop(opened.id, None)
+                    files.append(_open_file(process.pid, opened.fd, file, opened.id in deleted))
+    root = processes[0].pid if processes else 0
+    files += [_open_file(root, -1, file, number in deleted) for number, file in mapped.items()]
+    return ImageFacts(tuple(processes), tuple(files), frozen_us(work_dir))
+
+
+def frozen_us(work_dir: Path) -> int:
+    """How long the tree stood still for the dump, or pre-dump, that was made with `work_dir`."""
+    stats = next(_READER.messages(work_dir / "stats-dump", "stats_entry"), None)
+    if stats is None:
+        raise ValueError("stats-dump is missing or empty")
+    frozen: int = stats.dump.frozen_time
+    return frozen
+
+
+def edited(image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]) -> bytes:
+    """files.img with regular files and directories under the names that they have now.
+
+    positions: files, under those names, whose size CRIU shall not check → the offset at which the
+    job goes on, negative for the recorded one.  What is not declared above is kept by protobuf.
+    """
+    entries = list(_READER.messages(image_dir / FILES, "file_entry"))
+    for file in (entry.reg for entry in entries if entry.type == _REGULAR):
+        name = name_now(os.fsdecode(file.name))
+        file.name = os.fsencode(name)
+        if name in positions:
+            file.ClearField("size")
+            file.pos = positions[name] if positions[name] >= 0 else file.pos
+    head = content(image_dir / FILES)[:8]
+    packed = [entry.SerializeToString() for entry in entries]
+    return head + b"".join(struct.pack("<I", len(each)) + each for each in packed)
+
+
+def mend(image_dir: Path) -> int:
+    """Arm those periodic timerfds again that had expired unread; gives how many.
+
+    The kernel tells such a timer as not running until it is read, so CRIU saves it as one that is
+    off: the program would read what has expired and then wait for ever (contracts/criu.md).  It is
+    given its period as the time to go.  To be called before the image is sealed.
+    """
+    file = image_dir / FILES
+    data = content(file)
+    written, mended = data[: first(file.name, data)], 0
+    for raw in raw_messages(file.name, data):
+        entry = _READER.message(file.name, "file_entry", raw)
+        timer = entry.tfd
+        if timer.ticks and not (timer.vsec or timer.vnsec) and (timer.isec or timer.insec):
+            timer.vsec, timer.vnsec = timer.isec, timer.insec
+            raw = entry.SerializeToString()  # with the fields that are not declared here
+            mended += 1
+        written += struct.pack("<I", len(raw)) + raw
+    if mended:
+        file.write_bytes(written)
+    return mended
+
+
+def _is_regular(file: Any) -> bool:
+    """CRIU counts directories and /dev/null among the regular files too."""
+    return not file.HasField("mode") or stat.S_ISREG(file.mode)
+
+
+def _open_file(pid: int, fd: int, file: Any, deleted: bool) -> OpenFile:
+    return OpenFile(
+        pid=pid,
+        fd=fd,
+        path=os.fsdecode(file.name),
+        device=0,
+        inode=0,
+        flags=file.flags,
+        offset=file.pos,
+        # CRIU records no size for write-only append files: there the offset is where the last write
+        # through this descriptor ended.
+        size=file.size if file.HasField("size") else file.pos,
+        mapped=False,
+        deleted=deleted,
+    )
+
+
+def _name(image_dir: Path, pid: int) -> str:
+    core = next(_READER.messages(image_dir / f"core-{pid}.img", "core_entry"), None)
+    return os.fsdecode(core.tc.comm) if core is not None else "zombie"
+
+
+def _cwd(image_dir: Path, pid: int, named: dict[int, Any]) -> str:
+    """Its working directory; "" for a zombie, and where it was deleted: that CRIU makes again."""
+    entry = next(_READER.messages(image_dir / f"fs-{pid}.img", "fs_entry"), None)
+    place = named.get(entry.cwd_id) if entry is not None else None
+    return os.fsdecode(place.name) if place is not None else ""

@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: MIT
+"""What CRIU, run as the job's owner, does not save (measured on 4.2.1; docs/resources.md).
+
+A check is strict in one direction only: it refuses nothing that CRIU would have dumped and
+restored.  The tests have CRIU itself refuse each of these.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+
+from torqueckpt.checkpointers.criu.sockets import tcp_connections, unix_connections, unknown_sockets
+from torqueckpt.checkpointers.finding import HAZARD, NOTE, REFUSED, Finding, finding
+from torqueckpt.process.proc import Stat
+from torqueckpt.process.resources import Holdings, detail, status_of, waits_in
+
+GHOST_LIMIT_MIB = 64
+
+_SAVED = {f"anon_inode:[{name}]" for name in ("eventfd", "eventpoll", "signalfd", "timerfd")}
+_SAVED.add("anon_inode:[pidfd]")
+_REMEDIES = {
+    "io_uring": "have the program use ordinary reads and writes (libuv: UV_USE_IO_URING=0)",
+    "inotify": "switch file watching off in the program, or have it look by itself",
+    "fanotify": "switch file watching off in the program, or have it look by itself",
+    "userfaultfd": "switch that feature off in the program",
+    "perf_event": "run it without the profiler",
+}
+_GPUS = ("/dev/nvidia", "/dev/dri/", "/dev/kfd")
+_MEMORY, _TERMINALS = 1, {4, 5, *range(136, 144)}  # major numbers; memory: null, zero, urandom
+_TUNNEL = os.makedev(10, 200)
+_VFORK = ("kernel_clone", "_do_fork")  # where the kernel waits, newer and older
+_MQUEUE_BYTES = 80  # FILENT_SIZE of the kernel's ipc/mqueue.c
+
+Check = Callable[[Holdings], Iterator[Finding]]
+
+
+def findings(held: Holdings) -> list[Finding]:
+    return [each for check in _CHECKS for each in check(held)]
+
+
+def _processes(held: Holdings) -> Iterator[Finding]:
+    for pid in held.unreadable:
+        what = "it may be executed but not be read, or has made itself undumpable"
+        yield finding(REFUSED, held.tree[pid], "its program", what, "run a copy that is readable")
+    for pid, status in held.status.items():
+        process = held.tree[pid]
+        tracer = status.get("TracerPid", "0")
+        if tracer != "0":
+            what = "it is traced, and CRIU has to trace it itself"
+            yield finding(REFUSED, process, f"tracer {tracer}", what, "end the debugger or strace")
+        if status.get("Seccomp", "0") != "0":
+            what = "only root's CRIU could lift it for the dump"
+            remedy = "run the program without its sandbox"
+            yield finding(REFUSED, process, "its seccomp filter", what, remedy)
+        if held.namespaces[pid]:
+            thing = f"its own {', '.join(held.namespaces[pid])} namespace"
+            what = "CRIU dumps these only as root"
+            yield finding(REFUSED, process, thing, what, "run it outside of containers and unshare")
+
+
+def _forking(held: Holdings) -> Iterator[Finding]:
+    """CRIU tries for ten seconds, all other processes frozen, to stop one that waits in vfork."""
+    for process in held.tree.values():
+        if process.state == "D" and waits_in(process.pid) in _VFORK:
+            what = "it waits for its child to run a program, and CRIU cannot stop it meanwhile"
+            yield finding(REFUSED, process, "vfork", what, "checkpoint again when it has")
+
+
+def _anonymous(held: Holdings) -> Iterator[Finding]:
+    """Descriptors without a file: each kind is one that CRIU knows, or a refusal."""
+    seen = [(pid, to) for pid, _, to in held.links] + [(m.pid, m.what) for m in held.mapped]
+    for pid, to in dict.fromkeys(seen):
+        if not to.startswith("anon_inode:") or to in _SAVED:
+            continue
+        name = to[len("anon_inode:") :].strip("[]")
+        remedy = _REMEDIES.get(name, "close it before the checkpoint")
+        yield finding(REFUSED, held.tree[pid], name, "CRIU does not save it for a user", remedy)
+
+
+def _pidfds(held: Holdings) -> Iterator[Finding]:
+    for pid, fd, to in held.links:
+        if not to.startswith(("pidfd:", "anon_inode:[pidfd]")):
+            continue
+        other = detail(pid, fd, "Pid")
+        if other.isdigit() and int(other) not in held.tree:
+            what = "that process is not in the job's tree"
+            yield finding(REFUSED, held.tree[pid], f"pidfd of {other}", what, "close it before")
+
+
+def _ipc(held: Holdings) -> Iterator[Finding]:
+    for each in held.mapped:
+        if each.what.startswith("/SYSV"):
+            what = "CRIU does not save SysV shared memory"
+            remedy = "have the program use POSIX shared memory or a mapped file"
+            key = each.what.split()[0][len("/SYSV") :]
+            thing = f"SysV segment 0x{key}"
+            yield finding(REFUSED, held.tree[each.pid], thing, what, remedy)
+    for link in held.links:
+        # The kernel's mount of these is not a directory's: their names stand behind one slash.
+        if link[2].startswith("/") and link[2].count("/") == 1:
+            found = status_of(link)
+            if found is not None and _is_message_queue(found):
+                what = "CRIU does not save a POSIX message queue"
+                remedy = "have the program use a pipe or a socket"
+                yield finding(REFUSED, held.tree[link[0]], link[2], what, remedy)
+
+
+def _is_message_queue(found: os.stat_result) -> bool:
+    small = found.st_size == _MQUEUE_BYTES and found.st_blocks == 0
+    return stat.S_ISREG(found.st_mode) and small and found.st_dev != os.stat("/").st_dev
+
+
+def _sysv_by_id(held: Holdings) -> Iterator[Finding]:
+    """Semaphores and queues belong to a user, not to a process: the kernel tells no more."""
+    root = next(iter(held.tree.values()), None)
+    if root is None:
+        return
+    uid = str(os.geteuid())
+    for table, column, thing in (("sem", 4, "SysV semaphores"), ("msg", 7, "SysV message queue")):
+        for row in _rows(f"/proc/sysvipc/{table}"):
+            mine = row[column] == uid
+            if table == "msg":  # the last sender and receiver are known
+                mine = mine and bool({int(row[5]), int(row[6])} & set(held.tree))
+            if mine:
+                what = "not in the image: there after a restart only while this node stays up"
+                remedy = "resume on this node before it is booted again, if the job uses it"
+                yield finding(HAZARD, root, f"{thing} {row[1]}", what, remedy)
+
+
+def _deleted(held: Holdings) -> Iterator[Finding]:
+    for link in held.links:
+        if not link[2].endswith(" (deleted)") or link[2].startswith(("/memfd:", "/SYSV")):
+            continue
+        found = status_of(link)
+        if found is None or not stat.S_ISREG(found.st_mode) or os.path.lexists(link[2]):
+            continue
+        process, thing = held.tree[link[0]], link[2][: -len(" (deleted)")]
+        if found.st_nlink and thing.count("/") > 1:
+            what = "deleted, while the file has another name: only root's CRIU could link it"
+            yield finding(REFUSED, process, thing, what, "open the file by its other name")
+        elif found.st_blocks * 512 > GHOST_LIMIT_MIB << 20:
+            what = f"deleted, and larger than the {GHOST_LIMIT_MIB} MiB that go into an image"
+            yield finding(REFUSED, process, thing, what, "have the program keep the file's name")
+
+
+def _devices(held: Holdings) -> Iterator[Finding]:
+    masters = {detail(pid, fd, "tty-index") for pid, fd, to in held.links if to.endswith("/ptmx")}
+    for link in held.links:
+        process, to = held.tree[link[0]], link[2]
+        if not to.startswith("/dev/") or to.startswith(("/dev/shm/", "/dev/null")):
+            continue
+        found = status_of(link)
+        if found is None or not (stat.S_ISCHR(found.st_mode) or stat.S_ISBLK(found.st_mode)):
+            continue
+        if stat.S_ISBLK(found.st_mode) or not _is_saved(found.st_rdev):
+            yield _device(process, to)
+        elif os.major(found.st_rdev) in _TERMINALS and not _is_own_terminal(to, masters):
+            what = "a terminal that is not the job's own cannot be given back at a restart"
+            remedy = "interactive jobs are not checkpointed: submit it as a batch job"
+            yield finding(REFUSED, process, to, what, remedy)
+    for each in held.mapped:
+        if each.what.startswith(_GPUS):
+            yield _device(held.tree[each.pid], each.what)
+
+
+def _is_saved(device: int) -> bool:
+    return device == _TUNNEL or os.major(device) in {_MEMORY, *_TERMINALS}
+
+
+def _is_own_terminal(name: str, masters: set[str]) -> bool:
+    """A pseudo terminal whose other side is in the tree, or one that nobody has any more."""
+    last = name.rpartition("/")[2]
+    return last in masters or last == "ptmx" or (last == "tty" and bool(masters)) or " " in last
+
+
+def _device(process: Stat, name: str) -> Finding:
+    if name.startswith(_GPUS):
+        what = "CRIU does not save what a program has on a GPU"
+        return finding(REFUSED, process, name, what, "have the program write its own checkpoints")
+    return finding(REFUSED, process, name, "CRIU does not know this device", "close it before")
+
+
+def _pinned(held: Holdings) -> Iterator[Finding]:
+    """Affinity is not in the image: the batch system's set for the new job holds instead."""
+    root = next(iter(held.tree.values()), None)
+    usual = _cpus(root.ppid) if root is not None else set()
+    for pid, process in held.tree.items():
+        mine = _cpus(pid)
+        if mine and usual and mine != usual:
+            thing = f"CPUs {','.join(map(str, sorted(mine)))}"
+            what = "pinned to them: after a restart it runs wherever its new job may"
+            yield finding(NOTE, process, thing, what, "pin it again if its speed depends on it")
+
+
+def _cpus(pid: int) -> set[int]:
+    try:
+        return os.sched_getaffinity(pid)
+    except OSError:
+        return set()
+
+
+def _rows(table: str) -> list[list[str]]:
+    try:
+        with open(table) as file:
+            return [line.split() for line in file.readlines()[1:]]
+    except OSError:
+        return []
+
+
+_CHECKS: tuple[Check, ...] = (
+    _processes,
+    _forking,
+    _anonymous,
+    _pidfds,
+    _ipc,
+    _sysv_by_id,
+    _deleted,
+    _devices,
+    unknown_sockets,
+    unix_connections,
+    tcp_connections,
+    _pinned,
+)

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""Which connections CRIU saves: those with both ends in the tree, open in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torqueckpt.checkpointers.finding import CONNECTION, HAZARD, REFUSED, Finding, finding
+from torqueckpt.process.proc import Stat
+from torqueckpt.process.resources import Holdings
+from torqueckpt.process.sockets import (
+    CLOSED,
+    ESTABLISHED,
+    LISTENING,
+    TIME_WAIT,
+    Tcp,
+    Unix,
+    protocol,
+)
+
+# Part of the other end's name → who that is, and what to do.
+_DAEMONS = (
+    ("/sss/", "sssd", "sssd closes it when idle (client_idle_timeout); checkpoint again then"),
+    ("nscd/", "nscd", "nscd closes it after the look-up; checkpoint again"),
+    ("dbus", "D-Bus", "start the program with DBUS_SESSION_BUS_ADDRESS=disabled:"),
+    ("X11-unix", "the X server", "start the program without DISPLAY"),
+)
+_KNOWN = ("UNIX", "TCP", "UDP", "RAW", "PING", "PACKET", "NETLINK")
+_PENDING = "not accepted yet: CRIU saves no connection that waits"
+_AGAIN = "checkpoint again: as a rule it lasts a moment only"
+
+
+def unknown_sockets(held: Holdings) -> Iterator[Finding]:
+    for pid, fd in held.sockets.values():
+        kind = protocol(pid, fd)
+        if kind and not kind.startswith(_KNOWN):
+            thing, what = f"{kind} socket", "CRIU does not know this kind of socket"
+            remedy = "GODEBUG=multipathtcp=0" if kind.startswith("MPTCP") else "close it before"
+            yield finding(REFUSED, held.tree[pid], thing, what, remedy)
+
+
+def unix_connections(held: Holdings) -> Iterator[Finding]:
+    known = held.unix()
+    waits_at = {each: ear for ear in known.values() for each in ear.waiting}
+    for inode, (pid, _) in held.sockets.items():
+        mine = known.get(inode)
+        if mine is None:
+            continue
+        process = held.tree[pid]
+        if not mine.stream:
+            other = known.get(mine.peer)
+            if other is not None and other.inode not in held.sockets and not _has_place(other):
+                what = "its other end, outside of the job, has no name that it is found again by"
+                yield finding(REFUSED, process, _unix(other), what, "give it an absolute path")
+            continue
+        ear = waits_at.get(inode)
+        if ear is not None:
+            if ear.inode not in held.sockets:
+                yield _to_outside(process, ear)
+            elif mine.unread:
+                yield finding(REFUSED, process, _unix(ear), _PENDING, _AGAIN)
+        elif mine.peer not in ("", "0") and mine.peer not in held.sockets:
+            yield _to_outside(process, known.get(mine.peer))
+
+
+def _to_outside(process: Stat, other: Unix | None) -> Finding:
+    thing = _unix(other)
+    for part, who, remedy in _DAEMONS:
+        if other is not None and part in other.name:
+            what = f"connected to {who}, outside of the job"
+            return finding(REFUSED, process, thing, what, remedy)
+    what = "connected to a process outside of the job's tree"
+    return finding(REFUSED, process, thing, what, "close it, or start the other end in the job")
+
+
+def _unix(other: Unix | None) -> str:
+    return f"UNIX socket to {other.name}" if other is not None and other.name else "UNIX socket"
+
+
+def _has_place(other: Unix) -> bool:
+    return other.name.startswith(("/", "@"))
+
+
+def tcp_connections(held: Holdings) -> Iterator[Finding]:
+    rows = held.tcp()
+    ends = {(each.local, each.remote): each for each in rows}
+    ears = {
+        each.local[1]: held.sockets[each.inode][0]
+        for each in rows
+        if each.state == LISTENING and each.inode in held.sockets
+    }
+    for each in rows:
+        owner = held.sockets.get(each.inode)
+        if owner is None:
+            pid = ears.get(each.local[1])
+            if each.inode == "0" and each.state == ESTABLISHED and pid is not None:
+                yield finding(REFUSED, held.tree[pid], _named(each), _PENDING, _AGAIN)
+        elif each.state == ESTABLISHED:
+            other = ends.get((each.remote, each.local))
+            waits = other is not None and other.inode == "0"  # to be accepted
+            if other is None or not (
+                each.remote[1] in ears if waits else other.inode in held.sockets
+            ):
+                what = "to a program outside of the job, which a restart does not reach again"
+                remedy = "have the program connect anew when it gets no answer"
+                yield finding(HAZARD, held.tree[owner[0]], _named(each), what, remedy)
+        elif each.state not in (LISTENING, CLOSED, TIME_WAIT):
+            what = "half open or half closed, which only root's CRIU restores"
+            yield finding(REFUSED, held.tree[owner[0]], _named(each), what, _AGAIN)
+
+
+def _named(connection: Tcp) -> str:
+    return f"{CONNECTION} {connection.peer}"

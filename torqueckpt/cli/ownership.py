@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""On whose behalf a command works: a user for himself, root for whoever owns the job; and which
+nodes did not answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import click
+
+from torqueckpt import log
+from torqueckpt.errors import (
+    NeedsRoot,
+    NodesSilent,
+    StoreMissing,
+    StoreNotWritable,
+    UnknownJob,
+)
+from torqueckpt.identity import Owner, is_lineage_name, job_id
+from torqueckpt.images import catalogue
+from torqueckpt.process import privileges
+from torqueckpt.settings import Settings
+from torqueckpt.store.store import Store
+
+
+def job_or_lineage(text: str) -> str:
+    """A job id, or the name of a lineage as `list` prints it; else InvalidJobId."""
+    return text if is_lineage_name(text) else job_id(text)
+
+
+def owner_of(job: str, settings: Settings, user: str | None) -> Owner:
+    """The job's owner: the caller himself; for root `user`, else the one user with such images."""
+    if os.getuid() != 0:
+        return caller(user)
+    if user is not None:
+        return privileges.owner(user)
+    for who in owners(settings, None):
+        with privileges.acting_as(who):
+            try:
+                if Store.open(settings.store).owner(who).lineage_of(job) is not None:
+                    return who
+            except (StoreMissing, StoreNotWritable, OSError) as broken:
+                log.warning(f"{who.name}: {broken}")
+    raise UnknownJob(job=job, owner="nobody", store=settings.store)
+
+
+def owners(settings: Settings, user: str | None) -> list[Owner]:
+    """Whose images are listed: the caller's own; for root everybody's."""
+    if os.getuid() != 0:
+        return [caller(user)]
+    if user is not None:
+        return [privileges.owner(user)]
+    return catalogue.owners(settings)
+
+
+def caller(user: str | None = None) -> Owner:
+    """Whoever runs this program, who may name no other."""
+    who = privileges.owner_of_uid(os.getuid())
+    if user is not None and user != who.name:
+        raise NeedsRoot(what=f"the images of {user}", remedy="each user sees and touches his own")
+    return who
+
+
+def tell_silent(silent: Sequence[tuple[str, str]]) -> None:
+    """Name the nodes that told nothing, a line for each reason; NodesSilent is the last one."""
+    for nodes, why in silent[:-1]:
+        click.echo(f"torqueckpt: {NodesSilent(nodes=nodes, reason=why)}", err=True)
+    for nodes, why in silent[-1:]:
+        raise NodesSilent(nodes=nodes, reason=why)

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: MIT
+"""All checks in their order; one that cannot be made is told, and the others are made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from torqueckpt import checkpointers
+from torqueckpt.checkpoint import dumping
+from torqueckpt.checkpointers.base import Checkpointer
+from torqueckpt.doctor import batch_system, cleaners, kernel, programs, proof, resources, store
+from torqueckpt.doctor.checks import Check, Node, Row, failure
+from torqueckpt.errors import NeedsRoot, TorqueCkptError
+from torqueckpt.identity import Owner
+from torqueckpt.log import one_line
+from torqueckpt.process import privileges
+from torqueckpt.settings import Settings
+
+CHECKS: tuple[Check, ...] = (
+    *kernel.CHECKS,
+    *programs.CHECKS,
+    *store.CHECKS,
+    *batch_system.CHECKS,
+    *cleaners.CHECKS,
+    *proof.CHECKS,
+)
+
+
+def examine(settings: Settings, user: Owner | None, full: bool = False) -> Iterator[Row]:
+    """A row, or several, for each check, as they are made; root only."""
+    if os.geteuid() != 0:
+        raise NeedsRoot(what="torqueckpt doctor", remedy="sudo torqueckpt doctor")
+    nobody = user or privileges.owner("nobody")
+    node = Node(settings, _checkpointer(settings), user, nobody)
+    for check in (*CHECKS, *(resources.CHECKS if full else ())):
+        yield from _rows(check, node)
+
+
+def _rows(check: Check, node: Node) -> Iterator[Row]:
+    try:
+        for told in check.look(node):
+            what = one_line(told.what)
+            yield Row(check.group, check.name, told.outcome, what, one_line(told.fix))
+    except (TorqueCkptError, OSError) as failed:
+        told = failure(f"cannot be looked at: {failed}", "docs/exit-codes.md; the system log")
+        yield Row(check.group, check.name, told.outcome, one_line(told.what), told.fix)
+
+
+def _checkpointer(settings: Settings) -> Checkpointer | None:
+    """The one of the settings; of "auto" the one that this node can run, if any."""
+    try:
+        if settings.checkpointer == "auto":
+            return dumping.chosen(settings)[0]
+        return checkpointers.load(settings.checkpointer, settings)
+    except TorqueCkptError:  # the check of its version says why
+        return None

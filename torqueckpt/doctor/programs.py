@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: MIT
+"""The checkpointer, what it runs with, and the door that users restart their jobs through."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from torqueckpt import paths, run
+from torqueckpt.checkpoint import dumping
+from torqueckpt.doctor.checks import Check, Node, Told, failure, ok, warning
+from torqueckpt.errors import CheckpointerMissing, CheckpointerTooOld, ProgramMissing
+from torqueckpt.process import privileges
+from torqueckpt.process.daemons import running
+from torqueckpt.restart.door import SUDO
+from torqueckpt.site import altix_modules
+
+_SECONDS = 30
+# Beside those that the checkpointer itself names: what a root hook needs to act as the owner.
+_HOOKS = {"kill": 5, "setgid": 6, "setuid": 7}
+_BITS = {"setpcap": 8, "net_admin": 12, "sys_ptrace": 19, "checkpoint_restore": 40}
+
+
+def checkpointer(node: Node) -> Iterator[Told]:
+    fix = "make install brings CRIU along; else install it and set criu_path"
+    if node.settings.criu() == node.settings.criu_path:  # what is installed is not looked at
+        place = f"criu_path in {paths.settings_file()}"
+        fix = f"take out {place}, then make install; or set it to where CRIU is"
+    try:
+        found, version = dumping.chosen(node.settings)
+        yield ok(f"{found.name} {version()}, {found.program}")
+    except CheckpointerMissing as missing:
+        if node.settings.checkpointer not in ("criu", "auto"):
+            fix = f"install it, or set {node.settings.checkpointer}_dir or checkpointer ="
+        yield failure(str(missing), fix)
+    except CheckpointerTooOld as old:
+        yield failure(str(old), fix)
+
+
+def own_check(node: Node) -> Iterator[Told]:
+    """What the checkpointer itself says of this kernel, run as it would be for a job."""
+    argv = node.checkpointer.check_argv() if node.checkpointer is not None else []
+    if node.checkpointer is None or not argv or not os.access(argv[0], os.X_OK):
+        yield ok("the checkpointer has no check of its own, or is not there")
+        return
+    rights = node.checkpointer.capabilities(established_tcp=False)
+    environment = {"XDG_RUNTIME_DIR": "/nonexistent"}  # or criu would write to its own place
+    words = privileges.as_owner_argv(node.nobody, rights, argv)
+    try:
+        done = run.run(words, timeout_seconds=_SECONDS, environment=environment)
+    except ProgramMissing as missing:
+        yield failure(str(missing), "see the row on setpriv")
+        return
+    if done.ok:
+        yield ok(f"{Path(argv[0]).name} {argv[1]}: {done.output.strip() or 'nothing is missing'}")
+    else:
+        fix = "a kernel with CONFIG_CHECKPOINT_RESTORE; see the rows on setpriv and capabilities"
+        yield failure(done.last_line() or f"{argv[0]} ended with {done.status}", fix)
+
+
+def capabilities(node: Node) -> Iterator[Told]:
+    """What pbs_mom (else this shell) can still give: a container or unit may have taken it away."""
+    pid = running("pbs_mom")
+    whose = "pbs_mom" if pid else "this shell"
+    status = _status(pid or os.getpid())
+    rights = node.checkpointer.capabilities(True) if node.checkpointer is not None else ()
+    needed = {**_HOOKS, **{name: _BITS[name] for name in rights if name in _BITS}}
+    bounding = int(status.get("CapBnd", "0"), 16)
+    gone = [name for name, bit in needed.items() if not bounding >> bit & 1]
+    if gone:
+        fix = "let its unit or container keep them: CapabilityBoundingSet=, docker --cap-add"
+        yield failure(f"{whose} has lost {', '.join(gone)}", fix)
+    if status.get("NoNewPrivs") == "1":
+        fix = "NoNewPrivileges=no in its unit, and start it anew"
+        yield failure(f"{whose} and its jobs may not use sudo (no_new_privs)", fix)
+    if not gone and status.get("NoNewPrivs") != "1":
+        yield ok(f"{whose} has {', '.join(needed)}")
+
+
+def setpriv(node: Node) -> Iterator[Told]:
+    """Becoming an owner with the rights that a dump needs, tried."""
+    rights = node.checkpointer.capabilities(True) if node.checkpointer is not None else ()
+    words = privileges.as_owner_argv(node.nobody, rights, ["/bin/true"], orphan_seconds=_SECONDS)
+    try:
+        done = run.run(words, timeout_seconds=_SECONDS)
+    except ProgramMissing as missing:
+        yield failure(str(missing), "install util-linux")
+        return
+    if done.ok:
+        yield ok(f"runs programs as users, with {', '.join(rights) or 'no rights'}")
+    else:
+        fix = "install util-linux 2.36 or later, and coreutils for timeout"
+        yield failure(f"{words[0]}: {done.last_line() or done.status}", fix)
+
+
+def sudo(node: Node) -> Iterator[Told]:
+    """The door, knocked at as an ordinary user."""
+    try:
+        status = os.stat(SUDO)
+    except OSError:
+        yield failure(f"{SUDO} is missing: users cannot restart jobs", "install sudo")
+        return
+    if status.st_uid != 0 or not status.st_mode & stat.S_ISUID:
+        fix = f"chown root {SUDO}; chmod 4755 {SUDO}; is its file system mounted nosuid?"
+        yield failure(f"{SUDO} is not root's, or not setuid", fix)
+        return
+    door = paths.installation() / "rootdoor"
+    try:
+        words = privileges.as_owner_argv(node.nobody, (), [SUDO, "-n", str(door), "knock"])
+        done = run.run(words, timeout_seconds=_SECONDS)
+    except ProgramMissing as missing:
+        yield failure(str(missing), "install util-linux")
+        return
+    if done.ok:
+        yield ok(f"lets users through {door}")
+        return
+    fix = "make install writes the rule to /etc/sudoers.d; does /etc/sudoers include that?"
+    yield failure(f"no user gets through {door}: {done.last_line() or done.status}", fix)
+
+
+def kernel_modules(node: Node) -> Iterator[Told]:
+    if node.settings.checkpointer != "altix":
+        yield ok(f"{node.settings.checkpointer} has none")
+        return
+    gone = altix_modules.missing(altix_modules.Kernel())
+    if gone:
+        fix = "torqueckpt modules load; systemctl enable torqueckpt-modules"
+        yield failure(f"not loaded: {', '.join(gone)}", fix)
+    else:
+        yield ok(f"loaded: {', '.join(altix_modules.ORDER)}")
+
+
+def psutil_is_there(node: Node) -> Iterator[Told]:
+    absent = [name for name in ("psutil", "cffi") if not _importable(name)]
+    if absent:
+        pip = f"{paths.installation()}/venv/bin/pip install --force-reinstall"
+        fix = f"{pip} {' '.join(absent)}"
+        yield warning(f"not there: {', '.join(absent)}", fix)
+    else:
+        yield ok("psutil and cffi are there")
+
+
+def _importable(name: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(name) is not None
+
+
+def _status(pid: int) -> dict[str, str]:
+    lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+CHECKS = (
+    Check("checkpointer", "version", checkpointer),
+    Check("checkpointer", "its own check", own_check),
+    Check("checkpointer", "modules", kernel_modules),
+    Check("rights", "capabilities", capabilities),
+    Check("rights", "setpriv", setpriv),
+    Check("rights", "sudo door", sudo),
+    Check("rights", "Python packages", psutil_is_there),
+)

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: MIT
+"""The proof: a job is dumped, ended, restored, and compared with one that was never touched."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torqueckpt.doctor.checks import Check, Node, Told, failure, ok, warning
+from torqueckpt.doctor.trial import GO, HELD, Outcome, Trial
+from torqueckpt.errors import TorqueCkptError
+
+# It remembers what only its memory holds, counts into its output and into a file, and tells which
+# cgroups it is in, before and after.
+_STATUS = 7
+_JOB = f"""
+secret=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \\n')
+cgroups() {{ while read -r line; do echo "cgroup $line"; done </proc/$$/cgroup; }}
+cgroups
+echo "secret $secret"
+exec 3>file
+i=0
+while [ ! -e {GO} ]; do
+    i=$((i + 1))
+    echo "line $i"
+    echo "line $i" >&3
+    [ $i -ne 3 ] || echo {HELD.strip()}
+    sleep 0.05
+done
+cgroups
+echo "secret $secret"
+echo "file $(wc -l <file)"
+exit {_STATUS}
+"""
+
+
+def proof(node: Node) -> Iterator[Told]:
+    if node.user is None:
+        yield warning("not tried: no user was named", "torqueckpt doctor --job-user USER")
+        return
+    try:
+        made = Trial(_JOB, node.user, node.settings, python=False).outcome()
+    except (TorqueCkptError, OSError) as failed:
+        yield failure(f"the job of {node.user.name} could not be tried: {failed}", _AS_ABOVE)
+        return
+    if made.why:
+        yield failure(f"a job of {node.user.name}: {made.why}", _AS_ABOVE)
+        return
+    wrong = list(_differences(made))
+    for each in wrong:
+        yield failure(f"a job of {node.user.name} came back, but {each}", _TELL)
+    if not wrong:
+        times = ", ".join(f"{step} {ms} ms" for step, ms in made.times.items())
+        yield ok(
+            f"a job of {node.user.name} was dumped, killed, restored, and is as it was: {times}"
+        )
+    yield from _cgroups(made)
+
+
+_AS_ABOVE = "mend what is told above; docs/exit-codes.md; the system log has the details"
+_TELL = "torqueckpt doctor --full names the kind of resource; report it with that table"
+
+
+def _differences(made: Outcome) -> Iterator[str]:
+    lines = made.out.splitlines()
+    counted = [line for line in lines if line.startswith("line ")]
+    secrets = {line for line in lines if line.startswith("secret ")}
+    if made.status != _STATUS:
+        yield f"ended with {made.status} instead of {_STATUS}"
+    if counted != [f"line {n}" for n in range(1, len(counted) + 1)]:
+        yield "its output has lines twice, or not at all"
+    if len(secrets) != 1:
+        yield "its memory is another"
+    if f"file {len(counted)}" not in lines:
+        yield "its file does not have what it wrote"
+
+
+def _cgroups(made: Outcome) -> Iterator[Told]:
+    """sudo with pam_systemd moves what it starts out of the job's cgroup, and its limits."""
+    told = [line for line in made.out.splitlines() if line.startswith("cgroup ")]
+    before, after = told[: len(told) // 2], told[len(told) // 2 :]
+    if not told or before != after:
+        fix = "make install writes the sudo rule with !pam_session; is another rule before it?"
+        yield failure("the restart left the cgroup of the job that it was started in", fix)
+    else:
+        yield ok("the restart stays in its job's cgroups")
+
+
+CHECKS = (Check("proof", "dump and restart", proof),)

@@ -1,0 +1,273 @@
+# SPDX-License-Identifier: MIT
+"""What the store holds: list, show, verify, delete; each as the owner, each for his own images."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+from torqueckpt import log
+from torqueckpt.errors import (
+    LastImageKept,
+    NoImage,
+    RecordTorn,
+    StoreMissing,
+    TorqueCkptError,
+    UnknownJob,
+    UnknownUser,
+)
+from torqueckpt.files import intent
+from torqueckpt.identity import Owner
+from torqueckpt.manifest import Manifest
+from torqueckpt.process import privileges, proc
+from torqueckpt.process.parallel import shared
+from torqueckpt.records import Live
+from torqueckpt.request import RestartRequest
+from torqueckpt.restart.phases import Phase, untold
+from torqueckpt.restart.verify import Beside
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal
+from torqueckpt.store.generation import Generation
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore, Store
+from torqueckpt.store.translate import translated
+
+# What reading an image may raise, whatever its owner did to it.
+_OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
+
+
+T = TypeVar("T")
+RESTART_FAILED = "restart-failed"  # the journal's word
+
+
+class Row(NamedTuple):
+    """One generation in a listing; created is ISO 8601, UTC."""
+
+    job: str
+    lineage: str
+    generation: int
+    created: str
+    bytes: int
+    frozen_ms: int
+    checkpointer: str
+    host: str
+    whole: bool
+    owner: str
+
+
+@contextmanager
+def lineage_of(job: str, who: Owner, settings: Settings) -> Iterator[tuple[OwnerStore, Lineage]]:
+    """The lineage that a job id or a lineage's name stands for, as its owner; else UnknownJob."""
+    store = Store.open(settings.store)
+    with privileges.acting_as(who):
+        try:
+            mine = store.owner(who)
+        except StoreMissing as nothing:
+            raise UnknownJob(job=job, owner=who.name, store=settings.store) from nothing
+        lineage = mine.lineage_of(job)
+        if lineage is None:
+            raise UnknownJob(job=job, owner=who.name, store=settings.store)
+        yield mine, lineage
+
+
+def choose(
+    lineage: Lineage,
+    request: RestartRequest,
+    key: bytes | None,
+    phase: Phase = untold,
+    beside: Beside | None = None,
+) -> tuple[Generation, Manifest]:
+    """The generation asked for, or the newest that is whole; every byte of it is verified, by
+    `beside` what it takes.
+
+    With a key only signed ones count.  When none is good the newest one's defect is the error.
+    """
+    if request.generation is not None:
+        numbers = [request.generation]
+    else:  # newest first, but the one that is hinted at before them all
+        numbers = sorted(lineage.numbers(), key=lambda n: (n == request.hint, n), reverse=True)
+    first: TorqueCkptError | None = None
+    for each in numbers:
+        try:
+            generation = lineage.generation(each)
+            recorded = generation.manifest(key)
+            later = beside.takes(recorded) if beside is not None else ()
+            with phase(f"verify generation {each}", recorded.bytes) as read:
+                generation.verify(recorded, read, later)
+            if beside is not None and later:
+                beside.begin(generation, recorded, later)
+            return generation, recorded
+        except TorqueCkptError as defect:
+            log.warning(f"generation {each}: {defect}")
+            first = first or defect
+    raise first or NoImage(job=lineage.first_job, which="")
+
+
+def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
+    """One row a generation, oldest first; one whose manifest is torn has whole=False."""
+    return [Row(*cells) for cells in shown(who, settings, job, _cells)]
+
+
+def shown(who: Owner, settings: Settings, job: str | None, form: Callable[[Row], T]) -> list[T]:
+    """What `form` makes of each row, of strings and numbers alone: several processes do it."""
+    if job is not None:
+        with lineage_of(job, who, settings) as (_, lineage):
+            return [form(row) for row in _rows(lineage, who)]
+    store = Store.open(settings.store)
+    with privileges.acting_as(who):
+        try:
+            mine = store.owner(who)
+        except StoreMissing:
+            return []
+
+        def formed(names: Iterable[str]) -> list[T]:
+            return [form(row) for lineage in mine.opened(names) for row in _rows(lineage, who)]
+
+        return shared(mine.lineage_names(), formed)
+
+
+def owners(settings: Settings) -> list[Owner]:
+    """Everybody who has a directory in the store."""
+    found = []
+    for name in Store.open(settings.store).owners():
+        try:
+            found.append(privileges.owner(name))
+        except UnknownUser:  # an account that was removed; its images are the administrator's now
+            continue
+    return found
+
+
+def waits_for_its_image(job: str, who: Owner, settings: Settings) -> bool:
+    """Whether the last that happened to the job was a hold: an image was taken, and it ended."""
+    with lineage_of(job, who, settings) as (mine, _):
+        noted = journal.last(mine, "job", job)
+    return noted.get("event") == "checkpoint" and noted.get("ended") is True
+
+
+def could_not_restart(job: str, who: Owner, settings: Settings) -> bool:
+    """Whether the last restart of a job failed: then it has not made use of its image yet."""
+    with lineage_of(job, who, settings) as (mine, lineage):
+        return journal.last(mine, "lineage", lineage.name).get("event") == RESTART_FAILED
+
+
+def verify(
+    job: str,
+    who: Owner,
+    settings: Settings,
+    number: int | None,
+    read: Callable[[int], None] | None = None,
+) -> list[tuple[int, str]]:
+    """(generation, defect) for each generation; "" where every byte is as it was written.
+
+    `read` is told how many bytes were read, piece by piece.
+    """
+    with lineage_of(job, who, settings) as (_, lineage):
+        numbers = [number] if number is not None else lineage.numbers()
+        return [(each, _defect(lineage, each, read)) for each in numbers]
+
+
+def recorded(
+    job: str, who: Owner, settings: Settings, number: int | None
+) -> tuple[Manifest, Live | None, bool]:
+    """What `show` shows: manifest, live record, and whether its files are all there."""
+    with lineage_of(job, who, settings) as (_, lineage):
+        numbers = lineage.numbers()
+        if not numbers:
+            raise NoImage(job=job, which="")
+        generation = lineage.generation(numbers[-1] if number is None else number)
+        found = generation.manifest()
+        return found, _live(lineage), generation.looks_whole(found)
+
+
+def delete(job: str, who: Owner, settings: Settings, number: int | None) -> list[int]:
+    """Delete one generation, or all of a job that has ended; gives the numbers that went.
+
+    The newest whole image of a job that still runs is never deleted.
+    """
+    wait = settings.lock_timeout_seconds
+    with lineage_of(job, who, settings) as (mine, lineage), lineage.lock(wait):
+        _settle(lineage)  # what the job's files are still to be given back goes with its images
+        doomed = lineage.numbers() if number is None else [lineage.generation(number).number]
+        live = _live(lineage)
+        running = live is not None and _runs_here(live)
+        last = next((n for n in lineage.numbers()[::-1] if not _defect(lineage, n)), None)
+        if running and last in doomed:
+            raise LastImageKept(job=job, generation=last, why="still runs")
+        for each in doomed:
+            lineage.remove(each)
+        if not intent.pending(lineage.directory):  # that may need them
+            lineage.sweep_copies()
+        journal.note(mine, "delete", job, generations=doomed)
+        if not running and not lineage.numbers():
+            mine.forget(lineage)
+        if os.getuid() == 0:  # a user's leaves a link behind that the next checkpoint takes away
+            Store.open(settings.store).tidy(who.name)
+    return doomed
+
+
+def _settle(lineage: Lineage) -> None:
+    """Undo what a restart that died has changed; records that are torn stop nobody."""
+    try:
+        with translated(lineage.path):
+            intent.settle(lineage.directory, lineage.live())
+    except RecordTorn as torn:
+        log.warning(str(torn))
+
+
+def _runs_here(live: Live) -> bool:
+    return any(each is not None and proc.alive(each) for each in (live.keeper, live.tree))
+
+
+def _live(lineage: Lineage) -> Live | None:
+    try:
+        return lineage.live()
+    except TorqueCkptError:  # shown, listed and deleted all the same
+        return None
+
+
+def _defect(lineage: Lineage, number: int, read: Callable[[int], None] | None = None) -> str:
+    try:
+        generation = lineage.generation(number)
+        generation.verify(generation.manifest(), read)
+    except TorqueCkptError as defect:
+        return str(defect)
+    return ""
+
+
+def _iso(seconds: int) -> str:
+    """As datetime writes it, which takes longer; ValueError for a year that it would not read."""
+    moment = time.gmtime(seconds)
+    if not 1000 <= moment.tm_year <= 9999:
+        raise ValueError(f"{seconds} is in the year {moment.tm_year}")
+    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", moment)
+
+
+def _cells(row: Row) -> tuple[Any, ...]:
+    return tuple(row)
+
+
+def _rows(lineage: Lineage, who: Owner) -> Iterator[Row]:
+    for number in lineage.numbers():
+        try:
+            generation = lineage.generation(number)
+            made = generation.summary()
+            whole = generation.looks_whole(made)
+            created = _iso(made.created)
+        except _OWNERS_DOING:
+            yield Row(lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, who.name)
+            continue
+        yield Row(
+            job=made.job,
+            lineage=lineage.name,
+            generation=number,
+            created=created,
+            bytes=made.bytes,
+            frozen_ms=round(made.frozen_us / 1000),
+            checkpointer=made.checkpointer,
+            host=made.host,
+            whole=whole,
+            owner=who.name,
+        )

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""Whether a lineage is known to be over, so that nobody will go on from its images.
+
+That no process lives says little: held jobs have none, nor have those that a crash has ended and
+that wait to be resumed.  Over is what its batch system says is over, on the node that ran it last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import nullcontext
+from typing import Protocol
+
+from torqueckpt import log
+from torqueckpt.batch.local import control
+from torqueckpt.batch.local.spool import Spool
+from torqueckpt.errors import TorqueCkptError
+from torqueckpt.files import intent
+from torqueckpt.ifl import errors
+from torqueckpt.ifl.records import Job
+from torqueckpt.ifl.records import Server as ServerStatus
+from torqueckpt.process import privileges, proc
+from torqueckpt.records import Live
+from torqueckpt.settings import Settings
+from torqueckpt.store import chain, journal, marks
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore
+
+_ENDED = "CFX"  # completed; finished; a finished member of an array
+_WAITING = "QHWT"
+
+
+class Server(Protocol):
+    """What is asked of the server: torqueckpt.ifl.Connection has it."""
+
+    server: str
+
+    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
+
+    def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job: ...
+
+    def server_status(self, attributes: Iterable[str] = ()) -> ServerStatus: ...
+
+
+class Judge:
+    """Judges lineages by what lives here and by what the batch systems say; server None: only by
+    the local one.  Used while acting as the lineage's owner."""
+
+    def __init__(self, settings: Settings, server: Server | None) -> None:
+        self._spool = Spool(settings.local_home)
+        self._server = server
+        self._owners_waiting: set[str] | None = None
+
+    def over(self, mine: OwnerStore, lineage: Lineage) -> bool:
+        """False where anything is in doubt; its lock is held."""
+        try:
+            live = lineage.live()
+        except TorqueCkptError as torn:
+            log.warning(str(torn))
+            return False
+        if live is None or live.host != os.uname().nodename or intent.pending(lineage.directory):
+            return False
+        if any(each is not None and proc.alive(each) for each in (live.keeper, live.tree)):
+            return False
+        jobs = {live.job, *mine.jobs_of(lineage)}
+        if self._is_local(live, jobs):
+            return not any(map(self._local_mom_lives, jobs)) and not _held(mine, jobs)
+        if self._server is None:
+            return False
+        wanted = marks.is_wanted(lineage) or _goes_on(mine, jobs)
+        try:
+            with privileges.acting_as_root() if os.getuid() == 0 else nullcontext():
+                said = all(says_over(self._server, job) for job in jobs)
+                return said and not (wanted and self._waits(self._server, mine))
+        except TorqueCkptError as failure:
+            log.warning(f"{self._server.server} is not asked any more: {failure}")
+            self._server = None
+            return False
+
+    def _is_local(self, live: Live, jobs: set[str]) -> bool:
+        """Whether `torqueckpt run` here ran them all: the last one's output lay in its spool."""
+        spool = f"{self._spool.home / 'spool'}/"
+        here = all(_server_of(job) == os.uname().nodename for job in jobs)
+        return here and any(stream.path.startswith(spool) for stream in live.streams)
+
+    def _local_mom_lives(self, job: str) -> bool:
+        return control.listens(self._spool.socket(job))
+
+    def _waits(self, server: Server, mine: OwnerStore) -> bool:
+        """Whether one of the owner's waiting jobs may be the lineage's resume job."""
+        if self._owners_waiting is None:
+            may_see = server.server_status(["query_other_jobs"]).text("query_other_jobs")
+            if may_see != "True":  # then it shows root's own only
+                return True
+            listed = server.jobs(["Job_Owner", "job_state"])
+            self._owners_waiting = {job.owner for job in listed if job.state in _WAITING}
+        return mine.path.name in self._owners_waiting
+
+
+def _goes_on(mine: OwnerStore, jobs: set[str]) -> bool:
+    """Whether one of these is a link of a chain that has not ended: the next one may wait long."""
+    for each in chain.of_owner(mine):
+        if any(map(each.has, jobs)):
+            try:
+                if each.end() is None:
+                    return True
+            except TorqueCkptError as torn:
+                log.warning(str(torn))
+                return True
+    return False
+
+
+def says_over(server: Server, job: str) -> bool:
+    """Only of a job of its own: another server's is as unknown to it as one that is over."""
+    if not _same_host(_server_of(job), server.server):
+        return False
+    try:
+        return server.job(job, ["job_state"], ended=True).state in _ENDED
+    except errors.UnknownJob:
+        return True
+
+
+def _held(mine: OwnerStore, jobs: set[str]) -> bool:
+    told = (journal.last(mine, "job", job) for job in jobs)
+    return any(each.get("event") == "checkpoint" and each.get("ended") is True for each in told)
+
+
+def _server_of(job: str) -> str:
+    return job.partition(".")[2]
+
+
+def _same_host(one: str, other: str) -> bool:
+    """Equal, or one of them the short name of the other."""
+    one, other = one.partition(":")[0].lower(), other.partition(":")[0].lower()
+    shorter, longer = sorted((one, other), key=len)
+    return bool(shorter) and (longer == shorter or longer.startswith(f"{shorter}."))

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: MIT
+"""Removing images that the settings no longer keep; each as its owner, under its lineage's lock.
+
+The newest whole image of a job stays unless the job is known to be over, for its time of grace.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torqueckpt import log
+from torqueckpt.errors import Busy, JobStillRuns, TorqueCkptError
+from torqueckpt.identity import Owner
+from torqueckpt.images import catalogue, retention
+from torqueckpt.images.ended import Judge, Server
+from torqueckpt.images.retention import Going, Image, Images
+from torqueckpt.process import privileges
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal, marks, usage
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore, Store
+from torqueckpt.store.translate import translated
+
+# What a lineage may raise, whatever its owner did to it: the next one's turn.
+_OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
+
+
+def prune(
+    user: Owner | None,
+    settings: Settings,
+    server: Server | None,
+    dry_run: bool = False,
+    tell: Callable[[str], None] = log.warning,
+) -> list[Going]:
+    """Remove what is to go, or only say what would; gives what went.
+
+    user None: everybody's, as root; total size and free space count only then.  `tell` gets a line
+    for each that was left alone.
+    """
+    who = catalogue.owners(settings) if user is None else [user]
+    store, judge, now = Store.open(settings.store), Judge(settings, server), int(time.time())
+    found = [each for owner in who for each in _images(store, owner, judge, now, dry_run, tell)]
+    free = usage.free(store.root) if user is None else None
+    owners = {owner.name: owner for owner in who}
+    gone: list[Going] = []
+    sound: set[tuple[str, str]] = set()
+    for each in retention.plan(found, settings, now, free):
+        try:
+            with _opened(store, owners[each.owner], each.lineage) as (mine, lineage):
+                _refuse_in_doubt(judge, mine, lineage, each, sound)
+                if not dry_run:
+                    _remove(mine, lineage, each)
+                gone.append(each)
+        except _OWNERS_DOING as trouble:
+            tell(f"{each.lineage}: {trouble}")
+    if not dry_run and os.getuid() == 0:
+        for name in owners:  # also where a user has pruned his own: these links are root's
+            store.tidy(name)
+    return gone
+
+
+def _images(
+    store: Store,
+    who: Owner,
+    judge: Judge,
+    now: int,
+    dry_run: bool,
+    tell: Callable[[str], None],
+) -> list[Images]:
+    found: list[Images] = []
+    try:
+        with privileges.acting_as(who):
+            names = [each.name for each in store.owner(who).lineages()]
+    except _OWNERS_DOING as closed:
+        tell(f"{who.name}: {closed}")
+        return found
+    for name in names:
+        try:
+            with _opened(store, who, name) as (mine, lineage):
+                is_over = judge.over(mine, lineage)
+                since = marks.since(lineage) if is_over else None
+                if not dry_run:
+                    since = marks.noted(lineage, is_over, now)
+                    lineage.sweep()
+                found.append(_described(lineage, who, since))
+        except Busy:  # at a checkpoint or restart: the next time
+            continue
+        except _OWNERS_DOING as trouble:
+            tell(f"{name}: {trouble}")
+    return found
+
+
+def _described(lineage: Lineage, who: Owner, since: int | None) -> Images:
+    images, newest = [], 0
+    for generation in lineage.generations():
+        try:
+            made = generation.manifest()
+            created = made.created
+            if generation.looks_whole(made):
+                newest = generation.number
+        except TorqueCkptError:  # torn: nothing is known of it but its room
+            created = 0
+        size = usage.below(generation.directory)
+        images.append(Image(who.name, lineage.name, generation.number, created, size))
+    size = usage.below(lineage.directory)
+    return Images(who.name, lineage.name, tuple(images), newest, since, size)
+
+
+@contextmanager
+def _opened(store: Store, who: Owner, name: str) -> Iterator[tuple[OwnerStore, Lineage]]:
+    with privileges.acting_as(who), translated(store.root.path):
+        mine = store.owner(who)
+        lineage = Lineage(mine.directory.sub(name))
+        with lineage.lock(0):
+            yield mine, lineage
+
+
+def _refuse_in_doubt(
+    judge: Judge, mine: OwnerStore, lineage: Lineage, going: Going, sound: set[tuple[str, str]]
+) -> None:
+    """Looked at again under the lock: the job may have been resumed since; and before an older
+    image goes, every byte of the newest is read, once for each lineage."""
+    if going.all:
+        if not judge.over(mine, lineage):
+            raise JobStillRuns(job=lineage.first_job, where="since just now", remedy="it stays")
+    elif (going.owner, going.lineage) not in sound:
+        newest = lineage.generation(going.newest)
+        newest.verify(newest.manifest())
+        sound.add((going.owner, going.lineage))
+
+
+def _remove(mine: OwnerStore, lineage: Lineage, going: Going) -> None:
+    facts = {"lineage_pruned": lineage.name, "reason": going.reason, "bytes": going.bytes}
+    for number in going.generations:
+        lineage.remove(number)
+    if going.all:
+        mine.forget(lineage)
+    else:
+        lineage.sweep_copies()
+    journal.note(mine, "prune", lineage.first_job, generations=going.generations, **facts)
+    log.info(f"{lineage.name}: generations {going.generations} went: {going.reason}")

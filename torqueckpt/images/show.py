@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: MIT
+"""What is inside an image, and in what two of a job differ; for people to look at."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from torqueckpt import checkpointers
+from torqueckpt.checkpointers.base import ImageDetails
+from torqueckpt.errors import InvalidJobId, TorqueCkptError
+from torqueckpt.identity import Owner, is_lineage_name
+from torqueckpt.images import catalogue
+from torqueckpt.manifest import Manifest
+from torqueckpt.process.worker import Aside, AsideFailed
+from torqueckpt.records import Live
+from torqueckpt.settings import Settings
+
+_SECRET = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|COOKIE|PROXY_CERT", re.IGNORECASE)
+_IN_URL = re.compile(r"(//[^/\s:@]*):[^/\s@]*@")
+_MASK = "***"
+_MASKED_URL = rf"\1:{_MASK}@"
+
+
+class Inside(NamedTuple):
+    """unread: why the image itself could not be looked into; its manifest tells all the same."""
+
+    made: Manifest
+    live: Live | None
+    whole: bool
+    details: ImageDetails
+    unread: str = ""
+
+
+def look(
+    job: str, who: Owner, settings: Settings, number: int | None, environment: bool = False
+) -> Inside:
+    """The newest image, or generation `number`; secrets of the environment are masked."""
+    made, live, whole = catalogue.recorded(job, who, settings, number)
+    found, unread = ImageDetails(), ""
+    try:
+        checkpointer = checkpointers.load(made.checkpointer, settings)
+        with catalogue.lineage_of(job, who, settings) as (_, lineage):
+            place = lineage.generation(made.generation).image_dir
+            reading = Aside(who, lambda: checkpointer.details(place, made.exec_pid, environment))
+            found = reading.result(ImageDetails)
+    except (TorqueCkptError, AsideFailed) as why:
+        unread = str(why)
+    shown = tuple(map(masked, found.environment))
+    return Inside(made, live, whole, found._replace(environment=shown), unread)
+
+
+def masked(variable: str) -> str:
+    """NAME=VALUE, without what its name, or a password in a URL, says to be nobody's business."""
+    name, _, value = variable.partition("=")
+    if _SECRET.search(name):
+        return f"{name}={_MASK}"
+    return f"{name}={_IN_URL.sub(_MASKED_URL, value)}"
+
+
+def named(text: str, settings: Settings) -> tuple[str, str | None, int | None]:
+    """(job or lineage, owner, generation) of an image's path: a job's link in the store, or the
+    directory of a generation; else InvalidJobId."""
+    path = Path(os.path.abspath(text))
+    if path.parent == settings.store and path.is_symlink():
+        path = settings.store / os.readlink(path)
+    try:
+        jobs, owner, lineage, number, *_ = path.relative_to(settings.store).parts
+    except ValueError as elsewhere:
+        raise InvalidJobId(text=text) from elsewhere
+    if jobs != "jobs" or not is_lineage_name(lineage) or not re.fullmatch("[0-9]{1,9}", number):
+        raise InvalidJobId(text=text)
+    return lineage, owner, int(number)
+
+
+def processor() -> list[str]:
+    """What this node's has of that which an image may need, by the same names."""
+    words = Path("/proc/cpuinfo").read_text(errors="replace").split()
+    known = {"AVX": "avx", "AVX-512": "avx512f", "PKU": "pku", "AMX": "amx_tile"}
+    return [name for name, flag in known.items() if flag in words]
+
+
+class Difference(NamedTuple):
+    """One thing that two images of a job do not share; "" where it is not there."""
+
+    what: str
+    name: str
+    before: str
+    after: str
+
+
+def differences(one: Inside, other: Inside) -> list[Difference]:
+    """In the order in which they matter: processes, files, sockets, memory, all together."""
+    found: list[Difference] = []
+    for what, of in _COMPARED.items():
+        before, after = dict(of(one)), dict(of(other))
+        for name in dict.fromkeys([*before, *after]):
+            left, right = before.get(name, ""), after.get(name, "")
+            if left != right:
+                found.append(Difference(what, name, left, right))
+    return found
+
+
+def _processes(each: Inside) -> Iterator[tuple[str, str]]:
+    yield from ((f"{p.pid} {p.name}", f"child of {p.ppid}") for p in each.made.processes)
+
+
+def _files(each: Inside) -> Iterator[tuple[str, str]]:
+    for file in each.made.files:
+        if file.fd >= 0:
+            gone = ", deleted" if file.deleted else ""
+            told = f"{file.size} bytes, at {file.offset}{gone}"
+            yield f"{file.path} ({file.pid}, descriptor {file.fd})", told
+
+
+def _opened(each: Inside) -> Iterator[tuple[str, str]]:
+    for thing in each.details.opened:
+        yield f"{thing.kind} ({thing.pid}, descriptor {thing.fd})", thing.what or "open"
+
+
+def _memory(each: Inside) -> Iterator[tuple[str, str]]:
+    for area in each.details.memory:
+        yield f"{area.name} ({area.pid})", f"{area.saved >> 10} of {area.size >> 10} KiB saved"
+
+
+def _together(each: Inside) -> Iterator[tuple[str, str]]:
+    made = each.made
+    yield "size", f"{made.bytes} bytes"
+    yield "host", made.host
+    yield "kernel", made.kernel
+    yield "checkpointer", f"{made.checkpointer} {made.checkpointer_version}"
+    yield "job", made.job.id
+    yield "registers", each.details.cpu
+
+
+_COMPARED = {
+    "process": _processes,
+    "file": _files,
+    "open": _opened,
+    "memory": _memory,
+    "image": _together,
+}

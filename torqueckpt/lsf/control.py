@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""What LSF's actions do: they ask the job's starter, which does it; where a job has none, they stop
+and continue it as LSF itself would have."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+
+from torqueckpt import log, paths
+from torqueckpt.batch import pointer
+from torqueckpt.batch.lsf import starter_socket
+from torqueckpt.batch.lsf.calls import POINTER, STARTER, EchkpntCall, LsfJob, restart_command
+from torqueckpt.batch.lsf.starter_socket import Answer, Asked
+from torqueckpt.errors import (
+    CheckpointRefused,
+    NoStarter,
+    NotAnImage,
+    NotResumed,
+    StoreNotWritable,
+)
+from torqueckpt.identity import is_lineage_name
+from torqueckpt.paths import Directory
+from torqueckpt.process import job_processes, signals
+from torqueckpt.settings import Settings
+
+_BEGINNING_SECONDS = 2.0  # a job that was started just now may have no starter yet
+
+
+def suspend(job: LsfJob) -> None:
+    """The memory is free, or where that cannot be had, the job is stopped at least."""
+    answer = _asked(job, "suspend", signal.SIGSTOP, "it is stopped")
+    if answer is not None and answer.reason:
+        log.warning(f"job {job.id} is {answer.state}: {answer.reason}")
+
+
+def resume(job: LsfJob) -> None:
+    answer = _asked(job, "resume", signal.SIGCONT, "it was continued")
+    if answer is not None and answer.reason and answer.state == "saved":
+        raise NotResumed(job=job.id, reason=answer.reason)
+
+
+def checkpoint(group: int, call: EchkpntCall, directory: Path) -> None:
+    """LSF's own checkpoint: an image, and a pointer to it in the directory that LSF keeps."""
+    starter = starter_socket.call(None, group)
+    if starter is None:
+        raise NoStarter(job=f"process group {group}", done="nothing was done")
+    pointer.make_place(directory)
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise StoreNotWritable(path=directory, problem="no pointer can be put there")
+    answer = starter_socket.ask(starter, Asked("checkpoint", call.after))
+    if not is_lineage_name(answer.lineage):
+        raise CheckpointRefused(reason=answer.reason or "the job's starter gave no reason")
+    pointer.write(directory, POINTER, answer.lineage, answer.generation)
+    starter.close()  # where the job was to end it ends now
+
+
+def prepare_restart(directory: Path, settings: Settings) -> None:
+    """Tell LSF which command goes on with the job; it is LSF that runs it, as a new job."""
+    found = pointer.read(directory, POINTER)
+    if found is None or not is_lineage_name(found.lineage):
+        raise NotAnImage(path=directory, store=settings.store)
+    command = restart_command(paths.program("sbin", STARTER), found)
+    with Directory.open(directory.resolve(strict=True)) as opened:
+        opened.write_whole(".restart_cmd", f"LSB_RESTART_CMD={command}\n".encode())
+
+
+def _asked(job: LsfJob, verb: str, instead: signal.Signals, done: str) -> Answer | None:
+    """What the job's starter answers; None where it has none and got a signal instead."""
+    starter = _starter_of(job)
+    if starter is not None:
+        return starter_socket.ask(starter, Asked(verb))
+    _signal_all(job, instead)
+    log.warning(str(NoStarter(job=f"job {job.id}", done=done)))
+    return None
+
+
+def _starter_of(job: LsfJob) -> socket.socket | None:
+    until = time.monotonic() + _BEGINNING_SECONDS
+    while True:
+        found = starter_socket.call(job.id, None)
+        if found is not None or time.monotonic() > until:
+            return found
+        time.sleep(0.1)
+
+
+def _signal_all(job: LsfJob, number: int) -> None:
+    signals.send_all((each.id for each in job_processes.of_job(job.id, os.getuid())), number)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""What the records in the store tell a job starter, and what it adds to them; as its owner."""
+
+from __future__ import annotations
+
+import os
+
+from torqueckpt import log
+from torqueckpt.batch import job_details
+from torqueckpt.batch.pointer import Pointer
+from torqueckpt.errors import OWN_FAILURE, CheckpointRefused, TorqueCkptError
+from torqueckpt.identity import Owner, ProcessId
+from torqueckpt.images import catalogue
+from torqueckpt.images.catalogue import RESTART_FAILED
+from torqueckpt.process import privileges
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal
+from torqueckpt.store.store import Store
+
+_FAILED = "checkpoint-failed"
+
+
+def restored_by(keeper: ProcessId, lineage: str, settings: Settings) -> ProcessId | None:
+    """The root of the tree that this process has restored; None when it has not."""
+    try:
+        with catalogue.lineage_of(lineage, _me(), settings) as (_, found):
+            live = found.live()
+    except (TorqueCkptError, OSError) as unknown:
+        log.warning(str(unknown))
+        return None
+    return live.tree if live is not None and live.keeper == keeper else None
+
+
+def why_not_restored(job: str, lineage: str, since: int, status: int, settings: Settings) -> str:
+    """The reason that was noted; else how the one who should have restored it ended, noted now."""
+    reason = f"the restart ended with {os.waitstatus_to_exitcode(status)}; see the job's stderr"
+    try:
+        with catalogue.lineage_of(lineage, _me(), settings) as (mine, _):
+            noted = _since(journal.last(mine, "lineage", lineage), since)
+            if noted.get("event") == RESTART_FAILED:
+                return str(noted.get("reason", reason))
+            facts = {"lineage": lineage, "reason": reason, "code": OWN_FAILURE}
+            journal.note(mine, RESTART_FAILED, job, **facts, **journal.of_checkpoint(mine, job))
+            return reason
+    except (TorqueCkptError, OSError) as failure:
+        return str(failure)
+
+
+def image_of_hold(job: str, since: int, settings: Settings) -> Pointer | None:
+    """The image that the job was ended with since then; None when that has not happened."""
+    try:
+        with catalogue.lineage_of(job, _me(), settings) as (mine, lineage):
+            last = _since(journal.last(mine, "job", job), since)
+            number = last.get("generation")
+            if last.get("event") != "checkpoint" or last.get("ended") is not True:
+                return None
+            return Pointer(lineage.name, number) if isinstance(number, int) else None
+    except (TorqueCkptError, OSError) as unknown:
+        log.warning(str(unknown))
+        return None
+
+
+def note_failure(job: str, since: int, reason: str, settings: Settings) -> None:
+    """Have the owner's journal tell of a dump that failed, where the door could not do so."""
+    who = _me()
+    try:
+        mine = Store.open(settings.store).owner(who)
+        if _since(journal.last(mine, "job", job), since).get("event") != _FAILED:
+            code, facts = CheckpointRefused.exit_code, job_details.facts(os.getpid(), settings)
+            journal.note(mine, _FAILED, job, reason=reason, code=code, **facts)
+    except (TorqueCkptError, OSError) as missing:
+        log.warning(f"{job}: not noted: {missing}")
+
+
+def _since(noted: dict[str, object], since: int) -> dict[str, object]:
+    """The line, unless it is an older one."""
+    when = noted.get("time")
+    return noted if isinstance(when, int) and when >= since else {}
+
+
+def _me() -> Owner:
+    return privileges.owner_of_uid(os.getuid())

@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: MIT
+"""LSF's job starter: it is the job for LSF, stays as long as the job lasts, and is never dumped.
+
+The user's command runs in a child of it.  When LSF suspends the job, that child is dumped and
+ended; when LSF resumes it, the child comes back from the image.  Only this program may bring it
+back, for only what is below it is LSF's to account, signal and kill (contracts/lsf.md).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+from torqueckpt import checkpointers, log, paths
+from torqueckpt.batch.lsf import script, starter_socket
+from torqueckpt.batch.lsf.calls import LsfJob, StarterCall
+from torqueckpt.batch.lsf.starter_socket import Answer, Asked, Ear
+from torqueckpt.batch.pointer import Pointer
+from torqueckpt.errors import CheckpointRefused, NotResumed, ProgramMissing, TorqueCkptError
+from torqueckpt.identity import ProcessId
+from torqueckpt.lsf import records
+from torqueckpt.process import outputs, proc, signals, supervise, tree
+from torqueckpt.restart import door
+from torqueckpt.settings import Settings
+
+# What ends a job that has no process just now, as it would have ended the process.
+_ENDING = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGXCPU}
+_WATCHED = {signal.SIGCHLD, Ear.WAKES, *supervise.PASSED_ON}
+_LOOK_SECONDS, _REAP_SECONDS = 0.02, 30.0
+
+
+class JobStarter:
+    """child is what we wait for: the shell of the script, after a restart the one who restored it.
+
+    Exactly one of these holds: the tree below `root` runs or is stopped; the job is saved in an
+    image and has no process; it has ended with `status`.
+    """
+
+    def __init__(
+        self, job: LsfJob, settings: Settings, environment: dict[bytes, bytes], umask: int
+    ) -> None:
+        self._job, self._settings = job, settings
+        self._environment, self._umask = environment, umask
+        self._child: ProcessId | None = None
+        self._root: ProcessId | None = None
+        self._stopped = False
+        self._saved: Pointer | None = None
+        self._missed: list[int] = []
+        self._status: int | None = None
+        self._held_before: set[int] = set()
+
+    def run(self, call: StarterCall) -> int:
+        """The job from its first to its last instruction; gives its exit status."""
+        self._held_before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
+        ear = self._listen()
+        if call.image is not None:
+            self._saved = call.image
+            self._resume()  # where it fails we stay, too: POST_EXEC may remove the image
+            return self._stay(ear)
+        with script.written(call.command, self._job.directory) as argv:
+            self._begin(argv)
+            return self._stay(ear)
+
+    def _listen(self) -> Ear | None:
+        try:
+            return Ear(self._job.id)
+        except OSError as problem:  # then LSF can stop and continue it, and no more
+            log.error(f"{self._job.id}: nobody can ask for its suspension: {problem}")
+            return None
+
+    def _begin(self, argv: list[str]) -> None:
+        try:
+            checkpointer = checkpointers.load(self._settings.checkpointer, self._settings)
+            self._child = self._spawn(checkpointer.launch_argv(argv))
+        except TorqueCkptError as missing:
+            log.warning(f"{self._job.id}: started as it is: {missing}")
+            self._child = self._spawn(argv)
+        self._root = self._child
+
+    def _stay(self, ear: Ear | None) -> int:
+        while self._status is None:
+            got = signal.sigwaitinfo(_WATCHED)
+            if got.si_signo == signal.SIGCHLD:
+                self._reap()
+            elif got.si_signo == Ear.WAKES and ear is not None:
+                self._serve(ear)
+            else:
+                self._signalled(got.si_signo, by_root=got.si_uid == 0)
+        log.info(f"{self._job.id}: ended with {self._status}")
+        return self._status
+
+    def _serve(self, ear: Ear) -> None:
+        """Whatever goes wrong here, the job goes on."""
+        try:
+            for asked, caller in ear.calls():
+                starter_socket.reply(caller, self._do(asked), wait=self._status is not None)
+        except Exception as failure:  # the caller is told that the line broke
+            log.traceback_of(failure)
+
+    def _do(self, asked: Asked) -> Answer:
+        self._reap()  # it may have ended, and nobody has told us yet
+        if self._status is not None:
+            return Answer("ended", f"job {self._job.id} has ended")
+        if asked.verb == "suspend":
+            return self._suspend()
+        if asked.verb == "resume":
+            return self._resume()
+        return self._checkpoint(asked.after)
+
+    def _suspend(self) -> Answer:
+        if self._saved is not None or self._stopped:  # sbatchd asks again when it was restarted
+            return self._answer()
+        try:
+            self._dump("suspend", end=True)
+        except CheckpointRefused as refused:
+            return self._stop(str(refused))
+        return self._answer()
+
+    def _resume(self) -> Answer:
+        if self._saved is not None:
+            reason = self._restore(self._saved)
+            if reason:
+                told = NotResumed(job=self._job.id, reason=reason)
+                log.error(str(told))
+                outputs.tell(f"lsf-jobstarter: {told}")
+                return self._answer(reason)
+        else:
+            self._run_on()
+        return self._answer()
+
+    def _checkpoint(self, after: str) -> Answer:
+        try:
+            found = self._saved or self._dump("checkpoint", end=after == "kill")
+        except CheckpointRefused as refused:
+            if not self._stopped:  # the door may have been killed while it had stopped the tree
+                self._run_on()
+            return self._answer(str(refused))
+        if after == "kill":
+            self._saved, self._status = None, 128 + signal.SIGKILL
+        elif after == "stop" and self._saved is None and self._root is not None:
+            signals.stop_tree(self._root)
+            self._stopped = True
+        return self._answer(image=found)
+
+    def _dump(self, verb: str, end: bool) -> Pointer:
+        """Have the tree dumped, and where it is to end, wait for our child to be gone: a zombie
+        would hold the process number that the restore needs."""
+        assert self._root is not None
+        since = int(time.time())
+        try:
+            made = door.dump(verb, self._root.pid, end, self._job.id, self._settings)
+        except CheckpointRefused as refused:
+            log.warning(str(refused))
+            if proc.alive(self._root) is not None:
+                records.note_failure(self._job.id, since, str(refused), self._settings)
+                raise
+            held = records.image_of_hold(self._job.id, since, self._settings)
+            if held is None:  # it has ended by itself
+                raise
+            made = held  # the door was killed once the image was safe and the tree was gone
+        if end:
+            self._saved, self._stopped = made, False
+            self._reap(_REAP_SECONDS)
+        return made
+
+    def _stop(self, reason: str) -> Answer:
+        """As LSF itself would have suspended the job."""
+        if signal.sigpending() & _ENDING:  # it is being ended, and has to run for that
+            self._run_on()
+        elif self._root is not None:
+            signals.stop_tree(self._root)
+            self._stopped = True
+        return self._answer(reason)
+
+    def _run_on(self) -> None:
+        """Let what is stopped go on, and nothing else know of it."""
+        stopped = (each.id for each in self._tree() if each.state == "T")
+        signals.send_all(stopped, signal.SIGCONT)
+        self._stopped = False
+
+    def _tree(self) -> list[proc.Stat]:
+        root = proc.alive(self._root) if self._root is not None else None
+        return tree.below(root) if root is not None else []
+
+    def _restore(self, image: Pointer) -> str:
+        """Go on from the image; gives why that is not so, "" when it is.
+
+        `torqueckpt resume` does it, and becomes the one who waits for the tree.
+        """
+        outputs.append_from_now_on()
+        since = int(time.time())
+        program = str(paths.program("bin", "torqueckpt"))
+        words = ["resume", image.lineage, "--generation", str(image.generation)]
+        try:
+            child = self._spawn([program, *words])
+        except ProgramMissing as missing:
+            return str(missing)
+        while True:
+            ended = os.waitpid(child.pid, os.WNOHANG)
+            root = records.restored_by(child, image.lineage, self._settings)
+            if root is not None:
+                break
+            if ended[0]:
+                return records.why_not_restored(
+                    self._job.id, image.lineage, since, ended[1], self._settings
+                )
+            time.sleep(_LOOK_SECONDS)
+        self._child, self._root, self._saved = child, root, None
+        if ended[0]:
+            self._status = _as_status(ended[1])
+        self._run_on()  # it may have been dumped while it was stopped
+        while got := signal.sigtimedwait(supervise.PASSED_ON, 0):  # sent while there was no tree
+            self._missed.append(got.si_signo)
+        for number in self._missed:
+            self._pass_on(number)
+        self._missed = []
+        return ""
+
+    def _signalled(self, number: int, by_root: bool) -> None:
+        """LSF signals each process of the job, ours among them; only what a user has sent to us is
+        for us to pass on.  But a job without processes has only us.  CONT is only for us: LSF's
+        RESUME comes through our ear, and what was stopped for LSF stays so."""
+        if number == signal.SIGCONT:
+            return
+        if self._saved is not None:
+            if number in _ENDING:
+                self._status = 128 + number
+            else:
+                self._missed.append(number)
+            return
+        if not by_root:
+            self._pass_on(number)
+        if self._stopped and number in _ENDING:
+            self._run_on()
+
+    def _pass_on(self, number: int) -> None:
+        signals.send_all([each.id for each in self._tree()], number)
+
+    def _reap(self, seconds: float = 0) -> None:
+        """Take note of our child's end, if it has ended, or does so within that time."""
+        until = time.monotonic() + seconds
+        while self._child is not None:
+            ended, status = os.waitpid(self._child.pid, os.WNOHANG)
+            if ended:
+                self._child = self._root = None
+                if self._saved is None:
+                    self._status = _as_status(status)
+            if time.monotonic() >= until:
+                return
+            time.sleep(_LOOK_SECONDS)
+
+    def _answer(self, reason: str = "", image: Pointer | None = None) -> Answer:
+        image = image or self._saved or Pointer("", 0)
+        state = "saved" if self._saved else "stopped" if self._stopped else "running"
+        state = state if self._status is None else "ended"
+        return Answer(state, reason, image.lineage, image.generation)
+
+    def _spawn(self, argv: list[str]) -> ProcessId:
+        """Start it as LSF would have: its environment, its signals, its mask for new files."""
+        own = os.umask(self._umask)
+        try:
+            pid = os.posix_spawn(
+                argv[0],
+                argv,
+                self._environment,
+                setsigmask=self._held_before,
+                setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],  # Python ignores these two
+                setsid=os.getsid(0) == 0,  # led from outside of this container: not to be dumped
+            )
+        except OSError as problem:
+            raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
+        finally:
+            os.umask(own)
+        started = proc.stat(pid)
+        assert started is not None, "our own child, and not waited for"
+        return started.id
+
+
+def _as_status(status: int) -> int:
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code

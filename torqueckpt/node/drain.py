@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: MIT
+"""Emptying a node: its jobs are held with their images; with a shared store they go on on others.
+
+The node takes no new jobs from the beginning.  A job that cannot be held runs on, untouched.  One
+that is held never goes before its resume job is submitted; its image stays in any case.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, Protocol
+
+from torqueckpt import paths, run
+from torqueckpt.batch import checkpoint_spec
+from torqueckpt.errors import NeedsRoot, StoreMissing, TorqueCkptError, UnknownJob
+from torqueckpt.identity import Owner, job_id
+from torqueckpt.ifl import errors
+from torqueckpt.ifl.records import Job
+from torqueckpt.images import catalogue
+from torqueckpt.process import privileges
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal
+
+ASKED_FOR = (
+    *("Job_Owner", "job_state", "exec_host", "Checkpoint", "euser", "Hold_Types", "comment"),
+)
+HELD, MOVED, RELEASED, LEFT = "held", "moved", "released", "left"
+_HOLD = "s"  # an administrator's: the user's own qrls would start it where it is to end
+_MARK = "held by torqueckpt drain"  # how its comment begins
+_QUIET_SECONDS = 60  # a server that was asked for a hold, and a MOM that does nothing
+_UNKNOWN_SECONDS = 10
+_SUBMIT_SECONDS = 180
+_OVER = "CFX"
+_ENDED = f"E{_OVER}"
+
+
+class Server(Protocol):
+    """What is asked of the server: torqueckpt.ifl.Connection has it."""
+
+    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
+
+    def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job: ...
+
+    def hold(self, job_id: str, hold_type: str = "u") -> None: ...
+
+    def release(self, job_id: str, hold_type: str = "u") -> None: ...
+
+    def delete(self, job_id: str, extend: str | None = None) -> None: ...
+
+    def comment(self, job_id: str, text: str) -> None: ...
+
+    def set_node(self, name: str, state: str, note: str | None = None) -> None: ...
+
+
+class Drained(NamedTuple):
+    """What became of a job; its fields are those of --json.
+
+    outcome: held, with its image; moved, as a new job; released, by undo; left, as it was.  what
+    says why, or which job it is now.
+    """
+
+    job: str
+    owner: str
+    outcome: str
+    what: str
+
+
+def drain(node: str, settings: Settings, server: Server) -> list[Drained]:
+    """One row for each job that ran there."""
+    _refuse_users()
+    began = int(time.time())
+    server.set_node(node, "offline", "torqueckpt drain")
+    rows, asked = [], []
+    for job in _running_on(node, server):
+        why = _cannot(job)
+        try:
+            if not why:
+                server.hold(job.id, _HOLD)
+                asked.append(job)
+        except (
+            errors.UnknownJob,
+            errors.CallTimedOut,
+        ):  # so says 6.1 to a hold that it carries out
+            asked.append(job)
+        except TorqueCkptError as refusal:
+            why = str(refusal)
+        if why:
+            rows.append(Drained(job.id, job.owner, LEFT, why))
+    for job in asked:
+        why = _not_held(job, began, settings, server)
+        rows.append(
+            Drained(job.id, job.owner, LEFT, why) if why else _go_on(job, node, settings, server)
+        )
+    return rows
+
+
+def undo(node: str, server: Server) -> list[Drained]:
+    """The node is back: it takes jobs again, and those that drain has held there go on."""
+    _refuse_users()
+    server.set_node(node, "free", "")
+    rows = []
+    for job in server.jobs(ASKED_FOR):
+        if job.state == "H" and job.comment == _comment(node):
+            try:
+                server.release(job.id, _HOLD)
+                rows.append(Drained(job.id, job.owner, RELEASED, "goes on from its image"))
+            except TorqueCkptError as refusal:
+                rows.append(Drained(job.id, job.owner, LEFT, str(refusal)))
+    return rows
+
+
+def _refuse_users() -> None:
+    if os.getuid() != 0:
+        raise NeedsRoot(what="drain", remedy="run it as root, who is an operator of the server")
+
+
+def _running_on(node: str, server: Server) -> Iterator[Job]:
+    short = node.partition(".")[0]
+    for job in server.jobs(ASKED_FOR):
+        if job.state == "R" and short in (host.partition(".")[0] for host in job.hosts):
+            yield job
+
+
+def _cannot(job: Job) -> str:
+    """Why a job is not even tried, "" when it is."""
+    if len(job.hosts) > 1:
+        return f"runs on {len(job.hosts)} nodes"
+    try:
+        spec = checkpoint_spec.parse(job.checkpoint or "u")
+    except TorqueCkptError as odd:
+        return str(odd)
+    return "" if spec.checkpointable else f"not checkpointable: -c {spec.text}"
+
+
+def _not_held(job: Job, since: int, settings: Settings, server: Server) -> str:
+    """Wait until its image is safe and it is held, which is ""; else why it is not."""
+    limit = settings.lock_timeout_seconds + settings.dump_timeout_seconds + _QUIET_SECONDS
+    until, quiet_until = time.monotonic() + limit, time.monotonic() + _QUIET_SECONDS
+    owner, known, comment = _owner(job), time.monotonic(), job.comment
+    while time.monotonic() < until:
+        try:
+            now, known = server.job(job.id, ["job_state", "comment"]), time.monotonic()
+            state, comment = now.state, now.comment
+        except TorqueCkptError:  # 6.1 knows no such job for a moment, while it asks the MOM
+            state = "" if time.monotonic() < known + _UNKNOWN_SECONDS else "C"
+        noted, busy = _noted(job, owner, since, settings)
+        if state in _ENDED and noted.get("ended") is not True:
+            return "it ended meanwhile"
+        if state in _OVER:
+            return f"ended by its server, with an image: torqueckpt resume-job {job.id}"
+        if state == "H":
+            return ""
+        if noted.get("event") == "checkpoint-failed":
+            _let_go(job, server)
+            return str(noted.get("reason", "its checkpoint failed"))
+        if state == "R" and comment != job.comment and not busy and noted.get("ended") is not True:
+            _let_go(job, server)  # of a checkpoint that fails MOM makes a comment
+            return comment
+        if not busy and not noted and time.monotonic() > quiet_until:
+            _let_go(job, server)
+            return "its MOM takes no checkpoint"
+        time.sleep(0.5)
+    _let_go(job, server)
+    return f"not held within {limit} s"
+
+
+def _noted(
+    job: Job, owner: Owner, since: int, settings: Settings
+) -> tuple[dict[str, object], bool]:
+    """What its journal says of it since then, and whether somebody is at its lineage."""
+    try:
+        with catalogue.lineage_of(job.id, owner, settings) as (mine, lineage):
+            noted, busy = journal.last(mine, "job", job.id), lineage.is_locked()
+    except (UnknownJob, StoreMissing):
+        return {}, False
+    when = noted.get("time")
+    return (noted if isinstance(when, int) and when >= since else {}), busy
+
+
+def _let_go(job: Job, server: Server) -> None:
+    """A hold of a job that runs on would catch it at its next start."""
+    try:
+        server.release(job.id, _HOLD)
+    except TorqueCkptError:  # MOM has taken it back already
+        return
+
+
+def _go_on(job: Job, node: str, settings: Settings, server: Server) -> Drained:
+    """Where the store is shared, as a new job: TORQUE ties a held one to its node."""
+    try:
+        server.comment(job.id, _comment(node))
+    except TorqueCkptError as refusal:
+        return Drained(job.id, job.owner, HELD, f"release it with qrls -h {_HOLD}: {refusal}")
+    if not settings.store_shared:
+        return Drained(
+            job.id, job.owner, HELD, f"torqueckpt drain --node {node} --undo releases it"
+        )
+    new, problem = _resubmitted(job)
+    if problem:
+        return Drained(job.id, job.owner, HELD, f"not submitted elsewhere: {problem}")
+    try:
+        server.delete(job.id)
+    except TorqueCkptError as refusal:
+        return Drained(job.id, job.owner, MOVED, f"{new}; the held one stays: {refusal}")
+    return Drained(job.id, job.owner, MOVED, new)
+
+
+def _resubmitted(job: Job) -> tuple[str, str]:
+    """The resume job's id, or why there is none.  Its user submits it; he gets no terminal of ours,
+    and of the environment what tells where qsub and the server are."""
+    owner = _owner(job)
+    kept = ("PATH", "PBS_CONF_FILE", "PBS_DEFAULT")
+    environment = {name: os.environ[name] for name in kept if name in os.environ}
+    words = [str(paths.program("bin", "torqueckpt")), "resume-job", job_id(job.id), "--submit"]
+    done = run.run(
+        privileges.as_owner_argv(owner, (), words),
+        timeout_seconds=_SUBMIT_SECONDS,
+        environment={**environment, "USER": owner.name, "LOGNAME": owner.name},
+        alone=True,
+    )
+    try:
+        return (
+            (job_id(done.output.strip()), "")
+            if done.ok
+            else ("", done.last_line() or "qsub failed")
+        )
+    except TorqueCkptError as odd:
+        return "", str(odd)
+
+
+def _owner(job: Job) -> Owner:
+    return privileges.owner(job.text("euser") or job.owner)
+
+
+def _comment(node: str) -> str:
+    return f"{_MARK} of {node}"

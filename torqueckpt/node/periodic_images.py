@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: MIT
+"""What the images of a job at the server tell the periodic service; read as their owner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from torqueckpt.errors import StoreMissing
+from torqueckpt.ifl.records import Job
+from torqueckpt.process import privileges, proc
+from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import Store
+
+
+class Newest(NamedTuple):
+    """A job's newest image; created 0 when there is none."""
+
+    created: float = 0.0
+    frozen_seconds: float = 0.0
+
+
+@contextmanager
+def lineage_of(job: Job, settings: Settings) -> Iterator[Lineage | None]:
+    """Its lineage, acting as its owner; None when it has no image yet."""
+    who = privileges.owner(job.text("euser") or job.owner)
+    with privileges.acting_as(who):
+        try:
+            mine = Store.open(settings.store).owner(who)
+        except StoreMissing:
+            yield None
+            return
+        yield mine.lineage_of(job.id)
+
+
+def newest(job: Job, settings: Settings) -> Newest | None:
+    """None while a checkpoint or restart of the job is under way: a large one takes minutes."""
+    with lineage_of(job, settings) as lineage:
+        if lineage is not None and lineage.is_locked():
+            return None
+        if lineage is None or not lineage.numbers():
+            return Newest()
+        made = lineage.generation(lineage.numbers()[-1]).summary()
+        return Newest(made.created, made.frozen_us / 1e6)
+
+
+def mom_has_timer(job: Job, settings: Settings) -> bool:
+    """OpenPBS: not once the job's session leader is our own restart, whose walltime stands."""
+    with lineage_of(job, settings) as lineage:
+        live = lineage.live() if lineage is not None else None
+        if live is None or not live.restored or live.job != job.id:
+            return True
+        keeper = proc.alive(live.keeper)
+        return keeper is None or keeper.session != keeper.pid
+
+
+def is_of(lineage: Lineage, job: Job) -> bool:
+    """Whether this very job has an image: a server that was reset gives the same number again."""
+    numbers = lineage.numbers()
+    return bool(numbers) and lineage.generation(numbers[-1]).summary().created >= started(job)
+
+
+def started(job: Job) -> float:
+    """When its session leader started; 0 when that is gone, as after a restart in place."""
+    leader = proc.stat(job.session_id) if job.session_id else None
+    return float(proc.start_epoch(leader.id)) if leader is not None else 0.0

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""Work done aside, in a forked process that has become the owner for good.
+
+Root's programs parse files that a user can write only there: a parser that is tricked has no more
+rights than the user.  It also lets the parent go on meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Generic, TypeVar
+
+from torqueckpt import typed_json
+from torqueckpt.identity import Owner
+from torqueckpt.process import guard, privileges
+
+T = TypeVar("T")
+
+
+class AsideFailed(Exception):
+    """The forked process failed; the text is its error."""
+
+
+class Aside(Generic[T]):
+    """Start `work` as the owner; result() waits for the record that it returns.
+
+    It has a time limit: the owner can stop, or kill, a process of his own uid.
+    """
+
+    def __init__(self, who: Owner, work: Callable[[], T], timeout_seconds: float = 300) -> None:
+        self._until = time.monotonic() + timeout_seconds
+        self._read_end, write_end = os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._read_end)
+            guard.not_the_maker()
+            _report(who, work, write_end)
+        os.close(write_end)
+
+    def result(self, kind: type[T]) -> T:
+        text = self._read()
+        self._end()
+        if not text.startswith(b"{"):
+            raise AsideFailed(text.decode("utf-8", "replace") or "it was killed")
+        try:
+            return typed_json.from_json(kind, typed_json.load(text))
+        except typed_json.Malformed as torn:
+            raise AsideFailed("it was killed") from torn
+
+    def give(self, seconds: float) -> None:
+        """It has that much time from now on."""
+        self._until = time.monotonic() + seconds
+
+    def is_over(self) -> bool:
+        """Whether result() has nothing to wait for."""
+        return bool(select.select([self._read_end], [], [], 0)[0])
+
+    def stop(self) -> None:
+        """Its result is not wanted any more."""
+        os.close(self._read_end)
+        self._end()
+
+    def _end(self) -> None:
+        with suppress(PermissionError):  # not the owner's yet: it failed before it became him
+            os.kill(self._pid, signal.SIGKILL)
+        os.waitpid(self._pid, 0)
+
+    def _read(self) -> bytes:
+        """All that it reports until its end, or until its time is over."""
+        text = b""
+        with os.fdopen(self._read_end, "rb", buffering=0) as pipe:
+            while select.select([pipe], [], [], max(self._until - time.monotonic(), 0))[0]:
+                block = pipe.read(1 << 16)
+                if not block:
+                    return text
+                text += block
+        return b"it took too long"
+
+
+def _report(who: Owner, work: Callable[[], object], write_end: int) -> None:
+    try:
+        privileges.drop(who)
+        text = json.dumps(typed_json.plain(work()))
+    except BaseException as failure:  # also an interrupt: it must not unwind the parent's stack
+        text = f"{type(failure).__name__}: {failure}"
+    try:
+        with os.fdopen(write_end, "w", encoding="utf-8", errors="backslashreplace") as pipe:
+            pipe.write(text)
+    finally:
+        os._exit(0)

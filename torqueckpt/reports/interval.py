@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: MIT
+"""How often a job should be checkpointed: batch/interval.py's formulas on measured figures.
+
+The cost is how long images of the job have stopped it.  Failures are jobs of the same owner that
+were resumed from an image that no hold had made, by his journal.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable
+from statistics import median
+from typing import NamedTuple
+
+from torqueckpt.batch import interval, qsub_options
+from torqueckpt.batch.interval import Rate
+from torqueckpt.errors import NoImage, StoreMissing
+from torqueckpt.identity import Owner
+from torqueckpt.ifl.records import seconds
+from torqueckpt.images import catalogue
+from torqueckpt.process import privileges
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal
+from torqueckpt.store.store import Store
+
+_DAYS = 90  # of the journal
+_ENOUGH = 3  # failures: fewer say little of how often they happen
+_LATEST = 5  # images of a job whose cost counts
+_BYTES_PER_SECOND = 1.5e9  # measured, 4 GiB (contracts/criu.md), where there is no figure
+_SLACK_SECONDS = 60.0  # MOM's walltime and ours need not agree to the second
+
+
+class Advice(NamedTuple):
+    """What `torqueckpt interval` tells; its fields are those of --json.
+
+    Seconds, all of them but the words; walltime_seconds and what follows from it are None when
+    nobody knows the walltime, aligned_seconds also when no checkpoint is worth its cost in it.
+    """
+
+    cost_seconds: float
+    cost_from: str
+    mtbf_seconds: float
+    mtbf_from: str
+    young_seconds: float
+    daly_seconds: float
+    interval_seconds: float
+    walltime_seconds: float | None
+    aligned_seconds: float | None
+    lost_seconds: float | None
+    aligned_lost_seconds: float | None
+
+
+def advise(
+    cost: tuple[float, str], rate: tuple[Rate, str], walltime: float | None, settings: Settings
+) -> Advice:
+    """cost and rate come with where they are from; lost is what a job has done since its last
+    image when it reaches its walltime."""
+    spent, known = cost[0], rate[0]
+    each, reserve = interval.best(spent, known), _reserve(spent, settings)
+    aligned = lost = aligned_lost = None
+    if walltime is not None:
+        aligned = interval.aligned(each, spent, walltime, reserve, known)
+        lost = interval.wasted(each, spent, walltime, reserve)
+        aligned_lost = reserve if aligned is not None else walltime
+    return Advice(
+        cost_seconds=spent,
+        cost_from=cost[1],
+        mtbf_seconds=known.mtbf_seconds,
+        mtbf_from=rate[1],
+        young_seconds=interval.young(spent, known.mtbf_seconds),
+        daly_seconds=interval.daly(spent, known.mtbf_seconds),
+        interval_seconds=each,
+        walltime_seconds=walltime,
+        aligned_seconds=aligned,
+        lost_seconds=lost,
+        aligned_lost_seconds=aligned_lost,
+    )
+
+
+def until_next(cost: float, left: float | None, rate: Rate, settings: Settings) -> float:
+    """For `-c auto`: from the last image to the next checkpoint; left is what of the walltime was
+    left at that image, None when unknown.  Infinite when there is to be none any more."""
+    each = interval.best(cost, rate)
+    if left is None:
+        return each
+    found = interval.aligned(each, cost, left, _reserve(cost, settings), rate)
+    return math.inf if found is None else found
+
+
+def cost_of_job(job: str, who: Owner, settings: Settings) -> tuple[float, str]:
+    """The median of how long its latest images have stopped it; NoImage."""
+    frozen = [row.frozen_ms / 1000 for row in catalogue.rows(who, settings, job) if row.whole]
+    if not frozen:
+        raise NoImage(job=job, which="")
+    latest = frozen[-_LATEST:]
+    return median(latest), f"the latest {len(latest)} image(s) of {job}"
+
+
+def walltime_of_job(job: str, who: Owner, settings: Settings) -> float | None:
+    """What it was given, where its script said so."""
+    made, _, _ = catalogue.recorded(job, who, settings, None)
+    for each in qsub_options.of_script(made.job.directives):
+        for item in each.value.split(",") if each.option == "l" else ():
+            name, _, value = item.partition("=")
+            if name.strip() == "walltime":
+                return seconds(value)
+    return None
+
+
+def cost_of_size(size: int, who: Owner, settings: Settings) -> tuple[float, str]:
+    """Of a job of so many bytes, at the speed of the owner's other images."""
+    speeds = []
+    for line in _lines(who, settings):
+        length, frozen_us = line.get("bytes"), line.get("frozen_us")
+        if isinstance(length, int) and isinstance(frozen_us, int) and length > 0 < frozen_us:
+            speeds.append(length * 1e6 / frozen_us)
+    speed = median(speeds) if speeds else _BYTES_PER_SECOND
+    source = f"{len(speeds)} image(s) in the journal" if speeds else "no image yet: taken to be"
+    return size / speed, f"{source}, {speed / 1e6:.0f} MB/s"
+
+
+def rate_of(who: Owner, settings: Settings) -> tuple[Rate, str]:
+    """How often his jobs were resumed after a failure; the settings' figure while that is rare."""
+    observed, failures = failures_in(_lines(who, settings))
+    if failures < _ENOUGH:
+        return Rate(settings.mtbf_hours * 3600.0, settings.overhead_percent), "the settings"
+    told = f"{failures} failures in {observed / 3600:.0f} h of the journal"
+    return Rate(observed / failures, settings.overhead_percent), told
+
+
+def failures_in(lines: Iterable[dict[str, object]]) -> tuple[float, int]:
+    """Seconds that jobs were seen to run, and how often one was resumed that nobody had held."""
+    seen: dict[object, float] = {}  # job → when it was last seen to run
+    observed, failures = 0.0, 0
+    for line in lines:
+        job, event, when = line.get("job"), line.get("event"), line.get("time")
+        if not isinstance(job, str) or not isinstance(when, int):
+            continue
+        if event == "checkpoint":
+            observed += max(when - seen.get(job, when), 0)
+            seen[job] = when
+            if line.get("ended") is True:
+                del seen[job]
+        elif event == "restart":
+            if seen.pop(str(line.get("image_of")), None) is not None:
+                failures += 1
+            seen[job] = when
+    return max(observed, 1.0), failures
+
+
+def _reserve(cost: float, settings: Settings) -> float:
+    """How long before the walltime's end a last image is begun at the latest: it is overdue for a
+    time, and it has to be written."""
+    late = settings.periodic_poll_seconds + settings.periodic_grace_seconds
+    return _SLACK_SECONDS + late + 3 * cost
+
+
+def _lines(who: Owner, settings: Settings) -> list[dict[str, object]]:
+    with privileges.acting_as(who):
+        try:
+            mine = Store.open(settings.store).owner(who)
+        except StoreMissing:
+            return []
+        return list(journal.since(mine, time.time() - _DAYS * 86400))

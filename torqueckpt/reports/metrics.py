@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""Figures for Prometheus, as a text file that node_exporter's textfile collector reads.
+
+Images and journals are their owners': labels are names that were checked (lineages, users, our own
+errors), so that nobody makes series of his own.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from torqueckpt import errors, log
+from torqueckpt.errors import StoreMissing, StoreNotWritable, TorqueCkptError
+from torqueckpt.identity import Owner
+from torqueckpt.images import catalogue
+from torqueckpt.paths import Directory
+from torqueckpt.process import privileges
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal, usage
+from torqueckpt.store.store import Store
+
+_EVENTS = ("checkpoint", "checkpoint-failed", "restart", "restart-failed")
+_REASONS = {
+    error.exit_code: name
+    for name, error in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(error, TorqueCkptError)
+}
+
+
+def text(owners: Iterable[Owner], settings: Settings) -> bytes:
+    """Everything about these owners' jobs, in Prometheus's text format."""
+    from prometheus_client import CollectorRegistry, Gauge, generate_latest
+
+    registry = CollectorRegistry()
+
+    def gauge(name: str, told: str, *labels: str) -> Gauge:
+        return Gauge(f"torqueckpt_{name}", told, labels, registry=registry)
+
+    age = gauge("newest_image_age_seconds", "Since a job's newest image", "user", "job")
+    size = gauge("newest_image_bytes", "Size of a job's newest image", "user", "job")
+    frozen = gauge("newest_image_frozen_seconds", "How long it kept the job", "user", "job")
+    count = gauge("images", "Images that a job has", "user", "job")
+    total = gauge("images_bytes", "Size of all images of a job", "user", "job")
+    events = gauge("events", "Checkpoints and restarts in the journals", "user", "event")
+    failed = gauge("failures", "Those that failed, by docs/exit-codes.md", "event", "reason")
+    free = gauge("store_free_bytes", "What users may still write to the store")
+    gauge("written_timestamp_seconds", "When these figures were taken").set_to_current_time()
+    now = time.time()
+    failures: Counter[tuple[str, str]] = Counter()
+    for who in owners:
+        try:
+            rows = catalogue.rows(who, settings, None)
+            events_of = list(_events(who, settings))
+        except (StoreMissing, StoreNotWritable) as broken:
+            log.warning(f"{who.name}: not in the figures: {broken}")
+            continue
+        for row in rows:  # oldest first: the newest one is told last
+            labels = (who.name, row.lineage)
+            count.labels(*labels).inc()
+            total.labels(*labels).inc(row.bytes)
+            if row.whole:
+                taken = datetime.fromisoformat(row.created).timestamp()
+                age.labels(*labels).set(max(now - taken, 0))
+                size.labels(*labels).set(row.bytes)
+                frozen.labels(*labels).set(row.frozen_ms / 1000)
+        for event, code in events_of:
+            events.labels(who.name, event).inc()
+            if event.endswith("-failed"):
+                failures[event, _REASONS.get(code, "other")] += 1
+    for (event, reason), times in failures.items():
+        failed.labels(event, reason).set(times)
+    with Directory.open(settings.store) as store:
+        free.set(usage.free(store))
+    return bytes(generate_latest(registry))
+
+
+def write(path: Path, data: bytes) -> None:
+    """The file, whole or as it was before; readable by whoever collects it."""
+    try:
+        with Directory.open(path.parent) as directory:
+            directory.write_whole(path.name, data, 0o644)
+    except OSError as problem:
+        raise StoreNotWritable(path=path, problem=problem.strerror) from problem
+
+
+def _events(who: Owner, settings: Settings) -> Iterable[tuple[str, int]]:
+    """(event, exit code) of the owner's journal, as he may have written it."""
+    with privileges.acting_as(who):
+        try:
+            mine = Store.open(settings.store).owner(who)
+        except StoreMissing:
+            return
+        for line in journal.since(mine, 0):
+            event, code = line.get("event"), line.get("code")
+            if event in _EVENTS:
+                yield str(event), code if type(code) is int else 0

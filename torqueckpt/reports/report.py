@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: MIT
+"""Whose jobs could be checkpointed and restarted, and why others could not; from the journals.
+
+A journal is its owner's: what it says is shown, and nothing is decided by it.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from torqueckpt import log
+from torqueckpt.errors import BadArguments, StoreMissing, StoreNotWritable
+from torqueckpt.identity import Owner
+from torqueckpt.process import privileges
+from torqueckpt.reports.reasons import in_words
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal
+from torqueckpt.store.store import Store
+
+LOCAL, GRID = "local users", "grid VOs"
+_KINDS = ("checkpoint", "restart")
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+_LEFT_OUT = "processes with PPID 1 are left out"
+
+
+@dataclass
+class Job:
+    """What the journal tells of one job; last: kind → why its last one failed, "" for success."""
+
+    user: str
+    queue: str = ""
+    vo: str = ""
+    done: Counter[str] = field(default_factory=Counter)
+    failed: int = 0
+    left_out: bool = False
+    last: dict[str, str] = field(default_factory=dict)
+
+
+class Row(NamedTuple):
+    """What is told of one name; reasons: in words, and of how many jobs, the most frequent first.
+
+    part is "local users" or "grid VOs": one name may be a user's and a VO's.
+    """
+
+    part: str
+    name: str
+    jobs: int
+    checkpoints: int
+    restarts: int
+    failed: int
+    outcome: str
+    reasons: tuple[tuple[str, int], ...]
+
+    @property
+    def words(self) -> str:
+        told = "; ".join(reason for reason, _ in self.reasons)
+        return f"{self.outcome} - {told}" if told else self.outcome
+
+
+_Name = Callable[[Job], tuple[str, str]]
+
+_BY: dict[str, _Name] = {
+    "": lambda job: (GRID, job.vo) if job.vo else (LOCAL, job.user),
+    "user": lambda job: (GRID if job.vo else LOCAL, job.user),
+    "vo": lambda job: (GRID, job.vo) if job.vo else (LOCAL, "-"),
+    "queue": lambda job: ("", job.queue or "-"),
+}
+BY = tuple(name for name in _BY if name)
+
+
+def report(owners: Iterable[Owner], by: str, since: float, settings: Settings) -> list[Row]:
+    """A row for each name; without `by` users of local jobs and VOs of grid jobs.
+
+    since: seconds of the epoch.  Only an owner himself and root may read his journal.
+    """
+    found: dict[tuple[str, str], list[Job]] = defaultdict(list)
+    store = Store.open(settings.store)
+    for who in owners:
+        with privileges.acting_as(who):
+            try:
+                mine = store.owner(who)
+            except StoreMissing:
+                continue
+            except StoreNotWritable as broken:
+                log.warning(f"left out: {broken}")
+                continue
+            for job in _jobs(who.name, journal.since(mine, since)):
+                found[_BY[by](job)].append(job)
+    order = {LOCAL: 0, GRID: 1}
+    return [
+        _row(part, name, jobs)
+        for (part, name), jobs in sorted(
+            found.items(), key=lambda each: (order.get(each[0][0], 0), each[0][1])
+        )
+    ]
+
+
+def moment(text: str) -> float:
+    """Seconds of the epoch: an ISO date, or date and time, of this place; or 30m, 24h, 7d ago."""
+    ago = re.fullmatch(r"([0-9]{1,6})([mhd])", text)
+    if ago:
+        return time.time() - int(ago.group(1)) * _UNITS[ago.group(2)]
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError) as odd:
+        usage = "--since 2010-05-17, 2010-05-17T08:00, 7d, 24h or 30m"
+        problem = f"{log.one_line(text)!r} is no time"
+        raise BadArguments(program="torqueckpt report", problem=problem, usage=usage) from odd
+
+
+def _jobs(user: str, lines: Iterable[dict[str, object]]) -> list[Job]:
+    found: dict[str, Job] = {}
+    for line in lines:
+        event, number = _text(line, "event"), _text(line, "job")
+        kind = event.removesuffix("-failed")
+        if kind not in _KINDS or not number:
+            continue
+        job = found.setdefault(number, Job(user))
+        job.queue = _text(line, "queue") or job.queue
+        job.vo = _text(line, "vo") or job.vo
+        if kind == event:
+            job.done[kind] += 1
+            job.last[kind] = ""
+            job.left_out = bool(line.get("left_out")) if kind == "checkpoint" else job.left_out
+        else:
+            code, reason = line.get("code"), line.get("reason")
+            job.failed += 1
+            job.last[kind] = in_words(
+                event,
+                code if type(code) is int else None,
+                reason if isinstance(reason, str) else "",
+                job.left_out,
+            )
+    return list(found.values())
+
+
+def _row(part: str, name: str, jobs: list[Job]) -> Row:
+    failures = Counter(reason for job in jobs for reason in set(job.last.values()) if reason)
+    beside = Counter(_LEFT_OUT for job in jobs if job.left_out)
+    return Row(
+        part=part,
+        name=name,
+        jobs=len(jobs),
+        checkpoints=sum(job.done["checkpoint"] for job in jobs),
+        restarts=sum(job.done["restart"] for job in jobs),
+        failed=sum(job.failed for job in jobs),
+        outcome="NO" if failures else "OK",
+        reasons=tuple((failures or beside).most_common()),
+    )
+
+
+def _text(line: dict[str, object], name: str) -> str:
+    """Of a journal that its owner may have written himself."""
+    value = line.get(name)
+    return log.one_line(value[:64]) if isinstance(value, str) else ""

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: MIT
+"""A restore by a program that stays as the job's parent and ends with the job's exit status.
+
+Such a program opens the job's files by their names; so the files that the batch system took away
+get their old names again for that moment.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
+
+from torqueckpt import log, run
+from torqueckpt.checkpointers.base import Checkpointer, Restore
+from torqueckpt.errors import ProgramMissing, RestoreFailed, RestoreTimeout
+from torqueckpt.files import job_script
+from torqueckpt.identity import Owner, ProcessId
+from torqueckpt.manifest import Manifest
+from torqueckpt.paths import Directory
+from torqueckpt.process import privileges, proc, signals
+from torqueckpt.records import Intent
+from torqueckpt.restart import detached
+from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
+
+_LOOK_SECONDS = 0.01
+
+
+def restore(
+    checkpointer: Checkpointer,
+    lineage: Lineage,
+    made: Manifest,
+    plan: Intent,
+    who: Owner,
+    settings: Settings,
+) -> tuple[ProcessId, ProcessId]:
+    """The program, our own child, and the job's root, which is below it or has become it."""
+    generation = lineage.generation(made.generation)
+    began, longest = time.monotonic(), 0
+    with detached.descriptors(lineage, made, plan) as inherited:
+        now = [(path, os.readlink(f"/proc/self/fd/{fd}")) for fd, path in inherited]
+        moved = tuple((old, new) for old, new in now if old != new)
+        restore = Restore(
+            *(generation.image_dir, generation.work_dir, made.established_tcp, inherited),
+            directory=made.processes[0].cwd or "/",
+            relocated=moved,
+        )
+        words = checkpointer.restore_argv(restore)
+        argv = privileges.as_owner_argv(who, checkpointer.capabilities(made.established_tcp), words)
+        output = [fd for fd, _ in inherited[: len(plan.streams)]]
+        while True:
+            generation.forget_log("restore")
+            with _under_old_names(made.job.id, made.generation, moved):
+                checkpointer.before_restore(restore)
+                program = _start(argv, output)
+                root = _root_below(program, checkpointer, restore, made, who, settings)
+            if root is not None:
+                return program, root
+            reason = checkpointer.reason(generation.work_dir, "restore")
+            lasts = checkpointer.passes_seconds(reason, settings.pid_wait_seconds)
+            longest = max(longest, lasts)
+            if not lasts or time.monotonic() - began >= longest:
+                reason = (
+                    reason or f"{checkpointer.name} ended before the job ran; see the job's stderr"
+                )
+                raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
+            time.sleep(0.5)
+
+
+def _start(argv: list[str], output: list[int]) -> ProcessId:
+    """Start the program with root's real ids; what it says goes into the job's own output."""
+    null = os.open("/dev/null", os.O_RDWR)
+    streams = [null, output[0] if output else null, output[-1] if output else null]
+    try:
+        pid = os.posix_spawn(
+            argv[0],
+            argv,
+            {"PATH": run.PATH, "LANG": "C.UTF-8"},
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, n) for n, fd in enumerate(streams)],
+            resetids=True,
+            setsigmask=[],  # ours holds signals back
+        )
+    except OSError as problem:
+        raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
+    finally:
+        os.close(null)
+    started = proc.stat(pid)
+    assert started is not None, "our own child, and not waited for"
+    return started.id
+
+
+def _root_below(
+    program: ProcessId,
+    checkpointer: Checkpointer,
+    restore: Restore,
+    made: Manifest,
+    who: Owner,
+    settings: Settings,
+) -> ProcessId | None:
+    """The job's root once it is itself again; None when the program ended before."""
+    until = time.monotonic() + settings.restore_timeout_seconds
+    name = made.processes[0].name
+
+    def ask(argv: list[str]) -> str:
+        question = privileges.as_owner_argv(who, (), argv)
+        return run.run(question, timeout_seconds=10, as_root=True).output
+
+    while time.monotonic() < until:
+        if os.waitpid(program.pid, os.WNOHANG)[0]:
+            return None
+        root = proc.stat(checkpointer.restored_root(program.pid, made.exec_pid))
+        younger = root is not None and root.start_ticks >= program.start_ticks
+        itself = root is not None and younger and checkpointer.is_itself(root.name, name)
+        if root is not None and itself and checkpointer.settled(restore, ask):
+            return root.id
+        time.sleep(_LOOK_SECONDS)
+    signals.end_child(program.pid)
+    raise RestoreTimeout(job=made.job.id, seconds=settings.restore_timeout_seconds)
+
+
+@contextmanager
+def _under_old_names(job: str, generation: int, moved: Iterable[tuple[str, str]]) -> Iterator[None]:
+    """Links from the names that the image knows to where these files lie now."""
+    with ExitStack() as made:
+        for old, new in moved:
+            if not os.path.lexists(old):
+                made.callback(_remove, job, old)
+                try:
+                    _link(job, old, new)
+                except OSError as problem:
+                    raise RestoreFailed(
+                        job=job, generation=generation, reason=f"{old}: {problem.strerror}"
+                    ) from problem
+        yield
+
+
+def _link(job: str, old: str, new: str) -> None:
+    path = Path(old)
+    with _owner_of(job, path), Directory.open(path.parent) as directory:
+        directory.link(path.name, new)
+
+
+def _remove(job: str, old: str) -> None:
+    """Never the reason to give up a job that runs by now."""
+    path = Path(old)
+    try:
+        with _owner_of(job, path), Directory.open(path.parent) as directory:
+            if directory.target(path.name) is not None:
+                directory.remove(path.name)
+    except OSError as problem:
+        log.warning(f"{old}: a link of a restart stays: {problem.strerror}")
+
+
+@contextmanager
+def _owner_of(job: str, path: Path) -> Iterator[None]:
+    """Acting as root in those directories of MOM's that are closed to the owner.
+
+    For files of this very job, which MOM has named: he could have named another's, which its MOM
+    would then write to.  Ids without a server are not MOM's: rootdoor takes them from anybody.
+    """
+    own = "." in job and _number(path.name) == _number(job)
+    with privileges.acting_as_root() if own and _is_closed(path) else nullcontext():
+        yield
+
+
+def _number(name: str) -> str:
+    """Of a job: the name of an array member's file may have 12-3 where its id has 12[3]."""
+    return name[: len(name) - len(name.lstrip("0123456789"))]
+
+
+def _is_closed(path: Path) -> bool:
+    if not job_script.is_moms(path):
+        return False
+    with privileges.acting_as_root(), Directory.open(path.parent) as directory:
+        status = os.fstat(directory.fd)
+        return status.st_uid == 0 and not status.st_mode & 0o022

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: MIT
+"""Would a job restart on this node now?  The restart's own checks, and nothing is changed."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from torqueckpt.checkpointers.finding import HAZARD, REFUSED
+from torqueckpt.errors import TorqueCkptError
+from torqueckpt.files import intent
+from torqueckpt.identity import Owner
+from torqueckpt.images import catalogue
+from torqueckpt.request import RestartRequest
+from torqueckpt.restart import checks, claiming, door
+from torqueckpt.restart.fitting import FINE, Fit
+from torqueckpt.restart.phases import Phase, untold
+from torqueckpt.restart.restart import chosen
+from torqueckpt.settings import Settings
+from torqueckpt.store import claim, key
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore
+
+
+class Rehearsal(NamedTuple):
+    """generation is the one that a restart would go on from, 0 when there is none."""
+
+    job: str
+    host: str
+    generation: int
+    fits: tuple[Fit, ...]
+
+    @property
+    def refused(self) -> int:
+        return sum(each.severity == REFUSED for each in self.fits)
+
+
+def rehearse(
+    request: RestartRequest,
+    who: Owner,
+    settings: Settings,
+    by_root: bool,
+    phase: Phase = untold,
+) -> Rehearsal:
+    """Root also looks at the image's signature, which only root can."""
+    secret = key.read(settings.key()) if by_root else None
+    with catalogue.lineage_of(request.job_id, who, settings) as (mine, lineage):
+        fits = _not_at_it(mine, lineage, request, settings)
+        shut = "" if by_root else door.closed()
+        if shut:
+            fits.append(Fit(REFUSED, "the door", shut))
+        number = 0
+        try:
+            made = chosen(lineage, request, who, secret, phase)
+        except TorqueCkptError as defect:
+            fits.append(Fit(REFUSED, "image", str(defect), defect))
+        else:
+            number = made.generation
+            fits.append(Fit(FINE, "image", f"generation {number}, every byte as it was written"))
+            now = ((), "rehearsal", who, settings, 0)
+            found = checks.examine(lineage, made, request, *now, phase)
+            fits += found.fits
+    return Rehearsal(request.job_id, os.uname().nodename, number, tuple(fits))
+
+
+def _not_at_it(
+    mine: OwnerStore, lineage: Lineage, request: RestartRequest, settings: Settings
+) -> list[Fit]:
+    """That nobody runs the job, and nobody is about to."""
+    fits = []
+    try:
+        claiming.refuse_if_running(mine, lineage.live(), request, settings)
+        held = claim.read(lineage.directory)
+        if held is not None and claiming.blocks(mine, held, request, settings):
+            raise claiming.refusal(request, held)
+        fits.append(Fit(FINE, "the job", "runs nowhere, as far as is known"))
+    except TorqueCkptError as running:
+        fits.append(Fit(REFUSED, "the job", str(running), running))
+    if intent.pending(lineage.directory):
+        what = "a restart is under way, or has died; what it changed would be undone first"
+        fits.append(Fit(HAZARD, "the job's files", what))
+    elif lineage.is_locked():
+        fits.append(Fit(HAZARD, "the job", "a checkpoint or restart of it is under way"))
+    return fits

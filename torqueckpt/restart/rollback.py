@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""The job's files at a restart: checked all at once, then brought back to what they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from torqueckpt import checkpointers
+from torqueckpt.errors import FilesChanged, RestoreFailed
+from torqueckpt.files import check, intent, relocate, rollback
+from torqueckpt.files.check import Findings
+from torqueckpt.identity import Owner
+from torqueckpt.manifest import Manifest
+from torqueckpt.process.worker import Aside, AsideFailed
+from torqueckpt.records import Intent, LiveStream
+from torqueckpt.request import RestartRequest
+from torqueckpt.restart.phases import Phase, untold
+from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
+
+
+class Edited(NamedTuple):
+    """The names of image files that were written anew."""
+
+    names: tuple[str, ...]
+
+
+def checked(
+    lineage: Lineage,
+    made: Manifest,
+    request: RestartRequest,
+    streams: Iterable[LiveStream],
+    attempt: str,
+    settings: Settings,
+    phase: Phase = untold,
+) -> Findings:
+    """What is to be done for the files of the image; FilesChanged, all files in it, when it
+    cannot be restarted.  Nothing is changed here.  streams is where the output goes now."""
+    handed_over = _handed_over(made)
+    now = relocate.relocated(made, request.moves, handed_over)
+    new_outputs = {stream.path for stream in streams}
+    elsewhere = handed_over | new_outputs
+    if request.pointer is not None:  # under qsub's -c dir= it may lie among the job's files
+        elsewhere.add(str(request.pointer.parent.resolve() / request.pointer.name))
+    with phase("compare files with their copies", check.compared(now)) as read:
+        found = check.find(now, lineage.directory, elsewhere, attempt, str(settings.store), read)
+    problems, remedies = [f"{path} is missing" for path in found.missing] + found.wrong, []
+    if found.missing:
+        top = found.moved_away()[0]
+        remedies.append(f"--relocate {top}=NEW would look for {top} in NEW")
+    if found.changed and not (request.accept_changed or settings.accept_changed_files):
+        problems += found.changed
+        remedies.append("--accept-changed-files would go on with changed files as they are")
+    if problems:
+        raise FilesChanged(
+            job=request.job_id,
+            generation=made.generation,
+            files="; ".join(problems),
+            remedy=f" ({'; '.join(remedies)})" if remedies else "",
+        )
+    return found
+
+
+def edit(
+    lineage: Lineage,
+    made: Manifest,
+    request: RestartRequest,
+    found: Findings,
+    who: Owner,
+    settings: Settings,
+) -> tuple[str, ...]:
+    """Write image files for names and sizes that are others now, beside the image; gives their
+    names.  Done as the owner for good: the image is his, so its reader must have no more rights."""
+    if not request.moves and not found.positions:
+        return ()
+    checkpointer = checkpointers.load(made.checkpointer, settings)
+    handed_over = _handed_over(made)
+
+    def name_now(path: str) -> str:
+        return path if path in handed_over else relocate.moved(path, request.moves)
+
+    def write() -> Edited:
+        image_dir = lineage.generation(made.generation).image_dir
+        files = checkpointer.edited_files(image_dir, name_now, found.positions)
+        with lineage.directory.make(intent.EDITED) as place:
+            for name, data in files.items():
+                place.write_whole(name, data)
+        return Edited(tuple(files))
+
+    try:
+        return Aside(who, write).result(Edited).names
+    except AsideFailed as failed:
+        reason = f"its image cannot be changed: {failed}"
+        raise RestoreFailed(
+            job=request.job_id, generation=made.generation, reason=reason
+        ) from failed
+
+
+def apply(lineage: Lineage, made: Manifest, plan: Intent, phase: Phase = untold) -> None:
+    """Bring the files back to what they were at the freeze; the caller settles the intent when
+    this, or anything after it, fails."""
+    try:
+        total = rollback.copied_by(lineage.directory, plan.files)
+        with phase("bring files back", total) as copied:
+            rollback.apply(lineage.directory, plan.directories, plan.files, copied)
+    except OSError as problem:
+        reason = f"{problem.filename}: {problem.strerror}"
+        raise RestoreFailed(job=plan.job, generation=made.generation, reason=reason) from problem
+
+
+def _handed_over(made: Manifest) -> set[str]:
+    return {stream.path for stream in made.streams} | {kept.path for kept in made.kept}

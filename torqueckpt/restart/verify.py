@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+"""What of an image is verified while it is restored: the job's memory, nearly all of it.
+
+The checkpointer holds the restored tree still until that is done, and ends it where it is damaged:
+not one instruction of the job runs before every byte of its image was verified.  All that the
+checkpointer interprets is verified before it begins.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import NamedTuple
+
+from torqueckpt import checkpointers
+from torqueckpt.errors import ImageDamaged, TorqueCkptError
+from torqueckpt.identity import Owner
+from torqueckpt.manifest import Manifest
+from torqueckpt.process.worker import Aside, AsideFailed
+from torqueckpt.settings import Settings
+from torqueckpt.store.generation import Generation
+
+VARIABLE = "TORQUECKPT_VERIFIED"  # of the pipe that at-freeze waits at
+_WORTH_IT = 64 * 1024 * 1024  # bytes; less is verified before the checkpointer would be held
+_SLOWEST = 10 * 1024 * 1024  # bytes a second that a store gives at least
+_REPORTS_SECONDS = 60
+
+
+class _Verified(NamedTuple):
+    """What is wrong with the image, "" for nothing."""
+
+    defect: str
+
+
+class Beside:
+    """The verification of one image's memory; close() ends it."""
+
+    def __init__(self, who: Owner, settings: Settings) -> None:
+        self._who, self._settings = who, settings
+        self._aside: Aside[_Verified] | None = None
+        self._waits = -1
+        self._made: Manifest | None = None
+        self.found_damage = False
+
+    def takes(self, made: Manifest) -> frozenset[str]:
+        """The files of this image that need not be verified before it is restored."""
+        try:
+            checkpointer = checkpointers.load(made.checkpointer, self._settings)
+        except (TorqueCkptError, ImportError):  # which is no fault of the image's
+            return frozenset()
+        if not checkpointer.waits_restored:
+            return frozenset()
+        found = {file.name: file.size for file in made.image if checkpointer.is_memory(file.name)}
+        return frozenset(found) if sum(found.values()) >= _WORTH_IT else frozenset()
+
+    def begin(self, generation: Generation, made: Manifest, names: frozenset[str]) -> None:
+        self._made = made
+        self._waits, says = os.pipe()
+        maker = os.getpid()
+
+        def read(count: int) -> None:
+            if os.getppid() != maker:  # killed: its lineage's lock shall not be ours
+                os._exit(1)
+
+        def verified() -> _Verified:
+            os.close(self._waits)
+            try:
+                generation.verify_content(made, names, read)
+            except ImageDamaged as damaged:
+                return _Verified(str(damaged.details["problem"]))
+            with suppress(BrokenPipeError):  # the restore has failed
+                os.write(says, b"whole\n")
+            return _Verified("")
+
+        self._aside = Aside(self._who, verified, self.seconds + _REPORTS_SECONDS)
+        os.close(says)
+
+    @property
+    def seconds(self) -> float:
+        """How long it may take."""
+        return self._made.bytes / _SLOWEST if self._made is not None else 0
+
+    def waits_at(self) -> tuple[int, ...]:
+        """The descriptor at which a restore is to wait; none when there is nothing to wait for.
+        ImageDamaged when it need not begin."""
+        if self._aside is not None and self._aside.is_over():
+            self.refuse_damaged()
+        return (self._waits,) if self._aside is not None else ()
+
+    def refuse_damaged(self) -> None:
+        """Wait until all is verified; ImageDamaged when it is damaged."""
+        if self._aside is None or self._made is None:
+            return
+        aside, self._aside = self._aside, None
+        try:
+            defect = aside.result(_Verified).defect
+        except AsideFailed as failed:
+            defect = f"it could not be verified: {failed}"
+        if defect:
+            self.found_damage = True
+            made = self._made
+            raise ImageDamaged(job=made.job.id, generation=made.generation, problem=defect)
+
+    def close(self) -> None:
+        if self._aside is not None:
+            self._aside.stop()
+            self._aside = None
+        if self._waits >= 0:
+            os.close(self._waits)
+            self._waits = -1

@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: MIT
+"""An array of jobs: which members did not finish, and the script in which these go on.
+
+Each member is a job with a lineage of its own; what makes an array of them is their id:
+12[3].server is member 3 of 12[].server.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from torqueckpt.batch import qsub_options
+from torqueckpt.errors import NoArray, NoImage, StoreMissing, UnknownJob
+from torqueckpt.identity import Owner
+from torqueckpt.ifl import errors
+from torqueckpt.ifl.records import Job
+from torqueckpt.images import catalogue
+from torqueckpt.process import privileges
+from torqueckpt.resubmit import resubmit, resume_script
+from torqueckpt.resubmit.resume_script import Image
+from torqueckpt.settings import Settings
+from torqueckpt.store.store import Store
+
+FINISHED, FAILED, GOES_ON, UNKNOWN = "finished", "failed", "goes on", "unknown"
+_ENDED = "CFX"
+_KILLED = 128  # by a signal, or the server's 256 and more: not the job's own end
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([1-9][0-9]{0,8}))?)?")
+_MOST = 100_000  # members; a server allows fewer
+
+
+class Server(Protocol):
+    """What is asked of the server: torqueckpt.ifl.Connection has it."""
+
+    @property
+    def is_openpbs(self) -> bool: ...
+
+    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
+
+    def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job: ...
+
+
+class Array(NamedTuple):
+    """members: index → how it ended; with_image are those that can go on."""
+
+    name: str
+    members: dict[int, str]
+    with_image: frozenset[int]
+    openpbs: bool
+
+    def those(self, fate: str) -> list[int]:
+        return sorted(index for index, each in self.members.items() if each == fate)
+
+
+def is_array(job: str) -> bool:
+    return "[]" in job
+
+
+def member(array: str, index: int) -> str:
+    return array.replace("[]", f"[{index}]", 1)
+
+
+def look(array: str, who: Owner, settings: Settings, server: Server) -> Array:
+    """What became of all members, by the server and, for those resumed since, by their lineages."""
+    imaged = _imaged(array, who, settings)
+    known = _known(array, server)
+    for index, job in imaged.items():
+        now = _runs_as(job, who, settings)
+        if now != job:
+            known[index] = _fate(_asked(server, now))
+        elif index not in known:
+            known[index] = UNKNOWN
+    return Array(array, known, frozenset(imaged), server.is_openpbs)
+
+
+def named(indices: Iterable[int], array: str, who: Owner, settings: Settings) -> Array:
+    """Just these members, without asking a server; UnknownJob when one has no image."""
+    imaged = _imaged(array, who, settings)
+    for index in indices:
+        if index not in imaged:
+            raise UnknownJob(job=member(array, index), owner=who.name, store=settings.store)
+    return Array(array, dict.fromkeys(indices, FAILED), frozenset(imaged), False)
+
+
+def image_of(found: Array, index: int, who: Owner, settings: Settings) -> Image:
+    """A member's image, with what the whole array asked for."""
+    job = member(found.name, index)
+    image = resubmit.as_known(resume_script.image_of(job, who, settings, None), settings)
+    return image._replace(asked=qsub_options.of_array(image.asked, found.name, index))
+
+
+def text(
+    found: Array, indices: list[int], who: Owner, settings: Settings, options: tuple[str, ...] = ()
+) -> tuple[str, Image]:
+    """The script that goes on with these members, and the image that tells what it asks for."""
+    if not indices:
+        raise NoArray(job=found.name, problem="no member with an image has failed")
+    if found.openpbs and len(indices) == 1:
+        alone = member(found.name, indices[0])
+        raise NoArray(job=found.name, problem=f"just one: torqueckpt resume-job '{alone}'")
+    images = [image_of(found, index, who, settings) for index in indices]
+    hosts = sorted({each.made.host for each in images})
+    if not settings.store_shared and len(hosts) > 1:
+        problem = f"their images lie on {', '.join(hosts)}; resume each host's with --members"
+        raise NoArray(job=found.name, problem=problem)
+    # OpenPBS takes ranges alone, so its members are counted anew
+    numbers = range(len(indices)) if found.openpbs else indices
+    wanted = f"-J 0-{len(indices) - 1}" if found.openpbs else f"-t {','.join(map(str, indices))}"
+    title = images[0].made.job.name.removesuffix(f"-{indices[0]}")
+    members = [(number, member(found.name, index)) for number, index in zip(numbers, indices)]
+    script = resume_script.array_text(
+        images[0], title, found.name, wanted, members, settings, options
+    )
+    return script, images[0]
+
+
+def parse(indices: str) -> list[int]:
+    """3,7-9 and 0-10:2, as at qsub; ValueError."""
+    found: set[int] = set()
+    for item in indices.partition("%")[0].split(","):
+        match = _RANGE.fullmatch(item.strip())
+        if match is None:
+            raise ValueError(f"{item!r}: N, N-M or N-M:STEP was expected")
+        first, last = int(match.group(1)), int(match.group(2) or match.group(1))
+        if last - first > _MOST:
+            raise ValueError(f"{item!r}: too many")
+        found.update(range(first, last + 1, int(match.group(3) or 1)))
+    return sorted(found)
+
+
+def _imaged(array: str, who: Owner, settings: Settings) -> dict[int, str]:
+    """Members that have a lineage: index → job id."""
+    before, after = array.split("[]", 1)
+    pattern = re.compile(re.escape(before) + r"\[([0-9]{1,9})\]" + re.escape(after))
+    with privileges.acting_as(who):
+        try:
+            ids = Store.open(settings.store).owner(who).ids()
+        except StoreMissing as nothing:
+            raise UnknownJob(job=array, owner=who.name, store=settings.store) from nothing
+    found = ((pattern.fullmatch(job), job) for job in ids)
+    return {int(match.group(1)): job for match, job in found if match is not None}
+
+
+def _known(array: str, server: Server) -> dict[int, str]:
+    """TORQUE tells all members at once, OpenPBS each by its own name."""
+    names = ["job_state", "exit_status", "Exit_status", "array_indices_submitted"]
+    if not server.is_openpbs:
+        try:
+            listed = server.jobs(["job_state", "exit_status"], where=array)
+        except errors.UnknownJob:
+            return {}
+        numbered = ((re.search(r"\[([0-9]+)\]", job.id), job) for job in listed)
+        return {int(match.group(1)): _fate(job) for match, job in numbered if match is not None}
+    parent = _asked(server, array, names)
+    indices = parent.text("array_indices_submitted") if parent is not None else ""
+    try:
+        found = parse(indices)
+    except ValueError:
+        return {}
+    return {index: _fate(_asked(server, member(array, index), names)) for index in found}
+
+
+def _asked(server: Server, job: str, names: Iterable[str] = ()) -> Job | None:
+    """What the server says of the job; None when it does not know it any more."""
+    try:
+        return server.job(job, names, ended=True)
+    except errors.UnknownJob:
+        return None
+
+
+def _fate(job: Job | None) -> str:
+    if job is None:
+        return UNKNOWN
+    if job.state not in _ENDED:
+        return GOES_ON
+    status = job.exit_status
+    if status is None:
+        return UNKNOWN
+    return FINISHED if 0 <= status < _KILLED else FAILED
+
+
+def _runs_as(job: str, who: Owner, settings: Settings) -> str:
+    """The job that went on with this member last, itself when none did."""
+    try:
+        with catalogue.lineage_of(job, who, settings) as (_, lineage):
+            live = lineage.live()
+    except (UnknownJob, NoImage):
+        return job
+    return live.job if live is not None else job

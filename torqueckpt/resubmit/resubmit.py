@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""Submitting the resume job for the user, in the old job's place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+
+from torqueckpt import log, run
+from torqueckpt.batch import qsub_options
+from torqueckpt.batch.server import connect
+from torqueckpt.errors import InvalidJobId, NotSubmitted, ProgramMissing, TorqueCkptError
+from torqueckpt.identity import Owner, job_id
+from torqueckpt.ifl import Connection
+from torqueckpt.images import catalogue
+from torqueckpt.manifest import Manifest
+from torqueckpt.resubmit.resume_script import Image
+from torqueckpt.settings import Settings
+from torqueckpt.store import journal
+
+ANSWER_SECONDS = 20
+_QSUB_SECONDS = 120
+
+
+def as_known(image: Image, settings: Settings) -> Image:
+    """The image with what the server knows the job asked for, when it still knows the job.
+
+    Ids come again after a server's reset, so owner and time must fit too.
+    """
+    job = image.made.job
+    try:
+        with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
+            known = pbs.job(job.id, ended=True)
+    except (TorqueCkptError, ImportError) as unknown:  # cffi is not on every node
+        log.info(f"{job.id}: asked for as kept beside its image: {unknown}")
+        return image
+    created = known.text("ctime")
+    fits = created.isdigit() and int(created) <= job.start + 1 and known.owner == job.owner
+    return image._replace(asked=qsub_options.of_server(known)) if fits else image
+
+
+def submit(
+    text: str,
+    named: str,
+    made: Manifest,
+    who: Owner,
+    settings: Settings,
+    tell: Callable[[str], None],
+) -> str:
+    """qsub the script from where the old job was submitted; gives the new job's id.
+
+    Jobs of the owner's that wait for the old one wait for the new one then; `tell` gets a line for
+    each.
+    """
+    new, old = qsub(text, named, made.job.submit_dir), {named, made.job.id}
+    with catalogue.lineage_of(named, who, settings) as (mine, _):
+        journal.note(mine, "submit", made.job.id, generation=made.generation, resume_job=new)
+    try:
+        with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
+            for job in pbs.jobs(["Job_Owner", "job_state"]):
+                if job.id in old and job.state == "R":
+                    tell(f"{job.id} counts as running; if its node is dead: qdel -p {job.id}")
+            move_waiting(pbs, who.name, old, new, tell)
+    except (TorqueCkptError, ImportError) as refusal:
+        tell(f"{new} is submitted; what waits for {named} was not moved to it: {refusal}")
+    return new
+
+
+def move_waiting(
+    pbs: Connection, user: str, old: set[str], new: str, tell: Callable[[str], None]
+) -> None:
+    """Have what the user's jobs wait for be `new` where it was one of `old`."""
+    for job in pbs.jobs(["Job_Owner", "depend", "job_state"]):
+        depend = qsub_options.moved(job.text("depend"), old, new)
+        own = job.owner == user and job.state in "HQW" and job.id != new
+        if own and depend != job.text("depend"):
+            pbs.alter(job.id, {"depend": depend})
+            tell(f"{job.id}: waits for {new} now: {depend}")
+
+
+def qsub(text: str, named: str, directory: str, words: Sequence[str] = ()) -> str:
+    """The new job's id; the text is its script unless the words name one.  NotSubmitted, also for
+    root, who submits no jobs."""
+    if os.getuid() == 0:
+        raise NotSubmitted(job=named, reason="root submits no jobs; its user does")
+    # In a job PATH need not have it, but what its submitter had does; and a job that this one
+    # submits is to find it there again.
+    where = ":".join(filter(None, map(os.environ.get, ("PBS_O_PATH", "PATH"))))
+    environment = {**os.environ, "PATH": where} if "PBS_O_PATH" in os.environ else dict(os.environ)
+    program = shutil.which("qsub", path=where)
+    if program is None:
+        raise NotSubmitted(job=named, reason="there is no qsub on the PATH")
+    try:
+        finished = run.run(
+            [program, *words],
+            timeout_seconds=_QSUB_SECONDS,
+            environment=environment,
+            directory=directory if os.path.isdir(directory) else os.getcwd(),
+            stdin_text=text,
+            alone=True,  # OpenPBS's leaves one behind that would wait for the next
+        )
+        if not finished.ok:
+            reason = finished.last_line() or f"{program} ended with {finished.status}"
+            raise NotSubmitted(job=named, reason=reason)
+        return job_id(finished.output.strip())
+    except (ProgramMissing, InvalidJobId) as problem:
+        raise NotSubmitted(job=named, reason=str(problem)) from problem

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: MIT
+"""resume_job.sh: the script that a user submits to have his job go on."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from torqueckpt import paths, render
+from torqueckpt.batch import qsub_options
+from torqueckpt.errors import NoImage
+from torqueckpt.identity import Owner
+from torqueckpt.images import catalogue
+from torqueckpt.log import one_line
+from torqueckpt.manifest import Directive, Manifest
+from torqueckpt.resubmit import remembered
+from torqueckpt.settings import Settings
+from torqueckpt.store import marks
+
+_LETTER = re.compile(r"[A-Za-z]")
+_BARE = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]^-]+")
+
+
+class Image(NamedTuple):
+    """What a resume job goes on from, and what it is to ask for in the old job's place."""
+
+    made: Manifest
+    asked: list[Directive]
+
+
+def image_of(job: str, who: Owner, settings: Settings, generation: int | None) -> Image:
+    """What to go on from; UnknownJob, or NoImage when there is no such generation."""
+    with catalogue.lineage_of(job, who, settings) as (_, lineage):
+        numbers = lineage.numbers()
+        if not numbers or (generation is not None and generation not in numbers):
+            which = f" of generation {generation}" if generation is not None else ""
+            raise NoImage(job=job, which=which)
+        made = lineage.generation(generation or numbers[-1]).manifest()
+        marks.wanted(lineage)
+        return Image(made, remembered.read(lineage) or qsub_options.of_script(made.job.directives))
+
+
+def text(
+    image: Image,
+    job: str,
+    settings: Settings,
+    generation: int | None,
+    options: tuple[str, ...] = (),
+) -> str:
+    """The script that goes on from the image; `job` is how the user named it, options are more
+    words for `torqueckpt resume`."""
+    lines, remarks = _directives(image, image.made.job.name, settings)
+    words = (*(("--generation", str(generation)) if generation else ()), *options)
+    return render.render(
+        "torque/resume_job.sh.j2",
+        {
+            "directives": lines,
+            "remarks": remarks,
+            "job": job,
+            "which": f"generation {generation}" if generation else "its newest image",
+            "program": str(paths.program("bin", "torqueckpt")),
+            "options": "".join(f" {shlex.quote(word)}" for word in words),
+        },
+    )
+
+
+def array_text(
+    image: Image,
+    title: str,
+    array: str,
+    wanted: str,
+    members: list[tuple[int, str]],
+    settings: Settings,
+    options: tuple[str, ...] = (),
+) -> str:
+    """The script in which members of an array go on, each number of the new one with its old job;
+    wanted is the option of qsub that asks for these numbers."""
+    lines, remarks = _directives(image, title, settings)
+    return render.render(
+        "torque/resume_array.sh.j2",
+        {
+            "directives": [*lines, wanted],
+            "remarks": remarks,
+            "array": array,
+            "members": members,
+            "program": str(paths.program("bin", "torqueckpt")),
+            "options": "".join(f" {shlex.quote(word)}" for word in options),
+        },
+    )
+
+
+def _directives(image: Image, title: str, settings: Settings) -> tuple[list[str], list[str]]:
+    """Lines of options for qsub, and remarks on them."""
+    made, wanted = image.made, list(image.asked)
+    if title and not any(d.option == "N" for d in wanted):
+        wanted.insert(0, Directive("N", title))
+    if made.job.spec and not any(d.option == "c" for d in wanted):
+        wanted.append(Directive("c", made.job.spec))
+    remarks = []
+    if not settings.store_shared:
+        wanted = qsub_options.on_node(wanted, made.host)
+        remarks.append(f"The image lies on {one_line(made.host)} only, so the job is sent there.")
+    lines, dropped = directive_lines(wanted)
+    return lines, [*remarks, *(f"Left out, no line can hold it: {each}" for each in dropped)]
+
+
+def directive_lines(wanted: Iterable[Directive]) -> tuple[list[str], list[str]]:
+    """What stands behind #PBS, and what no such line can hold."""
+    lines, dropped = [], []
+    for directive in wanted:
+        if _LETTER.fullmatch(directive.option) and directive.value.isprintable():
+            lines.append(f"-{directive.option} {_word(directive.value)}".rstrip())
+        else:
+            dropped.append(one_line(f"-{directive.option} {directive.value}"))
+    return lines, dropped
+
+
+def _word(value: str) -> str:
+    return value if not value or _BARE.fullmatch(value) else shlex.quote(value)

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: MIT
+"""A queue of LSF whose jobs are suspended to disk: what lsb.queues should say, and the links.
+
+The file is merged as mom_priv/config is (configure.py).  mbatchd is not told: `badmin reconfig` is
+the administrator's, unless he asks for it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torqueckpt import log, paths
+from torqueckpt.batch import program_checks
+from torqueckpt.batch.lsf import queue_checks, queue_file, queues
+from torqueckpt.batch.lsf.lsf_conf import Site
+from torqueckpt.batch.lsf.queues import Keyword
+from torqueckpt.batch.mom_config import Problem
+from torqueckpt.errors import BadArguments, QueuesNotRead
+from torqueckpt.render import render
+from torqueckpt.site import config_file
+from torqueckpt.site.config_file import PlannedFile
+
+_USAGE = "torqueckpt configure lsf --queue NAME --chkpnt DIR [--check|--diff|--apply]"
+_METHOD = re.compile(r"SUSPEND\[\$LSF_SERVERDIR/echkpnt\.([A-Za-z0-9_-]+) -k\]")
+# option → keyword of lsb.queues and what it may say
+_WORDS = {
+    "chkpnt": ("CHKPNT", r"/[^\s\x00-\x1f\x7f#\\\"'`$]*(?: [1-9][0-9]{0,5})?"),
+    "priority": ("PRIORITY", r"[1-9][0-9]{0,8}"),
+    "preemption": ("PREEMPTION", r"PREEMPTABLE(?:\[[A-Za-z0-9_ -]+\])?"),
+    "window": ("RUN_WINDOW", r"[0-9][0-9:. -]*-[0-9:.]+[0-9:. -]*"),
+    "mem": ("MEM", r"[0-9.]+/[0-9.]+"),
+}
+
+
+@dataclass(frozen=True)
+class QueuePlan(PlannedFile):
+    """links: name in LSF_SERVERDIR → program of ours; serverdir is None when it is not known."""
+
+    queue: str
+    serverdir: Path | None
+    links: dict[str, Path]
+
+
+def plan(
+    queue: str,
+    lsb_queues: Path | None,
+    serverdir: Path | None,
+    chosen: Mapping[str, str],
+    site: Site,
+    *,
+    remove: bool = False,
+) -> QueuePlan:
+    """What would be written; QueuesNotRead, ConfigBlockDamaged, BadArguments.
+
+    chosen: the keys of _WORDS, and method; one that is not given stays as our block has it, an
+    empty one goes.
+    """
+    if not queues.is_name(queue):
+        raise _misuse(f"{log.one_line(queue)!r} is no name of a queue")
+    file, old, status = _current(lsb_queues or site.queues())
+    if remove:
+        return QueuePlan(
+            file, old, queue_file.remove(old, queue, str(file)), status, [], queue, None, {}
+        )
+    admins, present = _keywords(old, queue, file)
+    method = _method(chosen, present)
+    wanted = _wanted(chosen, present)
+    lines = _block(wanted, method)
+    new = queue_file.merge(old, queue, lines, str(file))
+    links = {f"{each}.{method}": paths.program("sbin", each) for each in ("echkpnt", "erestart")}
+    where = serverdir or site.directory("LSF_SERVERDIR")
+    pairs = [(name.upper(), value) for name, _, value in (line.partition(" = ") for line in lines)]
+    now = {each.name: each.line for each in present.values()} if old == new else {}
+    found = [
+        *queue_checks.twice(queue_file.named(old, queue, str(file)), str(file)),
+        *queue_checks.keywords(admins, pairs, str(file)),
+        *queue_checks.post_exec_user(site.post_exec_user()),
+        *queue_checks.checkpoint_directory(wanted["CHKPNT"], str(file), now.get("CHKPNT", 0)),
+        *queue_checks.periodic(wanted["CHKPNT"], method, site, str(file), now.get("CHKPNT", 0)),
+        *_programs(links, str(file), now),
+        *(p for n, t in links.items() for p in queue_checks.link(where, n, t, str(file))),
+    ]
+    return QueuePlan(file, old, new, status, found, queue, where, links)
+
+
+def check(plan: QueuePlan) -> list[Problem]:
+    """All that is not as it should be, the block's absence included."""
+    if not plan.changes:
+        return plan.problems
+    reason = f"torqueckpt's lines of the queue {plan.queue} are not there, or not up to date"
+    remedy = f"torqueckpt configure lsf --queue {plan.queue} --apply"
+    return [Problem(str(plan.file), 0, reason, remedy), *plan.problems]
+
+
+def configured(site: Site) -> list[str]:
+    """The queues of lsb.queues that have lines of ours; QueuesNotRead."""
+    file, data, _ = _current(site.queues())
+    found = queues.parse(data, str(file))
+    return list(dict.fromkeys(q.name for q in found if queue_file.ours(data, q, str(file))))
+
+
+def _current(path: Path) -> tuple[Path, bytes, os.stat_result | None]:
+    try:
+        file, old, status = config_file.current(path)
+    except OSError as problem:
+        status, why = None, problem.strerror
+    else:
+        why = "no such file"
+    if status is None:
+        raise QueuesNotRead(file=path, problem=why, remedy="name it with --lsb-queues")
+    return file, old, status
+
+
+def _keywords(old: bytes, queue: str, file: Path) -> tuple[list[Keyword], dict[str, Keyword]]:
+    """The administrator's keywords of the queue, and those of our block by their names."""
+    admins, present = [], {}
+    for each in queue_file.named(old, queue, str(file)):
+        lines = queue_file.ours(old, each, str(file))
+        admins += [keyword for keyword in each.keywords if keyword.line not in lines]
+        present.update({k.name: k for k in each.keywords if k.line in lines})
+    return admins, present
+
+
+def _method(chosen: Mapping[str, str], present: Mapping[str, Keyword]) -> str:
+    """echkpnt.METHOD and erestart.METHOD are what LSF calls; INFN's were .blcr."""
+    before = _METHOD.match(present["JOB_CONTROLS"].value) if "JOB_CONTROLS" in present else None
+    method = chosen.get("method") or (before.group(1) if before else "blcr")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", method) or method == "default":
+        raise _misuse(f"--method {log.one_line(method)!r}: letters, digits, _ and -, not default")
+    return method
+
+
+def _wanted(chosen: Mapping[str, str], present: Mapping[str, Keyword]) -> dict[str, str]:
+    """Keyword → value of what the site chooses."""
+    found = {}
+    for option, (keyword, shape) in _WORDS.items():
+        before = present[keyword].value if keyword in present else ""
+        value = " ".join(chosen.get(option, before).split())
+        if value and not re.fullmatch(shape, value):
+            raise _misuse(f"{keyword} cannot be {log.one_line(value)!r}")
+        if value:
+            found[keyword] = value
+    if "CHKPNT" not in found:
+        raise _misuse("--chkpnt DIR is needed, where LSF keeps a directory for each job")
+    start, _, stop = found.get("MEM", "1/0").partition("/")
+    if not _number(start) > _number(stop):
+        raise _misuse(f"mem = {start}/{stop}: jobs would go on before there is room for them")
+    return found
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise _misuse(f"mem: {text!r} is no number of MB") from None
+
+
+def _block(wanted: Mapping[str, str], method: str) -> list[str]:
+    values: dict[str, object] = {
+        "starter": paths.program("sbin", "lsf-jobstarter"),
+        "torqueckpt": paths.program("bin", "torqueckpt"),
+        "chkpnt": wanted["CHKPNT"],
+        "suspend": f"echkpnt.{method}",
+        "resume": f"erestart.{method}",
+        "further": [
+            (n.lower() if n == "MEM" else n, v) for n, v in wanted.items() if n != "CHKPNT"
+        ],
+    }
+    return [line for line in render("lsf/keywords.j2", values).splitlines() if line.strip()]
+
+
+def _programs(links: Mapping[str, Path], file: str, now: Mapping[str, int]) -> list[Problem]:
+    by_keyword = [
+        ("JOB_STARTER", paths.program("sbin", "lsf-jobstarter")),
+        ("POST_EXEC", paths.program("bin", "torqueckpt")),
+        *(("JOB_CONTROLS", program) for program in links.values()),
+    ]
+    return [
+        problem
+        for keyword, program in by_keyword
+        for problem in program_checks.check(
+            program, file, now.get(keyword, 0), group_matters=False, by_users=True
+        )
+    ]
+
+
+def _misuse(problem: str) -> BadArguments:
+    return BadArguments(program="torqueckpt configure lsf", problem=problem, usage=_USAGE)

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+"""The batch system's configuration of a node: what it should be, and how it gets there.
+
+current  ──▶ plan: the file with our block in it, and what is wrong with that
+               ├─ check   problems only
+               ├─ diff    what would change
+               └─ apply   whole or not at all, the old file kept, MOM told to read it again
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torqueckpt import log
+from torqueckpt.batch import config_block, mom_config, program_checks
+from torqueckpt.batch.mom_config import Problem
+from torqueckpt.errors import BadArguments, MomPrivMissing
+from torqueckpt.settings import Settings
+from torqueckpt.site import config_file, mom_systems
+from torqueckpt.site.config_file import PlannedFile
+from torqueckpt.site.mom_systems import SYSTEMS, System
+
+Chosen = Mapping[str, Sequence[str]]  # option name → its values; [] or absent: as the block has it
+
+
+@dataclass(frozen=True)
+class Plan(PlannedFile):
+    """A MOM's config file."""
+
+    system: System
+    mom_priv: Path
+
+
+def plan(
+    name: str, mom_priv: Path | None, chosen: Chosen, settings: Settings, *, remove: bool = False
+) -> Plan:
+    """What would be written; MomPrivMissing, ConfigBlockDamaged, BadArguments."""
+    system = SYSTEMS[name]
+    directory = _directory(system, mom_priv)
+    file, old, status = _current(directory / "config")
+    if remove:
+        new = config_block.remove(old, str(file))
+    else:
+        new = config_block.merge(old, _block(system, old, file, chosen, settings), str(file))
+    found = [*_file_itself(file, status), *_problems(system, file, old, new)]
+    if not remove:
+        found += _pointer_dir(settings.pointer_dir)
+    return Plan(file, old, new, status, found, system, directory)
+
+
+def check(plan: Plan) -> list[Problem]:
+    """All that is not as it should be, the block's absence included."""
+    if not plan.changes:
+        return plan.problems
+    present = config_block.ours(plan.old, str(plan.file))
+    reason = (
+        "torqueckpt's lines are not up to date" if present else "torqueckpt's lines are not there"
+    )
+    remedy = f"torqueckpt configure {plan.system.name} --apply"
+    line = present.start if present else 0
+    return [Problem(str(plan.file), line, reason, remedy), *plan.problems]
+
+
+def _directory(system: System, given: Path | None) -> Path:
+    directory = given or system.mom_priv()
+    if not directory.is_dir():
+        problem = "no such directory" if not directory.exists() else "not a directory"
+        runs = mom_systems.of_the_running()
+        problem += f", and a pbs_mom runs in {runs}" if runs is not None else ""
+        raise MomPrivMissing(path=directory, problem=problem, system=system.title)
+    return directory.resolve()
+
+
+def _current(path: Path) -> tuple[Path, bytes, os.stat_result | None]:
+    try:
+        return config_file.current(path)
+    except OSError as problem:
+        raise MomPrivMissing(
+            path=path, problem=problem.strerror, system="a readable one"
+        ) from problem
+
+
+def _block(system: System, old: bytes, file: Path, chosen: Chosen, settings: Settings) -> list[str]:
+    """Our lines; options that are not given stay as the block has them, an empty one goes."""
+    unknown = [name for name in chosen if name not in system.options]
+    if unknown:
+        raise _misuse(f"{system.title} has no ${unknown[0]}")
+    pairs = list(system.block(settings))
+    fixed = {name for name, _ in pairs}
+    inner = b"".join(f"{line}\n".encode() for line in config_block.block_lines(old, str(file)))
+    present = [(d.name, d.value) for d in system.dialect.parse(inner) if d.name not in fixed]
+    for option, directive in system.options.items():
+        if option in chosen:
+            pairs += [(directive, value) for value in chosen[option] if value]
+        else:
+            pairs += [(name, value) for name, value in present if name == directive]
+    return [_line(name, value, system) for name, value in pairs]
+
+
+def _line(name: str, value: str, system: System) -> str:
+    text = f"${name} {value}"
+    if not re.fullmatch(r"[^\x00-\x1f\x7f#]+", value) or len(text) > system.dialect.longest_line:
+        raise _misuse(f"${name} cannot hold {log.one_line(value)!r}")
+    return text
+
+
+def _misuse(problem: str) -> BadArguments:
+    usage = "torqueckpt configure torque|openpbs [--mom-priv DIR] [--check|--diff|--apply]"
+    return BadArguments(program="torqueckpt configure", problem=problem, usage=usage)
+
+
+def _problems(system: System, file: Path, old: bytes, new: bytes) -> list[Problem]:
+    """Of the file as it will be; the lines are numbered as they are now, 0 for what is to come."""
+    ours = config_block.ours(new, str(file))
+    before = config_block.ours(old, str(file))
+
+    def line_now(line: int) -> int:
+        if line in ours:
+            return line if new == old else 0
+        return line - len(ours) + len(before) if line >= ours.stop else line
+
+    found = mom_config.check(new, ours, system.dialect, str(file), line_now)
+    seen = set()
+    for each in system.dialect.parse(new, ours):
+        script = system.script_of(each.name, each.value) if each.ours else None
+        if script is not None and script not in seen:
+            seen.add(script)
+            line = line_now(each.line)
+            found += program_checks.check(
+                script, str(file), line, group_matters=system.group_matters
+            )
+    return found
+
+
+def _file_itself(file: Path, status: os.stat_result | None) -> list[Problem]:
+    if status is None or (status.st_uid == 0 and not status.st_mode & 0o022):
+        return []
+    reason = "pbs_mom does not read a file that is not root's or that others can write"
+    return [Problem(str(file), 0, reason, f"chown root {file}; chmod go-w {file}")]
+
+
+def _pointer_dir(directory: Path) -> list[Problem]:
+    remedy = f"make it root's, 0755: install -d -m 0755 {directory}"
+    try:
+        status = os.stat(directory)
+    except OSError as missing:
+        return [Problem(str(directory), 0, f"pointer_dir: {missing.strerror}", remedy, stops=True)]
+    if status.st_uid != 0 or status.st_mode & 0o022:
+        reason = "pointer_dir is open to others: users could put links in MOM's way"
+        return [Problem(str(directory), 0, reason, remedy, stops=True)]
+    return []
+
+
+def node_name() -> str:
+    """This node's name as the batch system has it, in all likelihood."""
+    return os.uname().nodename
