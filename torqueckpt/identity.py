@@ -13,7 +13,15 @@ from torqueckpt.errors import InvalidJobId
 _JOB_ID = re.compile(
     r"[0-9]{1,12}(?:-[0-9]{1,9})?(?:\[[0-9]{0,9}\])?(?:\.[A-Za-z0-9][A-Za-z0-9_.-]{0,120}(?::[0-9]{1,5})?)?"
 )
+
 _LINEAGE = re.compile(_JOB_ID.pattern + r"@[0-9]{1,12}")
+
+
+class ImageRef(NamedTuple):
+    """Which image a pointer file leads to."""
+
+    lineage: str
+    generation: int
 
 
 class ProcessId(NamedTuple):

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from tests.job.kinds.kind import NOT_HERE, Kind
 from tests.support import INSTALLED, Running, Site, User, wait_until
-from torqueckpt import checkpointers, run
+from torqueckpt import run
 from torqueckpt.batch.local import control
 from torqueckpt.batch.local.spool import Spool
+from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Dump
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
@@ -81,7 +82,7 @@ def _ask(running: Running, verb: str) -> str:
 
 def _criu_dumps(running: Running, user: User) -> bool:
     """Whether CRIU, asked without looking first, dumps the tree."""
-    criu = checkpointers.load("criu", Settings(criu_path=INSTALLED / "criu" / "criu"))
+    criu = registry.load("criu", Settings(criu_path=INSTALLED / "criu" / "criu"))
     dump = Dump(running.exec_pid(), user.directory(), user.directory(), False, False)
     owner = privileges.owner(user.name)
     argv = privileges.as_owner_argv(owner, criu.capabilities(False), criu.dump_argv(dump))

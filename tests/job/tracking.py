@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from tests.support import INSTALLED
-from torqueckpt import checkpointers
 from torqueckpt.checkpoint import pre_dump
-from torqueckpt.process import pages, privileges
+from torqueckpt.checkpointers import registry
+from torqueckpt.process import memory, privileges
 from torqueckpt.settings import Settings
 
 _CRIU = INSTALLED / "criu" / "criu"
@@ -26,7 +26,7 @@ _SOURCE = Path(__file__).with_name("write_only.c")
 @cache
 def criu() -> tuple[Path | None, str]:
     """The program, or none; and what is to be said of it."""
-    if not pages.dirty_ones_are_tracked():
+    if not memory.dirty_ones_are_tracked():
         return None, "DID NOT RUN: the kernel does not track changed pages"
     if not _says(_CRIU):
         return _CRIU, "run"
@@ -45,5 +45,5 @@ def criu() -> tuple[Path | None, str]:
 
 def _says(program: Path) -> str:
     """Why it cannot; "" when it can."""
-    backend = checkpointers.load("criu", Settings(criu_path=program))
+    backend = registry.load("criu", Settings(criu_path=program))
     return pre_dump.refused(backend, privileges.owner("nobody"))

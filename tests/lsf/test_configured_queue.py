@@ -12,7 +12,7 @@ import pytest
 from tests.lsf.sbatchd import COUNTING, LsfJob, Sbatchd
 from tests.support import Site, wait_until
 from tests.unit.grid_wrappers import WRAPPER
-from torqueckpt.batch.lsf import queue_file
+from torqueckpt.batch.lsf import queues
 
 _CONNECTED = """python3 -uc '
 import socket, time
@@ -37,7 +37,7 @@ def queue(lsf: Sbatchd, site: Site) -> Sbatchd:
     )
     assert made.returncode == 0, made.stderr
     assert site.call(None, "configure", "lsf", "--queue", "guests", "--check", *words).stdout == ""
-    (section,) = queue_file.named(file.read_bytes(), "guests", str(file))
+    (section,) = queues.named(file.read_bytes(), "guests", str(file))
     line = {keyword.name: keyword.value for keyword in section.keywords}
     controls = line["JOB_CONTROLS"]
     lsf.starter, lsf.post_exec = line["JOB_STARTER"], line["POST_EXEC"]

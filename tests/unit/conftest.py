@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit import real, samples
-from torqueckpt import paths
+from torqueckpt import safe_files
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges
 from torqueckpt.store.lineage import Lineage
@@ -88,6 +88,6 @@ def lineage(mine: OwnerStore, user: Owner) -> Lineage:
 
 
 @pytest.fixture
-def directory(tmp_path: Path) -> Iterator[paths.Directory]:
-    with paths.Directory.open(tmp_path.resolve()) as opened:
+def directory(tmp_path: Path) -> Iterator[safe_files.Directory]:
+    with safe_files.Directory.open(tmp_path.resolve()) as opened:
         yield opened

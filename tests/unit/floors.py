@@ -9,7 +9,6 @@ from pathlib import Path
 
 FLOORS = (
     {
-        "leaving",
         "errors",
         "identity",
         "request",
@@ -17,6 +16,7 @@ FLOORS = (
         "typed_json",
         "records",
         "paths",
+        "safe_files",
         "log",
         "file_rules",
     },
@@ -29,13 +29,7 @@ FLOORS = (
     {"hooks", "cli", "shims", "compat"},
 )
 _WORDS = 0  # the floor whose modules may import one another
-_SIDEWAYS = {
-    ("chain", "resubmit"),  # links are submitted anew
-    ("checkpoint", "images"),
-    ("images", "restart"),
-    ("restart", "checkpoint"),
-    ("restart", "images"),
-}
+_SIDEWAYS = {("chain", "resubmit")}  # the one step to a sibling: links are submitted anew
 _APART = ("torque", "openpbs", "lsf", "local")  # inside batch/
 _ONLY_IN = {"psutil": "process", "jinja2": "render", "cffi": "ifl"}
 

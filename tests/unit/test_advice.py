@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from torqueckpt.batch.interval import Rate
+from torqueckpt.batch import schedule
+from torqueckpt.batch.schedule import Rate
 from torqueckpt.cli import interval as command
 from torqueckpt.reports import interval
 from torqueckpt.settings import Settings
@@ -66,12 +67,12 @@ def test_the_service_takes_the_last_image_right_before_the_walltime_and_none_aft
             break
         at += wait + cost + 12  # each comes late: polled for, and overdue for a time
         taken.append(at)
-    assert 600 < taken[0] < 2 * interval.interval.young(cost, _RATE.mtbf_seconds)
+    assert 600 < taken[0] < 2 * schedule.young(cost, _RATE.mtbf_seconds)
     assert 60 < walltime - taken[-1] < 180
 
 
 def test_without_a_walltime_the_best_interval_stays() -> None:
-    assert interval.until_next(20, None, _RATE, Settings()) == interval.interval.best(20, _RATE)
+    assert interval.until_next(20, None, _RATE, Settings()) == schedule.best(20, _RATE)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit import real
-from torqueckpt import checkpointers
+from torqueckpt.checkpointers import registry
 from torqueckpt.process import job_processes, proc, resources, tree
 from torqueckpt.settings import Settings
 
@@ -34,7 +34,7 @@ def test_members_of_an_lsf_array_are_jobs_of_their_own(
 def test_blcr_refuses_a_program_with_a_socket_and_no_other(
     started: Callable[..., subprocess.Popen[bytes]],
 ) -> None:
-    blcr = checkpointers.load("blcr", Settings())
+    blcr = registry.load("blcr", Settings())
     told = []
     for code in ("import socket, sys; one = socket.socket()", "import sys"):
         code += "; print(1, flush=True); sys.stdin.read()"

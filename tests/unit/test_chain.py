@@ -13,13 +13,12 @@ from pathlib import Path
 import pytest
 
 from tests.unit import samples
-from torqueckpt.chain import link, link_shell, server_jobs
+from torqueckpt.chain import link, server_jobs
 from torqueckpt.errors import ChainStopped, RecordTorn, UnknownChain
 from torqueckpt.identity import Owner
 from torqueckpt.ifl.errors import PermissionDenied
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import privileges
-from torqueckpt.restart import restart
 from torqueckpt.settings import Settings
 from torqueckpt.store import chain, journal
 from torqueckpt.store.chain import End, Link, Links
@@ -157,11 +156,11 @@ def test_an_image_that_could_not_be_restored_is_not_tried_for_ever(
         lineage.directory.make(str(number))
     image = (samples.LINEAGE, 5)
     assert link._older(mine, samples.LINEAGE, links(NONE, image, image)) is None
-    journal.note(mine, restart.FAILED, "12.srv", lineage=samples.LINEAGE, code=45)
+    journal.note(mine, journal.RESTART_FAILED, "12.srv", lineage=samples.LINEAGE, code=45)
     tried = [links(NONE, *(image for _ in range(count + 1))) for count in range(5)]
     chosen = [link._older(mine, samples.LINEAGE, each) for each in tried]
     assert chosen == [None, 2, 1, 1, 1]
-    journal.note(mine, restart.FAILED, "12.srv", lineage=samples.LINEAGE, code=53)
+    journal.note(mine, journal.RESTART_FAILED, "12.srv", lineage=samples.LINEAGE, code=53)
     assert link._older(mine, samples.LINEAGE, tried[1]) is None  # damage is looked for anyway
 
 
@@ -209,7 +208,7 @@ def test_a_link_without_its_chain_says_so_and_one_of_an_ended_chain_ends_the_sam
 def test_a_script_is_run_by_the_interpreter_that_the_kernel_would_take(
     script: bytes, shell: bytes, argv: list[bytes]
 ) -> None:
-    assert link_shell.interpreter(script, {b"SHELL": shell}) == argv
+    assert link.interpreter(script, {b"SHELL": shell}) == argv
 
 
 def running(place: Path, script: str) -> subprocess.Popen[bytes]:
@@ -219,7 +218,7 @@ def running(place: Path, script: str) -> subprocess.Popen[bytes]:
     program.write_text(f'#!/bin/sh\necho "$@" >{place}/told\nexit 3\n')
     program.chmod(0o755)
     words = [program, "/bin/bash", "-c", f"touch {place}/began; {script}"]
-    text = link_shell.RUN.format(chain="12.srv@1")
+    text = link.RUN.format(chain="12.srv@1")
     started = subprocess.Popen(["/bin/sh", "-c", text, *words], start_new_session=True)
     while not (place / "began").exists():
         time.sleep(0.01)

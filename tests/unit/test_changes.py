@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from torqueckpt.files import rollback
-from torqueckpt.paths import Directory
 from torqueckpt.records import FileChange
+from torqueckpt.safe_files import Directory
 
 _STEPS = ("ftruncate", "pwrite", "utime", "fsync", "unlink", "mkdir", "fchmod", "open")
 

@@ -15,8 +15,8 @@ from torqueckpt.files import check, content, relocate
 from torqueckpt.files.check import Findings
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest, OpenFile, Process, Rule, WatchedFile
-from torqueckpt.paths import Directory
 from torqueckpt.process import privileges
+from torqueckpt.safe_files import Directory
 
 _APPEND = os.O_WRONLY | os.O_APPEND
 

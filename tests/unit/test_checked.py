@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit import samples
-from torqueckpt import checkpointers
+from torqueckpt.checkpointers import registry
 from torqueckpt.errors import ImageDamaged
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges
@@ -33,7 +33,7 @@ def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_decides_on_rights_is_roots_and_only_what_was_signed_is_there(
     lineage: Lineage, user: Owner, run: Path
 ) -> None:
-    criu = checkpointers.load("criu", Settings())
+    criu = registry.load("criu", Settings())
     with privileges.acting_as(user):
         made = samples.generation(lineage, _FILES)
         generation = lineage.generation(1)
@@ -61,7 +61,7 @@ def test_what_decides_on_rights_is_roots_and_only_what_was_signed_is_there(
 def test_a_core_image_that_became_a_link_or_a_fifo_is_refused_at_once(
     lineage: Lineage, user: Owner, run: Path
 ) -> None:
-    criu = checkpointers.load("criu", Settings())
+    criu = registry.load("criu", Settings())
     with privileges.acting_as(user):
         made = samples.generation(lineage, _FILES)
         core = lineage.generation(1).image_dir / "core-1.img"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from torqueckpt.errors import RecordTorn
-from torqueckpt.paths import Directory
 from torqueckpt.records import Claim
+from torqueckpt.safe_files import Directory
 from torqueckpt.store import claim
 
 _MINE = Claim("node1", "b" * 36, 42, "12.srv", 1700000000)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from torqueckpt.paths import Directory
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import claiming
+from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
 from torqueckpt.store.store import OwnerStore
 

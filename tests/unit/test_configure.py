@@ -21,7 +21,7 @@ from torqueckpt.errors import (
     MomPrivMissing,
 )
 from torqueckpt.settings import Settings
-from torqueckpt.site import config_file, put_config
+from torqueckpt.site import config_file
 from torqueckpt.site import mom as mom_site
 from torqueckpt.site.mom import Chosen, Plan
 
@@ -50,7 +50,7 @@ class Node:
         return mom_site.plan(system, self.mom_priv, chosen or {}, self.settings, remove=remove)
 
     def put(self, chosen: Chosen | None = None) -> Path | None:
-        return put_config.put(self.plan(chosen))
+        return config_file.put(self.plan(chosen))
 
     def told(self, chosen: Chosen | None = None) -> list[str]:
         return [str(problem) for problem in mom_site.check(self.plan(chosen))]
@@ -127,7 +127,7 @@ def test_a_value_that_no_line_can_hold(node: Node, value: str) -> None:
 
 
 def test_openpbs_has_clienthost_and_no_loglevel(node: Node) -> None:
-    put_config.put(node.of("openpbs", {"pbsserver": ["head"]}))
+    config_file.put(node.of("openpbs", {"pbsserver": ["head"]}))
     checkpoint = f"!{node.top}/sbin/mom-checkpoint openpbs %sid %jobid %login %taskid %path"
     assert node.lines() == [
         f"$action checkpoint 780 {checkpoint} 0",
@@ -201,7 +201,7 @@ def test_the_block_goes_out_again(node: Node) -> None:
     node.config.write_bytes(_ADMINS)
     node.put()
     (node.top / "sbin" / "mom-run").unlink()  # uninstalled meanwhile
-    put_config.put(node.plan(remove=True))
+    config_file.put(node.plan(remove=True))
     assert node.config.read_bytes() == _ADMINS
 
 
@@ -210,10 +210,10 @@ def test_a_file_that_was_changed_since_it_was_read_is_left_alone(node: Node) -> 
     late = node.plan()
     node.config.write_bytes(b"$pbsserver other\n")
     with pytest.raises(ConfigNotWritten, match="just been changed"):
-        put_config.put(late)
+        config_file.put(late)
     node.config.unlink()
     with pytest.raises(ConfigNotWritten):
-        put_config.put(late)
+        config_file.put(late)
     assert list(node.mom_priv.iterdir()) == []
 
 
@@ -226,7 +226,7 @@ def test_a_full_disk_leaves_the_old_file(node: Node, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(ConfigNotWritten, match="No space left"):
-        put_config.put(late)
+        config_file.put(late)
     assert node.config.read_bytes() == _ADMINS
 
 
@@ -276,7 +276,7 @@ def test_the_mom_of_this_mom_priv_is_told(
     mom = _mom(node, started)
     lock = node.mom_priv / "mom.lock"
     lock.write_bytes(lock.read_bytes() + b"\n\0")  # as pbs_mom of 6.1 writes it
-    assert put_config.tell_mom(node.plan()) == mom.pid
+    assert mom_site.tell_mom(node.plan()) == mom.pid
     assert mom.wait(10) == 42
 
 
@@ -287,15 +287,15 @@ def test_the_mom_of_another_mom_priv_is_not_told(
     other = node.top / "other"
     other.mkdir()
     (other / "mom.lock").write_text(str(mom.pid))
-    assert put_config.tell_mom(mom_site.plan("torque", other, {}, node.settings)) is None
+    assert mom_site.tell_mom(mom_site.plan("torque", other, {}, node.settings)) is None
     assert mom.poll() is None
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "0", "99999999999", "4194000"])
 def test_a_lock_file_without_a_mom(node: Node, text: str) -> None:
-    assert put_config.tell_mom(node.plan()) is None
+    assert mom_site.tell_mom(node.plan()) is None
     (node.mom_priv / "mom.lock").write_text(text)
-    assert put_config.tell_mom(node.plan()) is None
+    assert mom_site.tell_mom(node.plan()) is None
 
 
 def test_a_process_that_took_a_moms_pid_is_not_signalled(
@@ -303,5 +303,5 @@ def test_a_process_that_took_a_moms_pid_is_not_signalled(
 ) -> None:
     other = started("/bin/sleep", "30", cwd=node.mom_priv)
     (node.mom_priv / "mom.lock").write_text(str(other.pid))
-    assert put_config.tell_mom(node.plan()) is None
+    assert mom_site.tell_mom(node.plan()) is None
     assert other.poll() is None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from torqueckpt import checkpointers
+from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
 from torqueckpt.checkpointers.criu import criu
 from torqueckpt.errors import CheckpointerMissing
@@ -19,7 +19,7 @@ _BOTH = {"--unprivileged", "--shell-job", "--file-locks", "--link-remap", "--ext
 
 @pytest.fixture
 def backend() -> Checkpointer:
-    return checkpointers.load("criu", Settings(criu_path=Path("/opt/criu")))
+    return registry.load("criu", Settings(criu_path=Path("/opt/criu")))
 
 
 def _dump(stopped: bool = False, tcp: bool = False) -> Dump:
@@ -164,4 +164,4 @@ def test_a_dump_without_its_last_files_is_no_image(backend: Checkpointer, tmp_pa
 
 def test_a_checkpointer_that_nobody_knows_is_named() -> None:
     with pytest.raises(CheckpointerMissing, match="cryo"):
-        checkpointers.load("cryo", Settings())
+        registry.load("cryo", Settings())

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tests.support import PREFIX
 from tests.unit import real
-from torqueckpt import checkpointers
+from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Dump
 from torqueckpt.checkpointers.criu import images
 from torqueckpt.identity import Owner
@@ -56,7 +56,7 @@ def image(user: Owner, place: Path) -> Iterator[tuple[Dump, int]]:
     )
     try:
         real.until((place / "files" / "ready").exists, "the program's files")
-        backend = checkpointers.load("criu", Settings(criu_path=_CRIU))
+        backend = registry.load("criu", Settings(criu_path=_CRIU))
         dump = Dump(process.pid, place / "image", place / "work", False, False)
         finished = run(
             privileges.as_owner_argv(user, backend.capabilities(False), backend.dump_argv(dump)),

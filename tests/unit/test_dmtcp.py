@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from torqueckpt.checkpointers import load
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
+from torqueckpt.checkpointers.registry import load
 from torqueckpt.process import proc, resources, tree
 from torqueckpt.settings import Settings
 

@@ -19,9 +19,9 @@ from torqueckpt.doctor import batch_system, cleaners, kernel
 from torqueckpt.doctor import store as store_place
 from torqueckpt.doctor.checks import Node, Told
 from torqueckpt.ifl.records import Server
-from torqueckpt.process import mounts, pages, privileges
+from torqueckpt.process import memory, node, privileges
 from torqueckpt.settings import Settings
-from torqueckpt.site import mom_systems
+from torqueckpt.site import mom
 
 
 def _server(name: str = "head", **attributes: str) -> Server:
@@ -89,19 +89,19 @@ def test_a_store_that_cannot_be_written(number: int, outcome: str, told: str) ->
 def test_a_file_system_that_does_not_fit_the_settings(
     monkeypatch: pytest.MonkeyPatch, kind: str, shared: bool, outcome: str
 ) -> None:
-    monkeypatch.setattr(mounts, "kind_of", lambda path: kind)
+    monkeypatch.setattr(node, "kind_of", lambda path: kind)
     (told,) = store_place.file_system(_node(store_shared=shared))
     assert told.outcome == outcome and bool(told.fix) is (outcome != "ok")
 
 
 def test_the_file_system_of_a_path_below_a_mount() -> None:
-    assert mounts.kind_of(Path("/proc/self/status")) == "proc"
-    assert mounts.kind_of(Path("/nowhere/at/all")) == mounts.kind_of(Path("/"))
+    assert node.kind_of(Path("/proc/self/status")) == "proc"
+    assert node.kind_of(Path("/nowhere/at/all")) == node.kind_of(Path("/"))
 
 
 def test_pages_are_looked_at_without_harm() -> None:
-    assert pages.dirty_ones_are_tracked() in (True, False)
-    assert pages.dirty_ones_are_tracked() == pages.dirty_ones_are_tracked()
+    assert memory.dirty_ones_are_tracked() in (True, False)
+    assert memory.dirty_ones_are_tracked() == memory.dirty_ones_are_tracked()
 
 
 class _Asked(Criu):
@@ -147,7 +147,7 @@ def test_changed_pages_are_no_failure_whatever_the_kernel_and_the_checkpointer_c
     settings: dict[str, str],
     what: str,
 ) -> None:
-    monkeypatch.setattr(pages, "dirty_ones_are_tracked", lambda: tracks)
+    monkeypatch.setattr(memory, "dirty_ones_are_tracked", lambda: tracks)
     backend = _Asked(Settings())
     backend.answers = {"mem_dirty_track": "", "pagemap_scan": "", **answers}
     node = _node(**settings)._replace(checkpointer=backend)
@@ -161,7 +161,7 @@ def test_changed_pages_are_no_failure_whatever_the_kernel_and_the_checkpointer_c
 def test_a_kernel_that_tracks_is_of_no_use_without_a_checkpointer_that_asks_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pages, "dirty_ones_are_tracked", lambda: True)
+    monkeypatch.setattr(memory, "dirty_ones_are_tracked", lambda: True)
     (told,) = kernel.changed_pages(_node())
     assert (told.outcome, told.fix) == ("ok", "")
     assert "the checkpointer does not use it" in told.what
@@ -175,10 +175,10 @@ def test_a_process_that_the_kernel_may_write_into_at_any_time_is_told_from_other
         with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None and process.stdin is not None
             process.stdout.readline()
-            assert pages.written_unseen(process.pid) is expected
+            assert memory.written_unseen(process.pid) is expected
             process.stdin.write(b"\n")
             process.stdin.close()
-    assert pages.written_unseen(process.pid) is False
+    assert memory.written_unseen(process.pid) is False
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_lines_of_an_epilogue(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str, outcome: str
 ) -> None:
     (tmp_path / "epilogue").write_text(f"#!/bin/sh\n{line}\n")
-    here = [(mom_systems.SYSTEMS["torque"], tmp_path)]
+    here = [(mom.SYSTEMS["torque"], tmp_path)]
     monkeypatch.setattr(cleaners, "mom_priv", lambda: here)
     found = [t for t in cleaners.scripts(_node()) if "epilogue:" in t.what or t.outcome == "ok"]
     assert [told.outcome for told in found] == [outcome]
@@ -247,17 +247,17 @@ def test_a_mom_that_runs_elsewhere_than_usual_is_found(
     monkeypatch.setenv("PBS_CONF_FILE", str(tmp_path / "none"))
     monkeypatch.delenv("PBS_HOME", raising=False)
     running = tmp_path / "opt" / "mom_priv"
-    assert mom_systems.here(running)[-1] == (mom_systems.SYSTEMS["torque"], running)
+    assert mom.here(running)[-1] == (mom.SYSTEMS["torque"], running)
     (tmp_path / "pbs.conf").write_text("PBS_HOME=/x\n")
     monkeypatch.setenv("PBS_CONF_FILE", str(tmp_path / "pbs.conf"))
-    assert mom_systems.here(running)[-1] == (mom_systems.SYSTEMS["openpbs"], running)
+    assert mom.here(running)[-1] == (mom.SYSTEMS["openpbs"], running)
 
 
 def test_a_pbs_home_is_one_systems_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mom_priv").mkdir()
     monkeypatch.setenv("PBS_HOME", str(tmp_path))
     monkeypatch.setenv("PBS_CONF_FILE", str(tmp_path / "none"))
-    assert [system.name for system, _ in mom_systems.here()] == ["torque"]
+    assert [system.name for system, _ in mom.here()] == ["torque"]
 
 
 def test_a_store_that_is_a_file_or_a_users() -> None:

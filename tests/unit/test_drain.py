@@ -16,8 +16,8 @@ from torqueckpt.ifl import errors
 from torqueckpt.ifl.records import Job
 from torqueckpt.node import drain
 from torqueckpt.node.drain import Drained
-from torqueckpt.paths import Directory
 from torqueckpt.process import privileges
+from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal
 from torqueckpt.store.store import OwnerStore

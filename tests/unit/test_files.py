@@ -13,8 +13,8 @@ import pytest
 from tests.unit import samples
 from torqueckpt.files import intent, job_script
 from torqueckpt.manifest import Kept
-from torqueckpt.paths import Directory
 from torqueckpt.records import Intent
+from torqueckpt.safe_files import Directory
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 

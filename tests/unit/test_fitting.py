@@ -16,12 +16,12 @@ from torqueckpt.checkpointers.criu.criu import Criu
 from torqueckpt.files import build_ids
 from torqueckpt.manifest import Build, ImageFile, Manifest, Node
 from torqueckpt.process import node
-from torqueckpt.restart import fitting
+from torqueckpt.restart import checks
 from torqueckpt.settings import Settings
 
 
 def fits(made: Manifest) -> dict[str, str]:
-    found = fitting.of_node(made, Criu(Settings()), ())
+    found = checks.of_node(made, Criu(Settings()), ())
     return {each.subject: each.severity for each in found if each.subject != "checkpointer"}
 
 
@@ -68,7 +68,7 @@ def test_threads_need_their_numbers_too() -> None:
 
 def test_a_number_in_use_is_told_with_who_has_it() -> None:
     made = samples.made(image=(ImageFile(f"core-{os.getpid()}.img", 1, ""),))
-    found = fitting.process_numbers(made, Criu(Settings()))
+    found = checks.process_numbers(made, Criu(Settings()))
     assert found.severity == "refused"
     assert str(os.getpid()) in found.what and "which runs" in found.what
 
@@ -77,9 +77,9 @@ def test_a_zombies_number_is_waited_for() -> None:
     ended = subprocess.Popen(["/bin/true"])
     os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
     made = samples.made(image=(ImageFile(f"core-{ended.pid}.img", 1, ""),))
-    assert "which has ended" in fitting.process_numbers(made, Criu(Settings())).what
+    assert "which has ended" in checks.process_numbers(made, Criu(Settings())).what
     ended.wait()
-    assert fitting.numbers_in_time(made, Criu(Settings()), 5).severity == "ok"
+    assert checks.numbers_in_time(made, Criu(Settings()), 5).severity == "ok"
 
 
 @pytest.mark.skipif(not Path("/usr/bin/readelf").exists(), reason="no readelf to compare with")

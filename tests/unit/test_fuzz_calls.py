@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from torqueckpt import settings as own_settings
 from torqueckpt.batch.openpbs.calls import ActionCall
 from torqueckpt.batch.torque.calls import MomCall
-from torqueckpt.checkpointers import load
 from torqueckpt.checkpointers.base import Dump, Restore
 from torqueckpt.checkpointers.criu import log
+from torqueckpt.checkpointers.registry import load
 from torqueckpt.errors import BadArguments, InvalidJobId, SettingsError, TorqueCkptError
 from torqueckpt.hooks import rootdoor
 from torqueckpt.identity import is_lineage_name

@@ -18,21 +18,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit import samples
-from torqueckpt import manifest
+from torqueckpt import identity, manifest
 from torqueckpt.batch import pointer
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
 from torqueckpt.images import catalogue
-from torqueckpt.paths import Directory
 from torqueckpt.records import Claim, Cut, FileChange, Intent, LiveStream
 from torqueckpt.request import RestartRequest
-from torqueckpt.restart import claiming, detached
-from torqueckpt.resubmit import remembered
+from torqueckpt.restart import claiming, detached, output
+from torqueckpt.resubmit import resume_script
+from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
 from torqueckpt.store import claim, journal
+from torqueckpt.store.filesystem import translated
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
-from torqueckpt.store.translate import translated
 from torqueckpt.typed_json import plain
 
 _NUMBERS = st.sampled_from([-(1 << 127), -1, 0, 1, 7, 1 << 31, (1 << 63) - 1, 1 << 63, 1 << 127])
@@ -103,7 +103,7 @@ def _read_all(place: Place) -> dict[str, Callable[[], object]]:
         ),
         "first.json": place.lineage.first_leader,
         "intent.json": lambda: intent.read(place.lineage.directory),
-        "asked.json": lambda: remembered.read(place.lineage),
+        "asked.json": lambda: resume_script.read(place.lineage),
         "ckpt.1": lambda: pointer.read(place.path, "ckpt.1"),
         "1/manifest.json": lambda: (
             catalogue._defect(place.lineage, 1),
@@ -127,8 +127,8 @@ _SAMPLES: dict[str, Any] = {
     "live.json": plain(samples.live()),
     "first.json": plain(samples.live().keeper),
     "intent.json": plain(Intent("a", samples.JOB, 1, samples.live().streams)),
-    "asked.json": plain(remembered.Remembered(samples.JOB, samples.job().directives)),
-    "ckpt.1": plain(pointer.Pointer(samples.LINEAGE, 1)),
+    "asked.json": plain(resume_script.Remembered(samples.JOB, samples.job().directives)),
+    "ckpt.1": plain(identity.ImageRef(samples.LINEAGE, 1)),
     "1/manifest.json": json.loads(manifest.encode(samples.made(), samples.KEY)),
     "../journal": {"time": 1, "event": "checkpoint", "job": samples.JOB, "queue": "batch"},
 }
@@ -238,7 +238,7 @@ def test_a_plan_that_the_owner_has_made_up_hands_nothing_over_from_outside(place
         with suppress(TorqueCkptError), translated(place.path):
             intent.write(place.lineage.directory, made_up)
             plan = detached.intended(place.lineage, made)
-            with detached.descriptors(place.lineage, made, plan) as given_to:
+            with output.descriptors(place.lineage, made, plan) as given_to:
                 for fd, _ in given_to:
                     assert os.fstat(fd).st_ino == place.there.stat().st_ino
         assert place.is_whole()

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.unit import real, samples
-from torqueckpt import checkpointers
-from torqueckpt.checkpoint import inspection
+from torqueckpt.checkpoint import preflight
 from torqueckpt.checkpoint.target import Target
+from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.checkpointers.finding import REFUSED, finding
 from torqueckpt.errors import CannotBeDumped
@@ -34,7 +34,7 @@ time.sleep(60)
 
 @pytest.fixture
 def criu() -> Checkpointer:
-    return checkpointers.load("criu", Settings())
+    return registry.load("criu", Settings())
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def connected(started: Start) -> Iterator[Callable[[float], Target]]:
 def test_a_connection_that_lasts_a_moment_refuses_no_checkpoint(
     criu: Checkpointer, connected: Callable[[float], Target]
 ) -> None:
-    inspection.before_dump(criu, connected(0.15))
+    preflight.before_dump(criu, connected(0.15))
 
 
 def test_a_connection_that_stays_refuses_it_with_its_name(
@@ -70,7 +70,7 @@ def test_a_connection_that_stays_refuses_it_with_its_name(
 ) -> None:
     target = connected(60)
     with pytest.raises(CannotBeDumped) as refused:
-        inspection.before_dump(criu, target)
+        preflight.before_dump(criu, target)
     assert f"process {target.root.pid} " in str(refused.value)
     assert f"@torqueckpt-{os.getpid()}" in str(refused.value)
 
@@ -82,6 +82,6 @@ def test_a_tree_with_very_many_reasons_has_a_line_that_a_comment_can_hold(
     each = finding(REFUSED, target.root, "its seccomp filter", "not for users", "run it without")
     monkeypatch.setattr(criu, "findings", lambda _: [each] * 3000)
     with pytest.raises(CannotBeDumped) as refused:
-        inspection.before_dump(criu, target)
+        preflight.before_dump(criu, target)
     assert "; and 2995 more; it runs on" in str(refused.value)
     assert len(str(refused.value)) < 1000

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from torqueckpt.paths import Directory
+from torqueckpt.safe_files import Directory
 from torqueckpt.store import journal
 from torqueckpt.store.store import OwnerStore
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-_SAYS = "from torqueckpt.leaving import leave\nprint('said')\nleave({status})"
+_SAYS = "from torqueckpt.log import leave\nprint('said')\nleave({status})"
 
 
 def _program(status: int) -> list[str]:

@@ -13,9 +13,9 @@ import pytest
 from torqueckpt.files.record import Look, Task, look
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Rule
-from torqueckpt.paths import Directory
 from torqueckpt.process import privileges, proc
 from torqueckpt.process.freeze import Freeze
+from torqueckpt.safe_files import Directory
 
 
 def _look(root: int, lineage: Path, rule: Rule) -> Look:

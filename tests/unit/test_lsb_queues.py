@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.lsb_queues import FILES, NONE
-from torqueckpt.batch.lsf import queue_file, queues
+from torqueckpt.batch.lsf import queues
 from torqueckpt.errors import ConfigBlockDamaged, QueuesNotRead
 
 _LINES = ["JOB_STARTER = /x/sbin/lsf-jobstarter '%USRCMD'", "CHKPNT = /gpfs/ckpt 30"]
@@ -43,15 +43,15 @@ _sections = st.lists(
 
 
 def _merge(data: bytes, lines: list[str] = _LINES, name: str = "night") -> bytes:
-    return queue_file.merge(data, name, lines, "lsb.queues")
+    return queues.merge(data, name, lines, "lsb.queues")
 
 
 def _remove(data: bytes, name: str = "night") -> bytes:
-    return queue_file.remove(data, name, "lsb.queues")
+    return queues.remove(data, name, "lsb.queues")
 
 
 def _values(data: bytes, keyword: str, name: str = "night") -> list[str]:
-    found = queue_file.named(data, name, "lsb.queues")
+    found = queues.named(data, name, "lsb.queues")
     return [k.value for queue in found for k in queue.keywords if k.name == keyword]
 
 

@@ -14,8 +14,8 @@ from tests.unit import real
 from torqueckpt.batch.lsf import calls, starter_socket
 from torqueckpt.batch.lsf.calls import EchkpntCall, ErestartCall, LsfJob, StarterCall
 from torqueckpt.batch.lsf.starter_socket import Answer, Asked, Ear
-from torqueckpt.batch.pointer import Pointer
 from torqueckpt.errors import BadArguments, InvalidJobId
+from torqueckpt.identity import ImageRef
 from torqueckpt.process import proc
 
 HERE = Path.cwd()
@@ -53,7 +53,7 @@ def test_erestart_resumes_without_a_directory_and_prepares_with_one() -> None:
 
 @pytest.mark.parametrize("lineage", ["12@1763600000", "12[3]@1763600000"])
 def test_the_command_of_a_restart_comes_back_as_one_however_lsf_runs_it(lineage: str) -> None:
-    image = Pointer(lineage, 3)
+    image = ImageRef(lineage, 3)
     command = calls.restart_command(Path("/usr/local/sbin/lsf-jobstarter"), image)
     for text in (command, f"lsf-jobstarter '{command}'", f"lsf-jobstarter {command}"):
         words = subprocess.run(

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from torqueckpt import checkpointers
-from torqueckpt.checkpoint import dumping
+from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Dump, Restore
 from torqueckpt.errors import CheckpointerMissing, CheckpointerTooOld
 from torqueckpt.settings import Settings
@@ -43,7 +42,7 @@ def program(path: Path, version: str) -> Path:
 
 
 def test_it_is_found_by_its_name_and_builds_its_command_lines(installed: Path) -> None:
-    own = checkpointers.load("own", Settings(checkpointer="own"))
+    own = registry.load("own", Settings(checkpointer="own"))
     image = installed / "image"
     image.mkdir()
     dump = Dump(42, image, installed, stopped=False, established_tcp=False)
@@ -57,16 +56,16 @@ def test_it_is_found_by_its_name_and_builds_its_command_lines(installed: Path) -
 
 @pytest.mark.parametrize(("version", "fits"), [("1.2.7", True), ("1.1", False)])
 def test_a_version_that_is_too_old_is_refused(installed: Path, version: str, fits: bool) -> None:
-    own = checkpointers.load("own", Settings())
+    own = registry.load("own", Settings())
     own.program = program(installed / "save", version)
     own.version_argv = lambda: [str(own.program), "--version"]  # type: ignore[method-assign]
     if fits:
-        assert dumping.usable_version(own) == version
+        assert registry.usable_version(own) == version
         return
     with pytest.raises(CheckpointerTooOld):
-        dumping.usable_version(own)
+        registry.usable_version(own)
 
 
 def test_a_name_that_nobody_has_is_said() -> None:
     with pytest.raises(CheckpointerMissing, match="cryo"):
-        checkpointers.load("cryo", Settings())
+        registry.load("cryo", Settings())

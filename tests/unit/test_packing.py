@@ -18,8 +18,8 @@ from torqueckpt import compression
 from torqueckpt.errors import ImageDamaged
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import ImageFile
-from torqueckpt.paths import Directory
 from torqueckpt.process import privileges
+from torqueckpt.safe_files import Directory
 from torqueckpt.store import seal
 from torqueckpt.store.lineage import Lineage
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.unit import real
 from torqueckpt.identity import Owner
-from torqueckpt.paths import Directory
 from torqueckpt.process import privileges
+from torqueckpt.safe_files import Directory
 
 
 def _refused(call: Callable[[], object], *numbers: int) -> None:

@@ -10,9 +10,8 @@ import pytest
 
 from tests.unit import samples
 from torqueckpt.batch import pointer
-from torqueckpt.batch.pointer import Pointer
 from torqueckpt.errors import StoreNotWritable
-from torqueckpt.identity import Owner
+from torqueckpt.identity import ImageRef, Owner
 from torqueckpt.process import privileges
 
 _NAME = "ckpt.12.srv.1700000600"
@@ -27,9 +26,9 @@ def where(place: Path) -> Path:
 
 def test_a_pointer_comes_back_as_it_was_written(where: Path) -> None:
     pointer.write(where, _NAME, samples.LINEAGE, 3)
-    assert pointer.read(where, _NAME) == Pointer(samples.LINEAGE, 3)
+    assert pointer.read(where, _NAME) == ImageRef(samples.LINEAGE, 3)
     pointer.write(where, _NAME, samples.LINEAGE, 4)
-    assert pointer.read(where, _NAME) == Pointer(samples.LINEAGE, 4)
+    assert pointer.read(where, _NAME) == ImageRef(samples.LINEAGE, 4)
     assert os.listdir(where) == [_NAME]
 
 
@@ -89,7 +88,7 @@ def test_a_link_in_place_of_the_directory_is_not_followed(where: Path) -> None:
     assert pointer.read(where.parent / "link", _NAME) is None
     with pytest.raises(StoreNotWritable):
         pointer.write(where.parent / "link", _NAME, samples.LINEAGE, 4)
-    assert pointer.read(where, _NAME) == Pointer(samples.LINEAGE, 3)
+    assert pointer.read(where, _NAME) == ImageRef(samples.LINEAGE, 3)
 
 
 def test_a_fifo_or_directory_in_place_of_a_pointer_is_none_at_once(where: Path) -> None:

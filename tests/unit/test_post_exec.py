@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from torqueckpt.batch.lsf import post_exec
+from torqueckpt.batch.lsf import calls
 from torqueckpt.errors import InvalidJobId
 
 
@@ -14,13 +14,13 @@ from torqueckpt.errors import InvalidJobId
     [("12", "0", "12"), ("12", "", "12"), ("12", "3", "12[3]")],
 )
 def test_a_member_of_an_array_is_a_job_of_its_own(number: str, index: str, job: str) -> None:
-    assert post_exec.job_of({"LSB_JOBID": number, "LSB_JOBINDEX": index}) == job
+    assert calls.job_of({"LSB_JOBID": number, "LSB_JOBINDEX": index}) == job
 
 
 @pytest.mark.parametrize("environment", [{}, {"LSB_JOBID": "../x"}, {"LSB_JOBINDEX": "1"}])
 def test_outside_of_a_job_there_is_none(environment: dict[str, str]) -> None:
     with pytest.raises(InvalidJobId):
-        post_exec.job_of(environment)
+        calls.job_of(environment)
 
 
 @pytest.mark.parametrize(
@@ -38,4 +38,4 @@ def test_outside_of_a_job_there_is_none(environment: dict[str, str]) -> None:
 def test_images_stay_while_the_job_may_be_started_again(
     environment: dict[str, str], held: bool, again: bool
 ) -> None:
-    assert post_exec.comes_again(environment, held) == again
+    assert calls.comes_again(environment, held) == again

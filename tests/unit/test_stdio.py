@@ -13,7 +13,7 @@ import pytest
 from tests.unit import samples
 from torqueckpt.files import stdio
 from torqueckpt.manifest import Stream
-from torqueckpt.paths import Directory
+from torqueckpt.safe_files import Directory
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit import samples
-from torqueckpt.checkpoint import repeated
+from torqueckpt.checkpoint import target
 from torqueckpt.checkpoint.target import find_lineage
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges, proc
@@ -60,8 +60,8 @@ def test_an_image_is_no_answer_to_a_call_that_ends_a_job_which_runs(
             **{"sid": job.pid, "job_id": samples.JOB, "exec_pid": job.pid, "end": end},
             name=made.checkpoint_name,
         )
-        found = repeated.made_already(lineage, asked, made.created - 5, samples.KEY)
+        found = target.made_already(lineage, asked, made.created - 5, samples.KEY)
         assert found == (None if end else made)
         job.kill()
         job.wait()
-        assert repeated.made_already(lineage, asked, made.created - 5, samples.KEY) == made
+        assert target.made_already(lineage, asked, made.created - 5, samples.KEY) == made

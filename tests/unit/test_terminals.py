@@ -13,9 +13,9 @@ import pytest
 from tests.unit import real, samples
 from torqueckpt.checkpointers.criu import log
 from torqueckpt.files import job_script, stdio
-from torqueckpt.paths import Directory
 from torqueckpt.records import LiveStream
-from torqueckpt.restart import detached
+from torqueckpt.restart import output
+from torqueckpt.safe_files import Directory
 
 Opening = Callable[[str, Path], object]
 
@@ -25,7 +25,7 @@ def open_now(terminal: str, place: Path) -> None:
 
 
 def open_stream(terminal: str, place: Path) -> None:
-    os.close(detached.open_stream(_stream(terminal)))
+    os.close(output.open_stream(_stream(terminal)))
 
 
 def reason(terminal: str, place: Path) -> None:

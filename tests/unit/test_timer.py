@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from torqueckpt.batch.torque import timer
+from torqueckpt.batch.torque import mom_config
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ from torqueckpt.batch.torque import timer
     ],
 )
 def test_the_timer_of_a_release(version: str, works: bool | None) -> None:
-    assert timer.works(version) is works
+    assert mom_config.works(version) is works

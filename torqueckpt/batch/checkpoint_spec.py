@@ -2,7 +2,7 @@
 """qsub's -c: when and how a job is checkpointed (source: qsub(1) of TORQUE and of OpenPBS).
 
 OpenPBS's w= are minutes of walltime, as TORQUE's c= are; its own c= are minutes of CPU time.  In
-the place of minutes "auto" stands for the interval that is best (batch/interval.py); TORQUE's qsub
+the place of minutes "auto" stands for the interval that is best (batch/schedule.py); TORQUE's qsub
 takes c=auto and interval=auto, `torqueckpt run` also auto alone.
 """
 

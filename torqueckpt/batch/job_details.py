@@ -10,8 +10,8 @@ from typing import NamedTuple
 from torqueckpt import typed_json
 from torqueckpt.batch import directives
 from torqueckpt.manifest import Directive
-from torqueckpt.paths import Directory
 from torqueckpt.process import proc, tree
+from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
 
 _QUEUES = ("PBS_QUEUE", "LSB_QUEUE")

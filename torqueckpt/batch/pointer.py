@@ -10,18 +10,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import NamedTuple
 
 from torqueckpt import log, typed_json
 from torqueckpt.errors import StoreNotWritable
-from torqueckpt.paths import Directory
-
-
-class Pointer(NamedTuple):
-    """Which image a pointer file leads to."""
-
-    lineage: str
-    generation: int
+from torqueckpt.identity import ImageRef
+from torqueckpt.safe_files import Directory
 
 
 def make_place(directory: Path) -> None:
@@ -41,21 +34,21 @@ def write(directory: Path, name: str, lineage: str, generation: int) -> None:
     """Write it as the owner; StoreNotWritable when the batch system's directory refuses it."""
     try:
         with _opened(directory) as opened:
-            put(opened, name, Pointer(lineage, generation))
+            put(opened, name, ImageRef(lineage, generation))
     except OSError as problem:
         where = directory / name
         raise StoreNotWritable(path=where, problem=f"no pointer: {problem.strerror}") from problem
 
 
-def put(directory: Directory, name: str, pointer: Pointer) -> None:
+def put(directory: Directory, name: str, pointer: ImageRef) -> None:
     directory.write_whole(name, json.dumps(typed_json.plain(pointer)).encode())
 
 
-def read(directory: Path, name: str) -> Pointer | None:
+def read(directory: Path, name: str) -> ImageRef | None:
     """None when it is gone or is not one of ours: the newest image is taken then."""
     try:
         with _opened(directory) as opened:
-            return typed_json.from_json(Pointer, typed_json.load(opened.read(name, limit=4096)))
+            return typed_json.from_json(ImageRef, typed_json.load(opened.read(name, limit=4096)))
     except (OSError, typed_json.Malformed) as problem:
         log.warning(f"pointer {directory / name}: {problem}: taking the newest image")
         return None

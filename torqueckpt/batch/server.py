@@ -5,17 +5,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from torqueckpt import log
-from torqueckpt.ifl import Connection
+from torqueckpt.ifl import Connection, errors
 from torqueckpt.ifl.errors import CallTimedOut
 from torqueckpt.ifl.library import Library
 from torqueckpt.ifl.records import Job
+from torqueckpt.ifl.records import Server as ServerStatus
 from torqueckpt.settings import Settings
 
 T = TypeVar("T")
+
 _ANSWER_SECONDS = 30
+
+
+_ENDED = "CFX"  # completed; finished; a finished member of an array
 
 
 def connect(settings: Settings, server: str | None = None, timeout_seconds: int = 60) -> Connection:
@@ -68,3 +73,36 @@ class Afresh:
                 pbs.close()
             except CallTimedOut as silent:
                 log.info(str(silent))
+
+
+class Server(Protocol):
+    """What is asked of the server: torqueckpt.ifl.Connection has it."""
+
+    server: str
+
+    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
+
+    def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job: ...
+
+    def server_status(self, attributes: Iterable[str] = ()) -> ServerStatus: ...
+
+
+def server_says_ended(server: Server, job: str) -> bool:
+    """Only of a job of its own: another server's is as unknown to it as one that is over."""
+    if not _same_host(server_of(job), server.server):
+        return False
+    try:
+        return server.job(job, ["job_state"], ended=True).state in _ENDED
+    except errors.UnknownJob:
+        return True
+
+
+def server_of(job: str) -> str:
+    return job.partition(".")[2]
+
+
+def _same_host(one: str, other: str) -> bool:
+    """Equal, or one of them the short name of the other."""
+    one, other = one.partition(":")[0].lower(), other.partition(":")[0].lower()
+    shorter, longer = sorted((one, other), key=len)
+    return bool(shorter) and (longer == shorter or longer.startswith(f"{shorter}."))

@@ -9,16 +9,18 @@ shell is in every image, so whichever link gets there ends the chain.
 from __future__ import annotations
 
 import os
+import shlex
+import signal
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
-from torqueckpt import log, paths, run
+from torqueckpt import log, paths
 from torqueckpt.batch.server import connect
-from torqueckpt.chain import link_shell, server_jobs
+from torqueckpt.chain import server_jobs
 from torqueckpt.errors import (
     ChainStopped,
     JobStillRuns,
-    ProgramMissing,
     StoreMissing,
     TorqueCkptError,
     UnknownChain,
@@ -26,8 +28,7 @@ from torqueckpt.errors import (
 from torqueckpt.process import privileges
 from torqueckpt.process.inherited import environment
 from torqueckpt.request import RestartRequest
-from torqueckpt.restart import claiming, restart, resuming
-from torqueckpt.restart.door import SUDO
+from torqueckpt.restart import claiming, door
 from torqueckpt.resubmit.resubmit import ANSWER_SECONDS
 from torqueckpt.settings import Settings
 from torqueckpt.store import chain, journal
@@ -35,8 +36,24 @@ from torqueckpt.store.chain import Chain, End, Link, Links
 from torqueckpt.store.store import OwnerStore, Store
 
 _STILL_ENDING_SECONDS = 60.0
+
 _RESTORE_FAILED = (45, 46)  # RestoreFailed, RestoreTimeout
-_DAY = 86400
+
+
+# Batch systems signal all processes of a job: those are for the script, which gets them as always.
+# After TERM it has its time to end, and has not ended by itself; a moment later, it may come.
+RUN = """trap : HUP INT QUIT USR1 USR2 ALRM VTALRM PROF XCPU PWR
+torqueckpt_ended=
+trap torqueckpt_ended=y TERM
+"$@"
+status=$?
+sleep 1
+[ -n "$torqueckpt_ended" ] || "$0" link-ended {chain} $status
+exit $status
+"""
+
+
+Given = dict[bytes, bytes]
 
 
 def begin(present: str, script: bytes, words: Sequence[str], settings: Settings) -> int:
@@ -45,7 +62,7 @@ def begin(present: str, script: bytes, words: Sequence[str], settings: Settings)
     mine = _own_store(settings)
     found = chain.of_job(mine, present)
     if found is None or not _is_same(found, present, script):
-        _forget_old(mine, settings)
+        chain.forget_old(mine, settings)
         found = chain.make(mine, present, int(time.time()))
         found.directory.write_whole("script", script, 0o700)
         found.directory.write_whole("words", b"".join(os.fsencode(word) + b"\0" for word in words))
@@ -86,14 +103,14 @@ def _go_on(found: Chain, mine: OwnerStore, present: str, settings: Settings) -> 
         if not first_time:
             _stop_unless_rerunable(found, present, settings)
             _tell(f"job {found.first} has no image yet: its script runs from the beginning")
-        link_shell.run_script(found, first_time)
+        run_script(found, first_time)
     _wait_until_over(mine, lineage, settings)
     request = RestartRequest(
         job_id=lineage,
         present_job=present,
         generation=_older(mine, lineage, known),
     )
-    resuming.resume(request, settings)
+    door.resume(request, settings)
 
 
 def _is_same(found: Chain, present: str, script: bytes) -> bool:
@@ -214,7 +231,7 @@ def _older(mine: OwnerStore, name: str, known: Links) -> int | None:
     before = [each for each in known.links[:-1] if each.lineage == name]
     told = journal.last(mine, "lineage", name)
     lineage = mine.lineage_of(name)
-    if not before or lineage is None or told.get("event") != restart.FAILED:
+    if not before or lineage is None or told.get("event") != journal.RESTART_FAILED:
         return None
     numbers = lineage.numbers()
     tried = sum(each.generation == numbers[-1] for each in before)
@@ -229,30 +246,38 @@ def _own_store(settings: Settings) -> OwnerStore:
     try:
         return Store.open(settings.store).owner(who)
     except StoreMissing:
-        _have_it_made()
+        door.make_owner_store()
         return Store.open(settings.store).owner(who)
-
-
-def _have_it_made() -> None:
-    door = str(paths.installation() / "rootdoor")
-    finished = run.run([SUDO, "-n", door, "store"], timeout_seconds=60)
-    if not finished.ok:
-        raise ProgramMissing(program=door, problem=finished.last_line())
-
-
-def _forget_old(mine: OwnerStore, settings: Settings) -> None:
-    """Chains that ended as long ago as images of ended jobs are kept."""
-    days = settings.keep_ended_days
-    for each in chain.of_owner(mine) if days else ():
-        try:
-            end = each.end()
-            if end is not None and end.when < time.time() - days * _DAY:
-                chain.remove(mine, each)
-        except (TorqueCkptError, OSError) as torn:
-            log.warning(str(torn))
 
 
 def _tell(line: str) -> None:
     """In the job's stderr: there its owner will look."""
     log.info(line)
     os.write(2, f"torqueckpt: {log.one_line(line)}\n".encode("utf-8", "replace"))
+
+
+def run_script(found: Chain, first_time: bool) -> NoReturn:
+    """Become the shell that runs it, by its own interpreter: the store may be mounted noexec."""
+    given: Given = environment()
+    if not first_time:
+        saved = found.directory.read("environment").split(b"\0")
+        before = dict(item.split(b"=", 1) for item in saved if b"=" in item)
+        now = {n: v for n, v in given.items() if n.startswith(b"PBS_") or n == b"TMPDIR"}
+        given = {**before, **now}
+    path = found.directory.path / "script"
+    script = found.directory.read("script")
+    words = found.directory.read("words").split(b"\0")[:-1]
+    argv = [*interpreter(script, given), os.fsencode(path), *words]
+    program = os.fsencode(paths.program("bin", "torqueckpt"))
+    text = RUN.format(chain=shlex.quote(found.name))
+    for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
+        signal.signal(ignored, signal.SIG_DFL)
+    os.execve("/bin/sh", [b"/bin/sh", b"-c", os.fsencode(text), program, *argv], given)
+
+
+def interpreter(script: bytes, given: Given) -> list[bytes]:
+    """As the kernel reads the first line; the job's shell where there is none."""
+    line = script.split(b"\n", 1)[0].strip()
+    if line.startswith(b"#!") and line[2:].strip():
+        return line[2:].strip().split(None, 1)
+    return [given.get(b"SHELL") or b"/bin/sh"]

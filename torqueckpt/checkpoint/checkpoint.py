@@ -1,36 +1,46 @@
 # SPDX-License-Identifier: MIT
 """Taking a checkpoint, from MOM's call to a whole image; root's work, done as the job's owner.
 
-Whatever fails, the job runs on and its last whole image is untouched.
-"""
+Whatever fails, the job runs on and its last whole image is untouched.  checkpoint_process() does
+the same for a process that somebody names: chkpnt, cr_checkpoint, and LSF's job starter."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 
 from torqueckpt import log
-from torqueckpt.batch import job_details, pointer
-from torqueckpt.checkpoint import describe, dumping, inspection, looking, reading, repeated, space
-from torqueckpt.checkpoint.reading import Reader
-from torqueckpt.checkpoint.target import Target, find_lineage, find_tree, owner_of
+from torqueckpt.batch import job_details
+from torqueckpt.checkpoint import describe, dumping, preflight, publish, space
+from torqueckpt.checkpoint.describe import Reader
+from torqueckpt.checkpoint.target import Target, find_lineage, find_tree, made_already, owner_of
+from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer, Dump
-from torqueckpt.errors import DumpFailed, InternalError, JobEnded, NeedsRoot, TorqueCkptError
+from torqueckpt.errors import (
+    DumpFailed,
+    InternalError,
+    InvalidJobId,
+    JobEnded,
+    NeedsRoot,
+    SessionGone,
+    TorqueCkptError,
+)
 from torqueckpt.files import intent, job_script, stdio
 from torqueckpt.files.record import Look, Task
+from torqueckpt.identity import ImageRef, job_id
 from torqueckpt.manifest import Manifest, Stream
-from torqueckpt.process import monotonic_waits, privileges, signals, tree
+from torqueckpt.process import job_processes, monotonic_waits, privileges, proc, signals, tree
 from torqueckpt.process.guard import Guard, run_on
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal, key
+from torqueckpt.store.filesystem import translated
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
-from torqueckpt.store.translate import translated
 
 
 def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
@@ -40,7 +50,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
         raise NeedsRoot(what="a checkpoint", remedy="MOM runs it, or `torqueckpt checkpoint` does")
     store = Store.open(settings.store)
     secret = key.read(settings.key())
-    checkpointer, told_version = dumping.chosen(settings)
+    checkpointer, told_version = registry.chosen(settings)
     owner = owner_of(request)
     with privileges.acting_as(owner):
         mine = store.owner(owner, make=True)
@@ -51,13 +61,13 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                 known = lineage.live()
                 intent.settle(lineage.directory, known)
             since = arrived - settings.repeat_window_seconds
-            made = repeated.made_already(lineage, request, since, secret)
+            made = made_already(lineage, request, since, secret)
             if made is not None:
-                _make_known(store, mine, lineage, made, request)
+                publish.make_known(store, mine, lineage, made, request)
                 return made
             target = find_tree(known, request, settings)
             tree.check(target.tree, owner)
-            target = inspection.before_dump(checkpointer, target, request.refuse_connections)
+            target = preflight.before_dump(checkpointer, target, request.refuse_connections)
             depth = request.depth or settings.depth
             space.refuse_without(mine, lineage, target.tree, depth, settings)
             waiting = monotonic_waits.waiting(target.tree)
@@ -72,18 +82,18 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     if target.live != known:  # before there is an image to resume from
                         lineage.write_live(target.live)
                     scripts = _keep_scripts(target, lineage)
-                    task = looking.task(
+                    task = dumping.task(
                         checkpointer, target, generation, lineage, scripts, sources, settings
                     )
                     held = (lock, *guarded)
                     seen, wall_ms, frozen_before_us = _dumped(
                         checkpointer, dump, target, task, held, generation, mine, settings
                     )
-                    reading.mend(checkpointer, dump, target)
+                    describe.mend(checkpointer, dump, target)
                     reader.start()
                     packs = space.packs(checkpointer, generation, depth, settings)
                     with generation.sealing(packs) as image:  # and meanwhile:
-                        left_out = inspection.tell_strays(target)
+                        left_out = preflight.tell_strays(target)
                         facts = reader.facts(seen, frozen_before_us)
                         streams = _grow_streams(lineage, target, sources, seen)
                     made = describe.manifest_of(
@@ -105,9 +115,9 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     )
                     generation.write_manifest(made, secret)
                     generation.directory.append_line("log", log.lines())
-                _make_known(store, mine, lineage, made, request)
+                publish.make_known(store, mine, lineage, made, request)
                 took_ms = int((time.time() - arrived) * 1000)
-                _tidy(mine, lineage, made, target, request, left_out, took_ms, settings)
+                publish.tidy(mine, lineage, made, target, request, left_out, took_ms, settings)
                 if request.end:
                     signals.end_job(target.root, target.sessions)
     log.info(f"{made.job.id}: generation {made.generation}, {made.bytes} bytes, {wall_ms} ms")
@@ -131,55 +141,6 @@ def _dumped(
 
     has_room = partial(space.for_pre_dump, mine, target.tree, settings)
     return pre_dump.dump(checkpointer, dump, target, task, held, generation, has_room, settings)
-
-
-def _make_known(
-    store: Store, mine: OwnerStore, lineage: Lineage, made: Manifest, request: CheckpointRequest
-) -> None:
-    """The image is whole: every name that leads to it does so now.  Again for a call that comes
-    again: the first one may have been killed before this."""
-    mine.belongs(made.job.id, lineage)
-    try:
-        store.link(made.exec_pid, made.job.id, made.job.owner, lineage.name, made.generation)
-    except OSError as problem:  # a file server that does not obey root; the image needs no link
-        log.warning(f"no link for {made.job.id} in {store.root.path}: {problem.strerror}")
-    if request.pointer_dir is not None and request.name:
-        where = (request.pointer_dir, request.name)
-        if not request.pointer_by_root:
-            pointer.make_place(request.pointer_dir)
-        with privileges.acting_as_root() if request.pointer_by_root else nullcontext():
-            pointer.write(*where, lineage.name, made.generation)
-
-
-def _tidy(
-    mine: OwnerStore,
-    lineage: Lineage,
-    made: Manifest,
-    target: Target,
-    request: CheckpointRequest,
-    left_out: int,
-    took_ms: int,
-    settings: Settings,
-) -> None:
-    """Remember which files keep the output now, let go of what is too old, write the journal."""
-    kept_in = {stream.name: stream.kept for stream in made.streams}
-    streams = tuple(each._replace(kept=kept_in[each.name]) for each in target.live.streams)
-    with translated(settings.store):
-        if streams != target.live.streams:
-            lineage.write_live(target.live._replace(streams=streams))
-        lineage.prune(request.depth or settings.depth)
-        journal.note(
-            mine,
-            "checkpoint",
-            made.job.id,
-            generation=made.generation,
-            bytes=made.bytes,
-            frozen_us=made.frozen_us,
-            ended=request.end,
-            left_out=left_out,
-            took_ms=took_ms,
-            **job_details.facts(made.exec_pid, settings),
-        )
 
 
 def _keep_scripts(target: Target, lineage: Lineage) -> dict[str, str]:
@@ -251,3 +212,35 @@ def _failures_noted(
             facts["traceback"] = log.lines()
         journal.note(mine, "checkpoint-failed", request.job_id, **facts)
         raise
+
+
+def job_of_process(pid: int) -> str:
+    """The batch job that a process says it belongs to, else an id made from its pid."""
+    try:
+        return job_id(job_processes.job_of(pid))
+    except InvalidJobId:
+        return f"{pid}.chkpnt"
+
+
+def checkpoint_process(
+    pid: int,
+    job: str,
+    end: bool,
+    owner: str | None,
+    settings: Settings,
+    refuse_connections: bool = False,
+) -> ImageRef:
+    """An image of the tree below `pid`; called as root.  owner: whose it must be, None for any."""
+    found = proc.stat(pid)
+    if found is None:
+        raise SessionGone(sid=pid)
+    asked = CheckpointRequest(
+        sid=found.session,
+        job_id=job,
+        owner=owner,
+        end=end,
+        exec_pid=pid,
+        refuse_connections=refuse_connections,
+    )
+    made = checkpoint(asked, settings)
+    return ImageRef(made.lineage, made.generation)

@@ -1,85 +1,37 @@
 # SPDX-License-Identifier: MIT
-"""Having the checkpointer dump and read back, and telling why when it does not."""
+"""Having the checkpointer dump a tree, with its files looked at meanwhile; and why it failed."""
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from torqueckpt import checkpointers, paths, run
+from torqueckpt import file_rules, log, paths, run
 from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers.base import Checkpointer, Dump
 from torqueckpt.errors import (
-    CheckpointerMissing,
-    CheckpointerTooOld,
+    BadFileRule,
     DumpFailed,
     DumpTimeout,
     JobEnded,
-    KernelTooOld,
-    ProgramMissing,
     StoreFull,
     TorqueCkptError,
 )
 from torqueckpt.files.record import Look, Task, look
+from torqueckpt.manifest import Manifest, Rule
 from torqueckpt.process import privileges, proc, signals, tree
 from torqueckpt.process.freeze import Freeze
 from torqueckpt.process.worker import Aside, AsideFailed
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
+from torqueckpt.store.lineage import Lineage
 
 _ROOM_FOR_A_LOG = 64 * 1024
+
 _LET_GO_SECONDS = 10  # behind our own limit: this one is for when we are gone
-
-
-def usable_version(checkpointer: Checkpointer) -> str:
-    """The installed version, once it is clear that program and kernel are new enough."""
-    return _asked(checkpointer)()
-
-
-def chosen(settings: Settings) -> tuple[Checkpointer, Callable[[], str]]:
-    """The node's checkpointer, and what gives its version as usable_version() does: it was asked
-    for, and need not be waited for yet.  "auto" takes the first that the node can run."""
-    if settings.checkpointer != "auto":
-        found = checkpointers.load(settings.checkpointer, settings)
-        return found, _asked(found)
-    problems = []
-    for name in settings.checkpointers:
-        try:
-            found = checkpointers.load(name, settings)
-            version = usable_version(found)
-            return found, partial(str, version)
-        except TorqueCkptError as unusable:
-            problems.append(str(unusable))
-    raise CheckpointerMissing(name="auto", program="; ".join(problems) or "each that is named")
-
-
-def _asked(checkpointer: Checkpointer) -> Callable[[], str]:
-    found = _numbers(os.uname().release)[:2]
-    if found < checkpointer.needs_kernel:
-        needed = ".".join(map(str, checkpointer.needs_kernel))
-        raise KernelTooOld(found=os.uname().release, needed=needed)
-    words = checkpointer.version_argv()
-    try:
-        if not words and not os.access(checkpointer.program, os.X_OK):
-            raise ProgramMissing(program=checkpointer.program, problem="not there")
-        answer = run.begin(words, timeout_seconds=10) if words else None
-    except ProgramMissing as missing:
-        raise CheckpointerMissing(name=checkpointer.name, program=checkpointer.program) from missing
-
-    def version() -> str:
-        installed = checkpointer.version(answer().output if answer is not None else "")
-        if _numbers(installed) < checkpointer.needs_version:
-            needed = ".".join(map(str, checkpointer.needs_version))
-            raise CheckpointerTooOld(
-                program=checkpointer.program, found=installed or "unknown", needed=needed
-            )
-        return installed or "unknown"
-
-    return version
 
 
 def plan(target: Target, generation: Generation, stopped: bool) -> Dump:
@@ -212,5 +164,54 @@ def _no_room(directory: Path) -> bool:
     return left.f_bavail * left.f_frsize < _ROOM_FOR_A_LOG
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])
+def task(
+    checkpointer: Checkpointer,
+    target: Target,
+    generation: Generation,
+    lineage: Lineage,
+    scripts: dict[str, str],
+    sources: list[int],
+    settings: Settings,
+) -> Task:
+    made = _last(lineage)
+    if made and not proc.environment(target.root.pid):  # restored by one that does not show it
+        known = tuple(rule._replace(complete=True) for rule in made.rules)
+    else:
+        known = rules(target.root.pid, target.leader_pid, settings)
+    return Task(
+        root=target.root,
+        rules=known,
+        streams=tuple(sources),
+        spooled=tuple(scripts),
+        lineage=lineage.directory,
+        store=str(settings.store),
+        foreign=checkpointer.own_directories(target.root.pid, generation.image_dir),
+        prefix=str(generation.number),
+        copy_limit=settings.snapshot_limit_mib * 1024 * 1024,
+        earlier={file.path: file for file in made.watched} if made else {},
+    )
+
+
+def _last(lineage: Lineage) -> Manifest | None:
+    numbers = lineage.numbers()
+    try:
+        return lineage.generation(numbers[-1]).manifest() if numbers else None
+    except TorqueCkptError as torn:  # then all is copied again
+        log.warning(str(torn))
+        return None
+
+
+def rules(root_pid: int, leader_pid: int, settings: Settings) -> tuple[Rule, ...]:
+    """The job's before the site's: from the environment that the tree was started with, which it
+    also has after a restart, and its leader's: some shells drop what no shell could have set."""
+    environment = {**proc.environment(leader_pid), **proc.environment(root_pid)}
+    items = [*file_rules.of_job(environment), *settings.files]
+    if not items:
+        return ()
+    directory = environment.get("PBS_O_WORKDIR") or environment.get("LS_SUBCWD", "")
+    if not os.path.isdir(directory):  # moved (--relocate), or never known
+        directory = os.readlink(f"/proc/{root_pid}/cwd")
+    try:
+        return tuple(file_rules.read(items, directory, environment))
+    except file_rules.BadRule as bad:
+        raise BadFileRule(problem=bad) from bad

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from torqueckpt import log, run
-from torqueckpt.checkpoint import dumping, reading
+from torqueckpt.checkpoint import describe, dumping
 from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers.base import Checkpointer, Dump
 from torqueckpt.errors import DumpFailed, StoreFull
 from torqueckpt.files.record import Look, Task
 from torqueckpt.identity import Owner
-from torqueckpt.process import memory, pages, privileges, proc, signals, tree
+from torqueckpt.process import memory, privileges, proc, signals, tree
 from torqueckpt.process.worker import Aside, AsideFailed
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
@@ -118,7 +118,7 @@ def _memory_first(
 
 
 def _written_unseen(target: Target) -> bool:
-    return any(pages.written_unseen(each.pid) for each in tree.below(target.root))
+    return any(memory.written_unseen(each.pid) for each in tree.below(target.root))
 
 
 @contextmanager
@@ -147,7 +147,7 @@ def _merge(checkpointer: Checkpointer, dump: Dump, target: Target, settings: Set
     try:
         return merging.result(_Merged).frozen_us
     except AsideFailed as unreadable:
-        raise reading.unreadable(target.live.job, unreadable) from unreadable
+        raise describe.unreadable(target.live.job, unreadable) from unreadable
 
 
 def _begin_again(dump: Dump, target: Target, generation: Generation) -> None:

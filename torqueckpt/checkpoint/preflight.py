@@ -1,21 +1,42 @@
 # SPDX-License-Identifier: MIT
-"""Whether a tree can be dumped and would come back, told before it matters."""
+"""What forbids a dump of a tree, or would not be as before after a restart; told before it matters.
+
+Everything is read as the job's owner: what he may not look at, a checkpointer that runs as he does
+may not either."""
 
 from __future__ import annotations
 
+import os
+import time
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from torqueckpt import checkpointers
-from torqueckpt.checkpoint import file_findings, inspection
-from torqueckpt.checkpoint.target import find_tree
-from torqueckpt.checkpointers.finding import REFUSED, Finding
-from torqueckpt.errors import NothingToLookAt, StoreMissing, UnknownJob
+from torqueckpt import file_rules, log
+from torqueckpt.checkpoint import dumping
+from torqueckpt.checkpoint.target import Target, find_tree
+from torqueckpt.checkpointers import registry
+from torqueckpt.checkpointers.base import Checkpointer
+from torqueckpt.checkpointers.criu import sockets
+from torqueckpt.checkpointers.finding import HAZARD, NOTE, REFUSED, Finding, finding
+from torqueckpt.errors import BadFileRule, CannotBeDumped, NothingToLookAt, StoreMissing, UnknownJob
+from torqueckpt.files import record
 from torqueckpt.identity import Owner, job_id
-from torqueckpt.images import catalogue
-from torqueckpt.process import job_processes, privileges, proc, tree
+from torqueckpt.process import job_processes, monotonic_waits, privileges, proc, resources, tree
+from torqueckpt.process.resources import Links
 from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
+from torqueckpt.store import access
+
+_PAUSES = (0.02, 0.1, 0.3)  # seconds
+
+_TOLD = 5  # reasons: MOM makes a job's comment of 4 kB at most, and a tree may have thousands
+
+# Programs that start others on other nodes, of which an image of this node knows nothing.
+_LAUNCHERS = ("ssh", "rsh", "srun", "pbsdsh", "pbs_tmrsh", "blaunch", "orted", "prted", "pmi_proxy")
+
+
+_ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 
 
 class Report(NamedTuple):
@@ -31,7 +52,7 @@ class Report(NamedTuple):
 
 def preflight(what: str, settings: Settings, user: str | None) -> Report:
     """Look at a job (of `user`), or at the tree of a process; else NothingToLookAt."""
-    checkpointer = checkpointers.load(settings.checkpointer, settings)
+    checkpointer = registry.load(settings.checkpointer, settings)
     uid = privileges.owner(user).uid if user is not None else None
     leader = job_processes.leader_of_job(job_id(what), uid)
     root = leader or (proc.stat(int(what)) if what.isdigit() else None)
@@ -49,8 +70,8 @@ def preflight(what: str, settings: Settings, user: str | None) -> Report:
             links, above = tree.open_links(members), root.pid
         tree.check(members, owner)
         found = [
-            *inspection.everything(checkpointer, members, links, above, owner),
-            *file_findings.of_tree(members, above, settings),
+            *everything(checkpointer, members, links, above, owner),
+            *of_tree(members, above, settings),
         ]
     return Report(
         job=what if leader is not None else "",
@@ -65,7 +86,127 @@ def preflight(what: str, settings: Settings, user: str | None) -> Report:
 def _live(job: str, owner: Owner, settings: Settings) -> Live | None:
     """The record of who runs the job, which a restarted job's tree is found by."""
     try:
-        with catalogue.lineage_of(job, owner, settings) as (_, lineage):
+        with access.lineage_of(job, owner, settings) as (_, lineage):
             return lineage.live()
     except (UnknownJob, StoreMissing):
         return None
+
+
+def before_dump(
+    checkpointer: Checkpointer, target: Target, refuse_connections: bool = False
+) -> Target:
+    """Refuse what the checkpointer would surely refuse, before any of it is frozen.
+
+    Much of that lasts a moment only (a connection that is being closed), so it is looked at again;
+    gives the tree as it was seen last.
+    """
+    members, links = target.tree, target.open_files
+    for pause in (*_PAUSES, None):
+        found = _findings(checkpointer, members, links, refuse_connections)
+        refused = [
+            str(each)
+            for each in found
+            if each.severity == REFUSED or (refuse_connections and each.is_connection)
+        ]
+        if not refused:
+            _tell(found)
+            return target._replace(tree=members, open_files=links)
+        if pause is not None:
+            time.sleep(pause)
+            members = tree.below(target.root)
+            links = tree.open_links(members)
+    more = f"; and {len(refused) - _TOLD} more" if len(refused) > _TOLD else ""
+    reasons = "; ".join(refused[:_TOLD]) + more
+    raise CannotBeDumped(what=f"job {target.live.job}", reasons=reasons)
+
+
+def tell_strays(target: Target) -> int:
+    """Processes of the job that its image lacks, and how many; looked for while the tree runs."""
+    found = list(_strays(target.tree, target.leader_pid, target.owner))
+    _tell(found)
+    return len(found)
+
+
+def everything(
+    checkpointer: Checkpointer, members: list[proc.Stat], links: Links, above: int, owner: Owner
+) -> list[Finding]:
+    """All findings on a tree; `above` is its session leader, or whoever it was started by."""
+    return [
+        *_findings(checkpointer, members, links),
+        *_strays(members, above, owner),
+        *_waiting(members),
+    ]
+
+
+def _findings(
+    checkpointer: Checkpointer,
+    members: list[proc.Stat],
+    links: Links,
+    connections: bool = False,
+) -> list[Finding]:
+    """connections: also those to the outside, whether or not the checkpointer minds them."""
+    held = resources.of_tree(members, links)
+    found = [*_elsewhere(members), *checkpointer.findings(held)]
+    look = connections and not checkpointer.connects
+    outside = sockets.tcp_connections(held) if look else ()
+    return [*found, *(each for each in outside if each not in found)]
+
+
+def _elsewhere(members: list[proc.Stat]) -> Iterator[Finding]:
+    """What of the job runs on other nodes."""
+    count = job_processes.hosts(members[0].pid)
+    if count > 1:
+        what = "an image of one node's processes is not the whole job"
+        remedy = "checkpoint within the program, or run it on one node"
+        yield finding(REFUSED, members[0], f"a job on {count} nodes", what, remedy)
+    for each in members:
+        if each.name in _LAUNCHERS and not each.ended:
+            what = "what it has started on another node is not in the image"
+            yield finding(HAZARD, each, each.name, what, "checkpoint when it has ended")
+
+
+def _strays(members: list[proc.Stat], leader_pid: int, owner: Owner) -> Iterator[Finding]:
+    for each in job_processes.strays(members, leader_pid, owner.uid):
+        what = "not in the job's tree: neither dumped nor, in a session of its own, ended with it"
+        remedy = "start it in the foreground or with setsid --wait; or end it before a restart"
+        yield finding(HAZARD, each, "a process that left its parent", what, remedy)
+
+
+def _waiting(members: list[proc.Stat]) -> Iterator[Finding]:
+    pids = monotonic_waits.waiting(members)
+    for each in members:
+        if each.pid in pids:
+            thing = "waiting until a time of the monotonic clock"
+            what = "after a boot that clock begins anew, and the wait may be too long or too short"
+            yield finding(
+                NOTE, each, thing, what, "resume before the node is booted, or be patient"
+            )
+
+
+def _tell(found: Iterable[Finding]) -> None:
+    for each in found:
+        log.warning(f"{each.severity}: {each}")
+
+
+def of_tree(members: list[proc.Stat], leader_pid: int, settings: Settings) -> Iterator[Finding]:
+    """One for each file that can be changed in place, with no copy of it in an image."""
+    root = members[0]
+    try:
+        rules = dumping.rules(root.pid, leader_pid, settings)
+    except BadFileRule as bad:
+        what = "no checkpoint is taken with a rule that means nothing"
+        yield finding(HAZARD, root, str(bad), what, "correct it (docs/files.md)")
+        return
+    by_pid = {each.pid: each for each in members}
+    seen = {file.path: file for file in record.open_files(members) if not file.deleted}
+    for path, policy in record.written(tuple(seen.values()), rules).items():
+        file = seen[path]
+        limit = settings.snapshot_limit_mib
+        if policy == file_rules.SNAPSHOT and file.size > limit * 1024 * 1024:
+            what = f"larger than {limit} MiB, so no copy of it is made, and changes in place stay"
+            remedy = "raise snapshot_limit_mib"
+            yield finding(HAZARD, by_pid[file.pid], path, what, remedy)
+        elif policy == file_rules.ROLLBACK and file.flags & _ACCESS == os.O_RDWR:
+            what = "open for reading and writing; a restart undoes what is appended, nothing else"
+            remedy = f"if it is changed in place: TORQUECKPT_FILES={path}=snapshot"
+            yield finding(NOTE, by_pid[file.pid], path, what, remedy)

@@ -9,7 +9,7 @@ from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import StoreFull, TorqueCkptError
 from torqueckpt.process import memory, proc
 from torqueckpt.settings import Settings
-from torqueckpt.store import usage
+from torqueckpt.store import filesystem
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
@@ -22,7 +22,7 @@ def refuse_without(
 ) -> None:
     """StoreFull when the next image would not fit, would eat the reserve, or exceed the quota."""
     needed = _predicted(lineage, tree)
-    left = usage.free(mine.directory) - settings.reserve_mib * MIB
+    left = filesystem.free(mine.directory) - settings.reserve_mib * MIB
     if needed > left:
         raise StoreFull(
             path=settings.store,
@@ -31,8 +31,8 @@ def refuse_without(
         )
     if settings.user_quota_mib:
         spare = lineage.numbers()[: -depth + 1] if depth > 1 else lineage.numbers()
-        going = sum(usage.below(lineage.generation(number).directory) for number in spare)
-        after = usage.below(mine.directory) - going + needed
+        going = sum(filesystem.below(lineage.generation(number).directory) for number in spare)
+        after = filesystem.below(mine.directory) - going + needed
         if after > settings.user_quota_mib * MIB:
             raise StoreFull(
                 path=mine.path,
@@ -43,7 +43,7 @@ def refuse_without(
 
 def for_pre_dump(mine: OwnerStore, tree: list[proc.Stat], settings: Settings) -> bool:
     """Whether there is room for what a pre-dump has written, for the dump, and for both merged."""
-    left = usage.free(mine.directory) - settings.reserve_mib * MIB
+    left = filesystem.free(mine.directory) - settings.reserve_mib * MIB
     return 3 * memory.to_dump(tree) <= left
 
 
@@ -52,8 +52,8 @@ def packs(
 ) -> Callable[[str], bool]:
     """Which files of a new image are compressed (setting `compress`)."""
     if settings.compress == "space":
-        left = usage.free(generation.directory) - settings.reserve_mib * MIB
-        wanted = left < depth * usage.below(generation.directory)
+        left = filesystem.free(generation.directory) - settings.reserve_mib * MIB
+        wanted = left < depth * filesystem.below(generation.directory)
     else:
         wanted = settings.compress == "on"
     return checkpointer.packs if wanted else lambda _: False

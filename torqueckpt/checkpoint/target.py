@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""From MOM's words (session id, job id) to the tree that is to be dumped."""
+"""From MOM's words (session id, job id) to the tree that is to be dumped, and its lineage.
+
+MOM repeats itself, and several calls may come at once: one that was answered already is found."""
 
 from __future__ import annotations
 
@@ -7,9 +9,11 @@ import os
 import time
 from typing import NamedTuple
 
-from torqueckpt.errors import ForeignProcess, SessionGone
+from torqueckpt import log
+from torqueckpt.errors import ForeignProcess, SessionGone, TorqueCkptError
 from torqueckpt.files import stdio
 from torqueckpt.identity import Owner, lineage_name
+from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges, proc, tree
 from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
@@ -145,3 +149,36 @@ def _runs(lineage: Lineage, request: CheckpointRequest) -> bool:
     if request.exec_pid is not None:  # that one lives, and it is not the tree that was restored
         return False
     return proc.start_epoch(_keeper(request).id) <= live.written
+
+
+def made_already(
+    lineage: Lineage, request: CheckpointRequest, since: float, secret: bytes
+) -> Manifest | None:
+    """The newest generation when this call asks for that one: the same name again, or where the
+    name does not tell a call that arrived before it was made.  A call that is to end a job that
+    still runs is never answered so: the job has gone on since."""
+    numbers = lineage.numbers()
+    if not numbers:
+        return None
+    try:
+        generation = lineage.generation(numbers[-1])
+        newest = generation.manifest(secret)
+    except TorqueCkptError as torn:
+        log.warning(str(torn))
+        return None
+    if newest.job.id != request.job_id or newest.checkpoint_name != request.name:
+        return None
+    if newest.lineage != lineage.name or not generation.looks_whole(newest):
+        return None
+    just_now = since <= newest.created <= time.time() + 1  # not ahead: the clock was set back
+    if not request.named_once and not just_now:
+        return None
+    return None if request.end and _still_runs(lineage, request) else newest
+
+
+def _still_runs(lineage: Lineage, request: CheckpointRequest) -> bool:
+    """Whether there is a process to end: the one that was named, or the recorded tree."""
+    if request.exec_pid is not None and not gone(request):
+        return True
+    live = lineage.live()
+    return live is not None and live.tree is not None and proc.alive(live.tree) is not None

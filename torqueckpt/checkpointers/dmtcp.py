@@ -21,9 +21,9 @@ from pathlib import Path
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
 from torqueckpt.checkpointers.finding import REFUSED, Finding, finding
 from torqueckpt.errors import CheckpointerMissing
-from torqueckpt.paths import Directory
 from torqueckpt.process import proc
 from torqueckpt.process.resources import Holdings
+from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
 
 _DIRECTORY = "DMTCP_CHECKPOINT_DIR"  # dmtcp_launch sets it for the program

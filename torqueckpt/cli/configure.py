@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""torqueckpt configure: a batch system, told to call torqueckpt; here that of a MOM's node."""
+"""torqueckpt configure: a MOM's node, a queue of LSF, or a grid wrapper told to call torqueckpt."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ from pathlib import Path
 import click
 
 from torqueckpt import settings
-from torqueckpt.cli import configure_lsf, configure_wrapper
+from torqueckpt.batch.lsf.lsf_conf import Site
 from torqueckpt.errors import ConfigNotRight
-from torqueckpt.site import config_file, generate, mom, put_config
-from torqueckpt.site.mom_systems import SYSTEMS
+from torqueckpt.site import config_file, generate, grid_wrapper, lsf_queue, mom
+from torqueckpt.site.config_file import PlannedFile
+from torqueckpt.site.lsf_queue import QueuePlan
+from torqueckpt.site.mom import SYSTEMS
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
+
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+_DIRECTORY = click.Path(path_type=Path, file_okay=False)
+
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command("torque|openpbs")
@@ -109,13 +119,13 @@ def _apply(plan: mom.Plan) -> None:
         click.echo(f"{plan.file}: nothing to change")
         return
     try:
-        kept = put_config.put(plan)
+        kept = config_file.put(plan)
     except ConfigNotRight:
         for problem in plan.problems:
             click.echo(str(problem), err=True)
         raise
     click.echo(f"{plan.file}: written" + (f", the old one is {kept}" if kept else ""))
-    told = put_config.tell_mom(plan)
+    told = mom.tell_mom(plan)
     click.echo(f"pbs_mom ({told}) reads it again" if told else "no pbs_mom runs here that reads it")
 
 
@@ -131,9 +141,127 @@ def configure_group() -> None:
     """Have a batch system call torqueckpt: its configuration merged, checked, compared."""
 
 
+@click.command("lsf")
+@click.option("--queue", required=True, metavar="NAME", help="It is made when it is not there.")
+@click.option("--lsb-queues", type=_FILE, help="The file; else lsf.conf says where it is.")
+@click.option("--serverdir", type=_DIRECTORY, help="LSF_SERVERDIR; else lsf.conf says it.")
+@click.option("--check", "mode", flag_value="check", help="Only tell what is not as it should be.")
+@click.option("--diff", "mode", flag_value="diff", help="Show what would change.")
+@click.option("--apply", "mode", flag_value="apply", help="Write it and make the links.")
+@click.option("--remove", is_flag=True, help="The file without torqueckpt's lines.")
+@click.option("--reconfig", is_flag=True, help="With --apply: run `badmin reconfig` too.")
+@click.option("--chkpnt", metavar="'DIR [MIN]'", help="LSF's directory; image every MIN minutes.")
+@click.option("--method", metavar="NAME", help="echkpnt.NAME and erestart.NAME; else blcr.")
+@click.option("--priority", metavar="N", help="PRIORITY; '' for none.")
+@click.option("--preemption", metavar="'PREEMPTABLE[QUEUE]'", help="PREEMPTION; '' for none.")
+@click.option("--window", metavar="'20:00-8:00'", help="RUN_WINDOW; '' for none.")
+@click.option("--mem", metavar="SCHED/STOP", help="Suspend below STOP MB, go on above SCHED.")
+def lsf_command(
+    queue: str,
+    lsb_queues: Path | None,
+    serverdir: Path | None,
+    mode: str | None,
+    remove: bool,
+    reconfig: bool,
+    **chosen: str | None,
+) -> int:
+    """Merge torqueckpt's lines into a queue of lsb.queues; without an option, show the result.
+
+    \b
+    torqueckpt configure lsf --queue guests --chkpnt /gpfs/lsf-ckpt --priority 10 --diff
+    torqueckpt configure lsf --queue guests --apply
+    torqueckpt configure lsf --queue guests --check
+    """
+    given = {name: value for name, value in chosen.items() if value is not None}
+    site = Site()
+
+    def planned_now() -> QueuePlan:
+        return lsf_queue.plan(queue, lsb_queues, serverdir, given, site, remove=remove)
+
+    plan = planned_now()
+    if mode == "check":
+        _check_queue(plan)
+        return 0
+    if mode == "diff":
+        click.echo(config_file.diff(plan), nl=False)
+    elif mode == "apply":
+        _apply_queue(plan)
+        plan = planned_now()  # what is still wrong
+        if reconfig:
+            click.echo(lsf_queue.reconfigure(site), nl=False)
+    else:
+        click.echo(plan.new, nl=False)
+    for problem in plan.problems:
+        click.echo(str(problem), err=True)
+    return 0
+
+
+def _check_queue(plan: QueuePlan) -> None:
+    found = lsf_queue.check(plan)
+    for problem in found:
+        click.echo(str(problem))
+    if found:
+        raise ConfigNotRight(file=plan.file, count=len(found), which="", consequence="")
+
+
+def _apply_queue(plan: QueuePlan) -> None:
+    try:
+        links, kept = lsf_queue.put(plan)
+    except ConfigNotRight:
+        for problem in plan.problems:
+            click.echo(str(problem), err=True)
+        raise
+    for link in links:
+        click.echo(f"{link}: made")
+    if not plan.changes:
+        click.echo(f"{plan.file}: nothing to change")
+        return
+    click.echo(f"{plan.file}: written, the old one is {kept}")
+    click.echo("next: badmin reconfig; jobs that run already keep what they were started with")
+
+
+@click.command("grid-wrapper")
+@click.argument("files", metavar="FILE…", type=_FILE, nargs=-1, required=True)
+@click.option("--check", "mode", flag_value="check", help="Only tell which traps are still set.")
+@click.option("--diff", "mode", flag_value="diff", help="Show what would change.")
+@click.option("--apply", "mode", flag_value="apply", help="Write it; the old file is kept beside.")
+@click.option("--undo", is_flag=True, help="Back to the file's own bytes.")
+def wrapper_command(files: tuple[Path, ...], mode: str | None, undo: bool) -> int:
+    """Have job wrappers set no trap for SIGTERM in jobs that lsf-jobstarter has started.
+
+    FILE is a wrapper, or a program that prints one.  Without an option what would change is shown.
+
+    \b
+    torqueckpt configure grid-wrapper --apply /opt/globus/lib/perl/Globus/GRAM/submit-helper.pl
+    torqueckpt configure grid-wrapper --apply --undo …
+    """
+    plans = [grid_wrapper.plan(file, undo=undo) for file in files]  # all, before any is written
+    if mode == "check":
+        _check_wrappers(plans)
+    for plan in plans:
+        if mode is None or mode == "diff":
+            click.echo(config_file.diff(plan), nl=False)
+        elif mode == "apply" and plan.changes:
+            click.echo(f"{plan.file}: written, the old one is {config_file.put(plan)}")
+        elif mode == "apply":
+            click.echo(f"{plan.file}: nothing to change")
+    return 0
+
+
+def _check_wrappers(plans: list[PlannedFile]) -> None:
+    found = [problem for plan in plans for problem in grid_wrapper.check(plan)]
+    for problem in found:
+        click.echo(str(problem))
+    if found:
+        raise ConfigNotRight(file=found[0].file, count=len(found), which="", consequence="")
+
+
 for _name in SYSTEMS:
     configure_group.add_command(mom_command, _name)
-configure_group.add_command(configure_lsf.lsf_command)
-configure_group.add_command(configure_wrapper.wrapper_command)
+
+configure_group.add_command(lsf_command)
+
+configure_group.add_command(wrapper_command)
+
 
 COMMANDS = (configure_group,)

@@ -9,7 +9,7 @@ import re
 import click
 
 from torqueckpt import settings
-from torqueckpt.batch.interval import Rate
+from torqueckpt.batch.schedule import Rate
 from torqueckpt.cli import ownership
 from torqueckpt.ifl.records import seconds
 from torqueckpt.reports import interval

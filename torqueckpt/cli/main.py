@@ -13,15 +13,12 @@ from torqueckpt.cli import (
     completion,
     configure,
     doctor,
-    drain,
     images,
     interval,
-    metrics,
-    modules,
     node,
     preflight,
-    prune,
     report,
+    resume,
     run,
     show,
 )
@@ -39,20 +36,17 @@ def cli() -> None:
 
 for _command in (
     *run.COMMANDS,
+    *resume.COMMANDS,
     *images.COMMANDS,
     *show.COMMANDS,
     *configure.COMMANDS,
-    *modules.COMMANDS,
     *chain.COMMANDS,
     *node.COMMANDS,
+    *report.COMMANDS,
     completion.completion_command,
     doctor.doctor_command,
-    drain.drain_command,
     interval.interval_command,
-    metrics.metrics_command,
     preflight.preflight_command,
-    prune.prune_command,
-    report.report_command,
 ):
     completion.complete_jobs(_command)
     cli.add_command(_command)

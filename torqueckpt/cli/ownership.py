@@ -18,9 +18,9 @@ from torqueckpt.errors import (
     UnknownJob,
 )
 from torqueckpt.identity import Owner, is_lineage_name, job_id
-from torqueckpt.images import catalogue
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
+from torqueckpt.store import access
 from torqueckpt.store.store import Store
 
 
@@ -51,7 +51,7 @@ def owners(settings: Settings, user: str | None) -> list[Owner]:
         return [caller(user)]
     if user is not None:
         return [privileges.owner(user)]
-    return catalogue.owners(settings)
+    return access.owners(settings)
 
 
 def caller(user: str | None = None) -> Owner:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""torqueckpt report: whose jobs can be checkpointed and restarted here, and why others cannot."""
+"""Commands that tell what happened to jobs: report, metrics."""
 
 from __future__ import annotations
 
@@ -10,15 +10,19 @@ import click
 
 from torqueckpt import settings
 from torqueckpt.cli import ownership, tables
-from torqueckpt.paths import Directory
 from torqueckpt.reports import html as html_report
-from torqueckpt.reports import report
+from torqueckpt.reports import metrics, report
 from torqueckpt.reports.report import GRID, LOCAL, Row
+from torqueckpt.safe_files import Directory
 from torqueckpt.typed_json import plain
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, resolve_path=True)
 
+
 _COUNTS = ("jobs", "checkpoints", "restarts", "failed")
+
+
+_TEXTFILE = click.Path(path_type=Path, dir_okay=False, resolve_path=True)
 
 
 @click.command("report")
@@ -87,3 +91,26 @@ def _cells(row: Row) -> tuple[str, ...]:
 def _plain(row: Row) -> dict[str, object]:
     reasons = [{"reason": reason, "jobs": jobs} for reason, jobs in row.reasons]
     return {**plain(row), "reasons": reasons}
+
+
+@click.command("metrics")
+@click.option("--textfile", metavar="PATH", type=_TEXTFILE, help="Write it there, not to stdout.")
+@click.option("--user", metavar="USER", help="Whose images (root).")
+def metrics_command(textfile: Path | None, user: str | None) -> None:
+    """Write the age of each job's newest image, sizes, frozen times and failures for Prometheus.
+
+    \b
+    torqueckpt metrics
+    torqueckpt metrics --textfile /var/lib/prometheus/node-exporter/torqueckpt.prom
+
+    The periodic service writes it each minute where the setting metrics_textfile names a file.
+    """
+    chosen = settings.load()
+    data = metrics.text(ownership.owners(chosen, user), chosen)
+    if textfile is None:
+        click.echo(data, nl=False)
+    else:
+        metrics.write(textfile, data)
+
+
+COMMANDS = (report_command, metrics_command)

@@ -1,41 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""Commands about jobs that run: run, checkpoint, hold, release, resume-job, resume."""
+"""Commands about jobs that run: run, with its live line, checkpoint, hold, release."""
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from types import TracebackType
 
 import click
 
 from torqueckpt import paths, settings
 from torqueckpt.batch.local import control, mom, submission
-from torqueckpt.batch.local.site import Site
+from torqueckpt.batch.local.site import Progress, Site
 from torqueckpt.batch.local.spool import Spool
-from torqueckpt.cli import ownership, resume, waiting, watch
-from torqueckpt.cli import rehearse as rehearsal
-from torqueckpt.errors import CheckpointRefused, NeedsRoot, NotInAJob
-from torqueckpt.files import relocate
+from torqueckpt.errors import CheckpointRefused, NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner, job_id
-from torqueckpt.process import job_processes, privileges
+from torqueckpt.images import catalogue
+from torqueckpt.process import privileges
 from torqueckpt.reports import interval
-from torqueckpt.request import RestartRequest
-from torqueckpt.restart import resuming
-from torqueckpt.resubmit import array_job, resubmit, resume_script
+from torqueckpt.settings import Settings
 
-_accept = click.option(
-    "--accept-changed-files",
-    "accept_changed",
-    is_flag=True,
-    help="Go on with files that were changed by somebody else since the image.",
-)
-_relocate = click.option(
-    "--relocate",
-    "moves",
-    metavar="OLD=NEW",
-    multiple=True,
-    help="What lay in OLD lies in NEW now (absolute paths; may be repeated).",
-)
+_STATES = {"R": "running", "H": "held", "E": "ending"}
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True})
@@ -71,7 +57,7 @@ def run_command(
     chosen = settings.load()
     owner = _job_owner(user)
     options = {"c": spec, "N": name, "o": out, "e": err, "j": join, "l": limits, "v": variables}
-    with watch.Display(owner, chosen) as display:
+    with Display(owner, chosen) as display:
         return mom.submit(
             submission.build(Path.cwd() / script, arguments, owner, options),
             Spool(chosen.local_home),
@@ -123,132 +109,6 @@ def release_command(job: str) -> None:
     _ask(job, "release")
 
 
-@click.command("resume-job")
-@click.argument("job")
-@click.option("-o", "out", metavar="FILE", type=click.Path(path_type=Path), help="Not to stdout.")
-@click.option("--generation", type=click.IntRange(min=1), help="An older image than the newest.")
-@click.option("--user", metavar="USER", help="Whose job it is (root).")
-@click.option("--submit", is_flag=True, help="Submit it too; prints the new id, as qsub does.")
-@click.option("--failed", is_flag=True, help="Of an array 12[].server: those not finished.")
-@click.option("--members", metavar="LIST", help="Of an array: these, as in 3,7-9.")
-@_accept
-@_relocate
-def resume_job_command(
-    job: str,
-    out: Path | None,
-    generation: int | None,
-    user: str | None,
-    submit: bool,
-    failed: bool,
-    members: str | None,
-    accept_changed: bool,
-    moves: tuple[str, ...],
-) -> None:
-    """Write the script that goes on with JOB as a new job.
-
-    It asks for what JOB asked for: its queue, resources, account, mail and output, from the server
-    while that knows the job.  --submit also has the jobs that wait for JOB wait for the new one.
-
-    \b
-    torqueckpt resume-job 12.node1 -o resume_job.sh
-    qsub resume_job.sh
-    torqueckpt resume-job 12.node1 --submit
-    torqueckpt resume-job '12[].server' --failed --submit
-    """
-    chosen = settings.load()
-    named = ownership.job_or_lineage(job)
-    owner = ownership.owner_of(named, chosen, user)
-    options = ["--accept-changed-files"] if accept_changed else []
-    for old, new in _moves(moves):
-        options += ["--relocate", f"{old}={new}"]
-    if array_job.is_array(named) or failed or members is not None:
-        if generation is not None or not array_job.is_array(named):
-            raise click.UsageError("--failed and --members are for arrays, --generation is not")
-        chosen_ones = resume.chosen(named, failed, members, owner, chosen)
-        text, image = array_job.text(*chosen_ones, owner, chosen, tuple(options))
-        if submit:
-            click.echo(resume.submit(text, chosen_ones, image, owner, chosen))
-            return
-    else:
-        image = resume_script.image_of(named, owner, chosen, generation)
-        image = resubmit.as_known(image, chosen)
-        text = resume_script.text(image, named, chosen, generation, tuple(options))
-        if submit:
-            click.echo(resubmit.submit(text, named, image.made, owner, chosen, _tell))
-            return
-    if out is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        out.write_text(text)
-        out.chmod(0o755)
-    except OSError as problem:
-        raise click.FileError(str(out), problem.strerror) from problem
-
-
-@click.command("resume")
-@click.argument("job")
-@click.option("--generation", type=click.IntRange(min=1), help="An older image than the newest.")
-@click.option("--force", is_flag=True, help="Although another node may still run it.")
-@click.option("--rehearse", is_flag=True, help="Only tell whether it would work here, now.")
-@click.option("--json", "as_json", is_flag=True, help="With --rehearse: for programs.")
-@_accept
-@_relocate
-def resume_command(
-    job: str,
-    generation: int | None,
-    force: bool,
-    rehearse: bool,
-    as_json: bool,
-    accept_changed: bool,
-    moves: tuple[str, ...],
-) -> None:
-    """Go on with JOB inside a new batch job, as its owner; resume_job.sh calls this.
-
-    --rehearse makes the same checks on this node, outside of any job, and changes nothing.
-
-    \b
-    torqueckpt resume 12.node1
-    torqueckpt resume 12.node1 --generation 3 --relocate /scratch/old=/scratch/new
-    torqueckpt resume --rehearse 12.node1
-    """
-    named = ownership.job_or_lineage(job)
-    if rehearse:
-        request = RestartRequest(
-            *(named, "", generation),
-            force=force,
-            accept_changed=accept_changed,
-            moves=_moves(moves),
-        )
-        rehearsal.show(request, settings.load(), as_json)
-        return
-    present = job_processes.job_in(os.environ)
-    if not present:
-        raise NotInAJob(job=named)
-    if os.getuid() == 0:
-        raise NeedsRoot(what="resume", remedy="no: it is for the job's owner, inside a batch job")
-    request = RestartRequest(
-        job_id=named,
-        present_job=job_id(present),
-        generation=generation,
-        force=force,
-        accept_changed=accept_changed,
-        moves=_moves(moves),
-    )
-    resuming.resume(request, settings.load(), waiting.phase(), waiting.leaving())
-
-
-def _tell(line: str) -> None:
-    click.echo(line, err=True)
-
-
-def _moves(items: tuple[str, ...]) -> relocate.Moves:
-    try:
-        return relocate.parse(items)
-    except ValueError as slip:
-        raise click.BadParameter(str(slip), param_hint="--relocate") from slip
-
-
 def _ask(job: str, verb: str) -> None:
     from torqueckpt.cli import progress  # rich is slow to import
 
@@ -270,11 +130,77 @@ def _job_owner(user: str | None) -> Owner:
     return owner
 
 
+class Display:
+    """On a terminal one live line; elsewhere a line for each thing that went wrong."""
+
+    def __init__(self, owner: Owner, settings: Settings) -> None:
+        from rich.console import Console  # slow to import, for all other commands too
+        from rich.status import Status
+
+        self._owner = owner
+        self._settings = settings
+        self._out = Console(highlight=False)
+        self._errors = Console(stderr=True, highlight=False)
+        self._status = Status("", console=self._errors)
+        self._seen = 0
+        self._last = ""
+        self._frozen_seconds = 0.0
+
+    def __enter__(self) -> Display:
+        if self._errors.is_terminal:
+            self._status.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._status.stop()
+
+    def started(self, job: str) -> None:
+        """The job id, as qsub prints it."""
+        self._out.print(job)
+
+    def update(self, progress: Progress) -> float:
+        """Show the change; gives the newest image's frozen seconds.
+
+        Nothing that goes wrong here may end the MOM: it has a job.
+        """
+        if progress.checkpoints > self._seen:
+            self._seen = progress.checkpoints
+            self._look(progress.job)
+        try:
+            self._show(progress)
+        except (OSError, SystemExit):  # rich exits where nobody reads any more
+            null = os.open("/dev/null", os.O_WRONLY)
+            os.dup2(null, 2)  # Python, too, changes the exit status when it cannot write
+            os.close(null)
+        return self._frozen_seconds
+
+    def _show(self, progress: Progress) -> None:
+        if progress.comment:
+            self._errors.print(f"{progress.job}: {progress.comment}", markup=False, soft_wrap=True)
+        self._status.update(f"{progress.job} {_STATES[progress.state]}{self._last}")
+
+    def _look(self, job: str) -> None:
+        try:
+            row = catalogue.rows(self._owner, self._settings, job)[-1]
+        except (TorqueCkptError, IndexError, OSError, ValueError):
+            self._last = f", {self._seen} checkpoints"
+            return
+        self._frozen_seconds = row.frozen_ms / 1000
+        clock = time.strftime("%H:%M:%S")
+        self._last = (
+            f", checkpoint {row.generation} at {clock}: "
+            f"{row.bytes / 2**20:.1f} MiB, frozen {row.frozen_ms} ms"
+        )
+
+
 COMMANDS = (
     run_command,
     checkpoint_command,
     hold_command,
     release_command,
-    resume_job_command,
-    resume_command,
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import sys
 
-from torqueckpt.restart import phases
-from torqueckpt.restart.phases import Leaving, Phase
+from torqueckpt.restart import choose
+from torqueckpt.restart.choose import Leaving, Phase
 
 
 def phase() -> Phase:
     if not sys.stderr.isatty():
-        return phases.untold
+        return choose.untold
     from torqueckpt.cli import progress  # rich is slow to import
 
     return progress.shown
@@ -19,7 +19,7 @@ def phase() -> Phase:
 
 def leaving() -> Leaving:
     if not sys.stderr.isatty():
-        return phases.alone
+        return choose.alone
     from torqueckpt.cli import progress
 
     return progress.beside_the_restore

@@ -12,13 +12,13 @@ from pathlib import Path
 from torqueckpt import run
 from torqueckpt.batch.lsf.lsf_conf import Site
 from torqueckpt.batch.server import connect
-from torqueckpt.batch.torque import timer
+from torqueckpt.batch.torque import mom_config as torque_config
 from torqueckpt.doctor.checks import Check, Node, Told, failure, mom_priv, ok, warning
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.ifl.errors import LibraryNotFound
 from torqueckpt.ifl.records import Server
 from torqueckpt.process import proc
-from torqueckpt.process.daemons import running
+from torqueckpt.process.job_processes import running
 from torqueckpt.site import lsf_queue, mom
 
 _ANSWER_SECONDS = 10
@@ -125,7 +125,7 @@ def _rights(answer: Server) -> Iterator[Told]:
 
 
 def _timer(version: str) -> Iterator[Told]:
-    armed = timer.works(version)
+    armed = torque_config.works(version)
     served = _periodic_runs()
     if armed is False and not served:
         told = f"the timer of TORQUE {version} never fires, and `torqueckpt periodic` does not run"

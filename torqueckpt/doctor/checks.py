@@ -10,8 +10,8 @@ from typing import NamedTuple
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.identity import Owner
 from torqueckpt.settings import Settings
-from torqueckpt.site import mom_systems
-from torqueckpt.site.mom_systems import System
+from torqueckpt.site import mom
+from torqueckpt.site.mom import System
 
 OK, WARNING, FAILURE = "ok", "warning", "failure"
 
@@ -63,4 +63,4 @@ def failure(what: str, fix: str) -> Told:
 
 def mom_priv() -> list[tuple[System, Path]]:
     """The MOMs of this node: where they usually have their files, and where the running one is."""
-    return mom_systems.here(mom_systems.of_the_running())
+    return mom.here(mom.of_the_running())

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from torqueckpt.doctor.checks import Check, Node, Told, failure, mom_priv, ok, warning
-from torqueckpt.process.daemons import running
+from torqueckpt.process.job_processes import running
 
 _CONFIG_DIRS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")  # the later one wins
 _REMOVES_IPC = re.compile(r"RemoveIPC\s*=\s*(\w+)", re.IGNORECASE)

@@ -6,10 +6,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from torqueckpt import checkpointers
-from torqueckpt.checkpoint import dumping
+from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer
-from torqueckpt.doctor import batch_system, cleaners, kernel, programs, proof, resources, store
+from torqueckpt.doctor import batch_system, cleaners, kernel, programs, proof, store
 from torqueckpt.doctor.checks import Check, Node, Row, failure
 from torqueckpt.errors import NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner
@@ -33,7 +32,7 @@ def examine(settings: Settings, user: Owner | None, full: bool = False) -> Itera
         raise NeedsRoot(what="torqueckpt doctor", remedy="sudo torqueckpt doctor")
     nobody = user or privileges.owner("nobody")
     node = Node(settings, _checkpointer(settings), user, nobody)
-    for check in (*CHECKS, *(resources.CHECKS if full else ())):
+    for check in (*CHECKS, *(proof.RESOURCE_CHECKS if full else ())):
         yield from _rows(check, node)
 
 
@@ -51,7 +50,7 @@ def _checkpointer(settings: Settings) -> Checkpointer | None:
     """The one of the settings; of "auto" the one that this node can run, if any."""
     try:
         if settings.checkpointer == "auto":
-            return dumping.chosen(settings)[0]
-        return checkpointers.load(settings.checkpointer, settings)
+            return registry.chosen(settings)[0]
+        return registry.load(settings.checkpointer, settings)
     except TorqueCkptError:  # the check of its version says why
         return None

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from torqueckpt.checkpoint import pre_dump
 from torqueckpt.doctor.checks import Check, Node, Told, failure, ok, warning
-from torqueckpt.process import pages
-from torqueckpt.process.daemons import running
+from torqueckpt.process import memory
+from torqueckpt.process.job_processes import running
 
 _FEW_PIDS = 32768  # the usual kernel.pid_max: a busy node uses them up within minutes
 _FEW_FILES = 4096
@@ -93,7 +93,7 @@ def clock(node: Node) -> Iterator[Told]:
 def changed_pages(node: Node) -> Iterator[Told]:
     """Whether memory can be dumped while a job runs; without that each dump is a full one."""
     full = "each image is written while its job stands still"
-    if not pages.dirty_ones_are_tracked():
+    if not memory.dirty_ones_are_tracked():
         yield ok(f"the kernel does not track them: {full}")
     elif node.checkpointer is None or not node.checkpointer.pre_dump_checks():
         yield ok(f"the kernel tracks them, and the checkpointer does not use it: {full}")

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from torqueckpt import paths, run
-from torqueckpt.checkpoint import dumping
+from torqueckpt.checkpointers import registry
 from torqueckpt.doctor.checks import Check, Node, Told, failure, ok, warning
 from torqueckpt.errors import CheckpointerMissing, CheckpointerTooOld, ProgramMissing
 from torqueckpt.process import privileges
-from torqueckpt.process.daemons import running
+from torqueckpt.process.job_processes import running
 from torqueckpt.restart.door import SUDO
 from torqueckpt.site import altix_modules
 
@@ -29,7 +29,7 @@ def checkpointer(node: Node) -> Iterator[Told]:
         place = f"criu_path in {paths.settings_file()}"
         fix = f"take out {place}, then make install; or set it to where CRIU is"
     try:
-        found, version = dumping.chosen(node.settings)
+        found, version = registry.chosen(node.settings)
         yield ok(f"{found.name} {version()}, {found.program}")
     except CheckpointerMissing as missing:
         if node.settings.checkpointer not in ("criu", "auto"):

@@ -1,17 +1,22 @@
 # SPDX-License-Identifier: MIT
-"""The proof: a job is dumped, ended, restored, and compared with one that was never touched."""
+"""The doctor's trials: a job is dumped, ended, restored, and compared with one never touched.
+
+With --full one small program more for each kind of resource."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from torqueckpt.doctor.checks import Check, Node, Told, failure, ok, warning
+from torqueckpt.doctor.resource_programs import PROGRAMS, REFUSED, program
 from torqueckpt.doctor.trial import GO, HELD, Outcome, Trial
 from torqueckpt.errors import TorqueCkptError
 
 # It remembers what only its memory holds, counts into its output and into a file, and tells which
 # cgroups it is in, before and after.
 _STATUS = 7
+
 _JOB = f"""
 secret=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \\n')
 cgroups() {{ while read -r line; do echo "cgroup $line"; done </proc/$$/cgroup; }}
@@ -31,6 +36,16 @@ echo "secret $secret"
 echo "file $(wc -l <file)"
 exit {_STATUS}
 """
+
+
+_AS_ABOVE = "mend what is told above; docs/exit-codes.md; the system log has the details"
+
+_TELL = "torqueckpt doctor --full names the kind of resource; report it with that table"
+
+
+_STATUS = 7
+
+_NOT_HERE = "not here"  # a program's first word where the kernel does not let users have it
 
 
 def proof(node: Node) -> Iterator[Told]:
@@ -54,10 +69,6 @@ def proof(node: Node) -> Iterator[Told]:
             f"a job of {node.user.name} was dumped, killed, restored, and is as it was: {times}"
         )
     yield from _cgroups(made)
-
-
-_AS_ABOVE = "mend what is told above; docs/exit-codes.md; the system log has the details"
-_TELL = "torqueckpt doctor --full names the kind of resource; report it with that table"
 
 
 def _differences(made: Outcome) -> Iterator[str]:
@@ -85,4 +96,37 @@ def _cgroups(made: Outcome) -> Iterator[Told]:
         yield ok("the restart stays in its job's cgroups")
 
 
+class _Kind(NamedTuple):
+    name: str
+
+    def look(self, node: Node) -> Iterator[Told]:
+        if node.user is None:
+            yield warning("not tried: no user was named", "torqueckpt doctor --job-user USER")
+            return
+        try:
+            made = Trial(program(self.name), node.user, node.settings, python=True).outcome()
+        except (TorqueCkptError, OSError) as failed:
+            yield failure(f"not tried: {failed}", "mend what is told above")
+            return
+        as_it_was = made.status == _STATUS and made.out == f"{HELD}as it was\n"
+        if made.out.startswith(_NOT_HERE):
+            yield ok(f"users cannot have it on this kernel ({made.out.strip()})")
+        elif made.refused and as_it_was:
+            if self.name in REFUSED:
+                reason = made.why.partition("cannot be dumped: ")[2]
+                yield ok(f"refused before the dump, the job ran on: {reason}")
+            else:
+                yield failure(f"refused: {made.why}", "docs/resources.md; mend what is told above")
+        elif made.why:
+            yield failure(made.why, "docs/resources.md; mend what is told above")
+        elif as_it_was:
+            yield ok("restored as it was")
+        else:
+            last = made.err.strip().splitlines()[-1:] or [f"status {made.status}"]
+            yield failure(f"restored, but not as it was: {last[0]}", "report it, with this table")
+
+
 CHECKS = (Check("proof", "dump and restart", proof),)
+
+
+RESOURCE_CHECKS = tuple(Check("resources", name, _Kind(name).look) for name in PROGRAMS)

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from torqueckpt.doctor.checks import Check, Node, Told, failure, ok, warning
 from torqueckpt.errors import KeyMissing, StoreMissing, StoreNotWritable, TorqueCkptError
-from torqueckpt.paths import Directory
-from torqueckpt.process import mounts, privileges
-from torqueckpt.store import key, usage
+from torqueckpt.process import node as this_node
+from torqueckpt.process import privileges
+from torqueckpt.safe_files import Directory
+from torqueckpt.store import filesystem, key
 from torqueckpt.store.store import Store
 
 _MIB = 1 << 20
@@ -60,11 +61,11 @@ def _wrong(path: Path, status: os.stat_result) -> Iterator[tuple[str, str]]:
 def file_system(node: Node) -> Iterator[Told]:
     path = node.settings.store
     try:
-        kind = mounts.kind_of(path)
+        kind = this_node.kind_of(path)
     except ImportError:
         yield warning("not known: psutil is missing", "see the row on Python packages")
         return
-    shared = kind in mounts.SHARED
+    shared = kind in this_node.SHARED
     if kind in ("tmpfs", "ramfs"):
         fix = "put the store on a disk, or on what all nodes share"
         yield warning(f"{path} is on {kind}: a boot takes all images away", fix)
@@ -83,7 +84,7 @@ def room(node: Node) -> Iterator[Told]:
     reserve = node.settings.reserve_mib
     try:
         with Directory.open(node.settings.store) as store:
-            free, inodes = usage.free(store) // _MIB, os.fstatvfs(store.fd).f_favail
+            free, inodes = filesystem.free(store) // _MIB, os.fstatvfs(store.fd).f_favail
     except OSError as problem:
         yield _not_there(node.settings.store, problem)
         return

@@ -15,8 +15,8 @@ from torqueckpt import file_rules, log
 from torqueckpt.files import content, globs
 from torqueckpt.files.rollback import COPIES
 from torqueckpt.manifest import Manifest, WatchedFile
-from torqueckpt.paths import Directory
 from torqueckpt.records import FileChange
+from torqueckpt.safe_files import Directory
 
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 _RESTORED = (file_rules.ROLLBACK, file_rules.SNAPSHOT)

@@ -9,8 +9,8 @@ import os
 from torqueckpt import log, typed_json
 from torqueckpt.errors import RecordTorn
 from torqueckpt.files import rollback, stdio
-from torqueckpt.paths import Directory
 from torqueckpt.records import Intent, Live
+from torqueckpt.safe_files import Directory
 
 _NAME = "intent.json"
 EDITED = "edited"

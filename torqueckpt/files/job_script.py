@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import PurePath
 
 from torqueckpt.manifest import Kept, OpenFile
-from torqueckpt.paths import Directory
+from torqueckpt.safe_files import Directory
 
 _READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _LARGEST = 64 * 1024 * 1024

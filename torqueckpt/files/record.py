@@ -16,9 +16,9 @@ from torqueckpt import file_rules, log
 from torqueckpt.files import content, globs
 from torqueckpt.files.rollback import COPIES
 from torqueckpt.manifest import OpenFile, Rule, WatchedFile
-from torqueckpt.paths import Directory
 from torqueckpt.process import proc, tree
 from torqueckpt.process.freeze import Freeze
+from torqueckpt.safe_files import Directory
 
 _MOST_COPIED = 16  # times snapshot_limit_mib, of all files together
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 
 from torqueckpt import log
 from torqueckpt.files import content
-from torqueckpt.paths import Directory
 from torqueckpt.records import FileChange
+from torqueckpt.safe_files import Directory
 
 COPIES, TAILS = "copies", "tails"
 _LATER = (errno.ENOSPC, errno.EDQUOT, errno.EIO)

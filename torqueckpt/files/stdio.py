@@ -14,8 +14,8 @@ from collections.abc import Callable
 
 from torqueckpt.files import content
 from torqueckpt.manifest import Stream
-from torqueckpt.paths import Directory
 from torqueckpt.records import Cut, LiveStream
+from torqueckpt.safe_files import Directory
 
 NAMES = {1: "stdout", 2: "stderr"}
 _CHUNK = 1024 * 1024

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing, nullcontext
+from pathlib import Path
 
 from torqueckpt import settings
 from torqueckpt.batch import pointer
@@ -11,15 +13,21 @@ from torqueckpt.batch.openpbs.calls import WORD, ActionCall
 from torqueckpt.batch.openpbs.comment import comment
 from torqueckpt.batch.torque.calls import MomCall
 from torqueckpt.batch.torque.hold import keep_held
-from torqueckpt.errors import OWN_FAILURE, BadArguments, ImageDamaged, TorqueCkptError
+from torqueckpt.errors import (
+    OWN_FAILURE,
+    BadArguments,
+    ImageDamaged,
+    PointerMissing,
+    TorqueCkptError,
+)
 from torqueckpt.hooks import entry
-from torqueckpt.identity import job_id
+from torqueckpt.identity import Owner, job_id
 from torqueckpt.process import privileges, supervise
-from torqueckpt.restart import detached
+from torqueckpt.restart import output
 from torqueckpt.restart.restart import prepare, restore
 from torqueckpt.restart.verify import Beside
 from torqueckpt.settings import Settings
-from torqueckpt.store import key
+from torqueckpt.store import access, key
 
 
 def main(argv: list[str]) -> int:
@@ -46,16 +54,15 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
     secret = key.read(chosen.key())
     who = privileges.owner(call.owner)
     openpbs = isinstance(call, ActionCall)
-    with (
-        nullcontext() if openpbs else privileges.acting_as(who)
-    ):  # OpenPBS's directory is root's own
+    # OpenPBS's directory is root's own
+    with nullcontext() if openpbs else privileges.acting_as(who):
         found = pointer.read(call.directory, call.name) if call.directory and call.name else None
     if isinstance(call, MomCall) and call.directory and call.name and found is None:
-        detached.refuse_without_pointer(call.job_id, call.directory, call.name, who, chosen)
+        refuse_without_pointer(call.job_id, call.directory, call.name, who, chosen)
     request = call.to_restart(found.generation if found else None)
 
     def restarted(beside: Beside | None) -> int:
-        outputs = detached.spooled_outputs
+        outputs = output.spooled_outputs
         with prepare(request, who, outputs, chosen, secret, beside=beside) as prepared:
             mine, lineage, made, lock = prepared
             return restore(mine, lineage, made, who, lock, chosen, beside)
@@ -70,5 +77,22 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
         supervise.give_up()
         return restarted(None)  # from an older one, if there is one that is whole
     except TorqueCkptError as failure:  # MOM has put our own stderr on /dev/null
-        detached.tell_in_output(call.job_id, who, chosen, str(failure))
+        output.tell_in_output(call.job_id, who, chosen, str(failure))
         raise
+
+
+def refuse_without_pointer(
+    job: str, directory: Path, name: str, who: Owner, settings: Settings
+) -> None:
+    """PointerMissing when nothing is where MOM expects an image; it is there again after this.
+
+    TORQUE's MOM looks for it once this program has been started, and then requeues the job at once
+    and again and again: what was restored meanwhile would run beside the job.
+    """
+    with privileges.acting_as(who):
+        if os.path.exists(directory / name):  # MOM follows links
+            return
+        with access.lineage_of(job, who, settings) as (_, lineage):
+            pointer.make_place(directory)
+            pointer.write(directory, name, lineage.name, max(lineage.numbers(), default=0))
+    raise PointerMissing(job=job, path=directory / name)

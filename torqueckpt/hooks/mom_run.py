@@ -125,9 +125,10 @@ def _launch(shell: str, command: list[str]) -> int:
 
 
 def _launched(words: list[str]) -> None:
-    from torqueckpt import checkpointers, settings
+    from torqueckpt import settings
+    from torqueckpt.checkpointers import registry
 
-    argv = checkpointers.load("dmtcp", settings.load()).launch_argv(words)
+    argv = registry.load("dmtcp", settings.load()).launch_argv(words)
     null = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null, 0)  # a pipe's other end, which is MOM's, could not be saved
     for fd in {null, *_MOMS_PIPES} - {0}:

@@ -21,16 +21,15 @@ import fcntl
 import os
 
 from torqueckpt import settings
-from torqueckpt.checkpoint import named_process
+from torqueckpt.checkpoint import checkpoint
 from torqueckpt.errors import OWN_FAILURE, BadArguments, Busy, ForeignImage, NeedsRoot
 from torqueckpt.hooks import entry
 from torqueckpt.identity import is_lineage_name, job_id
-from torqueckpt.images import catalogue
 from torqueckpt.process import privileges
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import claiming
 from torqueckpt.restart.restart import failures_noted, restore, undo_unless_it_runs
-from torqueckpt.store import key
+from torqueckpt.store import access, key
 from torqueckpt.store.store import Store
 
 _USAGE = (
@@ -84,7 +83,8 @@ def _dump(verb: str, user: str, pid: int, end: bool, job: str) -> int:
     chosen = settings.load()
     if verb == "dump":  # the shims' own: they may be what the settings name
         chosen = chosen._replace(checkpointer="criu")
-    made = named_process.dump(pid, job, end, user, chosen, refuse_connections=verb == "suspend")
+    refuse = verb == "suspend"
+    made = checkpoint.checkpoint_process(pid, job, end, user, chosen, refuse_connections=refuse)
     print(made.lineage, made.generation)
     return 0
 
@@ -93,7 +93,7 @@ def _restore(user: str, lineage_name: str, number: int, present_job: str) -> int
     chosen = settings.load()
     secret = key.read(chosen.key())
     who = privileges.owner(user)
-    found = catalogue.lineage_of(lineage_name, who, chosen)
+    found = access.lineage_of(lineage_name, who, chosen)
     with found as (mine, lineage), failures_noted(mine, lineage):
         if not lineage.holds_lock(0):
             raise Busy(job=lineage.first_job, seconds=0)

@@ -1,46 +1,33 @@
 # SPDX-License-Identifier: MIT
-"""What the store holds: list, show, verify, delete; each as the owner, each for his own images."""
+"""The images that there are: list, verify, delete; each as the owner, each for his own."""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 from torqueckpt import log
-from torqueckpt.errors import (
-    LastImageKept,
-    NoImage,
-    RecordTorn,
-    StoreMissing,
-    TorqueCkptError,
-    UnknownJob,
-    UnknownUser,
-)
+from torqueckpt.errors import LastImageKept, NoImage, RecordTorn, StoreMissing, TorqueCkptError
 from torqueckpt.files import intent
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges, proc
 from torqueckpt.process.parallel import shared
 from torqueckpt.records import Live
-from torqueckpt.request import RestartRequest
-from torqueckpt.restart.phases import Phase, untold
-from torqueckpt.restart.verify import Beside
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal
-from torqueckpt.store.generation import Generation
+from torqueckpt.store import access, journal
+from torqueckpt.store.filesystem import translated
+from torqueckpt.store.journal import RESTART_FAILED
 from torqueckpt.store.lineage import Lineage
-from torqueckpt.store.store import OwnerStore, Store
-from torqueckpt.store.translate import translated
+from torqueckpt.store.store import Store
 
 # What reading an image may raise, whatever its owner did to it.
 _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
 
 
 T = TypeVar("T")
-RESTART_FAILED = "restart-failed"  # the journal's word
 
 
 class Row(NamedTuple):
@@ -58,54 +45,6 @@ class Row(NamedTuple):
     owner: str
 
 
-@contextmanager
-def lineage_of(job: str, who: Owner, settings: Settings) -> Iterator[tuple[OwnerStore, Lineage]]:
-    """The lineage that a job id or a lineage's name stands for, as its owner; else UnknownJob."""
-    store = Store.open(settings.store)
-    with privileges.acting_as(who):
-        try:
-            mine = store.owner(who)
-        except StoreMissing as nothing:
-            raise UnknownJob(job=job, owner=who.name, store=settings.store) from nothing
-        lineage = mine.lineage_of(job)
-        if lineage is None:
-            raise UnknownJob(job=job, owner=who.name, store=settings.store)
-        yield mine, lineage
-
-
-def choose(
-    lineage: Lineage,
-    request: RestartRequest,
-    key: bytes | None,
-    phase: Phase = untold,
-    beside: Beside | None = None,
-) -> tuple[Generation, Manifest]:
-    """The generation asked for, or the newest that is whole; every byte of it is verified, by
-    `beside` what it takes.
-
-    With a key only signed ones count.  When none is good the newest one's defect is the error.
-    """
-    if request.generation is not None:
-        numbers = [request.generation]
-    else:  # newest first, but the one that is hinted at before them all
-        numbers = sorted(lineage.numbers(), key=lambda n: (n == request.hint, n), reverse=True)
-    first: TorqueCkptError | None = None
-    for each in numbers:
-        try:
-            generation = lineage.generation(each)
-            recorded = generation.manifest(key)
-            later = beside.takes(recorded) if beside is not None else ()
-            with phase(f"verify generation {each}", recorded.bytes) as read:
-                generation.verify(recorded, read, later)
-            if beside is not None and later:
-                beside.begin(generation, recorded, later)
-            return generation, recorded
-        except TorqueCkptError as defect:
-            log.warning(f"generation {each}: {defect}")
-            first = first or defect
-    raise first or NoImage(job=lineage.first_job, which="")
-
-
 def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
     """One row a generation, oldest first; one whose manifest is torn has whole=False."""
     return [Row(*cells) for cells in shown(who, settings, job, _cells)]
@@ -114,7 +53,7 @@ def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
 def shown(who: Owner, settings: Settings, job: str | None, form: Callable[[Row], T]) -> list[T]:
     """What `form` makes of each row, of strings and numbers alone: several processes do it."""
     if job is not None:
-        with lineage_of(job, who, settings) as (_, lineage):
+        with access.lineage_of(job, who, settings) as (_, lineage):
             return [form(row) for row in _rows(lineage, who)]
     store = Store.open(settings.store)
     with privileges.acting_as(who):
@@ -129,27 +68,16 @@ def shown(who: Owner, settings: Settings, job: str | None, form: Callable[[Row],
         return shared(mine.lineage_names(), formed)
 
 
-def owners(settings: Settings) -> list[Owner]:
-    """Everybody who has a directory in the store."""
-    found = []
-    for name in Store.open(settings.store).owners():
-        try:
-            found.append(privileges.owner(name))
-        except UnknownUser:  # an account that was removed; its images are the administrator's now
-            continue
-    return found
-
-
 def waits_for_its_image(job: str, who: Owner, settings: Settings) -> bool:
     """Whether the last that happened to the job was a hold: an image was taken, and it ended."""
-    with lineage_of(job, who, settings) as (mine, _):
+    with access.lineage_of(job, who, settings) as (mine, _):
         noted = journal.last(mine, "job", job)
     return noted.get("event") == "checkpoint" and noted.get("ended") is True
 
 
 def could_not_restart(job: str, who: Owner, settings: Settings) -> bool:
     """Whether the last restart of a job failed: then it has not made use of its image yet."""
-    with lineage_of(job, who, settings) as (mine, lineage):
+    with access.lineage_of(job, who, settings) as (mine, lineage):
         return journal.last(mine, "lineage", lineage.name).get("event") == RESTART_FAILED
 
 
@@ -164,7 +92,7 @@ def verify(
 
     `read` is told how many bytes were read, piece by piece.
     """
-    with lineage_of(job, who, settings) as (_, lineage):
+    with access.lineage_of(job, who, settings) as (_, lineage):
         numbers = [number] if number is not None else lineage.numbers()
         return [(each, _defect(lineage, each, read)) for each in numbers]
 
@@ -173,7 +101,7 @@ def recorded(
     job: str, who: Owner, settings: Settings, number: int | None
 ) -> tuple[Manifest, Live | None, bool]:
     """What `show` shows: manifest, live record, and whether its files are all there."""
-    with lineage_of(job, who, settings) as (_, lineage):
+    with access.lineage_of(job, who, settings) as (_, lineage):
         numbers = lineage.numbers()
         if not numbers:
             raise NoImage(job=job, which="")
@@ -188,7 +116,7 @@ def delete(job: str, who: Owner, settings: Settings, number: int | None) -> list
     The newest whole image of a job that still runs is never deleted.
     """
     wait = settings.lock_timeout_seconds
-    with lineage_of(job, who, settings) as (mine, lineage), lineage.lock(wait):
+    with access.lineage_of(job, who, settings) as (mine, lineage), lineage.lock(wait):
         _settle(lineage)  # what the job's files are still to be given back goes with its images
         doomed = lineage.numbers() if number is None else [lineage.generation(number).number]
         live = _live(lineage)

@@ -8,18 +8,15 @@ that wait to be resumed.  Over is what its batch system says is over, on the nod
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from contextlib import nullcontext
-from typing import Protocol
 
 from torqueckpt import log
+from torqueckpt.batch import server
 from torqueckpt.batch.local import control
 from torqueckpt.batch.local.spool import Spool
+from torqueckpt.batch.server import Server
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
-from torqueckpt.ifl import errors
-from torqueckpt.ifl.records import Job
-from torqueckpt.ifl.records import Server as ServerStatus
 from torqueckpt.process import privileges, proc
 from torqueckpt.records import Live
 from torqueckpt.settings import Settings
@@ -27,20 +24,7 @@ from torqueckpt.store import chain, journal, marks
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
-_ENDED = "CFX"  # completed; finished; a finished member of an array
 _WAITING = "QHWT"
-
-
-class Server(Protocol):
-    """What is asked of the server: torqueckpt.ifl.Connection has it."""
-
-    server: str
-
-    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
-
-    def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job: ...
-
-    def server_status(self, attributes: Iterable[str] = ()) -> ServerStatus: ...
 
 
 class Judge:
@@ -71,7 +55,7 @@ class Judge:
         wanted = marks.is_wanted(lineage) or _goes_on(mine, jobs)
         try:
             with privileges.acting_as_root() if os.getuid() == 0 else nullcontext():
-                said = all(says_over(self._server, job) for job in jobs)
+                said = all(server.server_says_ended(self._server, job) for job in jobs)
                 return said and not (wanted and self._waits(self._server, mine))
         except TorqueCkptError as failure:
             log.warning(f"{self._server.server} is not asked any more: {failure}")
@@ -81,7 +65,7 @@ class Judge:
     def _is_local(self, live: Live, jobs: set[str]) -> bool:
         """Whether `torqueckpt run` here ran them all: the last one's output lay in its spool."""
         spool = f"{self._spool.home / 'spool'}/"
-        here = all(_server_of(job) == os.uname().nodename for job in jobs)
+        here = all(server.server_of(job) == os.uname().nodename for job in jobs)
         return here and any(stream.path.startswith(spool) for stream in live.streams)
 
     def _local_mom_lives(self, job: str) -> bool:
@@ -111,27 +95,6 @@ def _goes_on(mine: OwnerStore, jobs: set[str]) -> bool:
     return False
 
 
-def says_over(server: Server, job: str) -> bool:
-    """Only of a job of its own: another server's is as unknown to it as one that is over."""
-    if not _same_host(_server_of(job), server.server):
-        return False
-    try:
-        return server.job(job, ["job_state"], ended=True).state in _ENDED
-    except errors.UnknownJob:
-        return True
-
-
 def _held(mine: OwnerStore, jobs: set[str]) -> bool:
     told = (journal.last(mine, "job", job) for job in jobs)
     return any(each.get("event") == "checkpoint" and each.get("ended") is True for each in told)
-
-
-def _server_of(job: str) -> str:
-    return job.partition(".")[2]
-
-
-def _same_host(one: str, other: str) -> bool:
-    """Equal, or one of them the short name of the other."""
-    one, other = one.partition(":")[0].lower(), other.partition(":")[0].lower()
-    shorter, longer = sorted((one, other), key=len)
-    return bool(shorter) and (longer == shorter or longer.startswith(f"{shorter}."))

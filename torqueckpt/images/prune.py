@@ -12,17 +12,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from torqueckpt import log
+from torqueckpt.batch.server import Server
 from torqueckpt.errors import Busy, JobStillRuns, TorqueCkptError
 from torqueckpt.identity import Owner
-from torqueckpt.images import catalogue, retention
-from torqueckpt.images.ended import Judge, Server
+from torqueckpt.images import retention
+from torqueckpt.images.ended import Judge
 from torqueckpt.images.retention import Going, Image, Images
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal, marks, usage
+from torqueckpt.store import access, filesystem, journal, marks
+from torqueckpt.store.filesystem import translated
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
-from torqueckpt.store.translate import translated
 
 # What a lineage may raise, whatever its owner did to it: the next one's turn.
 _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
@@ -40,10 +41,10 @@ def prune(
     user None: everybody's, as root; total size and free space count only then.  `tell` gets a line
     for each that was left alone.
     """
-    who = catalogue.owners(settings) if user is None else [user]
+    who = access.owners(settings) if user is None else [user]
     store, judge, now = Store.open(settings.store), Judge(settings, server), int(time.time())
     found = [each for owner in who for each in _images(store, owner, judge, now, dry_run, tell)]
-    free = usage.free(store.root) if user is None else None
+    free = filesystem.free(store.root) if user is None else None
     owners = {owner.name: owner for owner in who}
     gone: list[Going] = []
     sound: set[tuple[str, str]] = set()
@@ -103,9 +104,9 @@ def _described(lineage: Lineage, who: Owner, since: int | None) -> Images:
                 newest = generation.number
         except TorqueCkptError:  # torn: nothing is known of it but its room
             created = 0
-        size = usage.below(generation.directory)
+        size = filesystem.below(generation.directory)
         images.append(Image(who.name, lineage.name, generation.number, created, size))
-    size = usage.below(lineage.directory)
+    size = filesystem.below(lineage.directory)
     return Images(who.name, lineage.name, tuple(images), newest, since, size)
 
 

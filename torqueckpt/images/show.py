@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from torqueckpt import checkpointers
+from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import ImageDetails
 from torqueckpt.errors import InvalidJobId, TorqueCkptError
 from torqueckpt.identity import Owner, is_lineage_name
@@ -18,6 +18,7 @@ from torqueckpt.manifest import Manifest
 from torqueckpt.process.worker import Aside, AsideFailed
 from torqueckpt.records import Live
 from torqueckpt.settings import Settings
+from torqueckpt.store import access
 
 _SECRET = re.compile(r"PASS|SECRET|TOKEN|KEY|CREDENTIAL|AUTH|COOKIE|PROXY_CERT", re.IGNORECASE)
 _IN_URL = re.compile(r"(//[^/\s:@]*):[^/\s@]*@")
@@ -42,8 +43,8 @@ def look(
     made, live, whole = catalogue.recorded(job, who, settings, number)
     found, unread = ImageDetails(), ""
     try:
-        checkpointer = checkpointers.load(made.checkpointer, settings)
-        with catalogue.lineage_of(job, who, settings) as (_, lineage):
+        checkpointer = registry.load(made.checkpointer, settings)
+        with access.lineage_of(job, who, settings) as (_, lineage):
             place = lineage.generation(made.generation).image_dir
             reading = Aside(who, lambda: checkpointer.details(place, made.exec_pid, environment))
             found = reading.result(ImageDetails)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""What LSF's actions do: they ask the job's starter, which does it; where a job has none, they stop
-and continue it as LSF itself would have."""
+"""What LSF's JOB_CONTROLS and POST_EXEC call: suspend, resume, and what goes when a job has ended.
+
+The job's starter does it; where a job has none, it is stopped and continued as LSF would have."""
 
 from __future__ import annotations
 
@@ -8,24 +9,31 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from torqueckpt import log, paths
 from torqueckpt.batch import pointer
-from torqueckpt.batch.lsf import starter_socket
+from torqueckpt.batch.lsf import calls, starter_socket
 from torqueckpt.batch.lsf.calls import POINTER, STARTER, EchkpntCall, LsfJob, restart_command
 from torqueckpt.batch.lsf.starter_socket import Answer, Asked
 from torqueckpt.errors import (
+    BadArguments,
     CheckpointRefused,
+    LastImageKept,
     NoStarter,
     NotAnImage,
     NotResumed,
+    StoreMissing,
     StoreNotWritable,
+    UnknownJob,
 )
-from torqueckpt.identity import is_lineage_name
-from torqueckpt.paths import Directory
+from torqueckpt.identity import Owner, is_lineage_name
+from torqueckpt.images import catalogue
 from torqueckpt.process import job_processes, signals
+from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
+from torqueckpt.store import access
 
 _BEGINNING_SECONDS = 2.0  # a job that was started just now may have no starter yet
 
@@ -89,3 +97,26 @@ def _starter_of(job: LsfJob) -> socket.socket | None:
 
 def _signal_all(job: LsfJob, number: int) -> None:
     signals.send_all((each.id for each in job_processes.of_job(job.id, os.getuid())), number)
+
+
+def clean(who: Owner, settings: Settings, environment: Mapping[str, str]) -> tuple[str, list[int]]:
+    """The job, and the generations that went; LastImageKept while LSF may start it again.
+
+    A job that was never checkpointed is fine.
+    """
+    if os.getuid() == 0:
+        problem = "POST_EXEC runs as root here, and removes what a job's user names"
+        usage = "POST_EXEC without PRE_POST_EXEC_USER"
+        raise BadArguments(program="torqueckpt delete", problem=problem, usage=usage)
+    job = calls.job_of(environment)
+    try:
+        held = catalogue.waits_for_its_image(job, who, settings)
+        failed = catalogue.could_not_restart(job, who, settings)
+        if failed or calls.comes_again(environment, held):
+            with access.lineage_of(job, who, settings) as (_, lineage):
+                newest = max(lineage.numbers(), default=0)
+            why = "could not be restarted from it" if failed else "may be started from it again"
+            raise LastImageKept(job=job, generation=newest, why=why)
+        return job, catalogue.delete(job, who, settings, None)
+    except (UnknownJob, StoreMissing):
+        return job, []

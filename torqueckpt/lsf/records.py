@@ -7,14 +7,12 @@ import os
 
 from torqueckpt import log
 from torqueckpt.batch import job_details
-from torqueckpt.batch.pointer import Pointer
 from torqueckpt.errors import OWN_FAILURE, CheckpointRefused, TorqueCkptError
-from torqueckpt.identity import Owner, ProcessId
-from torqueckpt.images import catalogue
-from torqueckpt.images.catalogue import RESTART_FAILED
+from torqueckpt.identity import ImageRef, Owner, ProcessId
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal
+from torqueckpt.store import access, journal
+from torqueckpt.store.journal import RESTART_FAILED
 from torqueckpt.store.store import Store
 
 _FAILED = "checkpoint-failed"
@@ -23,7 +21,7 @@ _FAILED = "checkpoint-failed"
 def restored_by(keeper: ProcessId, lineage: str, settings: Settings) -> ProcessId | None:
     """The root of the tree that this process has restored; None when it has not."""
     try:
-        with catalogue.lineage_of(lineage, _me(), settings) as (_, found):
+        with access.lineage_of(lineage, _me(), settings) as (_, found):
             live = found.live()
     except (TorqueCkptError, OSError) as unknown:
         log.warning(str(unknown))
@@ -35,7 +33,7 @@ def why_not_restored(job: str, lineage: str, since: int, status: int, settings: 
     """The reason that was noted; else how the one who should have restored it ended, noted now."""
     reason = f"the restart ended with {os.waitstatus_to_exitcode(status)}; see the job's stderr"
     try:
-        with catalogue.lineage_of(lineage, _me(), settings) as (mine, _):
+        with access.lineage_of(lineage, _me(), settings) as (mine, _):
             noted = _since(journal.last(mine, "lineage", lineage), since)
             if noted.get("event") == RESTART_FAILED:
                 return str(noted.get("reason", reason))
@@ -46,15 +44,15 @@ def why_not_restored(job: str, lineage: str, since: int, status: int, settings: 
         return str(failure)
 
 
-def image_of_hold(job: str, since: int, settings: Settings) -> Pointer | None:
+def image_of_hold(job: str, since: int, settings: Settings) -> ImageRef | None:
     """The image that the job was ended with since then; None when that has not happened."""
     try:
-        with catalogue.lineage_of(job, _me(), settings) as (mine, lineage):
+        with access.lineage_of(job, _me(), settings) as (mine, lineage):
             last = _since(journal.last(mine, "job", job), since)
             number = last.get("generation")
             if last.get("event") != "checkpoint" or last.get("ended") is not True:
                 return None
-            return Pointer(lineage.name, number) if isinstance(number, int) else None
+            return ImageRef(lineage.name, number) if isinstance(number, int) else None
     except (TorqueCkptError, OSError) as unknown:
         log.warning(str(unknown))
         return None

@@ -12,15 +12,15 @@ import os
 import signal
 import time
 
-from torqueckpt import checkpointers, log, paths
-from torqueckpt.batch.lsf import script, starter_socket
+from torqueckpt import log, paths
+from torqueckpt.batch.lsf import calls, starter_socket
 from torqueckpt.batch.lsf.calls import LsfJob, StarterCall
 from torqueckpt.batch.lsf.starter_socket import Answer, Asked, Ear
-from torqueckpt.batch.pointer import Pointer
+from torqueckpt.checkpointers import registry
 from torqueckpt.errors import CheckpointRefused, NotResumed, ProgramMissing, TorqueCkptError
-from torqueckpt.identity import ProcessId
+from torqueckpt.identity import ImageRef, ProcessId
 from torqueckpt.lsf import records
-from torqueckpt.process import outputs, proc, signals, supervise, tree
+from torqueckpt.process import inherited, proc, signals, supervise, tree
 from torqueckpt.restart import door
 from torqueckpt.settings import Settings
 
@@ -45,7 +45,7 @@ class JobStarter:
         self._child: ProcessId | None = None
         self._root: ProcessId | None = None
         self._stopped = False
-        self._saved: Pointer | None = None
+        self._saved: ImageRef | None = None
         self._missed: list[int] = []
         self._status: int | None = None
         self._held_before: set[int] = set()
@@ -58,7 +58,7 @@ class JobStarter:
             self._saved = call.image
             self._resume()  # where it fails we stay, too: POST_EXEC may remove the image
             return self._stay(ear)
-        with script.written(call.command, self._job.directory) as argv:
+        with calls.written(call.command, self._job.directory) as argv:
             self._begin(argv)
             return self._stay(ear)
 
@@ -71,7 +71,7 @@ class JobStarter:
 
     def _begin(self, argv: list[str]) -> None:
         try:
-            checkpointer = checkpointers.load(self._settings.checkpointer, self._settings)
+            checkpointer = registry.load(self._settings.checkpointer, self._settings)
             self._child = self._spawn(checkpointer.launch_argv(argv))
         except TorqueCkptError as missing:
             log.warning(f"{self._job.id}: started as it is: {missing}")
@@ -123,7 +123,7 @@ class JobStarter:
             if reason:
                 told = NotResumed(job=self._job.id, reason=reason)
                 log.error(str(told))
-                outputs.tell(f"lsf-jobstarter: {told}")
+                inherited.tell(f"lsf-jobstarter: {told}")
                 return self._answer(reason)
         else:
             self._run_on()
@@ -143,7 +143,7 @@ class JobStarter:
             self._stopped = True
         return self._answer(image=found)
 
-    def _dump(self, verb: str, end: bool) -> Pointer:
+    def _dump(self, verb: str, end: bool) -> ImageRef:
         """Have the tree dumped, and where it is to end, wait for our child to be gone: a zombie
         would hold the process number that the restore needs."""
         assert self._root is not None
@@ -183,12 +183,12 @@ class JobStarter:
         root = proc.alive(self._root) if self._root is not None else None
         return tree.below(root) if root is not None else []
 
-    def _restore(self, image: Pointer) -> str:
+    def _restore(self, image: ImageRef) -> str:
         """Go on from the image; gives why that is not so, "" when it is.
 
         `torqueckpt resume` does it, and becomes the one who waits for the tree.
         """
-        outputs.append_from_now_on()
+        inherited.append_from_now_on()
         since = int(time.time())
         program = str(paths.program("bin", "torqueckpt"))
         words = ["resume", image.lineage, "--generation", str(image.generation)]
@@ -250,8 +250,8 @@ class JobStarter:
                 return
             time.sleep(_LOOK_SECONDS)
 
-    def _answer(self, reason: str = "", image: Pointer | None = None) -> Answer:
-        image = image or self._saved or Pointer("", 0)
+    def _answer(self, reason: str = "", image: ImageRef | None = None) -> Answer:
+        image = image or self._saved or ImageRef("", 0)
         state = "saved" if self._saved else "stopped" if self._stopped else "running"
         state = state if self._status is None else "ended"
         return Answer(state, reason, image.lineage, image.generation)

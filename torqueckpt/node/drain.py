@@ -18,10 +18,9 @@ from torqueckpt.errors import NeedsRoot, StoreMissing, TorqueCkptError, UnknownJ
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.ifl import errors
 from torqueckpt.ifl.records import Job
-from torqueckpt.images import catalogue
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal
+from torqueckpt.store import access, journal
 
 ASKED_FOR = (
     *("Job_Owner", "job_state", "exec_host", "Checkpoint", "euser", "Hold_Types", "comment"),
@@ -171,7 +170,7 @@ def _noted(
 ) -> tuple[dict[str, object], bool]:
     """What its journal says of it since then, and whether somebody is at its lineage."""
     try:
-        with catalogue.lineage_of(job.id, owner, settings) as (mine, lineage):
+        with access.lineage_of(job.id, owner, settings) as (mine, lineage):
             noted, busy = journal.last(mine, "job", job.id), lineage.is_locked()
     except (UnknownJob, StoreMissing):
         return {}, False

@@ -17,20 +17,22 @@ from typing import NamedTuple, Protocol, TypeVar
 
 from torqueckpt import log, paths, run
 from torqueckpt.batch import checkpoint_spec, qsub_options, schedule
+from torqueckpt.batch import server as batch_server
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
-from torqueckpt.batch.interval import Rate
+from torqueckpt.batch.schedule import Rate
 from torqueckpt.batch.server import connect
 from torqueckpt.chain import server_jobs, walltime
 from torqueckpt.errors import InvalidSpec, NeedsRoot, TorqueCkptError
 from torqueckpt.ifl.attributes import Wanted
 from torqueckpt.ifl.errors import PbsError, SymbolMissing
 from torqueckpt.ifl.records import Job, seconds
-from torqueckpt.images import catalogue, ended, prune
+from torqueckpt.images import prune
 from torqueckpt.node import periodic_images
 from torqueckpt.process import privileges
 from torqueckpt.reports import interval, metrics
-from torqueckpt.resubmit import remembered
+from torqueckpt.resubmit import resume_script
 from torqueckpt.settings import Settings
+from torqueckpt.store import access
 
 T = TypeVar("T")
 
@@ -117,7 +119,7 @@ class Periodic:
         ]
         return [job.id for job, spec in ours if self._is_due(job, spec) and self._take(server, job)]
 
-    def _prune(self, server: ended.Server) -> None:
+    def _prune(self, server: batch_server.Server) -> None:
         """Once in a while remove the images that the settings no longer keep."""
         pause = self._settings.prune_interval_minutes * 60
         if not pause or time.monotonic() < self._pruned + pause:
@@ -131,7 +133,7 @@ class Periodic:
             return
         self._measured = time.monotonic()
         try:
-            data = metrics.text(catalogue.owners(self._settings), self._settings)
+            data = metrics.text(access.owners(self._settings), self._settings)
             metrics.write(self._settings.metrics_textfile, data)
             self._tell("metrics", "the figures for Prometheus are written")
         except (TorqueCkptError, OSError, ImportError) as failure:
@@ -249,7 +251,7 @@ class Periodic:
             if lineage is not None and periodic_images.is_of(lineage, job):
                 with privileges.acting_as_root():
                     directives = qsub_options.of_server(server.job(job.id))
-                remembered.keep(lineage, job.id, directives)
+                resume_script.keep(lineage, job.id, directives)
                 self._remembered.add(job.id)
 
     def _mom_has_timer(self, job: Job) -> bool:

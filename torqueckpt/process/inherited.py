@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What this program was given when it was started, to be passed on as it was."""
+"""What this program was started with, to be passed on as it was: environment, stdout, stderr."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import stat
+from contextlib import suppress
 
 
 def environment() -> dict[bytes, bytes]:
@@ -14,3 +17,19 @@ def environment() -> dict[bytes, bytes]:
     except OSError:
         return dict(os.environb)
     return dict(item.split(b"=", 1) for item in given.split(b"\0") if b"=" in item)
+
+
+def append_from_now_on() -> None:
+    """Whoever shares these descriptors, the shells above us too, writes at the end of the file.
+
+    A restored job has descriptors of its own: where ours stand, its output would be overwritten.
+    """
+    for fd in (1, 2):
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
+
+
+def tell(line: str) -> None:
+    """One line in the job's stderr; a full disk does not stop us."""
+    with suppress(OSError):
+        os.write(2, f"{line}\n".encode("utf-8", "backslashreplace"))

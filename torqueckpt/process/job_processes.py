@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Which processes a batch job has, told by their environment and session, not by their parents."""
+"""Which processes a batch job has, and which daemons this node runs.
+
+A job's are told by their environment and session, not by their parents."""
 
 from __future__ import annotations
 
@@ -103,3 +105,19 @@ def of_job(job: str, uid: int) -> list[proc.Stat]:
         if each.pid not in apart and me is not None and each.session != me.session
         if not each.ended and job_of(each.pid) == job
     ]
+
+
+def running(name: str) -> int:
+    """The oldest process of root's of that name on this node, no container's; 0 when none runs."""
+    found = [each for each in proc.everything() if each.name == name and not each.ended]
+    ours = [each for each in found if _is_roots_here(each.pid)]
+    return min(ours, key=lambda each: each.start_ticks).pid if ours else 0
+
+
+def _is_roots_here(pid: int) -> bool:
+    who = proc.credentials(pid)
+    try:
+        here = os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
+    except OSError:  # it has ended
+        return False
+    return here and who is not None and who.uids[0] == 0

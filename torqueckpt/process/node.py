@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""This node as processes that come from another one find it: its CPU, its process numbers."""
+"""This node as processes that come from another one find it: CPU, process numbers, file systems."""
 
 from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 
 from torqueckpt.process import proc
 
@@ -16,6 +17,19 @@ _INSTRUCTIONS = re.compile(
     r"aes|xsave[cs]?|xsaveopt|xgetbv1|avx[0-9a-z_]*|f16c|fma4?|rdrand|rdseed|bmi[12]|adx|abm|"
     r"lahf_lm|3dnow\w*|xop|tbm|sha\w*|sm[34]|gfni|vaes|vpclmulqdq|clflush\w*|clwb|cldemote|clzero|"
     r"movdir\w*|amx_\w+|fsgsbase|rdtscp|rdpid|rtm|pku|waitpkg|serialize|user_shstk"
+)
+
+
+SHARED = (
+    "nfs",
+    "nfs4",
+    "lustre",
+    "gpfs",
+    "beegfs",
+    "cephfs",
+    "ceph",
+    "glusterfs",
+    "fuse.glusterfs",
 )
 
 
@@ -49,3 +63,12 @@ def holder(number: int) -> str:
     if found is None:  # hidden from us (hidepid), or just gone
         return "another user's process"
     return f"{found.name}, {'which has ended' if found.ended else 'which runs'}"
+
+
+def kind_of(path: Path) -> str:
+    """As mount(8) calls it, as in ext4, nfs4, tmpfs; "" when nothing tells."""
+    import psutil  # not every node has it, and a hook would wait for its import
+
+    mounted = {each.mountpoint: each.fstype for each in psutil.disk_partitions(all=True)}
+    real = Path(os.path.realpath(path))
+    return next((mounted[str(at)] for at in (real, *real.parents) if str(at) in mounted), "")

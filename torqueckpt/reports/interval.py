@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How often a job should be checkpointed: batch/interval.py's formulas on measured figures.
+"""How often a job should be checkpointed: batch/schedule.py's formulas on measured figures.
 
 The cost is how long images of the job have stopped it.  Failures are jobs of the same owner that
 were resumed from an image that no hold had made, by his journal.
@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
-from torqueckpt.batch import interval, qsub_options
-from torqueckpt.batch.interval import Rate
+from torqueckpt.batch import qsub_options, schedule
+from torqueckpt.batch.schedule import Rate
 from torqueckpt.errors import NoImage, StoreMissing
 from torqueckpt.identity import Owner
 from torqueckpt.ifl.records import seconds
@@ -57,19 +57,19 @@ def advise(
     """cost and rate come with where they are from; lost is what a job has done since its last
     image when it reaches its walltime."""
     spent, known = cost[0], rate[0]
-    each, reserve = interval.best(spent, known), _reserve(spent, settings)
+    each, reserve = schedule.best(spent, known), _reserve(spent, settings)
     aligned = lost = aligned_lost = None
     if walltime is not None:
-        aligned = interval.aligned(each, spent, walltime, reserve, known)
-        lost = interval.wasted(each, spent, walltime, reserve)
+        aligned = schedule.aligned(each, spent, walltime, reserve, known)
+        lost = schedule.wasted(each, spent, walltime, reserve)
         aligned_lost = reserve if aligned is not None else walltime
     return Advice(
         cost_seconds=spent,
         cost_from=cost[1],
         mtbf_seconds=known.mtbf_seconds,
         mtbf_from=rate[1],
-        young_seconds=interval.young(spent, known.mtbf_seconds),
-        daly_seconds=interval.daly(spent, known.mtbf_seconds),
+        young_seconds=schedule.young(spent, known.mtbf_seconds),
+        daly_seconds=schedule.daly(spent, known.mtbf_seconds),
         interval_seconds=each,
         walltime_seconds=walltime,
         aligned_seconds=aligned,
@@ -81,10 +81,10 @@ def advise(
 def until_next(cost: float, left: float | None, rate: Rate, settings: Settings) -> float:
     """For `-c auto`: from the last image to the next checkpoint; left is what of the walltime was
     left at that image, None when unknown.  Infinite when there is to be none any more."""
-    each = interval.best(cost, rate)
+    each = schedule.best(cost, rate)
     if left is None:
         return each
-    found = interval.aligned(each, cost, left, _reserve(cost, settings), rate)
+    found = schedule.aligned(each, cost, left, _reserve(cost, settings), rate)
     return math.inf if found is None else found
 
 

@@ -18,10 +18,10 @@ from torqueckpt import errors, log
 from torqueckpt.errors import StoreMissing, StoreNotWritable, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.images import catalogue
-from torqueckpt.paths import Directory
 from torqueckpt.process import privileges
+from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal, usage
+from torqueckpt.store import filesystem, journal
 from torqueckpt.store.store import Store
 
 _EVENTS = ("checkpoint", "checkpoint-failed", "restart", "restart-failed")
@@ -75,7 +75,7 @@ def text(owners: Iterable[Owner], settings: Settings) -> bytes:
     for (event, reason), times in failures.items():
         failed.labels(event, reason).set(times)
     with Directory.open(settings.store) as store:
-        free.set(usage.free(store))
+        free.set(filesystem.free(store))
     return bytes(generate_latest(registry))
 
 

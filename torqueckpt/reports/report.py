@@ -15,18 +15,47 @@ from datetime import datetime
 from typing import NamedTuple
 
 from torqueckpt import log
-from torqueckpt.errors import BadArguments, StoreMissing, StoreNotWritable
+from torqueckpt.errors import (
+    BadArguments,
+    CannotBeDumped,
+    DumpFailed,
+    RestoreFailed,
+    RestoreTimeout,
+    StoreMissing,
+    StoreNotWritable,
+)
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges
-from torqueckpt.reports.reasons import in_words
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal
 from torqueckpt.store.store import Store
 
 LOCAL, GRID = "local users", "grid VOs"
+
 _KINDS = ("checkpoint", "restart")
+
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
+
 _LEFT_OUT = "processes with PPID 1 are left out"
+
+
+_BY: dict[str, _Name] = {
+    "": lambda job: (GRID, job.vo) if job.vo else (LOCAL, job.user),
+    "user": lambda job: (GRID if job.vo else LOCAL, job.user),
+    "vo": lambda job: (GRID, job.vo) if job.vo else (LOCAL, "-"),
+    "queue": lambda job: ("", job.queue or "-"),
+}
+
+BY = tuple(name for name in _BY if name)
+
+
+_BY_THE_CHECKPOINTER = (RestoreFailed.exit_code, RestoreTimeout.exit_code)
+
+_LONGEST = 100  # characters of a reason that is not known
+
+_SOCKETS = re.compile(r"\b(?:socket|TCP|UDP|connection)", re.IGNORECASE)
+
+_PID_TAKEN = re.compile(r"\bpid \d+|process number", re.IGNORECASE)
 
 
 @dataclass
@@ -64,14 +93,6 @@ class Row(NamedTuple):
 
 
 _Name = Callable[[Job], tuple[str, str]]
-
-_BY: dict[str, _Name] = {
-    "": lambda job: (GRID, job.vo) if job.vo else (LOCAL, job.user),
-    "user": lambda job: (GRID if job.vo else LOCAL, job.user),
-    "vo": lambda job: (GRID, job.vo) if job.vo else (LOCAL, "-"),
-    "queue": lambda job: ("", job.queue or "-"),
-}
-BY = tuple(name for name in _BY if name)
 
 
 def report(owners: Iterable[Owner], by: str, since: float, settings: Settings) -> list[Row]:
@@ -159,3 +180,21 @@ def _text(line: dict[str, object], name: str) -> str:
     """Of a journal that its owner may have written himself."""
     value = line.get(name)
     return log.one_line(value[:64]) if isinstance(value, str) else ""
+
+
+def in_words(event: str, code: int | None, reason: str, left_out: bool) -> str:
+    """event: checkpoint-failed or restart-failed; left_out: processes that its image lacks."""
+    refused = code in (CannotBeDumped.exit_code, DumpFailed.exit_code, None)
+    if event.startswith("checkpoint") and refused and _SOCKETS.search(reason):
+        return "open sockets"
+    if event.startswith("checkpoint") and code is not None:
+        return f"checkpoint failed (code {code})"
+    if event.startswith("restart") and code in _BY_THE_CHECKPOINTER:
+        if left_out:
+            return "restore failed (processes with PPID 1)"
+        if _PID_TAKEN.search(reason):
+            return "restore failed (process numbers in use)"
+    if event.startswith("restart") and code is not None:
+        return f"restore failed (code {code})"
+    shown = log.one_line(reason) or event
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 1]}…"

@@ -19,10 +19,10 @@ from torqueckpt.errors import ProgramMissing, RestoreFailed, RestoreTimeout
 from torqueckpt.files import job_script
 from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.manifest import Manifest
-from torqueckpt.paths import Directory
 from torqueckpt.process import privileges, proc, signals
 from torqueckpt.records import Intent
-from torqueckpt.restart import detached
+from torqueckpt.restart.output import descriptors
+from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
@@ -40,7 +40,7 @@ def restore(
     """The program, our own child, and the job's root, which is below it or has become it."""
     generation = lineage.generation(made.generation)
     began, longest = time.monotonic(), 0
-    with detached.descriptors(lineage, made, plan) as inherited:
+    with descriptors(lineage, made, plan) as inherited:
         now = [(path, os.readlink(f"/proc/self/fd/{fd}")) for fd, path in inherited]
         moved = tuple((old, new) for old, new in now if old != new)
         restore = Restore(

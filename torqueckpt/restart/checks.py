@@ -1,26 +1,38 @@
 # SPDX-License-Identifier: MIT
-"""All that is looked at before a restart touches anything; a rehearsal looks at the very same."""
+"""All that is looked at before a restart touches anything: files, and whether this node will do.
+
+A rehearsal looks at the very same."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+import re
+import time
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from torqueckpt import checkpointers, log
-from torqueckpt.checkpointers.finding import NOTE, REFUSED
+from torqueckpt import log
+from torqueckpt.checkpointers import registry
+from torqueckpt.checkpointers.base import Checkpointer
+from torqueckpt.checkpointers.finding import HAZARD, NOTE, REFUSED
 from torqueckpt.errors import GroupsChanged, NodeDiffers, RestoreFailed, TorqueCkptError
+from torqueckpt.files import build_ids, relocate
 from torqueckpt.files.check import Findings
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import privileges
+from torqueckpt.process import node, privileges
 from torqueckpt.records import LiveStream
 from torqueckpt.request import RestartRequest
-from torqueckpt.restart import fitting, rollback
-from torqueckpt.restart.fitting import FINE, Fit
-from torqueckpt.restart.phases import Phase, untold
+from torqueckpt.restart import rollback
+from torqueckpt.restart.choose import Phase, untold
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
+
+FINE = "ok"
+
+_TOLD = 5  # of many libraries or numbers
+
+NUMBERS = "process numbers"
 
 
 class Examination(NamedTuple):
@@ -56,13 +68,13 @@ def examine(
     except GroupsChanged as lost:
         fits.append(Fit(REFUSED, "groups", str(lost), lost))
     try:
-        checkpointer = checkpointers.load(made.checkpointer, settings)
+        checkpointer = registry.load(made.checkpointer, settings)
     except TorqueCkptError as unknown:
         return Examination((*fits, Fit(REFUSED, "checkpointer", str(unknown), unknown)), files)
-    fits += fitting.of_node(made, checkpointer, request.moves)
+    fits += of_node(made, checkpointer, request.moves)
     if any(each.severity == REFUSED for each in fits):
         wait_seconds = 0
-    fits.append(fitting.numbers_in_time(made, checkpointer, wait_seconds))
+    fits.append(numbers_in_time(made, checkpointer, wait_seconds))
     return Examination(tuple(fits), files)
 
 
@@ -75,7 +87,7 @@ def approved(found: Examination, made: Manifest, request: RestartRequest) -> Fin
     for each in refused:
         if each.error is not None:
             raise each.error
-    if refused == [each for each in refused if each.subject == fitting.NUMBERS] != []:
+    if refused == [each for each in refused if each.subject == NUMBERS] != []:
         reason = f"process numbers {refused[0].what}"
         raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
     if refused or found.files is None:
@@ -86,3 +98,104 @@ def approved(found: Examination, made: Manifest, request: RestartRequest) -> Fin
             problems="; ".join(f"{each.subject}: {each.what}" for each in refused),
         )
     return found.files
+
+
+class Fit(NamedTuple):
+    """One thing that was looked at: severity is ok, note, hazard or refused; error is what a
+    restart fails with then, None where the reasons of several are told together."""
+
+    severity: str
+    subject: str
+    what: str
+    error: TorqueCkptError | None = None
+
+
+def of_node(made: Manifest, checkpointer: Checkpointer, moves: relocate.Moves) -> list[Fit]:
+    """Everything but what only shows in time: process_numbers()."""
+    return [*_cpu(made), *_kernel(made), *_program(made, checkpointer), *_builds(made, moves)]
+
+
+def numbers_in_time(made: Manifest, checkpointer: Checkpointer, seconds: float) -> Fit:
+    """process_numbers() once they are free, or when that time is over: a number in use is often
+    that of a process which has ended and which nobody has asked for."""
+    until = time.monotonic() + seconds
+    while True:
+        found = process_numbers(made, checkpointer)
+        too_high = max(checkpointer.numbers(made), default=0) > node.largest_number()
+        if found.severity != REFUSED or too_high or time.monotonic() >= until:
+            return found
+        time.sleep(0.2)
+
+
+def process_numbers(made: Manifest, checkpointer: Checkpointer) -> Fit:
+    wanted = sorted(checkpointer.numbers(made))
+    if wanted and wanted[-1] > node.largest_number():
+        what = f"{wanted[-1]} is needed, {node.largest_number()} is the largest here"
+        return Fit(REFUSED, NUMBERS, f"{what}: raise kernel.pid_max")
+    taken = [f"{number} ({who})" for number in wanted if (who := node.holder(number))]
+    if taken:
+        return Fit(REFUSED, NUMBERS, f"in use: {_some(taken)}")
+    return Fit(FINE, NUMBERS, f"{len(wanted)}, all free" if wanted else "any will do")
+
+
+def _cpu(made: Manifest) -> Iterator[Fit]:
+    if made.node is None:
+        yield Fit(NOTE, "CPU", "the image, of an older version, does not tell what it needs")
+        return
+    here = os.uname().machine
+    lacking = sorted(set(made.node.features) - set(node.features()))
+    if here != made.node.machine:
+        yield Fit(REFUSED, "CPU", f"{made.node.machine} is needed, this is {here}")
+    elif lacking:
+        yield Fit(REFUSED, "CPU", f"lacks what that of {made.host} had: {' '.join(lacking)}")
+    else:
+        yield Fit(FINE, "CPU", f"{len(made.node.features)} instruction sets, all there")
+
+
+def _kernel(made: Manifest) -> Iterator[Fit]:
+    here = os.uname().release
+    if _numbers(here) < _numbers(made.kernel):
+        what = f"{here} is older than {made.kernel}: what the job uses may not be there"
+        yield Fit(HAZARD, "kernel", what)
+    elif here != made.kernel:
+        yield Fit(NOTE, "kernel", f"{here}, {made.kernel} at the checkpoint")
+    else:
+        yield Fit(FINE, "kernel", here)
+
+
+def _program(made: Manifest, checkpointer: Checkpointer) -> Iterator[Fit]:
+    try:
+        here = registry.usable_version(checkpointer)
+    except TorqueCkptError as unusable:
+        yield Fit(REFUSED, "checkpointer", str(unusable), unusable)
+        return
+    if _numbers(here) < _numbers(made.checkpointer_version):
+        what = f"{here} is older than {made.checkpointer_version}, which made the image"
+        yield Fit(HAZARD, "checkpointer", f"{checkpointer.name} {what}")
+    else:
+        yield Fit(FINE, "checkpointer", f"{checkpointer.name} {here}")
+
+
+def _builds(made: Manifest, moves: relocate.Moves) -> Iterator[Fit]:
+    """A file that is missing is told with the job's other files."""
+    needed = made.node.builds if made.node is not None else ()
+    other = []
+    for each in needed:
+        path = relocate.moved(each.path, moves)
+        found = build_ids.build_id(path)
+        if found != each.build_id and os.path.exists(path):
+            now = f"build {found[:12]}" if found else "a file without a build id"
+            other.append(f"{path} is {now}, {each.build_id[:12]} at the checkpoint")
+    if other:
+        yield Fit(REFUSED, "libraries", _some(other))
+    elif made.node is not None:
+        yield Fit(FINE, "libraries", f"{len(needed)} programs and libraries, the same builds")
+
+
+def _some(items: list[str]) -> str:
+    more = f"; and {len(items) - _TOLD} more" if len(items) > _TOLD else ""
+    return "; ".join(items[:_TOLD]) + more
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"[0-9]+", version)[:3])

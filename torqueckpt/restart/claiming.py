@@ -19,9 +19,9 @@ from torqueckpt.records import Claim, Live
 from torqueckpt.request import RestartRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import claim, journal
+from torqueckpt.store.filesystem import translated
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
-from torqueckpt.store.translate import translated
 
 _ANSWER_SECONDS = 20
 _REMEDY = "--force if that node is known to be over"
@@ -101,12 +101,12 @@ def known_to_be_over(
     if _ended_by_a_hold(mine, job):
         return True
     try:
-        from torqueckpt.batch.server import connect
-        from torqueckpt.images import ended  # slow to import, with cffi: where it has come to this
+        # slow to import, with cffi: only where it has come to this
+        from torqueckpt.batch.server import connect, server_says_ended
 
         asking = privileges.acting_as_root() if os.getuid() == 0 else nullcontext()
         with asking, connect(settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
-            return ended.says_over(pbs, job_id(job))
+            return server_says_ended(pbs, job_id(job))
     except (TorqueCkptError, ImportError) as unknown:  # cffi is not on every node
         log.info(f"{job}: whether it is over cannot be asked: {unknown}")
         return False

@@ -1,16 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""A user's program asks the door (hooks/rootdoor.py) for a dump of one of his processes."""
+"""What a user's program asks rootdoor (hooks/rootdoor.py) for: a dump, a restore, a store."""
 
 from __future__ import annotations
 
+import os
+from typing import NoReturn
+
 from torqueckpt import paths, run
-from torqueckpt.batch.pointer import Pointer
-from torqueckpt.errors import CheckpointRefused
-from torqueckpt.identity import is_lineage_name
+from torqueckpt.errors import CheckpointRefused, ProgramMissing
+from torqueckpt.identity import ImageRef, is_lineage_name
+from torqueckpt.process import privileges
+from torqueckpt.request import RestartRequest
+from torqueckpt.restart import output
+from torqueckpt.restart.choose import Leaving, Phase, alone, untold
+from torqueckpt.restart.restart import prepare
 from torqueckpt.settings import Settings
 
 SUDO = "/usr/bin/sudo"
+
 _LONGER_SECONDS = 60  # than the dump's own limit: the door has more to do
+
+
+def make_owner_store() -> None:
+    door = str(paths.installation() / "rootdoor")
+    finished = run.run([SUDO, "-n", door, "store"], timeout_seconds=60)
+    if not finished.ok:
+        raise ProgramMissing(program=door, problem=finished.last_line())
 
 
 def closed() -> str:
@@ -28,7 +43,7 @@ def closed() -> str:
     return "" if answered.ok else answered.last_line() or f"sudo ended with {answered.status}"
 
 
-def dump(verb: str, pid: int, end: bool, job: str, settings: Settings) -> Pointer:
+def dump(verb: str, pid: int, end: bool, job: str, settings: Settings) -> ImageRef:
     """`verb` is one of the door's: checkpoint, suspend, dump.  CheckpointRefused with its reason.
 
     The door gets no signal held back that the caller holds back.
@@ -42,4 +57,21 @@ def dump(verb: str, pid: int, end: bool, job: str, settings: Settings) -> Pointe
     lineage, _, number = finished.output.strip().partition(" ")
     if not finished.ok or not is_lineage_name(lineage) or not number.isdigit():
         raise CheckpointRefused(reason=finished.last_line() or "the door gave no reason")
-    return Pointer(lineage, int(number))
+    return ImageRef(lineage, int(number))
+
+
+def resume(
+    request: RestartRequest, settings: Settings, phase: Phase = untold, leaving: Leaving = alone
+) -> NoReturn:
+    """Become the door, which becomes the job; what was changed is undone when that fails."""
+    door = str(paths.installation() / "rootdoor")
+    shut = closed()
+    if shut:
+        raise ProgramMissing(program=door, problem=shut)
+    me = privileges.owner_of_uid(os.getuid())
+    prepared = prepare(request, me, output.own_outputs, settings, phase=phase)
+    with prepared as (_, lineage, made, lock):
+        leaving(lineage, made, lock)
+        os.dup2(lock, 0)
+        words = ["restore", lineage.name, str(made.generation), request.present_job]
+        os.execve(SUDO, [SUDO, "-n", door, *words], {"PATH": run.PATH})

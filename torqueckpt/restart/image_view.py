@@ -17,8 +17,8 @@ from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import ImageDamaged
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import ImageFile, Manifest
-from torqueckpt.paths import Directory
 from torqueckpt.process import privileges
+from torqueckpt.safe_files import Directory
 from torqueckpt.store.generation import Generation
 
 _PLACE = Path("/run")

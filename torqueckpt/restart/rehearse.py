@@ -10,14 +10,12 @@ from torqueckpt.checkpointers.finding import HAZARD, REFUSED
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
 from torqueckpt.identity import Owner
-from torqueckpt.images import catalogue
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import checks, claiming, door
-from torqueckpt.restart.fitting import FINE, Fit
-from torqueckpt.restart.phases import Phase, untold
-from torqueckpt.restart.restart import chosen
+from torqueckpt.restart.checks import FINE, Fit
+from torqueckpt.restart.choose import Phase, chosen, untold
 from torqueckpt.settings import Settings
-from torqueckpt.store import claim, key
+from torqueckpt.store import access, claim, key
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
@@ -44,7 +42,7 @@ def rehearse(
 ) -> Rehearsal:
     """Root also looks at the image's signature, which only root can."""
     secret = key.read(settings.key()) if by_root else None
-    with catalogue.lineage_of(request.job_id, who, settings) as (mine, lineage):
+    with access.lineage_of(request.job_id, who, settings) as (mine, lineage):
         fits = _not_at_it(mine, lineage, request, settings)
         shut = "" if by_root else door.closed()
         if shut:

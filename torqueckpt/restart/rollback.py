@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from torqueckpt import checkpointers
+from torqueckpt.checkpointers import registry
 from torqueckpt.errors import FilesChanged, RestoreFailed
 from torqueckpt.files import check, intent, relocate, rollback
 from torqueckpt.files.check import Findings
@@ -15,7 +15,7 @@ from torqueckpt.manifest import Manifest
 from torqueckpt.process.worker import Aside, AsideFailed
 from torqueckpt.records import Intent, LiveStream
 from torqueckpt.request import RestartRequest
-from torqueckpt.restart.phases import Phase, untold
+from torqueckpt.restart.choose import Phase, untold
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
@@ -74,7 +74,7 @@ def edit(
     names.  Done as the owner for good: the image is his, so its reader must have no more rights."""
     if not request.moves and not found.positions:
         return ()
-    checkpointer = checkpointers.load(made.checkpointer, settings)
+    checkpointer = registry.load(made.checkpointer, settings)
     handed_over = _handed_over(made)
 
     def name_now(path: str) -> str:

@@ -12,7 +12,7 @@ import os
 from contextlib import suppress
 from typing import NamedTuple
 
-from torqueckpt import checkpointers
+from torqueckpt.checkpointers import registry
 from torqueckpt.errors import ImageDamaged, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
@@ -45,7 +45,7 @@ class Beside:
     def takes(self, made: Manifest) -> frozenset[str]:
         """The files of this image that need not be verified before it is restored."""
         try:
-            checkpointer = checkpointers.load(made.checkpointer, self._settings)
+            checkpointer = registry.load(made.checkpointer, self._settings)
         except (TorqueCkptError, ImportError):  # which is no fault of the image's
             return frozenset()
         if not checkpointer.waits_restored:

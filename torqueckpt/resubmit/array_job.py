@@ -16,11 +16,11 @@ from torqueckpt.errors import NoArray, NoImage, StoreMissing, UnknownJob
 from torqueckpt.identity import Owner
 from torqueckpt.ifl import errors
 from torqueckpt.ifl.records import Job
-from torqueckpt.images import catalogue
 from torqueckpt.process import privileges
 from torqueckpt.resubmit import resubmit, resume_script
 from torqueckpt.resubmit.resume_script import Image
 from torqueckpt.settings import Settings
+from torqueckpt.store import access
 from torqueckpt.store.store import Store
 
 FINISHED, FAILED, GOES_ON, UNKNOWN = "finished", "failed", "goes on", "unknown"
@@ -183,7 +183,7 @@ def _fate(job: Job | None) -> str:
 def _runs_as(job: str, who: Owner, settings: Settings) -> str:
     """The job that went on with this member last, itself when none did."""
     try:
-        with catalogue.lineage_of(job, who, settings) as (_, lineage):
+        with access.lineage_of(job, who, settings) as (_, lineage):
             live = lineage.live()
     except (UnknownJob, NoImage):
         return job

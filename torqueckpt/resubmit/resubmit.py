@@ -13,11 +13,10 @@ from torqueckpt.batch.server import connect
 from torqueckpt.errors import InvalidJobId, NotSubmitted, ProgramMissing, TorqueCkptError
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.ifl import Connection
-from torqueckpt.images import catalogue
 from torqueckpt.manifest import Manifest
 from torqueckpt.resubmit.resume_script import Image
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal
+from torqueckpt.store import access, journal
 
 ANSWER_SECONDS = 20
 _QSUB_SECONDS = 120
@@ -54,7 +53,7 @@ def submit(
     each.
     """
     new, old = qsub(text, named, made.job.submit_dir), {named, made.job.id}
-    with catalogue.lineage_of(named, who, settings) as (mine, _):
+    with access.lineage_of(named, who, settings) as (mine, _):
         journal.note(mine, "submit", made.job.id, generation=made.generation, resume_job=new)
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:

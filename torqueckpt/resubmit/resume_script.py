@@ -3,24 +3,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from torqueckpt import paths, render
+from torqueckpt import log, paths, render, typed_json
 from torqueckpt.batch import qsub_options
 from torqueckpt.errors import NoImage
 from torqueckpt.identity import Owner
-from torqueckpt.images import catalogue
 from torqueckpt.log import one_line
 from torqueckpt.manifest import Directive, Manifest
-from torqueckpt.resubmit import remembered
 from torqueckpt.settings import Settings
-from torqueckpt.store import marks
+from torqueckpt.store import access, marks
+from torqueckpt.store.lineage import Lineage
 
 _LETTER = re.compile(r"[A-Za-z]")
+
 _BARE = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]^-]+")
+
+
+_NAME = "asked.json"
 
 
 class Image(NamedTuple):
@@ -32,14 +36,14 @@ class Image(NamedTuple):
 
 def image_of(job: str, who: Owner, settings: Settings, generation: int | None) -> Image:
     """What to go on from; UnknownJob, or NoImage when there is no such generation."""
-    with catalogue.lineage_of(job, who, settings) as (_, lineage):
+    with access.lineage_of(job, who, settings) as (_, lineage):
         numbers = lineage.numbers()
         if not numbers or (generation is not None and generation not in numbers):
             which = f" of generation {generation}" if generation is not None else ""
             raise NoImage(job=job, which=which)
         made = lineage.generation(generation or numbers[-1]).manifest()
         marks.wanted(lineage)
-        return Image(made, remembered.read(lineage) or qsub_options.of_script(made.job.directives))
+        return Image(made, read(lineage) or qsub_options.of_script(made.job.directives))
 
 
 def text(
@@ -119,3 +123,25 @@ def directive_lines(wanted: Iterable[Directive]) -> tuple[list[str], list[str]]:
 
 def _word(value: str) -> str:
     return value if not value or _BARE.fullmatch(value) else shlex.quote(value)
+
+
+class Remembered(NamedTuple):
+    job: str
+    directives: tuple[Directive, ...]
+
+
+def keep(lineage: Lineage, job: str, directives: Iterable[Directive]) -> None:
+    found = Remembered(job, tuple(directives))
+    lineage.directory.write_whole(_NAME, json.dumps(typed_json.plain(found)).encode())
+
+
+def read(lineage: Lineage) -> list[Directive]:
+    """Empty when nobody has kept it."""
+    try:
+        data = typed_json.load(lineage.directory.read(_NAME))
+        return list(typed_json.from_json(Remembered, data).directives)
+    except FileNotFoundError:
+        return []
+    except (OSError, typed_json.Malformed) as torn:
+        log.warning(f"{lineage.path}/{_NAME}: {torn}")
+        return []

@@ -16,10 +16,10 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from torqueckpt import errors, settings
-from torqueckpt.checkpoint import named_process
 from torqueckpt.checkpointers.criu.log import TAKEN
 from torqueckpt.settings import Settings
 from torqueckpt.shims import command, dump, images
+from torqueckpt.store import journal
 
 _KINDS = {
     "temp": (errors.RestoreTimeout, errors.Busy, errors.JobStillRuns),
@@ -73,7 +73,7 @@ def _in_a_child(action: Callable[[], NoReturn]) -> int:
 
 def _failure(lineage: str, chosen: Settings) -> str:
     """Which of BLCR's kinds of failure the last restart was, "" when the job itself ended so."""
-    code, reason = named_process.why_not_restarted(lineage, chosen)
+    code, reason = journal.why_not_restarted(lineage, chosen)
     if not code:
         return ""
     if TAKEN in reason:

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import NoReturn
 
 from torqueckpt import paths
-from torqueckpt.batch.pointer import Pointer
-from torqueckpt.checkpoint import named_process
+from torqueckpt.checkpoint import checkpoint
 from torqueckpt.errors import CheckpointRefused, DumpFailed, SessionGone
-from torqueckpt.identity import Owner
+from torqueckpt.identity import ImageRef, Owner
 from torqueckpt.process import job_processes, privileges, proc
 from torqueckpt.restart import door
 from torqueckpt.settings import Settings
 
 
-def dump(pid: int, end: bool, place: Path, settings: Settings) -> Pointer:
+def dump(pid: int, end: bool, place: Path, settings: Settings) -> ImageRef:
     """Dump the tree below `pid`, as root does it, or as a user does it with his own.
 
     CRIU does it, whatever the settings say: chkpnt and cr_checkpoint may be what they say.
     """
     job = _job(pid, place, settings)
     if os.getuid() == 0:
-        return named_process.dump(pid, job, end, None, settings._replace(checkpointer="criu"))
+        by_criu = settings._replace(checkpointer="criu")
+        return checkpoint.checkpoint_process(pid, job, end, None, by_criu)
     try:
         return door.dump("dump", pid, end, job, settings)
     except CheckpointRefused as refused:  # the door's words, which may be the same already
@@ -45,11 +45,11 @@ def owner_of_name(place: Path) -> Owner:
     return privileges.owner_of_uid(os.getuid() or os.stat(place).st_uid)
 
 
-def image_path(found: Pointer, user: str, settings: Settings) -> Path:
+def image_path(found: ImageRef, user: str, settings: Settings) -> Path:
     return settings.store / "jobs" / user / found.lineage / str(found.generation) / "image"
 
 
-def resume(found: Pointer, who: Owner, *options: str) -> NoReturn:
+def resume(found: ImageRef, who: Owner, *options: str) -> NoReturn:
     """Become `torqueckpt resume` of that generation, as the image's owner."""
     program = paths.program("bin", "torqueckpt")
     if os.getuid() == 0:
@@ -66,4 +66,4 @@ def _job(pid: int, place: Path, settings: Settings) -> str:
     holds the lock of the job's lineage: that gets an id of its own too.
     """
     inside = settings.store / "jobs" in place.parents
-    return f"{pid}.chkpnt" if inside else named_process.job_of(pid)
+    return f"{pid}.chkpnt" if inside else checkpoint.job_of_process(pid)

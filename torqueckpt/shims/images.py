@@ -12,17 +12,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from torqueckpt.batch import pointer
-from torqueckpt.batch.pointer import Pointer
 from torqueckpt.errors import NotAnImage, StoreNotWritable
-from torqueckpt.identity import Owner, is_lineage_name
-from torqueckpt.paths import Directory
+from torqueckpt.identity import ImageRef, Owner, is_lineage_name
 from torqueckpt.process import privileges
+from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
 
 _INSIDE = "torqueckpt.json"
 
 
-def as_directory(place: Path, image: Path, found: Pointer, who: Owner) -> None:
+def as_directory(place: Path, image: Path, found: ImageRef, who: Owner) -> None:
     """`place` means the image from now on: a link to it, or in a directory that is there already, a
     small file."""
     with _parent(place, who) as parent:
@@ -39,19 +38,19 @@ def as_directory(place: Path, image: Path, found: Pointer, who: Owner) -> None:
             raise FileExistsError(errno.EEXIST, "is there and is no directory")
 
 
-def as_file(place: Path, found: Pointer, who: Owner) -> None:
+def as_file(place: Path, found: ImageRef, who: Owner) -> None:
     """`place` becomes a small file that means the image; an older one is replaced whole."""
     with _parent(place, who) as parent:
         pointer.put(parent, place.name, found)
 
 
-def find(place: Path, settings: Settings) -> Pointer:
+def find(place: Path, settings: Settings) -> ImageRef:
     """The generation that a name stands for; NotAnImage when it is none of ours."""
     found = None
     if place.is_symlink():
         parts = Path(os.readlink(place)).parts[-3:]
         if len(parts) == 3 and parts[1].isdigit() and parts[2] == "image":
-            found = Pointer(parts[0], int(parts[1]))
+            found = ImageRef(parts[0], int(parts[1]))
     elif place.is_dir():
         found = pointer.read(place, _INSIDE)
     elif place.is_file():

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: MIT
 """A queue of LSF whose jobs are suspended to disk: what lsb.queues should say, and the links.
 
-The file is merged as mom_priv/config is (configure.py).  mbatchd is not told: `badmin reconfig` is
-the administrator's, unless he asks for it.
-"""
+The file is merged as mom_priv/config is (site/mom.py).  mbatchd is not told: `badmin reconfig` is
+the administrator's, unless he asks for it."""
 
 from __future__ import annotations
 
@@ -13,19 +12,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from torqueckpt import log, paths
+from torqueckpt import log, paths, run
 from torqueckpt.batch import program_checks
-from torqueckpt.batch.lsf import queue_checks, queue_file, queues
+from torqueckpt.batch.lsf import queue_checks, queues
 from torqueckpt.batch.lsf.lsf_conf import Site
 from torqueckpt.batch.lsf.queues import Keyword
 from torqueckpt.batch.mom_config import Problem
-from torqueckpt.errors import BadArguments, QueuesNotRead
+from torqueckpt.errors import BadArguments, ConfigNotWritten, ProgramMissing, QueuesNotRead
 from torqueckpt.render import render
+from torqueckpt.safe_files import Directory
 from torqueckpt.site import config_file
-from torqueckpt.site.config_file import PlannedFile
+from torqueckpt.site.config_file import PlannedFile, refuse_if_stopped
 
 _USAGE = "torqueckpt configure lsf --queue NAME --chkpnt DIR [--check|--diff|--apply]"
+
 _METHOD = re.compile(r"SUSPEND\[\$LSF_SERVERDIR/echkpnt\.([A-Za-z0-9_-]+) -k\]")
+
 # option → keyword of lsb.queues and what it may say
 _WORDS = {
     "chkpnt": ("CHKPNT", r"/[^\s\x00-\x1f\x7f#\\\"'`$]*(?: [1-9][0-9]{0,5})?"),
@@ -64,19 +66,19 @@ def plan(
     file, old, status = _current(lsb_queues or site.queues())
     if remove:
         return QueuePlan(
-            file, old, queue_file.remove(old, queue, str(file)), status, [], queue, None, {}
+            file, old, queues.remove(old, queue, str(file)), status, [], queue, None, {}
         )
     admins, present = _keywords(old, queue, file)
     method = _method(chosen, present)
     wanted = _wanted(chosen, present)
     lines = _block(wanted, method)
-    new = queue_file.merge(old, queue, lines, str(file))
+    new = queues.merge(old, queue, lines, str(file))
     links = {f"{each}.{method}": paths.program("sbin", each) for each in ("echkpnt", "erestart")}
     where = serverdir or site.directory("LSF_SERVERDIR")
     pairs = [(name.upper(), value) for name, _, value in (line.partition(" = ") for line in lines)]
     now = {each.name: each.line for each in present.values()} if old == new else {}
     found = [
-        *queue_checks.twice(queue_file.named(old, queue, str(file)), str(file)),
+        *queue_checks.twice(queues.named(old, queue, str(file)), str(file)),
         *queue_checks.keywords(admins, pairs, str(file)),
         *queue_checks.post_exec_user(site.post_exec_user()),
         *queue_checks.checkpoint_directory(wanted["CHKPNT"], str(file), now.get("CHKPNT", 0)),
@@ -100,7 +102,7 @@ def configured(site: Site) -> list[str]:
     """The queues of lsb.queues that have lines of ours; QueuesNotRead."""
     file, data, _ = _current(site.queues())
     found = queues.parse(data, str(file))
-    return list(dict.fromkeys(q.name for q in found if queue_file.ours(data, q, str(file))))
+    return list(dict.fromkeys(q.name for q in found if queues.ours(data, q, str(file))))
 
 
 def _current(path: Path) -> tuple[Path, bytes, os.stat_result | None]:
@@ -118,8 +120,8 @@ def _current(path: Path) -> tuple[Path, bytes, os.stat_result | None]:
 def _keywords(old: bytes, queue: str, file: Path) -> tuple[list[Keyword], dict[str, Keyword]]:
     """The administrator's keywords of the queue, and those of our block by their names."""
     admins, present = [], {}
-    for each in queue_file.named(old, queue, str(file)):
-        lines = queue_file.ours(old, each, str(file))
+    for each in queues.named(old, queue, str(file)):
+        lines = queues.ours(old, each, str(file))
         admins += [keyword for keyword in each.keywords if keyword.line not in lines]
         present.update({k.name: k for k in each.keywords if k.line in lines})
     return admins, present
@@ -190,3 +192,38 @@ def _programs(links: Mapping[str, Path], file: str, now: Mapping[str, int]) -> l
 
 def _misuse(problem: str) -> BadArguments:
     return BadArguments(program="torqueckpt configure lsf", problem=problem, usage=_USAGE)
+
+
+def put(plan: QueuePlan) -> tuple[list[Path], Path | None]:
+    """Gives the links that were made and where the old file is kept, None when nothing changed.
+
+    The links come first: jobs of a queue that names programs which are not there cannot be resumed.
+    """
+    refuse_if_stopped(plan)
+    made = _links(plan)
+    return made, config_file.put(plan) if plan.changes else None
+
+
+def _links(plan: QueuePlan) -> list[Path]:
+    if plan.serverdir is None:
+        return []
+    missing = {n: t for n, t in plan.links.items() if not os.path.lexists(plan.serverdir / n)}
+    try:
+        with Directory.open(plan.serverdir.resolve()) as directory:
+            for name, target in missing.items():
+                os.symlink(target, name, dir_fd=directory.fd)
+    except OSError as problem:
+        raise ConfigNotWritten(file=plan.serverdir, problem=problem.strerror) from problem
+    return [plan.serverdir / name for name in missing]
+
+
+def reconfigure(site: Site) -> str:
+    """Have mbatchd read its files again; gives what `badmin reconfig` said."""
+    directory = site.directory("LSF_BINDIR")
+    if directory is None:
+        raise ProgramMissing(program="badmin", problem="LSF_BINDIR is not set")
+    argv = [str(directory / "badmin"), "reconfig", "-f"]
+    done = run.run(argv, timeout_seconds=120, environment=dict(os.environ))
+    if not done.ok:
+        raise ProgramMissing(program=argv[0], problem=done.last_line() or done.output.strip())
+    return done.output + done.stderr

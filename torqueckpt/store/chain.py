@@ -10,6 +10,7 @@ jobs/USER/chains/JOB@TIME/     named by the first link's job and when that began
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
@@ -17,13 +18,31 @@ from typing import NamedTuple
 from torqueckpt import log, typed_json
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.identity import is_lineage_name, lineage_name
-from torqueckpt.paths import Directory
+from torqueckpt.safe_files import Directory
+from torqueckpt.settings import Settings
+from torqueckpt.store.filesystem import record, translated
 from torqueckpt.store.store import OwnerStore
-from torqueckpt.store.translate import record, translated
+
+_DAY = 86400
+
 
 _CHAINS = "chains"
+
 _LOOKED_AT = 1000  # the newest: root looks here too, for the service
+
 ENDED, CANCELLED, STOPPED = "ended", "cancelled", "stopped"
+
+
+def forget_old(mine: OwnerStore, settings: Settings) -> None:
+    """Chains that ended as long ago as images of ended jobs are kept."""
+    days = settings.keep_ended_days
+    for each in of_owner(mine) if days else ():
+        try:
+            end = each.end()
+            if end is not None and end.when < time.time() - days * _DAY:
+                remove(mine, each)
+        except (TorqueCkptError, OSError) as torn:
+            log.warning(str(torn))
 
 
 class Link(NamedTuple):

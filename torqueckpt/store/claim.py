@@ -12,9 +12,9 @@ import json
 import time
 
 from torqueckpt import typed_json
-from torqueckpt.paths import Directory
 from torqueckpt.records import Claim
-from torqueckpt.store.translate import record
+from torqueckpt.safe_files import Directory
+from torqueckpt.store.filesystem import record
 
 _NAME = "claim.json"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from torqueckpt import manifest
 from torqueckpt.errors import ImageDamaged, ManifestMissing, ManifestTorn, SignatureWrong
 from torqueckpt.manifest import ImageFile, Manifest, Summary
-from torqueckpt.paths import Directory
+from torqueckpt.safe_files import Directory
 from torqueckpt.store import seal
 from torqueckpt.typed_json import Malformed
 

@@ -9,12 +9,22 @@ import time
 from collections.abc import Iterator
 
 from torqueckpt import log
+from torqueckpt.process import privileges
+from torqueckpt.settings import Settings
+from torqueckpt.store import access
 from torqueckpt.store.store import OwnerStore
 
+RESTART_FAILED = "restart-failed"  # the journal's word
+
+
 _LATEST = 4 * 1024 * 1024  # it only ever grows
+
 _REPORTED = 16 * 1024 * 1024
+
 _OF_A_JOB = ("batch", "queue", "vo")
+
 TRIED = ".doctor"  # how the ids of `torqueckpt doctor`'s own jobs end: they count for nobody
+
 
 HOUSEKEEPING = ("delete", "prune")  # what happens to images, not to jobs
 
@@ -80,3 +90,12 @@ def _latest_lines(store: OwnerStore, most: int = _LATEST) -> list[bytes]:
         before = max(os.fstat(file.fileno()).st_size - most, 0)
         file.seek(before)
         return file.read(most).splitlines()[1 if before else 0 :]
+
+
+def why_not_restarted(lineage: str, settings: Settings) -> tuple[int, str]:
+    """Exit code and reason of the caller's last restart of a lineage, (0, "") when it worked."""
+    who = privileges.owner_of_uid(os.getuid())
+    with access.lineage_of(lineage, who, settings) as (mine, _):
+        noted = last(mine, "lineage", lineage)
+    code, reason = noted.get("code"), noted.get("reason")
+    return (code if isinstance(code, int) else 0, str(reason or ""))

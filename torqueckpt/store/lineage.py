@@ -25,11 +25,10 @@ from pathlib import Path
 from torqueckpt import log, typed_json
 from torqueckpt.errors import Busy, NoImage, TorqueCkptError
 from torqueckpt.identity import ProcessId
-from torqueckpt.paths import Directory
 from torqueckpt.records import Live
+from torqueckpt.safe_files import Directory
+from torqueckpt.store.filesystem import locked, record, translated
 from torqueckpt.store.generation import Generation
-from torqueckpt.store.lock import locked
-from torqueckpt.store.translate import record, translated
 
 _PARTIAL = ".partial"
 _HALF_LOG = re.compile(r"failed-.*\.new")

@@ -14,7 +14,7 @@ import xxhash
 
 from torqueckpt import log
 from torqueckpt.manifest import PACKED, ImageFile
-from torqueckpt.paths import Directory
+from torqueckpt.safe_files import Directory
 
 T = TypeVar("T")
 _CHUNK = 1024 * 1024

@@ -19,11 +19,10 @@ from pathlib import Path
 
 from torqueckpt.errors import StoreMissing, StoreNotWritable
 from torqueckpt.identity import Owner, is_lineage_name
-from torqueckpt.paths import Directory
 from torqueckpt.process import privileges
+from torqueckpt.safe_files import Directory
+from torqueckpt.store.filesystem import locked, translated
 from torqueckpt.store.lineage import Lineage
-from torqueckpt.store.lock import locked
-from torqueckpt.store.translate import translated
 
 _LINK = re.compile(r"[0-9]+\.(.+)")
 

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from torqueckpt.batch import interval, schedule
+from torqueckpt.batch import schedule
 from torqueckpt.batch.local import control, launch
-from torqueckpt.batch.local.hook import Hook
+from torqueckpt.batch.local.launch import Hook
 from torqueckpt.batch.local.site import Progress, Site, Watcher
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.batch.local.submission import Submission, target
@@ -280,7 +280,7 @@ class LocalMom:
 
     def _interval(self) -> float:
         if self.submission.spec.auto and self._history.last_image is not None:
-            return interval.best(self._frozen_seconds, self.site.rate)
+            return schedule.best(self._frozen_seconds, self.site.rate)
         return self.submission.spec.interval_seconds or self.site.default_interval_seconds
 
     def _next_due(self) -> float:

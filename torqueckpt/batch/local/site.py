@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from torqueckpt.batch.interval import Rate
+from torqueckpt.batch.schedule import Rate
 
 
 class Site(NamedTuple):

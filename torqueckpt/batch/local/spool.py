@@ -19,8 +19,8 @@ from torqueckpt import typed_json
 from torqueckpt.batch.job_details import Details
 from torqueckpt.errors import MomGone, StoreMissing, StoreNotWritable
 from torqueckpt.identity import Owner
-from torqueckpt.paths import Directory
 from torqueckpt.process import privileges
+from torqueckpt.safe_files import Directory
 
 _MODES = {
     "server_priv": 0o750,

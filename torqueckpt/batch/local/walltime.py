@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from torqueckpt.batch import walltime
-from torqueckpt.batch.local.hook import Hook
+from torqueckpt.batch.local.launch import Hook
 from torqueckpt.batch.local.submission import Submission
 
 _LOOK_SECONDS = 0.2

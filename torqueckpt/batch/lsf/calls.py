@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""The argv and environments that LSF's sbatchd gives to a job starter, echkpnt and erestart.
+"""The argv and environments that LSF's sbatchd gives to our programs, and the script it starts.
 
 echkpnt and erestart have two shapes each: with arguments LSF's own checkpoint interface calls them,
-without them they stand in JOB_CONTROLS.
-"""
+without them they stand in JOB_CONTROLS.  Of POST_EXEC see LSF's environment variable reference.
+
+chkpnt_script.sh is the shell script that the user's command runs in, so that it can be dumped apart
+from the job's starter.  The running shell goes on reading from it, also after a restart; but each
+image keeps a copy (files/job_script.py), so that it may lie where LSF moves and removes things."""
 
 from __future__ import annotations
 
@@ -11,20 +14,44 @@ import getopt
 import os
 import re
 import shlex
-from collections.abc import Mapping
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from torqueckpt.batch.pointer import Pointer
+from torqueckpt import log
 from torqueckpt.errors import BadArguments
-from torqueckpt.identity import is_lineage_name, job_id
+from torqueckpt.identity import ImageRef, is_lineage_name, job_id
 from torqueckpt.process import job_processes
+from torqueckpt.safe_files import Directory
 
 STARTER = "lsf-jobstarter"
+
 POINTER = "torqueckpt.json"  # in the job's checkpoint directory
+
 _RESTART = "--restart"
+
 _ECHKPNT = "echkpnt [-k], or echkpnt [-c] [-f] [-k | -s] [-d CHECKPOINT_DIR] [-x] PGID"
+
 _ERESTART = "erestart, or erestart [-c] [-f] CHECKPOINT_DIR"
+
+
+# Of LSB_JOBEXIT_INFO, "SIGNAL -14 SIG_TERM_USER": somebody, or a limit, has ended the job for good.
+_KILLED = ("SIG_TERM", "SIG_KILL")
+
+_REQUEUED = "SIG_KILL_REQUEUE"
+
+_CHECKPOINTED = "SIG_CHKPNT"
+
+
+NAME = "chkpnt_script.sh"
+
+_SHELL = "/bin/sh"  # as LSF's own job file is run
+
+# As in LSF's job file: a signal to the job is for its programs, and this shell waits for them.
+_TRAPS = "trap : HUP INT USR1 USR2 TERM"
 
 
 class LsfJob(NamedTuple):
@@ -47,7 +74,7 @@ class StarterCall(NamedTuple):
     """The user's command, or the image that a job of brestart begins with."""
 
     command: str
-    image: Pointer | None
+    image: ImageRef | None
 
     @classmethod
     def from_argv(cls, argv: list[str]) -> StarterCall:
@@ -94,7 +121,7 @@ class ErestartCall(NamedTuple):
         return cls(Path.cwd() / rest[0] if rest else None)
 
 
-def restart_command(program: Path, image: Pointer) -> str:
+def restart_command(program: Path, image: ImageRef) -> str:
     """What a job of brestart runs; it comes back as a StarterCall, also as %USRCMD."""
     lineage = re.sub(r"([][])", r"\\\1", image.lineage)  # an array's brackets, without apostrophes
     return f"{program} {_RESTART} {lineage} {image.generation}"
@@ -110,10 +137,10 @@ def _options(
     return dict(options), rest
 
 
-def _image(words: list[str]) -> Pointer | None:
+def _image(words: list[str]) -> ImageRef | None:
     if len(words) != 3 or words[0] != _RESTART or not is_lineage_name(words[1]):
         return None
-    return Pointer(words[1], int(words[2])) if re.fullmatch(r"[0-9]{1,9}", words[2]) else None
+    return ImageRef(words[1], int(words[2])) if re.fullmatch(r"[0-9]{1,9}", words[2]) else None
 
 
 def _after_own_name(command: str) -> list[str]:
@@ -123,3 +150,51 @@ def _after_own_name(command: str) -> list[str]:
     except ValueError:  # the user's own business
         return []
     return words[1:] if os.path.basename(words[0] if words else "") == STARTER else []
+
+
+def job_of(environment: Mapping[str, str]) -> str:
+    """12, or 12[3] for a member of an array; InvalidJobId outside of a job."""
+    return job_id(job_processes.job_in(environment))
+
+
+def comes_again(environment: Mapping[str, str], held: bool) -> bool:
+    """Whether LSF may start this job again, so that its images are still needed.
+
+    held: the last that happened to the job was an image that ended it.  That is `bchkpnt -k` or
+    bmig, unless sbatchd says that the job was killed: a suspended one is when its owner wants so.
+    """
+    told = environment.get("LSB_JOBEXIT_INFO", "")
+    if environment.get("LSB_JOBPEND") or _REQUEUED in told or _CHECKPOINTED in told:
+        return True
+    return held and not any(word in told for word in _KILLED)
+
+
+@contextmanager
+def written(command: str, directory: Path | None) -> Iterator[list[str]]:
+    """argv that runs the command, from the job's checkpoint directory or a temporary one; without
+    a script where neither can be written to: the job comes first."""
+    command = f"{_TRAPS}\n{command}"
+    text = f"#!{_SHELL}\n{command}\n".encode("utf-8", "surrogateescape")
+    if directory is not None and _put(directory, text):
+        yield [_SHELL, str(directory / NAME)]
+        return
+    try:
+        own = Path(tempfile.mkdtemp(prefix="torqueckpt-lsf-"))
+    except OSError as problem:
+        log.warning(f"the job runs without a script of its own: {problem}")
+        yield [_SHELL, "-c", command]
+        return
+    try:
+        yield [_SHELL, str(own / NAME)] if _put(own, text) else [_SHELL, "-c", command]
+    finally:
+        shutil.rmtree(own, ignore_errors=True)
+
+
+def _put(directory: Path, text: bytes) -> bool:
+    try:
+        with Directory.open(directory.resolve(strict=True)) as opened:
+            opened.write_whole(NAME, text, 0o700)
+    except OSError as problem:
+        log.warning(f"{directory}: no script there: {problem.strerror}")
+        return False
+    return True

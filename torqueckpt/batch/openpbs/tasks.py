@@ -13,7 +13,7 @@ from pathlib import Path
 
 from torqueckpt import log
 from torqueckpt.errors import SeveralTasks
-from torqueckpt.paths import Directory
+from torqueckpt.safe_files import Directory
 
 _FIRST = "00000001"
 # The end of a task's file: status, session id, exit status, and 16 numbers that are reserved.

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""TORQUE's mom_priv/config (source: contracts/torque.md, and its reader in 6.1)."""
+"""TORQUE's mom_priv/config, and which releases take periodic checkpoints by themselves.
+
+Sources: contracts/torque.md, and its reader in 6.1.  A misplaced #if of October 2015 keeps MOM's
+timer from ever being armed in the releases that came later."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from torqueckpt.batch.mom_config import Dialect
@@ -26,10 +30,12 @@ _KNOWN = """
     tmpdir usecp use_smt varattr wallmult xauthpath
 """
 
+
 _REPEATABLE = """
     alias_server_name nospool_dir_list pbsclient pbsserver
     remote_checkpoint_dirs restricted usecp varattr
 """
+
 
 DIALECT = Dialect(
     system="TORQUE",
@@ -44,10 +50,20 @@ DIALECT = Dialect(
     same_as={"clienthost": "pbsserver", "rcpcmd": "rcp_cmd"},
 )
 
+
 # Options of `torqueckpt configure` that become lines of the block.
 OPTIONS = {name: name for name in ("pbsserver", "usecp", "logevent", "loglevel")}
 
+
 _SCRIPTS = ("checkpoint_script", "restart_script", "checkpoint_run_exe")
+
+
+_VERSION = re.compile(r"([0-9]+)\.([0-9]+)(?:\.([0-9]+))?(?:\.h([0-9]+))?")
+
+# release → the first of it whose timer stands still: patch level, hotfix
+_BROKEN_FROM = {(4, 2): (10, 2), (5, 0): (3, 0), (5, 1): (2, 0), (6, 0): (0, 0), (6, 1): (0, 0)}
+
+_WORKS = ((2, 5), (4, 1))
 
 
 def block(sbin: Path, pointer_dir: Path, interval_minutes: int) -> list[tuple[str, str]]:
@@ -64,3 +80,14 @@ def block(sbin: Path, pointer_dir: Path, interval_minutes: int) -> list[tuple[st
 def script_of(name: str, value: str) -> Path | None:
     """The program that a directive names, if it names one."""
     return Path(value) if name in _SCRIPTS else None
+
+
+def works(version: str) -> bool | None:
+    """Of a pbs_version; None for a release that nobody has looked at."""
+    found = _VERSION.search(version)
+    if found is None:  # what is built from its repository calls itself master
+        return False if version == "master" else None
+    major, minor, patch, hotfix = (int(part or 0) for part in found.groups())
+    if (major, minor) in _BROKEN_FROM:
+        return (patch, hotfix) < _BROKEN_FROM[major, minor]
+    return True if (major, minor) in _WORKS else None

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: MIT
+"""Which image a restart goes on from: the newest that is whole, or the one asked for.
+
+Verifying it can take long: a Progress tells people who wait, and daemons' programs tell nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from torqueckpt import log
+from torqueckpt.errors import ForeignImage, NoImage, TorqueCkptError
+from torqueckpt.identity import Owner
+from torqueckpt.manifest import Manifest
+from torqueckpt.request import RestartRequest
+from torqueckpt.restart.verify import Beside
+from torqueckpt.store.generation import Generation
+from torqueckpt.store.lineage import Lineage
+
+# Told what begins and how many bytes it will take, it gives what is to be told each count of them.
+Phase = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
+# Called with the lock's descriptor, just before this program becomes the door, which tells nobody.
+Leaving = Callable[[Lineage, Manifest, int], None]
+
+
+@contextmanager
+def untold(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    yield lambda count: None
+
+
+def alone(lineage: Lineage, made: Manifest, lock: int) -> None:
+    """Nobody waits: nothing is left beside the restore."""
+
+
+def choose(
+    lineage: Lineage,
+    request: RestartRequest,
+    key: bytes | None,
+    phase: Phase = untold,
+    beside: Beside | None = None,
+) -> tuple[Generation, Manifest]:
+    """The generation asked for, or the newest that is whole; every byte of it is verified, by
+    `beside` what it takes.
+
+    With a key only signed ones count.  When none is good the newest one's defect is the error.
+    """
+    if request.generation is not None:
+        numbers = [request.generation]
+    else:  # newest first, but the one that is hinted at before them all
+        numbers = sorted(lineage.numbers(), key=lambda n: (n == request.hint, n), reverse=True)
+    first: TorqueCkptError | None = None
+    for each in numbers:
+        try:
+            generation = lineage.generation(each)
+            recorded = generation.manifest(key)
+            later = beside.takes(recorded) if beside is not None else ()
+            with phase(f"verify generation {each}", recorded.bytes) as read:
+                generation.verify(recorded, read, later)
+            if beside is not None and later:
+                beside.begin(generation, recorded, later)
+            return generation, recorded
+        except TorqueCkptError as defect:
+            log.warning(f"generation {each}: {defect}")
+            first = first or defect
+    raise first or NoImage(job=lineage.first_job, which="")
+
+
+def chosen(
+    lineage: Lineage,
+    request: RestartRequest,
+    who: Owner,
+    key: bytes | None,
+    phase: Phase = untold,
+    beside: Beside | None = None,
+) -> Manifest:
+    """The image to go on from, verified, and the owner's own; else ForeignImage, or its defect."""
+    _, made = choose(lineage, request, key, phase, beside)
+    if made.job.uid != who.uid or made.lineage != lineage.name:
+        raise ForeignImage(
+            path=lineage.path, owner=made.job.owner, uid=made.job.uid, caller=who.name
+        )
+    return made

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: MIT
+"""The job's stdout and stderr at a restart: where they go now, what is cut, what is put back."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torqueckpt import log
+from torqueckpt.errors import ImageDamaged, OutputNotAFile, RestoreFailed, TorqueCkptError
+from torqueckpt.files import job_script, stdio
+from torqueckpt.identity import Owner
+from torqueckpt.manifest import Manifest, Stream
+from torqueckpt.process import monotonic_waits, proc
+from torqueckpt.records import Cut, Intent, LiveStream
+from torqueckpt.request import RestartRequest
+from torqueckpt.restart.choose import Phase
+from torqueckpt.settings import Settings
+from torqueckpt.store import access
+from torqueckpt.store.lineage import Lineage
+
+# Where stdout and stderr of an image go now: stream name → the file, kept still as in the image.
+Outputs = Callable[[Manifest], dict[str, LiveStream]]
+
+
+# As everywhere: a terminal that its owner names must not become that of the program.
+_APPEND = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+
+
+def own_outputs(made: Manifest) -> dict[str, LiveStream]:
+    """In a new job: our own stdout and stderr, which must be regular files."""
+    found = {}
+    for fd, name in stdio.NAMES.items():
+        for stream in made.streams:
+            if stream.name == name:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise OutputNotAFile(stream=name, job=made.job.id)
+                path = os.readlink(f"/proc/self/fd/{fd}")
+                found[name] = _live_stream(fd, name, path, stream.kept)
+    return found
+
+
+def spooled_outputs(made: Manifest) -> dict[str, LiveStream]:
+    """Restarted in place: the spool files that MOM has made anew under their old names."""
+    found = {}
+    for stream in made.streams:
+        try:
+            fd = os.open(stream.path, _APPEND | os.O_CREAT, 0o600)
+        except OSError as problem:
+            raise RestoreFailed(
+                job=made.job.id,
+                generation=made.generation,
+                reason=f"{stream.path}: {problem.strerror}",
+            ) from problem
+        try:
+            found[stream.name] = _live_stream(fd, stream.name, stream.path, stream.kept)
+        finally:
+            os.close(fd)
+    return found
+
+
+def open_stream(stream: LiveStream) -> int:
+    """Its file for appending, checked to be the one that was looked at."""
+    fd = os.open(stream.path, _APPEND)
+    status = os.fstat(fd)
+    if (status.st_dev, status.st_ino) != (stream.device, stream.inode):
+        os.close(fd)
+        raise OSError(errno.ESTALE, "replaced by another file meanwhile", stream.path)
+    return fd
+
+
+@contextmanager
+def opened_stream(stream: LiveStream) -> Iterator[int]:
+    fd = open_stream(stream)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def as_written_now(streams: tuple[LiveStream, ...]) -> tuple[LiveStream, ...]:
+    """One stream for each file: a new job may join (-j oe) what the old one had apart."""
+    files = {(each.device, each.inode): each for each in reversed(streams)}
+    return tuple(each for each in streams if files[each.device, each.inode] is each)
+
+
+def tell_in_output(job: str, who: Owner, settings: Settings, line: str) -> None:
+    """Add a line to the job's stderr (where joined, its stdout): there its owner will look."""
+    try:
+        with access.lineage_of(job, who, settings) as (_, lineage):
+            made = lineage.generation(lineage.numbers()[-1]).manifest()
+            stream = made.streams[-1]
+            fd = os.open(stream.path, _APPEND)
+            try:
+                os.write(fd, f"torqueckpt: {log.one_line(line)}\n".encode())
+            finally:
+                os.close(fd)
+    except (TorqueCkptError, OSError, IndexError) as untold:
+        log.warning(f"{job}: not told in its output: {untold}")
+
+
+def tell_of_another_boot(made: Manifest, plan: Intent) -> None:
+    """Say in the job's stderr which processes a clock that began anew may keep waiting, or wake."""
+    if made.boot_id == proc.boot_id():
+        return
+    ahead = monotonic_waits.now() - made.monotonic_seconds
+    told = f"{abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} the checkpoint's"
+    log.info(f"{plan.job}: booted since, or another node: the monotonic clock is {told}")
+    waited = [f"{each.pid} ({each.name})" for each in made.processes if each.pid in made.waiting]
+    if not waited:
+        return
+    how = "stop waiting too early" if ahead > 0 else f"wait for up to {-ahead} s too long"
+    line = f"restarted after a boot, or on another node, with a clock {told}: "
+    line = log.one_line(f"torqueckpt: {line}{', '.join(waited)} waited by it and may {how}")
+    log.warning(line)
+    try:
+        for stream in plan.streams[-1:]:
+            with opened_stream(stream) as fd:
+                os.write(fd, f"{line}\n".encode("utf-8", "backslashreplace"))
+    except OSError as untold:  # the job runs already
+        log.warning(f"{plan.job}: not told in its output: {untold}")
+
+
+@contextmanager
+def descriptors(
+    lineage: Lineage, made: Manifest, plan: Intent
+) -> Iterator[tuple[tuple[int, str], ...]]:
+    """Each file that the batch system took away, open, with the path that the image knows."""
+    opened: list[tuple[int, str]] = []
+    paths = {stream.name: stream.path for stream in made.streams}
+    try:
+        with beside_its_image(made):
+            for stream in plan.streams:
+                opened.append((open_stream(stream), paths[stream.name]))
+                os.lseek(opened[-1][0], 0, os.SEEK_END)  # some put the job's own flags on it again
+            with lineage.directory.make("kept") as directory:
+                opened += job_script.open_copies(directory, made.kept)
+        yield tuple(opened)
+    finally:
+        for fd, _ in opened:
+            os.close(fd)
+
+
+@contextmanager
+def beside_its_image(made: Manifest) -> Iterator[None]:
+    """OSError on what was kept with the image, the output above all, as ImageDamaged."""
+    try:
+        yield
+    except OSError as problem:
+        what = f"{problem.filename}: " if problem.filename else ""
+        raise ImageDamaged(
+            job=made.job.id, generation=made.generation, problem=f"{what}{problem.strerror}"
+        ) from problem
+
+
+def _live_stream(fd: int, name: str, path: str, kept_name: str) -> LiveStream:
+    status = os.fstat(fd)
+    return LiveStream(name, path, status.st_dev, status.st_ino, status.st_size, kept_name)
+
+
+def plan(
+    lineage: Lineage,
+    made: Manifest,
+    request: RestartRequest,
+    outputs: dict[str, LiveStream],
+    attempt: str,
+) -> Intent:
+    """Which files the output goes to, and which of them still hold what was written so far."""
+    streams, cuts = [], []
+    with beside_its_image(made), lineage.directory.make("output") as output:
+        for stream in made.streams:
+            kept = stdio.branch(output, stream, _needed_by_others(lineage, made, stream))
+            now = outputs[stream.name]._replace(kept=kept)
+            with opened_stream(now) as target:
+                if stdio.holds(output, stream, target):
+                    now = now._replace(base=0)
+                    cuts.append(Cut(stream.name, stream.size, f"{attempt}.{stream.name}"))
+            streams.append(now)
+    return Intent(attempt, request.present_job, made.generation, tuple(streams), tuple(cuts))
+
+
+def _needed_by_others(lineage: Lineage, made: Manifest, stream: Stream) -> int:
+    """The largest size of the stream's kept file that a newer generation was made with."""
+    sizes = [0]
+    for generation in lineage.generations():
+        if generation.number == made.generation:
+            continue
+        try:
+            others = generation.manifest().streams
+        except TorqueCkptError as torn:
+            log.warning(str(torn))
+            continue
+        sizes += [other.size for other in others if other.kept == stream.kept]
+    return max(sizes)
+
+
+def fill(lineage: Lineage, made: Manifest, plan: Intent, phase: Phase) -> None:
+    """Bring each new stream to what it was at the freeze."""
+    now = {stream.name: stream for stream in plan.streams}
+    cuts = {cut.name: cut for cut in plan.cuts}
+    total = sum(stream.size for stream in made.streams if stream.name not in cuts)
+    output_so_far, beside = phase("put the output so far back", total), lineage.directory
+    with beside_its_image(made), output_so_far as written, beside.sub("output") as output:
+        for stream in made.streams:
+            with opened_stream(now[stream.name]) as target:
+                if stream.name in cuts:
+                    stdio.cut(lineage.directory, cuts[stream.name], target)
+                else:
+                    stdio.replay(output, stream, target, written)
