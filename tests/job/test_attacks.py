@@ -121,13 +121,13 @@ def test_criu_reads_nothing_of_a_setuid_program_even_with_the_right_that_yama_as
 ) -> None:
     """One that the job starts between our look at the tree and CRIU's."""
     pid, place = closed
-    who = privileges.owner(user.name)
+    owner = privileges.owner(user.name)
     criu = INSTALLED / "criu" / "criu"
     argv = [str(criu), "dump", "--unprivileged", "--shell-job", "--leave-running"]
     argv += ["--images-dir", str(place), "--work-dir", str(place), "--tree", str(pid)]
     capabilities = ("checkpoint_restore", "setpcap", "sys_ptrace")
     done = subprocess.run(
-        privileges.as_owner_argv(who, capabilities, argv),
+        privileges.as_owner_argv(owner, capabilities, argv),
         capture_output=True,
         env={"XDG_RUNTIME_DIR": str(place)},
     )

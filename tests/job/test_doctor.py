@@ -393,9 +393,9 @@ def test_users_are_told_to_call_it_through_sudo(site: Site, user: User) -> None:
 _SOME_KINDS = """
 import sys
 from torqueckpt import settings
-from torqueckpt.doctor import examine, proof, resources
+from torqueckpt.doctor import examine, proof
 proof.CHECKS = ()
-resources.CHECKS = [each for each in resources.CHECKS if each.name in sys.argv[2:]]
+proof.RESOURCE_CHECKS = [each for each in proof.RESOURCE_CHECKS if each.name in sys.argv[2:]]
 examine.CHECKS = ()
 for row in examine.examine(settings.load(), examine.privileges.owner(sys.argv[1]), full=True):
     print(row.check, row.outcome, row.what.partition(",")[0], sep="|")

@@ -73,18 +73,18 @@ def store(user: Owner, place: Path) -> Store:
 
 
 @pytest.fixture
-def mine(store: Store, user: Owner) -> OwnerStore:
+def owner_store(store: Store, user: Owner) -> OwnerStore:
     """The user's directory; what is done in it is done inside privileges.acting_as(user)."""
     with privileges.acting_as(user):
         return store.owner(user, make=True)
 
 
 @pytest.fixture
-def lineage(mine: OwnerStore, user: Owner) -> Lineage:
+def lineage(owner_store: OwnerStore, user: Owner) -> Lineage:
     with privileges.acting_as(user):
-        made = mine.make_lineage(samples.LINEAGE)
-        mine.belongs(samples.JOB, made)
-        return made
+        lineage = owner_store.make_lineage(samples.LINEAGE)
+        owner_store.belongs(samples.JOB, lineage)
+        return lineage
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ LINEAGE = "12.srv@1700000000"
 
 
 def job(**changes: Any) -> Job:
-    made = Job(
+    job = Job(
         id=JOB,
         owner="ann",
         uid=1000,
@@ -42,10 +42,10 @@ def job(**changes: Any) -> Job:
         submit_dir="/home/ann/relax",
         directives=(Directive("l", "walltime=1:00:00"), Directive("j", "oe")),
     )
-    return made._replace(**changes)
+    return job._replace(**changes)
 
 
-def made(**changes: Any) -> Manifest:
+def a_manifest(**changes: Any) -> Manifest:
     found = Manifest(
         format=manifest.FORMAT,
         lineage=LINEAGE,
@@ -120,6 +120,6 @@ def generation(lineage: Lineage, files: dict[str, bytes]) -> Manifest:
             (new.image_dir / name).write_bytes(data)
         with new.sealing() as image:
             pass
-        written = made(generation=new.number, image=tuple(image))
+        written = a_manifest(generation=new.number, image=tuple(image))
         new.write_manifest(written, KEY)
     return written

@@ -144,14 +144,14 @@ def test_a_members_output_that_the_server_named_is_named_anew() -> None:
 
 
 def _script(openpbs: bool, monkeypatch: pytest.MonkeyPatch, hosts: dict[int, str]) -> str:
-    def image(found: Array, index: int, who: Owner, settings: Settings) -> array_job.Image:
-        made = samples.made(host=hosts[index], job=samples.job(name=f"relax-{index}"))
-        return array_job.Image(made, [Directive("q", "long")])
+    def image(found: Array, index: int, owner: Owner, settings: Settings) -> array_job.Image:
+        manifest = samples.a_manifest(host=hosts[index], job=samples.job(name=f"relax-{index}"))
+        return array_job.Image(manifest, [Directive("q", "long")])
 
     monkeypatch.setattr(array_job, "image_of", image)
     found = Array(ARRAY, dict.fromkeys(hosts, FAILED), frozenset(hosts), openpbs)
-    who = privileges.owner_of_uid(os.getuid())
-    return array_job.text(found, sorted(hosts), who, Settings(), ("--accept-changed-files",))[0]
+    owner = privileges.owner_of_uid(os.getuid())
+    return array_job.text(found, sorted(hosts), owner, Settings(), ("--accept-changed-files",))[0]
 
 
 def _chosen(script: str, variable: str, index: int) -> str:

@@ -57,9 +57,9 @@ def test_the_work_runs_with_the_owners_real_ids_and_no_others(user: Owner) -> No
 
 def test_the_parent_goes_on_meanwhile(user: Owner) -> None:
     start = time.monotonic()
-    aside = Aside(user, lambda: time.sleep(0.3) or Made("done", ()))
+    worker = Aside(user, lambda: time.sleep(0.3) or Made("done", ()))
     assert time.monotonic() - start < 0.2
-    assert aside.result(Made).name == "done"
+    assert worker.result(Made).name == "done"
 
 
 @pytest.mark.parametrize("failure", [ValueError("bad\nimage"), OSError(2, "gone"), SystemExit(3)])
@@ -82,32 +82,32 @@ def test_a_result_of_another_kind_is_a_failure(user: Owner) -> None:
 
 
 def test_a_child_that_its_owner_kills_is_a_failure(user: Owner, before: set[int]) -> None:
-    aside = Aside(user, _sleep)
+    worker = Aside(user, _sleep)
     os.kill(_only_child(before), signal.SIGKILL)
     with pytest.raises(AsideFailed, match="it was killed"):
-        aside.result(Made)
+        worker.result(Made)
 
 
 def test_a_child_that_is_killed_in_the_middle_of_its_report_is_a_failure(
     user: Owner, before: set[int]
 ) -> None:
-    aside = Aside(user, lambda: Made("much", tuple(range(500_000))))
+    worker = Aside(user, lambda: Made("much", tuple(range(500_000))))
     child = _only_child(before)
-    real.until(lambda: _waiting_in(aside) >= 1 << 16, "a full pipe")
+    real.until(lambda: _waiting_in(worker) >= 1 << 16, "a full pipe")
     os.kill(child, signal.SIGKILL)
     with pytest.raises(AsideFailed, match="it was killed"):
-        aside.result(Made)
+        worker.result(Made)
 
 
 def test_a_child_that_its_owner_stops_is_ended_at_the_time_limit(
     user: Owner, before: set[int]
 ) -> None:
-    aside = Aside(user, _sleep, timeout_seconds=0.3)
+    worker = Aside(user, _sleep, timeout_seconds=0.3)
     child = _only_child(before)
     os.kill(child, signal.SIGSTOP)
     start = time.monotonic()
     with pytest.raises(AsideFailed, match="too long"):
-        aside.result(Made)
+        worker.result(Made)
     assert time.monotonic() - start < 3
     assert proc.stat(child) is None
 
@@ -118,13 +118,13 @@ def test_an_interrupt_of_the_child_does_not_unwind_what_the_parent_was_doing(
     """The parent's `with` blocks would remove the very generation that is being made."""
     unwound = os.memfd_create("unwound")
     try:
-        aside = Aside(user, _sleep)
+        worker = Aside(user, _sleep)
         child = _only_child(before)
         real.until(lambda: proc.credentials(child).uids[0] == user.uid, "its drop")  # type: ignore[union-attr]
         time.sleep(0.05)
         os.kill(child, signal.SIGINT)
         with pytest.raises(AsideFailed, match="KeyboardInterrupt"):
-            aside.result(Made)
+            worker.result(Made)
     finally:
         os.write(unwound, b".")
     assert os.fstat(unwound).st_size == 1
@@ -136,7 +136,7 @@ def test_no_child_is_left_as_a_zombie(user: Owner, before: set[int]) -> None:
     assert set(proc.children(os.getpid())) <= before
 
 
-def _waiting_in(aside: Aside[Made]) -> int:
+def _waiting_in(worker: Aside[Made]) -> int:
     """How many bytes its report has put into the pipe so far."""
-    (count,) = struct.unpack("i", fcntl.ioctl(aside._read_end, termios.FIONREAD, b"\0" * 4))
+    (count,) = struct.unpack("i", fcntl.ioctl(worker._read_end, termios.FIONREAD, b"\0" * 4))
     return int(count)

@@ -48,46 +48,46 @@ def acting(user: Owner) -> Iterator[Owner]:
 
 
 def test_a_chain_is_found_by_any_of_its_jobs_and_the_newest_of_a_number_comes_first(
-    mine: OwnerStore, acting: Owner
+    owner_store: OwnerStore, acting: Owner
 ) -> None:
-    old = chain.make(mine, "12.srv", 1700000000)
+    old = chain.make(owner_store, "12.srv", 1700000000)
     old.write(links(NONE))
-    new = chain.make(mine, "12.srv", 1800000000)
+    new = chain.make(owner_store, "12.srv", 1800000000)
     new.write(links(NONE, (samples.LINEAGE, 1)))
-    found = [chain.of_job(mine, job) for job in ("12.srv", "13.srv", old.name, "14.srv")]
+    found = [chain.of_job(owner_store, job) for job in ("12.srv", "13.srv", old.name, "14.srv")]
     assert [each.name if each else None for each in found] == [new.name, new.name, old.name, None]
     assert new.read() == links(NONE, (samples.LINEAGE, 1))
     assert new.end() is None
     end = End(chain.ENDED, 7, "13.srv", 1800000100, "")
     new.write_end(end)
     assert new.end() == end
-    chain.remove(mine, new)
-    assert [each.name for each in chain.of_owner(mine)] == [old.name]
+    chain.remove(owner_store, new)
+    assert [each.name for each in chain.of_owner(owner_store)] == [old.name]
 
 
-def test_without_any_chain_there_is_none(mine: OwnerStore, acting: Owner) -> None:
-    assert list(chain.of_owner(mine)) == []
-    assert chain.of_job(mine, "12.srv") is None
+def test_without_any_chain_there_is_none(owner_store: OwnerStore, acting: Owner) -> None:
+    assert list(chain.of_owner(owner_store)) == []
+    assert chain.of_job(owner_store, "12.srv") is None
 
 
 @pytest.mark.parametrize("name", ["chain.json", "end.json"])
 @pytest.mark.parametrize("text", ["", "{}", '{"first": 1}', "[" * 10000])
 def test_a_record_that_is_torn_is_said_to_be(
-    mine: OwnerStore, acting: Owner, name: str, text: str
+    owner_store: OwnerStore, acting: Owner, name: str, text: str
 ) -> None:
-    made = chain.make(mine, "12.srv", 1700000000)
+    made = chain.make(owner_store, "12.srv", 1700000000)
     made.write(links(NONE))
     made.directory.write_whole(name, text.encode())
     with pytest.raises(RecordTorn):
         made.read() if name == "chain.json" else made.end()
-    found = chain.of_job(mine, "13.srv")
+    found = chain.of_job(owner_store, "13.srv")
     assert found is None
 
 
 def test_a_pipe_or_a_link_in_a_records_place_holds_nobody_up(
-    mine: OwnerStore, acting: Owner, place: Path
+    owner_store: OwnerStore, acting: Owner, place: Path
 ) -> None:
-    made = chain.make(mine, "12.srv", 1700000000)
+    made = chain.make(owner_store, "12.srv", 1700000000)
     os.mkfifo(made.directory.path / "chain.json")
     os.symlink("/etc/passwd", made.directory.path / "end.json")
     for look in (made.read, made.end):
@@ -116,10 +116,14 @@ def test_links_that_made_no_image_are_counted_up_to_the_last_that_did() -> None:
     ],
 )
 def test_a_chain_is_given_up_at_either_limit_and_stays_so(
-    mine: OwnerStore, acting: Owner, began: list[tuple[str, int]], now: tuple[str, int], told: str
+    owner_store: OwnerStore,
+    acting: Owner,
+    began: list[tuple[str, int]],
+    now: tuple[str, int],
+    told: str,
 ) -> None:
     chosen = Settings(chain_links=4, chain_idle_links=2)
-    made = chain.make(mine, "12.srv", 1700000000)
+    made = chain.make(owner_store, "12.srv", 1700000000)
     made.write(links(*began))
     if not told:
         link._stop_at_limits(made, made.read(), now, "20.srv", chosen)
@@ -136,57 +140,59 @@ def test_a_chain_is_given_up_at_either_limit_and_stays_so(
 
 
 def test_the_newest_image_is_that_of_the_latest_link_that_has_one(
-    mine: OwnerStore, lineage: Lineage, acting: Owner
+    owner_store: OwnerStore, lineage: Lineage, acting: Owner
 ) -> None:
-    assert link.newest(mine, links(NONE)) == NONE
+    assert link.newest(owner_store, links(NONE)) == NONE
     for number in (1, 2):
         lineage.directory.make(str(number))
-    assert link.newest(mine, links(NONE)) == (samples.LINEAGE, 2)
-    later = mine.make_lineage("13.srv@1700000500")
-    mine.belongs("13.srv", later)
-    assert link.newest(mine, links(NONE, NONE)) == (samples.LINEAGE, 2)
+    assert link.newest(owner_store, links(NONE)) == (samples.LINEAGE, 2)
+    later = owner_store.make_lineage("13.srv@1700000500")
+    owner_store.belongs("13.srv", later)
+    assert link.newest(owner_store, links(NONE, NONE)) == (samples.LINEAGE, 2)
     later.directory.make("1")
-    assert link.newest(mine, links(NONE, NONE)) == (later.name, 1)
+    assert link.newest(owner_store, links(NONE, NONE)) == (later.name, 1)
 
 
 def test_an_image_that_could_not_be_restored_is_not_tried_for_ever(
-    mine: OwnerStore, lineage: Lineage, acting: Owner
+    owner_store: OwnerStore, lineage: Lineage, acting: Owner
 ) -> None:
     for number in (1, 2, 5):
         lineage.directory.make(str(number))
     image = (samples.LINEAGE, 5)
-    assert link._older(mine, samples.LINEAGE, links(NONE, image, image)) is None
-    journal.note(mine, journal.RESTART_FAILED, "12.srv", lineage=samples.LINEAGE, code=45)
+    assert link._older(owner_store, samples.LINEAGE, links(NONE, image, image)) is None
+    journal.note(owner_store, journal.RESTART_FAILED, "12.srv", lineage=samples.LINEAGE, code=45)
     tried = [links(NONE, *(image for _ in range(count + 1))) for count in range(5)]
-    chosen = [link._older(mine, samples.LINEAGE, each) for each in tried]
+    chosen = [link._older(owner_store, samples.LINEAGE, each) for each in tried]
     assert chosen == [None, 2, 1, 1, 1]
-    journal.note(mine, journal.RESTART_FAILED, "12.srv", lineage=samples.LINEAGE, code=53)
-    assert link._older(mine, samples.LINEAGE, tried[1]) is None  # damage is looked for anyway
+    journal.note(owner_store, journal.RESTART_FAILED, "12.srv", lineage=samples.LINEAGE, code=53)
+    assert (
+        link._older(owner_store, samples.LINEAGE, tried[1]) is None
+    )  # damage is looked for anyway
 
 
 def test_the_job_that_ends_a_chain_may_be_one_that_was_resumed_by_hand(
-    mine: OwnerStore, lineage: Lineage, acting: Owner
+    owner_store: OwnerStore, lineage: Lineage, acting: Owner
 ) -> None:
-    assert link._runs_it(mine, links(NONE)) == "12.srv"
+    assert link._runs_it(owner_store, links(NONE)) == "12.srv"
     lineage.directory.make("1")
     lineage.write_live(samples.live(job="12.srv", attempt=""))
-    assert link._runs_it(mine, links(NONE)) == "12.srv"
+    assert link._runs_it(owner_store, links(NONE)) == "12.srv"
     lineage.write_live(samples.live(job="40.srv", attempt="a1"))
-    assert link._runs_it(mine, links(NONE, (samples.LINEAGE, 1))) == "40.srv"
+    assert link._runs_it(owner_store, links(NONE, (samples.LINEAGE, 1))) == "40.srv"
     lineage.directory.write_whole("live.json", b"{}")
-    assert link._runs_it(mine, links(NONE, (samples.LINEAGE, 1))) == "13.srv"
+    assert link._runs_it(owner_store, links(NONE, (samples.LINEAGE, 1))) == "13.srv"
 
 
 # Links ------------------------------------------------------------------------------------------
 
 
 def test_a_link_without_its_chain_says_so_and_one_of_an_ended_chain_ends_the_same(
-    mine: OwnerStore, acting: Owner, monkeypatch: pytest.MonkeyPatch
+    owner_store: OwnerStore, acting: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "_own_store", lambda _: mine)
+    monkeypatch.setattr(link, "_own_store", lambda _: owner_store)
     with pytest.raises(UnknownChain, match="never began"):
         link.go_on("12.srv", "13.srv", Settings())
-    made = chain.make(mine, "12.srv", 1700000000)
+    made = chain.make(owner_store, "12.srv", 1700000000)
     made.write(links(NONE))
     made.write_end(End(chain.ENDED, 7, "12.srv", 1700000100, ""))
     assert link.go_on("12.srv", "13.srv", Settings()) == 7

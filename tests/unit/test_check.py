@@ -52,8 +52,8 @@ def _open_file(path: Path, size: int, **changes: Any) -> OpenFile:
 
 def _find(lineage: Directory, **parts: Any) -> Findings:
     nothing = {"files": (), "watched": (), "rules": (), "processes": ()}
-    made: Manifest = samples.made(**{**nothing, **parts})
-    return check.find(made, lineage, set(), "a1", str(lineage.path))
+    manifest: Manifest = samples.a_manifest(**{**nothing, **parts})
+    return check.find(manifest, lineage, set(), "a1", str(lineage.path))
 
 
 def test_files_as_they_were_need_nothing(tmp_path: Path, lineage: Directory) -> None:
@@ -146,11 +146,11 @@ def test_each_byte_that_is_compared_with_a_copy_is_told_and_known_before(
     data = _file(tmp_path / "data", bytes(2_000_000))
     _file(lineage.path / "copies" / "1.0", bytes(2_000_000))
     nothing: dict[str, Any] = {"files": (), "rules": (), "processes": ()}
-    made = samples.made(watched=(_watched(data, "snapshot", "1.0"),), **nothing)
+    manifest = samples.a_manifest(watched=(_watched(data, "snapshot", "1.0"),), **nothing)
     told: list[int] = []
-    found = check.find(made, lineage, set(), "a1", str(lineage.path), told.append)
+    found = check.find(manifest, lineage, set(), "a1", str(lineage.path), told.append)
     assert vars(found) == vars(Findings())
-    assert sum(told) == check.compared(made) == 2_000_000
+    assert sum(told) == check.compared(manifest) == 2_000_000
 
 
 def test_a_copy_that_is_damaged_or_lost_is_as_none(tmp_path: Path, lineage: Directory) -> None:
@@ -227,7 +227,9 @@ def test_files_open_only_for_appending_deleted_ones_and_those_handed_over_are_le
         _open_file(tmp_path / "deleted", 1, deleted=True),
     )
     assert vars(_find(lineage, files=files)) == vars(Findings())
-    spooled = samples.made(files=(_open_file(tmp_path / "12.OU", 1),), watched=(), processes=())
+    spooled = samples.a_manifest(
+        files=(_open_file(tmp_path / "12.OU", 1),), watched=(), processes=()
+    )
     assert vars(check.find(spooled, lineage, {str(tmp_path / "12.OU")}, "a1", "/s")) == vars(
         Findings()
     )
@@ -267,13 +269,13 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path: Path, lineage: 
 
 def test_names_below_a_moved_directory_are_those_of_now() -> None:
     moves = relocate.parse(["/home/ann/relax=/new", "/home=/elsewhere/"])
-    made = relocate.relocated(samples.made(), moves, set())
-    assert {made.files[0].path, made.watched[0].path} == {"/new/traj"}
-    assert made.processes[0].cwd == "/new" and made.rules[0].glob == "/new/log*"
+    manifest = relocate.relocated(samples.a_manifest(), moves, set())
+    assert {manifest.files[0].path, manifest.watched[0].path} == {"/new/traj"}
+    assert manifest.processes[0].cwd == "/new" and manifest.rules[0].glob == "/new/log*"
     assert relocate.moved("/home/ann/relaxed", moves) == "/elsewhere/ann/relaxed"
-    assert relocate.relocated(samples.made(), moves, {"/home/ann/relax/traj"}).files[0].path == (
-        "/home/ann/relax/traj"
-    )
+    assert relocate.relocated(samples.a_manifest(), moves, {"/home/ann/relax/traj"}).files[
+        0
+    ].path == ("/home/ann/relax/traj")
 
 
 @pytest.mark.parametrize("item", ["/old", "old=/new", "/old=new", ""])

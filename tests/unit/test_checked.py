@@ -35,12 +35,12 @@ def test_what_decides_on_rights_is_roots_and_only_what_was_signed_is_there(
 ) -> None:
     criu = registry.load("criu", Settings())
     with privileges.acting_as(user):
-        made = samples.generation(lineage, _FILES)
+        manifest = samples.generation(lineage, _FILES)
         generation = lineage.generation(1)
         for planted in ("core-2.img", "seccomp.img"):
             (generation.image_dir / planted).write_bytes(_CORE)
         edited = {"files.img": lineage.path / "edited" / "files.img"}
-        with image_view.image(criu, generation, made, user, edited) as seen:
+        with image_view.image(criu, generation, manifest, user, edited) as seen:
             assert sorted(os.listdir(seen)) == ["core-1.img", "files.img", "pages-1.img"]
             (generation.image_dir / "core-1.img").write_bytes(b"changed behind the check")
             assert (seen / "core-1.img").read_bytes() == _CORE
@@ -63,12 +63,12 @@ def test_a_core_image_that_became_a_link_or_a_fifo_is_refused_at_once(
 ) -> None:
     criu = registry.load("criu", Settings())
     with privileges.acting_as(user):
-        made = samples.generation(lineage, _FILES)
+        manifest = samples.generation(lineage, _FILES)
         core = lineage.generation(1).image_dir / "core-1.img"
         for plant in (lambda: core.symlink_to("/etc/shadow"), lambda: os.mkfifo(core)):
             core.unlink()
             plant()
-            sight = image_view.image(criu, lineage.generation(1), made, user, {})
+            sight = image_view.image(criu, lineage.generation(1), manifest, user, {})
             with pytest.raises(ImageDamaged), sight:
                 pytest.fail("it was let through")
     assert os.listdir(run) == []

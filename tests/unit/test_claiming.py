@@ -24,10 +24,10 @@ _FAILED = {"event": "restart-failed"}
 def _over(tmp_path: Path, lines: list[dict[str, object]], present: str = "13.srv") -> bool:
     told = [json.dumps({"time": 100 + n, "job": "12.srv", **line}) for n, line in enumerate(lines)]
     (tmp_path / "journal").write_text("\n".join(told) + "\n")
-    mine = OwnerStore(Directory.open(tmp_path.resolve()))
+    owner_store = OwnerStore(Directory.open(tmp_path.resolve()))
     settings = Settings(pbs_library=tmp_path / "none.so")
     request = RestartRequest("12.srv", present)
-    return claiming.known_to_be_over(mine, "12.srv", request, settings)
+    return claiming.known_to_be_over(owner_store, "12.srv", request, settings)
 
 
 @pytest.mark.parametrize(

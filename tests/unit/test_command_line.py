@@ -82,11 +82,11 @@ def test_commands_and_options_are_completed() -> None:
 
 
 def test_jobs_are_completed_from_the_images(
-    lineage: Lineage, mine: OwnerStore, user: Owner, monkeypatch: pytest.MonkeyPatch
+    lineage: Lineage, owner_store: OwnerStore, user: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with privileges.acting_as(user):
         samples.generation(lineage, {"pages-1.img": b"x"})
-    monkeypatch.setattr(settings, "load", lambda: Settings(store=mine.path.parent.parent))
+    monkeypatch.setattr(settings, "load", lambda: Settings(store=owner_store.path.parent.parent))
     command = _ALL["torqueckpt show"]
     (job,) = [each for each in command.params if each.name == "job"]
     context = click.Context(command)
@@ -116,9 +116,9 @@ def test_no_tables_are_coloured_in_a_pipe_and_they_are_on_a_terminal() -> None:
 
 
 def test_json_is_json_where_nothing_is_there(
-    mine: OwnerStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    owner_store: OwnerStore, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(settings, "load", lambda: Settings(store=mine.path.parent.parent))
+    monkeypatch.setattr(settings, "load", lambda: Settings(store=owner_store.path.parent.parent))
     for words in (["list"], ["report"]):
         assert main([*words, "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == []

@@ -79,27 +79,27 @@ def root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def mine(tmp_path: Path) -> OwnerStore:
+def owner_store(tmp_path: Path) -> OwnerStore:
     home = tmp_path.resolve() / "jobs" / me().name
     home.mkdir(parents=True, mode=0o700)
-    made = OwnerStore(Directory.open(home))
+    owner_store = OwnerStore(Directory.open(home))
     for job in ("1.srv", "2.srv"):
-        made.belongs(job, made.make_lineage(f"{job}@1700000000"))
-    return made
+        owner_store.belongs(job, owner_store.make_lineage(f"{job}@1700000000"))
+    return owner_store
 
 
-def settings(mine: OwnerStore, shared: bool = False) -> Settings:
-    return Settings(store=mine.path.parent.parent, store_shared=shared)
+def settings(owner_store: OwnerStore, shared: bool = False) -> Settings:
+    return Settings(store=owner_store.path.parent.parent, store_shared=shared)
 
 
 def running(**changes: str) -> dict[str, str]:
     return {"job_state": "R", "exec_host": "node7/0", "Checkpoint": "enabled", **changes}
 
 
-def test_no_job_is_touched_before_the_node_takes_no_new_ones(mine: OwnerStore) -> None:
+def test_no_job_is_touched_before_the_node_takes_no_new_ones(owner_store: OwnerStore) -> None:
     server = Server({"1.srv": running(after="H")})
-    journal.note(mine, "checkpoint", "1.srv", ended=True)
-    rows = drain.drain("node7", settings(mine), server)
+    journal.note(owner_store, "checkpoint", "1.srv", ended=True)
+    rows = drain.drain("node7", settings(owner_store), server)
     assert [row.outcome for row in rows] == ["held"]
     assert server.done == [
         ("node", "node7", "offline"),
@@ -118,17 +118,19 @@ def test_no_job_is_touched_before_the_node_takes_no_new_ones(mine: OwnerStore) -
     ],
 )
 def test_what_cannot_be_held_is_not_asked_to_be(
-    mine: OwnerStore, job: dict[str, str], why: str
+    owner_store: OwnerStore, job: dict[str, str], why: str
 ) -> None:
     server = Server({"1.srv": job})
-    (row,) = drain.drain("node7", settings(mine), server)
+    (row,) = drain.drain("node7", settings(owner_store), server)
     assert (row.outcome, why in row.what) == ("left", True)
     assert server.done == [("node", "node7", "offline")]
 
 
-def test_jobs_of_other_nodes_and_jobs_that_wait_are_nobodys_business(mine: OwnerStore) -> None:
+def test_jobs_of_other_nodes_and_jobs_that_wait_are_nobodys_business(
+    owner_store: OwnerStore,
+) -> None:
     others = {"1.srv": running(exec_host="node70/0"), "2.srv": running(job_state="Q")}
-    assert drain.drain("node7", settings(mine), Server(others)) == []
+    assert drain.drain("node7", settings(owner_store), Server(others)) == []
 
 
 @pytest.mark.parametrize(
@@ -142,40 +144,43 @@ def test_jobs_of_other_nodes_and_jobs_that_wait_are_nobodys_business(mine: Owner
     ],
 )
 def test_a_job_that_is_not_held_after_all_is_told_and_its_hold_taken_back(
-    mine: OwnerStore, after: str, noted: dict[str, object], why: str
+    owner_store: OwnerStore, after: str, noted: dict[str, object], why: str
 ) -> None:
     server = Server({"1.srv": running(after=after)})
     if noted:
         journal.note(
-            mine, str(noted["event"]), "1.srv", **{k: v for k, v in noted.items() if k != "event"}
+            owner_store,
+            str(noted["event"]),
+            "1.srv",
+            **{k: v for k, v in noted.items() if k != "event"},
         )
-    (row,) = drain.drain("node7", settings(mine, shared=True), server)
+    (row,) = drain.drain("node7", settings(owner_store, shared=True), server)
     assert (row.outcome, why in row.what) == ("left", True), row
     assert (("release", "1.srv", "s") in server.done) == (after == "")
     assert ("delete", "1.srv") not in server.done
 
 
-def test_what_mom_says_of_a_checkpoint_that_failed_early_is_told(mine: OwnerStore) -> None:
+def test_what_mom_says_of_a_checkpoint_that_failed_early_is_told(owner_store: OwnerStore) -> None:
     server = Server({"1.srv": running(comment="Job started", says="criu is missing")})
-    (row,) = drain.drain("node7", settings(mine), server)
+    (row,) = drain.drain("node7", settings(owner_store), server)
     assert (row.outcome, row.what) == ("left", "criu is missing")
     assert ("release", "1.srv", "s") in server.done
 
 
 def test_what_an_earlier_checkpoint_told_does_not_count(
-    mine: OwnerStore, monkeypatch: pytest.MonkeyPatch
+    owner_store: OwnerStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal.note(mine, "checkpoint-failed", "1.srv", reason="long ago")
+    journal.note(owner_store, "checkpoint-failed", "1.srv", reason="long ago")
     clock = time.time
     monkeypatch.setattr(drain.time, "time", lambda: clock() + 10)
-    (row,) = drain.drain("node7", settings(mine), Server({"1.srv": running()}))
+    (row,) = drain.drain("node7", settings(owner_store), Server({"1.srv": running()}))
     assert row.what == "its MOM takes no checkpoint"
 
 
-def test_a_server_that_refuses_leaves_that_job_and_no_other(mine: OwnerStore) -> None:
+def test_a_server_that_refuses_leaves_that_job_and_no_other(owner_store: OwnerStore) -> None:
     jobs = {"1.srv": running(), "2.srv": running(after="H")}
-    journal.note(mine, "checkpoint", "2.srv", ended=True)
-    rows = drain.drain("node7", settings(mine), Server(jobs, refuses=("1.srv",)))
+    journal.note(owner_store, "checkpoint", "2.srv", ended=True)
+    rows = drain.drain("node7", settings(owner_store), Server(jobs, refuses=("1.srv",)))
     assert [(row.job, row.outcome) for row in rows] == [("1.srv", "left"), ("2.srv", "held")]
     assert "no operator" in rows[0].what
 
@@ -185,16 +190,16 @@ def test_a_server_that_refuses_leaves_that_job_and_no_other(mine: OwnerStore) ->
     [(("9.srv", ""), "moved", True), (("", "qsub: no"), "held", False)],
 )
 def test_a_held_job_goes_only_once_its_resume_job_has_a_number(
-    mine: OwnerStore,
+    owner_store: OwnerStore,
     monkeypatch: pytest.MonkeyPatch,
     submitted: tuple[str, str],
     outcome: str,
     deleted: bool,
 ) -> None:
     server = Server({"1.srv": running(after="H")})
-    journal.note(mine, "checkpoint", "1.srv", ended=True)
+    journal.note(owner_store, "checkpoint", "1.srv", ended=True)
     monkeypatch.setattr(drain, "_resubmitted", lambda job: submitted)
-    (row,) = drain.drain("node7", settings(mine, shared=True), server)
+    (row,) = drain.drain("node7", settings(owner_store, shared=True), server)
     assert (row.outcome, ("delete", "1.srv") in server.done) == (outcome, deleted)
 
 

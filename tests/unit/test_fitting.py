@@ -20,14 +20,14 @@ from torqueckpt.restart import checks
 from torqueckpt.settings import Settings
 
 
-def fits(made: Manifest) -> dict[str, str]:
-    found = checks.of_node(made, Criu(Settings()), ())
+def fits(manifest: Manifest) -> dict[str, str]:
+    found = checks.of_node(manifest, Criu(Settings()), ())
     return {each.subject: each.severity for each in found if each.subject != "checkpointer"}
 
 
 def like_this_one(**changes: object) -> Manifest:
     own = Node(os.uname().machine, node.features(), ())
-    return samples.made(node=own._replace(**changes), kernel=os.uname().release)
+    return samples.a_manifest(node=own._replace(**changes), kernel=os.uname().release)
 
 
 def test_the_node_that_made_the_image_is_one_to_go_on_on() -> None:
@@ -62,13 +62,13 @@ def test_flags_that_are_the_kernels_own_business_do_not_count(tmp_path: Path) ->
 
 def test_threads_need_their_numbers_too() -> None:
     names = ("core-12.img", "core-4000.img", "core-x.img", "ids-77.img", "pages-1.img")
-    made = samples.made(image=tuple(ImageFile(name, 1, "") for name in names))
-    assert Criu(Settings()).numbers(made) == (12, 4000)
+    manifest = samples.a_manifest(image=tuple(ImageFile(name, 1, "") for name in names))
+    assert Criu(Settings()).numbers(manifest) == (12, 4000)
 
 
 def test_a_number_in_use_is_told_with_who_has_it() -> None:
-    made = samples.made(image=(ImageFile(f"core-{os.getpid()}.img", 1, ""),))
-    found = checks.process_numbers(made, Criu(Settings()))
+    manifest = samples.a_manifest(image=(ImageFile(f"core-{os.getpid()}.img", 1, ""),))
+    found = checks.process_numbers(manifest, Criu(Settings()))
     assert found.severity == "refused"
     assert str(os.getpid()) in found.what and "which runs" in found.what
 
@@ -76,10 +76,10 @@ def test_a_number_in_use_is_told_with_who_has_it() -> None:
 def test_a_zombies_number_is_waited_for() -> None:
     ended = subprocess.Popen(["/bin/true"])
     os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
-    made = samples.made(image=(ImageFile(f"core-{ended.pid}.img", 1, ""),))
-    assert "which has ended" in checks.process_numbers(made, Criu(Settings())).what
+    manifest = samples.a_manifest(image=(ImageFile(f"core-{ended.pid}.img", 1, ""),))
+    assert "which has ended" in checks.process_numbers(manifest, Criu(Settings())).what
     ended.wait()
-    assert checks.numbers_in_time(made, Criu(Settings()), 5).severity == "ok"
+    assert checks.numbers_in_time(manifest, Criu(Settings()), 5).severity == "ok"
 
 
 @pytest.mark.skipif(not Path("/usr/bin/readelf").exists(), reason="no readelf to compare with")

@@ -57,13 +57,13 @@ class Place:
         self.outside.write_bytes(b"somebody else's")
         self.home = top / "jobs"
         (self.home / samples.LINEAGE).mkdir(parents=True)
-        self.mine = OwnerStore(Directory.open(self.home))
-        found = self.mine.lineage_of(samples.LINEAGE)
+        self.owner_store = OwnerStore(Directory.open(self.home))
+        found = self.owner_store.lineage_of(samples.LINEAGE)
         assert found is not None
         self.lineage: Lineage = found
         self.there = self.home / samples.LINEAGE / "there"
         self.again()
-        self.made = samples.generation(self.lineage, {"pages-1.img": b"memory"})
+        self.manifest = samples.generation(self.lineage, {"pages-1.img": b"memory"})
 
     def again(self) -> None:
         """As a restart finds it that was killed: a stream that was filled, tails, copies."""
@@ -91,13 +91,13 @@ def place() -> Iterator[Place]:
 def _read_all(place: Place) -> dict[str, Callable[[], object]]:
     generation = place.lineage.generation(1)
     request = RestartRequest(samples.JOB, samples.JOB, force=True)  # else a server is asked
-    mine = place.mine
+    owner_store = place.owner_store
     return {
         "live.json": lambda: claiming.refuse_if_running(
-            mine, place.lineage.live(), request, Settings()
+            owner_store, place.lineage.live(), request, Settings()
         ),
         "claim.json": lambda: (
-            claiming.blocks(mine, _claim(place), request, Settings()),
+            claiming.blocks(owner_store, _claim(place), request, Settings()),
             str(claiming.refusal(request, _claim(place))),
             claiming.refuse_without(place.lineage, samples.JOB),
         ),
@@ -110,9 +110,9 @@ def _read_all(place: Place) -> dict[str, Callable[[], object]]:
             place.lineage.generation(1).looks_whole(generation.manifest()),
         ),
         "../journal": lambda: (
-            journal.last(place.mine, "job", samples.JOB),
-            journal.of_checkpoint(place.mine, samples.JOB),
-            list(journal.since(place.mine, 0)),
+            journal.last(place.owner_store, "job", samples.JOB),
+            journal.of_checkpoint(place.owner_store, samples.JOB),
+            list(journal.since(place.owner_store, 0)),
         ),
     }
 
@@ -129,7 +129,7 @@ _SAMPLES: dict[str, Any] = {
     "intent.json": plain(Intent("a", samples.JOB, 1, samples.live().streams)),
     "asked.json": plain(resume_script.Remembered(samples.JOB, samples.job().directives)),
     "ckpt.1": plain(identity.ImageRef(samples.LINEAGE, 1)),
-    "1/manifest.json": json.loads(manifest.encode(samples.made(), samples.KEY)),
+    "1/manifest.json": json.loads(manifest.encode(samples.a_manifest(), samples.KEY)),
     "../journal": {"time": 1, "event": "checkpoint", "job": samples.JOB, "queue": "batch"},
 }
 
@@ -230,15 +230,15 @@ def test_an_intent_that_the_owner_has_made_up_is_undone_or_an_error_of_ours(plac
 
 
 def test_a_plan_that_the_owner_has_made_up_hands_nothing_over_from_outside(place: Place) -> None:
-    made = place.made._replace(kept=())
+    manifest = place.manifest._replace(kept=())
 
     @given(_intents(place))
     def survives(made_up: Intent) -> None:
         place.again()
         with suppress(TorqueCkptError), translated(place.path):
             intent.write(place.lineage.directory, made_up)
-            plan = detached.intended(place.lineage, made)
-            with output.descriptors(place.lineage, made, plan) as given_to:
+            plan = detached.intended(place.lineage, manifest)
+            with output.descriptors(place.lineage, manifest, plan) as given_to:
                 for fd, _ in given_to:
                     assert os.fstat(fd).st_ino == place.there.stat().st_ino
         assert place.is_whole()

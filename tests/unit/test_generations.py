@@ -33,7 +33,7 @@ def _as_the_owner(user: Owner) -> Iterator[None]:
 
 
 @pytest.fixture
-def made(lineage: Lineage) -> Manifest:
+def manifest(lineage: Lineage) -> Manifest:
     return samples.generation(lineage, _FILES)
 
 
@@ -43,18 +43,18 @@ def _names(lineage: Lineage) -> set[str]:
 
 def test_a_generation_that_was_made_is_whole_and_numbered_from_one(lineage: Lineage) -> None:
     for number in (1, 2, 3):
-        made = samples.generation(lineage, _FILES)
+        manifest = samples.generation(lineage, _FILES)
         generation = lineage.generation(number)
-        assert made.generation == number
-        assert generation.manifest(samples.KEY) == made
-        assert generation.looks_whole(made)
-        generation.verify(made)
+        assert manifest.generation == number
+        assert generation.manifest(samples.KEY) == manifest
+        assert generation.looks_whole(manifest)
+        generation.verify(manifest)
     assert lineage.numbers() == [1, 2, 3]
 
 
 @pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt, SystemExit])
 def test_a_generation_whose_making_fails_leaves_nothing_behind(
-    lineage: Lineage, made: Manifest, failure: type[BaseException]
+    lineage: Lineage, manifest: Manifest, failure: type[BaseException]
 ) -> None:
     before = _names(lineage)
     with pytest.raises(failure), lineage.new_generation() as generation:
@@ -62,11 +62,11 @@ def test_a_generation_whose_making_fails_leaves_nothing_behind(
         assert f"{generation.number}.partial" in _names(lineage)
         raise failure
     assert _names(lineage) == before
-    lineage.generation(1).verify(made)
+    lineage.generation(1).verify(manifest)
 
 
 def test_what_a_dead_action_left_half_made_is_swept_and_its_number_used_again(
-    lineage: Lineage, made: Manifest
+    lineage: Lineage, manifest: Manifest
 ) -> None:
     left = lineage.path / "2.partial" / "image"
     left.mkdir(parents=True)
@@ -76,7 +76,7 @@ def test_what_a_dead_action_left_half_made_is_swept_and_its_number_used_again(
     assert _names(lineage) == {"1", "2"}
 
 
-def test_a_number_that_is_none_is_no_generation(lineage: Lineage, made: Manifest) -> None:
+def test_a_number_that_is_none_is_no_generation(lineage: Lineage, manifest: Manifest) -> None:
     for name in ("²", "٣", "02", "0", "1x", "-1", "9" * 30):
         (lineage.path / name).mkdir()
     assert lineage.numbers() == [1]
@@ -134,30 +134,32 @@ def _to_fifo(file: Path) -> None:
     ],
 )  # fmt: skip
 def test_every_damage_to_an_image_is_found_and_named(
-    lineage: Lineage, made: Manifest, damage: Callable[[Path], object], told: str
+    lineage: Lineage, manifest: Manifest, damage: Callable[[Path], object], told: str
 ) -> None:
     generation = lineage.generation(1)
     damage(generation.image_dir)
     with pytest.raises(ImageDamaged, match=told) as damaged:
-        generation.verify(made)
+        generation.verify(manifest)
     assert "generation 1" in str(damaged.value) and samples.JOB in str(damaged.value)
 
 
-def test_a_flipped_bit_alone_is_what_only_reading_finds(lineage: Lineage, made: Manifest) -> None:
+def test_a_flipped_bit_alone_is_what_only_reading_finds(
+    lineage: Lineage, manifest: Manifest
+) -> None:
     generation = lineage.generation(1)
     _flip(generation.image_dir / "pages-1.img")
-    assert generation.looks_whole(made)
+    assert generation.looks_whole(manifest)
     os.truncate(generation.image_dir / "pages-1.img", 7)
-    assert not generation.looks_whole(made)
+    assert not generation.looks_whole(manifest)
 
 
 def test_a_fifo_with_the_size_of_the_file_it_replaced_hangs_nobody(lineage: Lineage) -> None:
-    made = samples.generation(lineage, {"empty.img": b""})
+    manifest = samples.generation(lineage, {"empty.img": b""})
     generation = lineage.generation(1)
     (generation.image_dir / "empty.img").unlink()
     os.mkfifo(generation.image_dir / "empty.img")
     with pytest.raises(ImageDamaged, match="not a regular file"):
-        generation.verify(made)
+        generation.verify(manifest)
 
 
 def _manifest_of(generation: Generation) -> Path:
@@ -165,7 +167,7 @@ def _manifest_of(generation: Generation) -> Path:
 
 
 def test_a_generation_without_a_manifest_was_never_finished(
-    lineage: Lineage, made: Manifest
+    lineage: Lineage, manifest: Manifest
 ) -> None:
     generation = lineage.generation(1)
     _manifest_of(generation).unlink()
@@ -175,7 +177,7 @@ def test_a_generation_without_a_manifest_was_never_finished(
 
 @pytest.mark.parametrize("data", [b"", b"{", b'{"manifest": {"format": 99}}', b"\0" * 1000])
 def test_a_torn_manifest_is_told_with_its_path(
-    lineage: Lineage, made: Manifest, data: bytes
+    lineage: Lineage, manifest: Manifest, data: bytes
 ) -> None:
     generation = lineage.generation(1)
     _manifest_of(generation).write_bytes(data)
@@ -184,7 +186,9 @@ def test_a_torn_manifest_is_told_with_its_path(
             generation.manifest(key)
 
 
-def test_a_link_or_fifo_in_place_of_the_manifest_is_told(lineage: Lineage, made: Manifest) -> None:
+def test_a_link_or_fifo_in_place_of_the_manifest_is_told(
+    lineage: Lineage, manifest: Manifest
+) -> None:
     file = _manifest_of(lineage.generation(1))
     file.rename(file.with_name("elsewhere"))
     file.symlink_to("elsewhere")
@@ -197,10 +201,10 @@ def test_a_link_or_fifo_in_place_of_the_manifest_is_told(lineage: Lineage, made:
 
 
 def test_a_manifest_that_the_owner_has_changed_is_not_believed(
-    lineage: Lineage, made: Manifest
+    lineage: Lineage, manifest: Manifest
 ) -> None:
     generation = lineage.generation(1)
-    generation.write_manifest(made._replace(exec_pid=1), bytes(32))
+    generation.write_manifest(manifest._replace(exec_pid=1), bytes(32))
     assert generation.manifest().exec_pid == 1
     with pytest.raises(SignatureWrong):
         generation.manifest(samples.KEY)
@@ -216,9 +220,9 @@ def test_records_of_a_lineage_come_back_and_are_none_before(lineage: Lineage) ->
 
 
 def test_more_generations_than_a_process_may_have_open_can_be_looked_through(
-    lineage: Lineage, made: Manifest
+    lineage: Lineage, manifest: Manifest
 ) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(50):
-        assert lineage.generation(1).manifest() == made
+        assert lineage.generation(1).manifest() == manifest
     assert len(os.listdir("/proc/self/fd")) <= before + 1

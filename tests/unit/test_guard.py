@@ -110,8 +110,8 @@ def test_the_guard_does_not_wait_for_work_that_its_maker_has_started_aside(
     if maker == 0:
         try:
             Guard(user, lambda _: (note / "acted").touch())
-            aside = Aside(user, lambda: time.sleep(60))
-            (note / "aside").write_text(str(aside._pid))
+            worker = Aside(user, lambda: time.sleep(60))
+            (note / "aside").write_text(str(worker._pid))
             (note / "ready").touch()
             signal.pause()
         finally:

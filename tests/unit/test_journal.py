@@ -15,34 +15,36 @@ from torqueckpt.store.store import OwnerStore
 
 
 @pytest.fixture
-def mine(tmp_path: Path) -> OwnerStore:
+def owner_store(tmp_path: Path) -> OwnerStore:
     directory = Directory.open(tmp_path.resolve())
     return cast("OwnerStore", SimpleNamespace(directory=directory, path=directory.path))
 
 
-def test_the_last_line_of_the_job_is_found_among_those_of_others(mine: OwnerStore) -> None:
-    assert journal.last(mine, "job", "1.srv") == {}
-    journal.note(mine, "checkpoint", "1.srv", ended=True)
-    journal.note(mine, "checkpoint", "2.srv", ended=False)
-    assert journal.last(mine, "job", "1.srv")["ended"] is True
-    journal.note(mine, "restart", "1.srv")
-    assert journal.last(mine, "job", "1.srv")["event"] == "restart"
-    assert journal.last(mine, "job", "3.srv") == {}
+def test_the_last_line_of_the_job_is_found_among_those_of_others(owner_store: OwnerStore) -> None:
+    assert journal.last(owner_store, "job", "1.srv") == {}
+    journal.note(owner_store, "checkpoint", "1.srv", ended=True)
+    journal.note(owner_store, "checkpoint", "2.srv", ended=False)
+    assert journal.last(owner_store, "job", "1.srv")["ended"] is True
+    journal.note(owner_store, "restart", "1.srv")
+    assert journal.last(owner_store, "job", "1.srv")["event"] == "restart"
+    assert journal.last(owner_store, "job", "3.srv") == {}
 
 
-def test_a_journal_of_many_years_is_read_from_its_end(mine: OwnerStore, tmp_path: Path) -> None:
+def test_a_journal_of_many_years_is_read_from_its_end(
+    owner_store: OwnerStore, tmp_path: Path
+) -> None:
     line = b'{"event": "checkpoint", "job": "2.srv"}\n'
     (tmp_path / "journal").write_bytes(line * (20 * 1024 * 1024 // len(line)))
-    journal.note(mine, "checkpoint", "1.srv", ended=True)
-    assert journal.last(mine, "job", "1.srv").get("ended") is True
-    assert journal.last(mine, "job", "3.srv") == {}
+    journal.note(owner_store, "checkpoint", "1.srv", ended=True)
+    assert journal.last(owner_store, "job", "1.srv").get("ended") is True
+    assert journal.last(owner_store, "job", "3.srv") == {}
 
 
 @pytest.mark.parametrize("text", ["no json\n", "[1]\n", "\xff\n", '{"job": "1.srv"\n'])
 def test_a_line_that_is_none_of_ours_makes_nothing_certain(
-    mine: OwnerStore, tmp_path: Path, text: str
+    owner_store: OwnerStore, tmp_path: Path, text: str
 ) -> None:
-    journal.note(mine, "checkpoint", "1.srv", ended=True)
+    journal.note(owner_store, "checkpoint", "1.srv", ended=True)
     with (tmp_path / "journal").open("a", encoding="latin-1") as file:
         file.write(text)
-    assert journal.last(mine, "job", "1.srv") == {}
+    assert journal.last(owner_store, "job", "1.srv") == {}

@@ -42,15 +42,15 @@ def job(user: Owner, leader: int, variables: str = "A=1", **resources: str) -> J
     )
 
 
-def settings(mine: OwnerStore, **options: object) -> Settings:
-    return Settings(store=mine.path.parent.parent, **options)  # type: ignore[arg-type]
+def settings(owner_store: OwnerStore, **options: object) -> Settings:
+    return Settings(store=owner_store.path.parent.parent, **options)  # type: ignore[arg-type]
 
 
 def test_a_job_says_so_itself_or_its_queue_or_it_is_a_link_of_a_chain_that_goes_on(
-    mine: OwnerStore, user: Owner, leader: int
+    owner_store: OwnerStore, user: Owner, leader: int
 ) -> None:
     def limit(variables: str = "A=1", **options: object) -> float | None:
-        return walltime._limit_of(job(user, leader, variables), settings(mine, **options))
+        return walltime._limit_of(job(user, leader, variables), settings(owner_store, **options))
 
     assert limit() is None
     assert limit("A=1,TORQUECKPT_CHAIN=0") is None
@@ -58,7 +58,7 @@ def test_a_job_says_so_itself_or_its_queue_or_it_is_a_link_of_a_chain_that_goes_
     assert limit(chain_queues=("short",)) is None
     assert limit(chain_queues=("short", "long")) == pytest.approx(3600, abs=2)
     with privileges.acting_as(user):
-        made = chain.make(mine, "11.srv", 1700000000)
+        made = chain.make(owner_store, "11.srv", 1700000000)
         made.write(Links("11.srv", "/", (Link("12.srv", "node1", 1700000000, "", 0),)))
     assert limit() == pytest.approx(3600, abs=2)
     with privileges.acting_as(user):
@@ -67,11 +67,11 @@ def test_a_job_says_so_itself_or_its_queue_or_it_is_a_link_of_a_chain_that_goes_
 
 
 def test_what_the_server_counts_beyond_the_age_of_the_session_comes_off(
-    mine: OwnerStore, user: Owner, leader: int
+    owner_store: OwnerStore, user: Owner, leader: int
 ) -> None:
     """As after a restart in place, or with a MOM whose minutes are shorter."""
     time.sleep(1.1)
-    asks, chosen = "TORQUECKPT_CHAIN=1", settings(mine)
+    asks, chosen = "TORQUECKPT_CHAIN=1", settings(owner_store)
     stat = proc.stat(leader)
     assert stat is not None
     age = proc.age_seconds(stat)
@@ -82,9 +82,9 @@ def test_what_the_server_counts_beyond_the_age_of_the_session_comes_off(
 
 
 def test_a_job_without_a_limit_or_whose_session_has_ended_has_none(
-    mine: OwnerStore, user: Owner, started: Started
+    owner_store: OwnerStore, user: Owner, started: Started
 ) -> None:
-    asks, chosen = "TORQUECKPT_CHAIN=1", settings(mine)
+    asks, chosen = "TORQUECKPT_CHAIN=1", settings(owner_store)
     gone = started("/bin/true")
     gone.wait()
     assert walltime._limit_of(job(user, gone.pid, asks), chosen) is None
@@ -93,18 +93,18 @@ def test_a_job_without_a_limit_or_whose_session_has_ended_has_none(
 
 
 def test_nobody_waits_yet_for_a_limit_that_is_hours_away(
-    mine: OwnerStore, user: Owner, leader: int
+    owner_store: OwnerStore, user: Owner, leader: int
 ) -> None:
-    known, chosen = job(user, leader, "TORQUECKPT_CHAIN=1"), settings(mine)
+    known, chosen = job(user, leader, "TORQUECKPT_CHAIN=1"), settings(owner_store)
     assert not walltime._is_near(known, 24 * 3600.0, chosen)
     assert walltime._is_near(known, 0.0, chosen)
 
 
 def test_where_nobody_is_left_to_be_ended_nothing_is_waited_for(
-    mine: OwnerStore, user: Owner, started: Started
+    owner_store: OwnerStore, user: Owner, started: Started
 ) -> None:
     gone = started("/bin/true")
     gone.wait()
     began = time.monotonic()
-    walltime.end_in_time("12.srv", gone.pid, user.name, 3600, settings(mine))
+    walltime.end_in_time("12.srv", gone.pid, user.name, 3600, settings(owner_store))
     assert time.monotonic() - began < 1

@@ -103,11 +103,11 @@ def test_a_starter_is_woken_by_a_call_and_found_by_its_job_or_its_process_group(
         signal.pthread_sigmask(signal.SIG_BLOCK, {Ear.WAKES})
         me = proc.stat(os.getpid())
         assert me is not None
-        ear = Ear("12")
+        listener = Ear("12")
         for job, group in (("12", None), (None, me.pgrp), (None, me.pid)):
             caller = _asked_by(job, group)
             assert signal.sigtimedwait({Ear.WAKES}, 10) is not None
-            for asked, connection in ear.calls():
+            for asked, connection in listener.calls():
                 assert asked == Asked("suspend")
                 starter_socket.reply(connection, Answer("saved", "", "12@1", 3), wait=False)
             assert os.waitpid(caller, 0)[1] == 0
@@ -122,9 +122,9 @@ def test_a_starter_that_ends_amidst_a_call_leaves_nobody_waiting() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, {Ear.WAKES})
         starter = os.fork()
         if starter == 0:
-            ear = Ear("13")
+            listener = Ear("13")
             signal.sigtimedwait({Ear.WAKES}, 10)
-            os._exit(0 if ear else 1)
+            os._exit(0 if listener else 1)
         found = real.until(lambda: starter_socket.call("13", None), "the starter")
         answer = starter_socket.ask(found, Asked("resume"))
         assert os.waitpid(starter, 0)[1] == 0
@@ -136,13 +136,13 @@ def test_a_starter_that_ends_amidst_a_call_leaves_nobody_waiting() -> None:
 def test_a_caller_that_says_nothing_sensible_is_passed_over() -> None:
     def work() -> int:
         signal.pthread_sigmask(signal.SIG_BLOCK, {Ear.WAKES})
-        ear = Ear("14")
+        listener = Ear("14")
         for text in (b"", b"suspend\n", b"[]\n", b"\xff" * 9 + b"\n"):
             caller = starter_socket.call("14", None)
             assert caller is not None
             caller.sendall(text)
             caller.close()
-            assert list(ear.calls()) == []
+            assert list(listener.calls()) == []
         return 0
 
     assert real.in_child(work) == 0

@@ -22,7 +22,7 @@ _OTHER_KEY = bytes(32)
 
 def _edited(path: str, value: object) -> bytes:
     """A manifest that is right but for one field."""
-    whole = json.loads(manifest.encode(samples.made(), samples.KEY))
+    whole = json.loads(manifest.encode(samples.a_manifest(), samples.KEY))
     at = whole["manifest"]
     *way, last = path.split(".")
     for step in way:
@@ -55,18 +55,18 @@ def test_every_record_comes_back_as_it_was(kind: type) -> None:
 
 
 def test_file_names_that_are_no_utf8_come_back() -> None:
-    made = samples.made(job=samples.job(submit_dir="/home/caf\udce9"))
+    made = samples.a_manifest(job=samples.job(submit_dir="/home/caf\udce9"))
     assert manifest.decode(manifest.encode(made, samples.KEY)) == made
 
 
 def test_another_key_is_no_signature() -> None:
-    data = manifest.encode(samples.made(), samples.KEY)
+    data = manifest.encode(samples.a_manifest(), samples.KEY)
     assert manifest.signed(data, samples.KEY)
     assert not manifest.signed(data, _OTHER_KEY)
 
 
 def test_no_byte_can_be_changed_unnoticed() -> None:
-    data = manifest.encode(samples.made(), samples.KEY)
+    data = manifest.encode(samples.a_manifest(), samples.KEY)
     for place in range(0, len(data), 7):
         changed = bytearray(data)
         changed[place] ^= 4
@@ -75,12 +75,12 @@ def test_no_byte_can_be_changed_unnoticed() -> None:
         except Malformed:
             continue
         # Only white space and the name of the signature itself mean nothing.
-        assert not believed or manifest.decode(bytes(changed)) == samples.made()
+        assert not believed or manifest.decode(bytes(changed)) == samples.a_manifest()
 
 
 @pytest.mark.parametrize("signature", ["", "é", "\udc80", None, 7, [], {"a": 1}, "0" * 64])
 def test_a_signature_that_is_none_is_wrong_and_nothing_worse(signature: object) -> None:
-    whole = json.loads(manifest.encode(samples.made(), samples.KEY))
+    whole = json.loads(manifest.encode(samples.a_manifest(), samples.KEY))
     whole["signature"] = signature
     assert not manifest.signed(json.dumps(whole).encode(), samples.KEY)
     del whole["signature"]
@@ -88,7 +88,7 @@ def test_a_signature_that_is_none_is_wrong_and_nothing_worse(signature: object) 
 
 
 def test_a_manifest_torn_at_any_byte_is_malformed() -> None:
-    data = manifest.encode(samples.made(), samples.KEY)
+    data = manifest.encode(samples.a_manifest(), samples.KEY)
     for length in range(0, len(data) - 1, 11):
         with pytest.raises(Malformed):
             manifest.decode(data[:length])
@@ -122,7 +122,7 @@ def test_a_field_of_a_wrong_type_is_named(path: str, value: object, named: str) 
 
 
 def test_a_missing_field_is_named() -> None:
-    whole = json.loads(manifest.encode(samples.made(), samples.KEY))
+    whole = json.loads(manifest.encode(samples.a_manifest(), samples.KEY))
     del whole["manifest"]["job"]["uid"]
     with pytest.raises(Malformed, match=r"Manifest\.job: uid is missing"):
         manifest.decode(json.dumps(whole).encode())
@@ -141,7 +141,7 @@ def test_what_is_no_manifest_at_all_is_malformed(data: bytes) -> None:
 @pytest.mark.parametrize("depth", [*range(800, 1010, 3), 20_000, 2_000_000])
 def test_nesting_of_any_depth_is_malformed_or_ignored_and_never_a_crash(depth: int) -> None:
     nest = b"[" * depth + b"]" * depth
-    right = manifest.encode(samples.made(), samples.KEY)
+    right = manifest.encode(samples.a_manifest(), samples.KEY)
     start = b'{"manifest": {'
     for data in (
         nest,
@@ -151,7 +151,7 @@ def test_nesting_of_any_depth_is_malformed_or_ignored_and_never_a_crash(depth: i
     ):
         try:
             assert not manifest.signed(data, samples.KEY)
-            assert manifest.decode(data) == samples.made()
+            assert manifest.decode(data) == samples.a_manifest()
         except Malformed as told:
             assert len(str(told)) < 500
 

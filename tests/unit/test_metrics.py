@@ -40,17 +40,17 @@ def _figures(text: bytes) -> Figures:
 
 
 @pytest.fixture
-def chosen(lineage: Lineage, mine: OwnerStore, user: Owner) -> Settings:
+def chosen(lineage: Lineage, owner_store: OwnerStore, user: Owner) -> Settings:
     """The store of a job with two images, one failure of a known kind and one made up."""
     with privileges.acting_as(user):
         samples.generation(lineage, {"pages-1.img": b"x" * 100})
         samples.generation(lineage, {"pages-1.img": b"x" * 250})
-        journal.note(mine, "checkpoint", samples.JOB)
-        journal.note(mine, "checkpoint-failed", samples.JOB, code=19, reason="x")
-        journal.note(mine, "checkpoint-failed", samples.JOB, code=123456, reason="made up")
-        journal.note(mine, "made-up", samples.JOB)
-        journal.note(mine, "checkpoint-failed", "77.doctor", code=19, reason="x")
-    return Settings(store=mine.path.parent.parent)
+        journal.note(owner_store, "checkpoint", samples.JOB)
+        journal.note(owner_store, "checkpoint-failed", samples.JOB, code=19, reason="x")
+        journal.note(owner_store, "checkpoint-failed", samples.JOB, code=123456, reason="made up")
+        journal.note(owner_store, "made-up", samples.JOB)
+        journal.note(owner_store, "checkpoint-failed", "77.doctor", code=19, reason="x")
+    return Settings(store=owner_store.path.parent.parent)
 
 
 def test_a_jobs_newest_image_and_what_failed(chosen: Settings, user: Owner) -> None:
@@ -59,7 +59,7 @@ def test_a_jobs_newest_image_and_what_failed(chosen: Settings, user: Owner) -> N
     assert found["images", job] == 2
     assert found["newest_image_bytes", job] == 250 and found["images_bytes", job] == 350
     assert found["newest_image_frozen_seconds", job] == 0.007
-    age = time.time() - samples.made().created
+    age = time.time() - samples.a_manifest().created
     assert abs(found["newest_image_age_seconds", job] - age) < 60
     assert found["events", ("checkpoint", user.name)] == 1
     failures = {labels: n for (name, labels), n in found.items() if name == "failures"}
@@ -93,9 +93,9 @@ def test_an_image_of_a_year_that_no_date_has_is_not_the_newest(
 
 
 def test_a_store_of_one_user_that_is_closed_costs_no_other_his_figures(
-    chosen: Settings, user: Owner, mine: OwnerStore
+    chosen: Settings, user: Owner, owner_store: OwnerStore
 ) -> None:
-    mine.path.chmod(0o777)
+    owner_store.path.chmod(0o777)
     assert not [name for name, labels in _figures(metrics.text([user], chosen)) if labels]
 
 

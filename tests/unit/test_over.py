@@ -59,111 +59,121 @@ def gone(lineage: Lineage, user: Owner) -> Iterator[Lineage]:
         yield lineage
 
 
-def judged(mine: OwnerStore, lineage: Lineage, server: Told | None, home: str = "/nowhere") -> bool:
-    return Judge(Settings(local_home=Path(home)), server).over(mine, lineage)
+def judged(
+    owner_store: OwnerStore, lineage: Lineage, server: Told | None, home: str = "/nowhere"
+) -> bool:
+    return Judge(Settings(local_home=Path(home)), server).over(owner_store, lineage)
 
 
-def test_a_job_that_its_server_has_forgotten_is_over(mine: OwnerStore, gone: Lineage) -> None:
-    assert judged(mine, gone, Told())
-    assert judged(mine, gone, Told(server="srv.example.org"))
+def test_a_job_that_its_server_has_forgotten_is_over(
+    owner_store: OwnerStore, gone: Lineage
+) -> None:
+    assert judged(owner_store, gone, Told())
+    assert judged(owner_store, gone, Told(server="srv.example.org"))
 
 
 @pytest.mark.parametrize(
     ("state", "expected"), [("C", True), ("F", True), *((s, False) for s in "QHRTWSEM")]
 )
 def test_a_job_that_its_server_knows_is_over_only_when_completed(
-    mine: OwnerStore, gone: Lineage, state: str, expected: bool
+    owner_store: OwnerStore, gone: Lineage, state: str, expected: bool
 ) -> None:
-    assert judged(mine, gone, Told({samples.JOB: {"job_state": state}})) is expected
+    assert judged(owner_store, gone, Told({samples.JOB: {"job_state": state}})) is expected
 
 
 @pytest.mark.parametrize(
     "server", [None, Told(server="other"), Told(server="srv2"), Told(silent=True)]
 )
 def test_without_its_own_servers_word_nothing_is_over(
-    mine: OwnerStore, gone: Lineage, server: Told | None
+    owner_store: OwnerStore, gone: Lineage, server: Told | None
 ) -> None:
-    assert not judged(mine, gone, server)
+    assert not judged(owner_store, gone, server)
 
 
 def test_a_job_whose_record_is_of_another_node_is_that_nodes_to_judge(
-    mine: OwnerStore, gone: Lineage
+    owner_store: OwnerStore, gone: Lineage
 ) -> None:
     gone.write_live(samples.live(host=f"not-{HERE}"))
-    assert not judged(mine, gone, Told())
+    assert not judged(owner_store, gone, Told())
 
 
 def test_a_job_that_lives_here_is_not_over_whatever_its_server_says(
-    mine: OwnerStore, gone: Lineage
+    owner_store: OwnerStore, gone: Lineage
 ) -> None:
     for name in ("keeper", "tree"):
         gone.write_live(samples.live(host=HERE, **{name: proc.still_me()}))
-        assert not judged(mine, gone, Told())
+        assert not judged(owner_store, gone, Told())
     me = proc.still_me()
     gone.write_live(samples.live(host=HERE, keeper=ProcessId("an earlier boot", me.pid, 1)))
-    assert judged(mine, gone, Told())
+    assert judged(owner_store, gone, Told())
 
 
 def test_a_torn_record_a_missing_one_and_a_restart_under_way_are_doubts(
-    mine: OwnerStore, gone: Lineage
+    owner_store: OwnerStore, gone: Lineage
 ) -> None:
     intent.write(gone.directory, Intent("a1", samples.JOB, 1, ()))
-    assert not judged(mine, gone, Told())
+    assert not judged(owner_store, gone, Told())
     intent.done(gone.directory)
-    assert judged(mine, gone, Told())
+    assert judged(owner_store, gone, Told())
     (gone.path / "live.json").write_text("{")
-    assert not judged(mine, gone, Told())
+    assert not judged(owner_store, gone, Told())
     (gone.path / "live.json").unlink()
-    assert not judged(mine, gone, Told())
+    assert not judged(owner_store, gone, Told())
 
 
-def test_each_job_of_the_lineage_must_be_over(mine: OwnerStore, gone: Lineage) -> None:
+def test_each_job_of_the_lineage_must_be_over(owner_store: OwnerStore, gone: Lineage) -> None:
     """The first one is held still, and would be restarted from these images."""
-    mine.belongs("15.srv", gone)
-    assert judged(mine, gone, Told())
-    assert not judged(mine, gone, Told({"15.srv": {"job_state": "H"}}))
+    owner_store.belongs("15.srv", gone)
+    assert judged(owner_store, gone, Told())
+    assert not judged(owner_store, gone, Told({"15.srv": {"job_state": "H"}}))
 
 
 def test_a_resume_job_that_waits_in_the_queue_keeps_its_images(
-    mine: OwnerStore, gone: Lineage, user: Owner
+    owner_store: OwnerStore, gone: Lineage, user: Owner
 ) -> None:
     waiting = {"20.srv": {"job_state": "Q", "Job_Owner": f"{user.name}@node1"}}
-    assert judged(mine, gone, Told(waiting))  # nobody has asked for a resume job
+    assert judged(owner_store, gone, Told(waiting))  # nobody has asked for a resume job
     marks.wanted(gone)
-    assert not judged(mine, gone, Told(waiting))
-    assert not judged(mine, gone, Told(open="False"))  # the server shows root's own jobs only
-    assert judged(mine, gone, Told({"20.srv": {"job_state": "Q", "Job_Owner": "somebody@node1"}}))
+    assert not judged(owner_store, gone, Told(waiting))
+    assert not judged(
+        owner_store, gone, Told(open="False")
+    )  # the server shows root's own jobs only
+    assert judged(
+        owner_store, gone, Told({"20.srv": {"job_state": "Q", "Job_Owner": "somebody@node1"}})
+    )
     marks.resumed(gone)
-    assert judged(mine, gone, Told(waiting))
+    assert judged(owner_store, gone, Told(waiting))
 
 
 def test_a_chain_whose_next_link_waits_for_long_keeps_its_images(
-    mine: OwnerStore, gone: Lineage, user: Owner
+    owner_store: OwnerStore, gone: Lineage, user: Owner
 ) -> None:
     waiting = {"20.srv": {"job_state": "H", "Job_Owner": f"{user.name}@node1"}}
-    made = chain.make(mine, "12.srv", 1700000000)
+    made = chain.make(owner_store, "12.srv", 1700000000)
     made.write(chain.Links("12.srv", "/", (chain.Link("12.srv", HERE, 1700000000, "", 0),)))
-    assert not judged(mine, gone, Told(waiting))
-    assert judged(mine, gone, Told())
+    assert not judged(owner_store, gone, Told(waiting))
+    assert judged(owner_store, gone, Told())
     made.write_end(chain.End(chain.ENDED, 7, "12.srv", 1700000100, ""))
-    assert judged(mine, gone, Told(waiting))
+    assert judged(owner_store, gone, Told(waiting))
 
 
 @pytest.fixture
-def local(mine: OwnerStore, lineage: Lineage, user: Owner, place: Path) -> Callable[[], bool]:
+def local(
+    owner_store: OwnerStore, lineage: Lineage, user: Owner, place: Path
+) -> Callable[[], bool]:
     """A job of `torqueckpt run`; what is said of it."""
     job = f"12.{HERE}"
     (place / "sock").mkdir()
     stream = LiveStream("stdout", str(place / "spool" / f"{job}.OU"), 1, 2, 0, "stdout")
     with privileges.acting_as(user):
         lineage.write_live(samples.live(job=job, host=HERE, streams=(stream,)))
-        for each in os.listdir(mine.path / "ids"):
-            (mine.path / "ids" / each).unlink()
-        mine.belongs(job, lineage)
+        for each in os.listdir(owner_store.path / "ids"):
+            (owner_store.path / "ids" / each).unlink()
+        owner_store.belongs(job, lineage)
 
     def said() -> bool:
         with privileges.acting_as(user):
-            return judged(mine, lineage, None, str(place))
+            return judged(owner_store, lineage, None, str(place))
 
     return said
 
@@ -179,15 +189,15 @@ def test_a_local_job_is_over_when_nobody_plays_its_mom(
 
 
 def test_a_local_job_that_was_held_waits_for_its_image_also_when_older_ones_go(
-    local: Callable[[], bool], mine: OwnerStore, user: Owner
+    local: Callable[[], bool], owner_store: OwnerStore, user: Owner
 ) -> None:
     with privileges.acting_as(user):
-        journal.note(mine, "checkpoint", f"12.{HERE}", ended=True)
-        journal.note(mine, "delete", f"12.{HERE}", generations=[1])
-        journal.note(mine, "prune", f"12.{HERE}", generations=[2])
+        journal.note(owner_store, "checkpoint", f"12.{HERE}", ended=True)
+        journal.note(owner_store, "delete", f"12.{HERE}", generations=[1])
+        journal.note(owner_store, "prune", f"12.{HERE}", generations=[2])
     assert not local()
     with privileges.acting_as(user):
-        journal.note(mine, "restart", f"12.{HERE}")
+        journal.note(owner_store, "restart", f"12.{HERE}")
     assert local()
 
 

@@ -169,9 +169,9 @@ def test_a_damaged_compressed_image_is_found_without_unpacking_it(
         (new.image_dir / "pages-1.img").write_bytes(_MEMORY)
         with new.sealing(_pages) as image:
             pass
-        made = samples.made(image=tuple(image))
-        assert made.packed
-        new.verify(made)
+        manifest = samples.a_manifest(image=tuple(image))
+        assert manifest.packed
+        new.verify(manifest)
         harm(new.image_dir / "pages-1.img.zst")
         with pytest.raises(ImageDamaged, match="pages-1.img.zst"):
-            new.verify(made)
+            new.verify(manifest)

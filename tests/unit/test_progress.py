@@ -75,7 +75,7 @@ def test_a_pipe_gets_nothing_of_it() -> None:
 
 def test_verify_tells_every_byte_that_it_reads(
     lineage: Lineage,
-    mine: OwnerStore,
+    owner_store: OwnerStore,
     user: Owner,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -83,8 +83,9 @@ def test_verify_tells_every_byte_that_it_reads(
     with privileges.acting_as(user):
         for size in (10, 5_000_000):
             samples.generation(lineage, {"pages-1.img": b"x" * size, "core-1.img": b"y"})
-    monkeypatch.setattr(settings, "load", lambda: Settings(store=mine.path.parent.parent))
+    monkeypatch.setattr(settings, "load", lambda: Settings(store=owner_store.path.parent.parent))
     monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0)
+    monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")  # rich takes it for a terminal
     assert main(["verify", samples.JOB]) == 0
     told = capsys.readouterr()
@@ -93,7 +94,7 @@ def test_verify_tells_every_byte_that_it_reads(
 
 
 def test_the_image_that_another_program_makes_is_seen_growing(
-    lineage: Lineage, mine: OwnerStore, user: Owner, monkeypatch: pytest.MonkeyPatch
+    lineage: Lineage, owner_store: OwnerStore, user: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with privileges.acting_as(user):
         samples.generation(lineage, {"pages-1.img": b"x" * 1000})
@@ -102,7 +103,7 @@ def test_the_image_that_another_program_makes_is_seen_growing(
     monkeypatch.setattr(progress.ownership, "caller", lambda: user)
     monkeypatch.setattr(progress, "_is_root", lambda: False)
     monkeypatch.setattr(progress.Progress, "advance", lambda _self, _task, n: told.append(n))
-    chosen = Settings(store=mine.path.parent.parent)
+    chosen = Settings(store=owner_store.path.parent.parent)
     partial: Path = lineage.path / "2.partial" / "image"
     with progress.of_the_image("checkpoint 12.node1", samples.JOB, chosen):
         partial.mkdir(parents=True)

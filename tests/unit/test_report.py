@@ -30,16 +30,16 @@ _SOCKETS = (
 class Journals:
     """One user's journal, and reports of it."""
 
-    def __init__(self, mine: OwnerStore, user: Owner, store: Store) -> None:
-        self.mine, self.user = mine, user
+    def __init__(self, owner_store: OwnerStore, user: Owner, store: Store) -> None:
+        self.owner_store, self.user = owner_store, user
         self.settings = Settings(store=store.root.path)
 
     def note(self, event: str, job: str, **facts: object) -> None:
         with privileges.acting_as(self.user):
-            journal.note(self.mine, event, job, **facts)
+            journal.note(self.owner_store, event, job, **facts)
 
     def write(self, text: bytes) -> None:
-        with (self.mine.path / "journal").open("ab") as file:
+        with (self.owner_store.path / "journal").open("ab") as file:
             file.write(text)
 
     def rows(self, by: str = "", since: float = 0) -> list[Row]:
@@ -50,8 +50,8 @@ class Journals:
 
 
 @pytest.fixture
-def journals(mine: OwnerStore, user: Owner, store: Store) -> Journals:
-    return Journals(mine, user, store)
+def journals(owner_store: OwnerStore, user: Owner, store: Store) -> Journals:
+    return Journals(owner_store, user, store)
 
 
 @pytest.fixture
@@ -189,11 +189,11 @@ def test_a_user_without_images_and_a_journal_that_is_none(
     journals: Journals, store: Store, user: Owner
 ) -> None:
     assert journals.rows() == []  # no journal yet
-    (journals.mine.path / "journal").mkdir()
+    (journals.owner_store.path / "journal").mkdir()
     assert journals.rows() == []
-    (journals.mine.path).chmod(0o777)  # no more believed to be his
+    (journals.owner_store.path).chmod(0o777)  # no more believed to be his
     assert journals.rows() == []
-    journals.mine.path.rename(journals.mine.path.with_name("gone"))
+    journals.owner_store.path.rename(journals.owner_store.path.with_name("gone"))
     assert journals.rows() == []
 
 

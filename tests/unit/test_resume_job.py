@@ -43,13 +43,15 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paths, "settings_file", lambda: Path("/nowhere/torqueckpt.toml"))
 
 
-def _text(made: Manifest, generation: int | None = None, shared: bool = False) -> str:
-    image = resume_script.Image(made, qsub_options.of_script(made.job.directives))
-    return resume_script.text(image, made.job.id, Settings(store_shared=shared), generation)
+def _text(manifest: Manifest, generation: int | None = None, shared: bool = False) -> str:
+    image = resume_script.Image(manifest, qsub_options.of_script(manifest.job.directives))
+    return resume_script.text(image, manifest.job.id, Settings(store_shared=shared), generation)
 
 
 def _with(*wanted: tuple[str, str]) -> Manifest:
-    return samples.made(job=samples.job(directives=tuple(Directive(*each) for each in wanted)))
+    return samples.a_manifest(
+        job=samples.job(directives=tuple(Directive(*each) for each in wanted))
+    )
 
 
 @pytest.mark.parametrize(
@@ -59,7 +61,7 @@ def _with(*wanted: tuple[str, str]) -> Manifest:
 def test_the_script_is_as_it_was_agreed_on(
     golden: str, generation: int | None, shared: bool
 ) -> None:
-    made = _with(
+    manifest = _with(
         ("l", "nodes=1:ppn=2"),
         ("l", "walltime=1:00:00"),
         ("j", "oe"),
@@ -69,7 +71,7 @@ def test_the_script_is_as_it_was_agreed_on(
         ("t", "1-3"),
         ("V", ""),
     )
-    assert _text(made, generation, shared) == (_GOLDEN / golden).read_text()
+    assert _text(manifest, generation, shared) == (_GOLDEN / golden).read_text()
 
 
 def _shellcheck() -> str:
@@ -80,9 +82,11 @@ def _shellcheck() -> str:
 
 @pytest.mark.parametrize("value", _HOSTILE)
 def test_a_hostile_value_leaves_a_script_that_is_in_order(value: str) -> None:
-    made = _with(("o", value), ("e", value), ("A", value), ("N", value))
-    made = samples.made(job=samples.job(name=value, spec=value, directives=made.job.directives))
-    text = _text(made)
+    manifest = _with(("o", value), ("e", value), ("A", value), ("N", value))
+    manifest = samples.a_manifest(
+        job=samples.job(name=value, spec=value, directives=manifest.job.directives)
+    )
+    text = _text(manifest)
     for argv in (["/bin/sh", "-n"], [_shellcheck(), "--shell=sh", "-"]):
         checked = subprocess.run(argv, input=text.encode(), capture_output=True)
         assert checked.returncode == 0, checked.stdout.decode() + checked.stderr.decode()
@@ -109,14 +113,14 @@ def test_a_value_that_no_line_can_hold_is_left_out_and_that_is_said(value: str) 
 @pytest.mark.parametrize("option", ["l x\ntouch ran\n#PBS -l", "", "-"])
 def test_an_option_from_a_record_that_was_tampered_with_is_no_line_of_its_own(option: str) -> None:
     """asked.json is its owner's, and an administrator may write his script for him."""
-    image = resume_script.Image(samples.made(), [Directive(option, "x")])
+    image = resume_script.Image(samples.a_manifest(), [Directive(option, "x")])
     text = resume_script.text(image, samples.JOB, Settings(), None)
     assert text.count("# Left out, no line can hold it: -") == 1
     assert not any(line.startswith("touch") for line in text.splitlines())
 
 
 def test_a_host_name_from_a_manifest_that_was_tampered_with_is_no_line_of_its_own() -> None:
-    text = _text(samples.made(host="node1\ntouch ran"))
+    text = _text(samples.a_manifest(host="node1\ntouch ran"))
     assert not [line for line in text.splitlines() if line.startswith("touch")]
 
 
@@ -139,10 +143,10 @@ def test_a_host_name_from_a_manifest_that_was_tampered_with_is_no_line_of_its_ow
 def test_the_job_goes_to_the_node_of_its_image_with_all_else_that_it_had_asked_for(
     asked: list[str], wanted: list[str]
 ) -> None:
-    made = _with(*(("l", value) for value in asked))
-    read = directives.read(_text(made))
+    manifest = _with(*(("l", value) for value in asked))
+    read = directives.read(_text(manifest))
     assert [each.value for each in read if each.option == "l"] == wanted
-    shared = directives.read(_text(made, shared=True))
+    shared = directives.read(_text(manifest, shared=True))
     assert [each.value for each in shared if each.option == "l"] == asked
 
 
@@ -158,7 +162,9 @@ def test_the_script_calls_the_program_with_exactly_the_right_words(
     program.write_text('#!/bin/sh\nprintf "%s\\n.\\n" "$PWD" "$@" >"$OUT"\nexit 7\n')
     program.chmod(0o755)
     monkeypatch.setattr(paths, "program", lambda *_: program)
-    text = resume_script.text(resume_script.Image(samples.made(), []), job, Settings(), generation)
+    text = resume_script.text(
+        resume_script.Image(samples.a_manifest(), []), job, Settings(), generation
+    )
     environment = {"PATH": os.defpath, "PBS_O_WORKDIR": str(where), "OUT": str(place / "called")}
     ended = subprocess.run(["/bin/sh"], input=text.encode(), env=environment, cwd=place)
     options = ["--generation", str(generation)] if generation else []
@@ -171,7 +177,10 @@ def test_the_script_calls_the_program_with_exactly_the_right_words(
 def test_a_directory_that_is_gone_ends_the_job_with_our_own_failure(place: Path) -> None:
     environment = {"PATH": os.defpath, "PBS_O_WORKDIR": str(place / "gone")}
     ended = subprocess.run(
-        ["/bin/sh"], input=_text(samples.made()).encode(), env=environment, stderr=subprocess.PIPE
+        ["/bin/sh"],
+        input=_text(samples.a_manifest()).encode(),
+        env=environment,
+        stderr=subprocess.PIPE,
     )
     assert ended.returncode == 125
 
@@ -188,4 +197,4 @@ def test_a_sites_own_template_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     own = tmp_path / "templates" / "torque"
     own.mkdir(parents=True)
     (own / "resume_job.sh.j2").write_text("exec {{ program | sh }} # ours\n")
-    assert _text(samples.made()) == "exec /usr/local/bin/torqueckpt # ours\n"
+    assert _text(samples.a_manifest()) == "exec /usr/local/bin/torqueckpt # ours\n"

@@ -29,11 +29,11 @@ def test_the_pointer_of_a_directory_among_the_jobs_files_stays(
     call = MomCall.restart(
         ["17", samples.JOB, user.name, "users", f"{place}/scratch/ckpt", "ckpt.one"]
     )
-    made = samples.made(
+    manifest = samples.a_manifest(
         files=(), watched=(), processes=(), rules=(Rule(f"{run}/**", "snapshot", True),)
     )
     with privileges.acting_as(user):
         pointer.write(run / "ckpt", "ckpt.one", samples.LINEAGE, 1)
         (run / "new").write_bytes(b"made since")
-        found = rollback.checked(lineage, made, call.to_restart(1), (), "a1", Settings())
+        found = rollback.checked(lineage, manifest, call.to_restart(1), (), "a1", Settings())
     assert [each.path for each in found.changes] == [str(run / "new")]

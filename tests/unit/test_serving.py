@@ -144,10 +144,17 @@ def _real_uid(pid: int) -> int:
     return uid()
 
 
-def _connects(who: Owner, image: Path) -> int:
+def _connects(owner: Owner, image: Path) -> int:
     code = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
     place = str(image / CriuStream.socket_name)
-    words = ["/usr/bin/setpriv", "--reuid", str(who.uid), "--regid", str(who.gid), "--clear-groups"]
+    words = [
+        "/usr/bin/setpriv",
+        "--reuid",
+        str(owner.uid),
+        "--regid",
+        str(owner.gid),
+        "--clear-groups",
+    ]
     with privileges.acting_as_root():
         words += ["/usr/bin/python3", "-c", code, place]
         done = subprocess.run(words, capture_output=True)

@@ -39,9 +39,9 @@ def test_a_store_behind_a_link_or_that_is_a_file_says_so(place: Path) -> None:
 
 
 def test_an_owners_directory_is_made_by_root_for_him_alone(
-    store: Store, mine: OwnerStore, user: Owner
+    store: Store, owner_store: OwnerStore, user: Owner
 ) -> None:
-    status = mine.path.stat()
+    status = owner_store.path.stat()
     assert (status.st_uid, status.st_gid, status.st_mode & 0o7777) == (user.uid, user.gid, 0o700)
     assert store.owners() == [user.name]
 
@@ -65,17 +65,17 @@ def test_a_user_cannot_make_his_directory_himself(store: Store, user: Owner) -> 
 
 @pytest.mark.parametrize("mode", [0o750, 0o701, 0o770, 0o777])
 def test_an_owners_directory_that_others_can_enter_is_refused(
-    store: Store, mine: OwnerStore, user: Owner, mode: int
+    store: Store, owner_store: OwnerStore, user: Owner, mode: int
 ) -> None:
-    mine.path.chmod(mode)
+    owner_store.path.chmod(mode)
     with privileges.acting_as(user), pytest.raises(StoreNotWritable, match="with mode 0700"):
         store.owner(user)
 
 
 def test_an_owners_directory_that_is_anothers_is_refused(
-    store: Store, mine: OwnerStore, user: Owner
+    store: Store, owner_store: OwnerStore, user: Owner
 ) -> None:
-    os.chown(mine.path, user.uid + 1, user.gid)
+    os.chown(owner_store.path, user.uid + 1, user.gid)
     with pytest.raises(StoreNotWritable, match=f"must belong to {user.name}"):
         store.owner(user)
 
@@ -91,7 +91,7 @@ def test_a_link_in_place_of_an_owners_directory_is_refused(
 
 
 def test_a_link_swapped_from_image_to_image_is_there_and_whole_at_every_moment(
-    store: Store, mine: OwnerStore, lineage: Lineage, user: Owner
+    store: Store, owner_store: OwnerStore, lineage: Lineage, user: Owner
 ) -> None:
     with privileges.acting_as(user):
         for _ in range(2):
@@ -173,76 +173,78 @@ def test_links_are_roots_and_a_user_cannot_make_one(store: Store, user: Owner) -
 
 
 def test_a_job_id_leads_to_its_lineage_and_so_does_the_lineages_name(
-    mine: OwnerStore, lineage: Lineage, user: Owner
+    owner_store: OwnerStore, lineage: Lineage, user: Owner
 ) -> None:
     with privileges.acting_as(user):
-        mine.belongs("13.srv", lineage)
+        owner_store.belongs("13.srv", lineage)
         for name in (samples.JOB, "13.srv", lineage.name):
-            found = mine.lineage_of(name)
+            found = owner_store.lineage_of(name)
             assert found is not None and found.name == lineage.name
-        assert mine.lineage_of("14.srv") is None
-        assert mine.lineage_of("14.srv@1700000000") is None
-        assert [each.name for each in mine.lineages()] == [lineage.name]
+        assert owner_store.lineage_of("14.srv") is None
+        assert owner_store.lineage_of("14.srv@1700000000") is None
+        assert [each.name for each in owner_store.lineages()] == [lineage.name]
 
 
 @pytest.mark.parametrize("target", ["../..", "/etc", "lock", "12.srv@1/..", "..", "12.srv@2"])
 def test_an_id_that_was_made_to_lead_elsewhere_leads_nowhere(
-    mine: OwnerStore, lineage: Lineage, user: Owner, target: str
+    owner_store: OwnerStore, lineage: Lineage, user: Owner, target: str
 ) -> None:
     with privileges.acting_as(user):
-        (mine.path / "ids" / "66.srv").symlink_to(target)
-        assert mine.lineage_of("66.srv") is None
+        (owner_store.path / "ids" / "66.srv").symlink_to(target)
+        assert owner_store.lineage_of("66.srv") is None
 
 
 def test_more_lineages_than_a_process_may_have_open_are_all_found(
-    mine: OwnerStore, lineage: Lineage, user: Owner
+    owner_store: OwnerStore, lineage: Lineage, user: Owner
 ) -> None:
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     with privileges.acting_as(user):
         for number in range(100):
-            mine.make_lineage(f"{number}.many@1700000000").directory.close()
+            owner_store.make_lineage(f"{number}.many@1700000000").directory.close()
         resource.setrlimit(
             resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 20, limits[1])
         )
         try:
-            found = [each.name for each in mine.lineages()]
+            found = [each.name for each in owner_store.lineages()]
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
         assert len(found) == 101
-        assert [each.name for each in mine.lineages_of_first("7.many")] == ["7.many@1700000000"]
+        assert [each.name for each in owner_store.lineages_of_first("7.many")] == [
+            "7.many@1700000000"
+        ]
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])
 def test_a_link_or_file_in_place_of_a_lineage_is_none(
-    mine: OwnerStore, lineage: Lineage, user: Owner, kind: str
+    owner_store: OwnerStore, lineage: Lineage, user: Owner, kind: str
 ) -> None:
-    planted = mine.path / "66.srv@1"
+    planted = owner_store.path / "66.srv@1"
     with privileges.acting_as(user):
         if kind == "link":
             planted.symlink_to("/")
         else:
             planted.touch()
-        assert mine.lineage_of("66.srv@1") is None
-        assert [each.name for each in mine.lineages()] == [lineage.name]
+        assert owner_store.lineage_of("66.srv@1") is None
+        assert [each.name for each in owner_store.lineages()] == [lineage.name]
 
 
 def test_a_lineage_that_is_forgotten_goes_with_all_its_names_and_no_others(
-    mine: OwnerStore, lineage: Lineage, user: Owner
+    owner_store: OwnerStore, lineage: Lineage, user: Owner
 ) -> None:
     with privileges.acting_as(user):
         samples.generation(lineage, {"a.img": b"a"})
-        mine.belongs("13.srv", lineage)
-        other = mine.make_lineage("14.srv@1700000000")
-        mine.belongs("14.srv", other)
-        mine.forget(lineage)
-        assert [each.name for each in mine.lineages()] == [other.name]
-        assert os.listdir(mine.path / "ids") == ["14.srv"]
+        owner_store.belongs("13.srv", lineage)
+        other = owner_store.make_lineage("14.srv@1700000000")
+        owner_store.belongs("14.srv", other)
+        owner_store.forget(lineage)
+        assert [each.name for each in owner_store.lineages()] == [other.name]
+        assert os.listdir(owner_store.path / "ids") == ["14.srv"]
 
 
-def test_the_journal_gets_a_line_for_each_event(mine: OwnerStore, user: Owner) -> None:
+def test_the_journal_gets_a_line_for_each_event(owner_store: OwnerStore, user: Owner) -> None:
     with privileges.acting_as(user):
-        journal.note(mine, "checkpoint", samples.JOB, generation=1)
-        journal.note(mine, "checkpoint-failed", samples.JOB, reason="two\nlines \udce9")
-    lines = [json.loads(line) for line in (mine.path / "journal").read_text().splitlines()]
+        journal.note(owner_store, "checkpoint", samples.JOB, generation=1)
+        journal.note(owner_store, "checkpoint-failed", samples.JOB, reason="two\nlines \udce9")
+    lines = [json.loads(line) for line in (owner_store.path / "journal").read_text().splitlines()]
     assert [line["event"] for line in lines] == ["checkpoint", "checkpoint-failed"]
     assert lines[1]["reason"] == "two\nlines \udce9"

@@ -45,11 +45,11 @@ def held(small: Path, user: Owner) -> Iterator[tuple[OwnerStore, Lineage]]:
     """A lineage with one whole generation on the small file system."""
     with privileges.acting_as(user):
         store = Store.open(small)
-        mine = store.owner(user, make=True)
-        lineage = mine.make_lineage(samples.LINEAGE)
+        owner_store = store.owner(user, make=True)
+        lineage = owner_store.make_lineage(samples.LINEAGE)
         samples.generation(lineage, {"a.img": b"a" * 1000})
-        yield mine, lineage
-        for opened in (lineage.directory, mine.directory, store.root):
+        yield owner_store, lineage
+        for opened in (lineage.directory, owner_store.directory, store.root):
             opened.close()
 
 
@@ -81,14 +81,14 @@ def test_a_record_that_no_longer_fits_leaves_the_old_one(
 def test_a_read_only_store_says_so_and_is_still_readable(
     held: tuple[OwnerStore, Lineage], small: Path
 ) -> None:
-    mine, lineage = held
+    owner_store, lineage = held
     with privileges.acting_as_root():
         _remount_read_only(small)
     for change in (
-        lambda: mine.make_lineage("13.srv@1"),
-        lambda: mine.belongs("13.srv", lineage),
-        lambda: mine.forget(lineage),
-        lambda: mine.lock(0, samples.JOB).__enter__(),
+        lambda: owner_store.make_lineage("13.srv@1"),
+        lambda: owner_store.belongs("13.srv", lineage),
+        lambda: owner_store.forget(lineage),
+        lambda: owner_store.lock(0, samples.JOB).__enter__(),
     ):
         with pytest.raises(StoreNotWritable, match="Read-only file system"):
             change()

@@ -27,23 +27,23 @@ def _asked(process: subprocess.Popen[bytes], end: bool = False) -> CheckpointReq
 
 
 def test_jobs_of_one_number_that_begin_in_one_second_have_a_lineage_each(
-    mine: OwnerStore, user: Owner, started: Start, monkeypatch: pytest.MonkeyPatch
+    owner_store: OwnerStore, user: Owner, started: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proc, "start_epoch", lambda process: 1700000000)
     jobs = [started("/bin/sleep", "60") for _ in range(3)]
     with privileges.acting_as(user):
-        found = [find_lineage(mine, _asked(job), Settings()).name for job in jobs]
-        again = [find_lineage(mine, _asked(job), Settings()).name for job in jobs]
+        found = [find_lineage(owner_store, _asked(job), Settings()).name for job in jobs]
+        again = [find_lineage(owner_store, _asked(job), Settings()).name for job in jobs]
     assert found == again == [f"{samples.JOB}@{second}" for second in range(1700000000, 1700000003)]
 
 
 def test_a_lineage_that_was_made_but_for_its_leader_is_used(
-    mine: OwnerStore, user: Owner, started: Start, monkeypatch: pytest.MonkeyPatch
+    owner_store: OwnerStore, user: Owner, started: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(proc, "start_epoch", lambda process: 1700000000)
     with privileges.acting_as(user):
-        mine.make_lineage(samples.LINEAGE)
-        assert find_lineage(mine, _asked(started("/bin/sleep", "60")), Settings()).name == (
+        owner_store.make_lineage(samples.LINEAGE)
+        assert find_lineage(owner_store, _asked(started("/bin/sleep", "60")), Settings()).name == (
             samples.LINEAGE
         )
 
@@ -54,14 +54,14 @@ def test_an_image_is_no_answer_to_a_call_that_ends_a_job_which_runs(
 ) -> None:
     job = started("/bin/sleep", "60")
     with privileges.acting_as(user):
-        monkeypatch.setattr(time, "time", lambda: samples.made().created)
-        made = samples.generation(lineage, {"core-4242.img": b"x"})
+        monkeypatch.setattr(time, "time", lambda: samples.a_manifest().created)
+        manifest = samples.generation(lineage, {"core-4242.img": b"x"})
         asked = CheckpointRequest(
             **{"sid": job.pid, "job_id": samples.JOB, "exec_pid": job.pid, "end": end},
-            name=made.checkpoint_name,
+            name=manifest.checkpoint_name,
         )
-        found = target.made_already(lineage, asked, made.created - 5, samples.KEY)
-        assert found == (None if end else made)
+        found = target.made_already(lineage, asked, manifest.created - 5, samples.KEY)
+        assert found == (None if end else manifest)
         job.kill()
         job.wait()
-        assert target.made_already(lineage, asked, made.created - 5, samples.KEY) == made
+        assert target.made_already(lineage, asked, manifest.created - 5, samples.KEY) == manifest

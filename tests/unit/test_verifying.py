@@ -33,7 +33,7 @@ class _Made:
         self._defect, self._seconds = defect, seconds
 
     def verify_content(
-        self, made: Manifest, names: frozenset[str], read: Callable[[int], None]
+        self, manifest: Manifest, names: frozenset[str], read: Callable[[int], None]
     ) -> None:
         until = time.monotonic() + self._seconds
         while time.monotonic() < until:
@@ -44,9 +44,9 @@ class _Made:
 
 
 def _begun(user: Owner, generation: _Made) -> Beside:
-    beside, made = Beside(user, Settings()), samples.made()
-    beside.begin(cast(Generation, generation), made, frozenset({"pages-1.img"}))
-    return beside
+    verifier, manifest = Beside(user, Settings()), samples.a_manifest()
+    verifier.begin(cast(Generation, generation), manifest, frozenset({"pages-1.img"}))
+    return verifier
 
 
 def _told(fd: int) -> bytes:
@@ -55,39 +55,39 @@ def _told(fd: int) -> bytes:
 
 
 def test_who_waits_for_a_whole_image_is_told_and_nobody_waits_afterwards(user: Owner) -> None:
-    with closing(_begun(user, _Made())) as beside:
-        assert _told(beside._waits) == b"whole\n"
-        wait_until(lambda: beside.waits_at() == ())
-        assert not beside.found_damage
+    with closing(_begun(user, _Made())) as verifier:
+        assert _told(verifier._waits) == b"whole\n"
+        wait_until(lambda: verifier.waits_at() == ())
+        assert not verifier.found_damage
 
 
 @pytest.mark.parametrize("seconds", [0, 0.2])
 def test_who_waits_for_a_damaged_one_is_told_nothing_but_the_end(
     user: Owner, seconds: float
 ) -> None:
-    with closing(_begun(user, _Made("pages-1.img has another checksum", seconds))) as beside:
-        assert _told(beside._waits) == b""
+    with closing(_begun(user, _Made("pages-1.img has another checksum", seconds))) as verifier:
+        assert _told(verifier._waits) == b""
         with pytest.raises(ImageDamaged, match="pages-1.img has another checksum"):
-            beside.refuse_damaged()
-        assert beside.found_damage
+            verifier.refuse_damaged()
+        assert verifier.found_damage
 
 
 def test_one_that_its_owner_kills_counts_as_damaged(user: Owner) -> None:
     before = set(proc.children(os.getpid()))
-    with closing(_begun(user, _Made(seconds=60))) as beside:
-        (fd,) = beside.waits_at()
+    with closing(_begun(user, _Made(seconds=60))) as verifier:
+        (fd,) = verifier.waits_at()
         (pid,) = set(proc.children(os.getpid())) - before
         os.kill(pid, signal.SIGKILL)
         assert _told(fd) == b""
         with pytest.raises(ImageDamaged, match="could not be verified: it was killed"):
-            beside.waits_at()
+            verifier.waits_at()
 
 
 def test_its_end_leaves_no_process_and_no_descriptor(user: Owner) -> None:
     children, files = proc.children(os.getpid()), os.listdir("/proc/self/fd")
-    with closing(_begun(user, _Made(seconds=60))) as beside:
+    with closing(_begun(user, _Made(seconds=60))) as verifier:
         assert len(proc.children(os.getpid())) == len(children) + 1
-        beside.close()  # before the job is waited for
+        verifier.close()  # before the job is waited for
         assert proc.children(os.getpid()) == children
     assert os.listdir("/proc/self/fd") == files
 
@@ -124,6 +124,6 @@ def test_only_large_memory_is_left_for_later_and_only_where_a_restore_waits(
     checkpointer: str, mebibytes: int, name: str, taken: bool
 ) -> None:
     files = (ImageFile("core-1.img", 100, "0"), ImageFile(name, mebibytes * _MIB, "0"))
-    made = samples.made(checkpointer=checkpointer, image=files)
-    beside = Beside(Owner("ann", 1000, 1000, ()), Settings(criu_path=Path("/criu")))
-    assert beside.takes(made) == (frozenset({name}) if taken else frozenset())
+    manifest = samples.a_manifest(checkpointer=checkpointer, image=files)
+    verifier = Beside(Owner("ann", 1000, 1000, ()), Settings(criu_path=Path("/criu")))
+    assert verifier.takes(manifest) == (frozenset({name}) if taken else frozenset())

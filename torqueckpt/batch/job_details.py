@@ -80,8 +80,8 @@ def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str:
 
 def _group(pid: int) -> str:
     """The process's group: accounts of a grid's pool are in a group of their VO's name."""
-    who = proc.credentials(pid)
+    credentials = proc.credentials(pid)
     try:
-        return grp.getgrgid(who.gids[0]).gr_name if who is not None else ""
+        return grp.getgrgid(credentials.gids[0]).gr_name if credentials is not None else ""
     except KeyError:
         return ""

@@ -59,30 +59,30 @@ Given = dict[bytes, bytes]
 def begin(present: str, script: bytes, words: Sequence[str], settings: Settings) -> int:
     """The first link: run the script, or go on with it when the batch system has put this very
     job back into its queue."""
-    mine = _own_store(settings)
-    found = chain.of_job(mine, present)
+    owner_store = _own_store(settings)
+    found = chain.of_job(owner_store, present)
     if found is None or not _is_same(found, present, script):
-        chain.forget_old(mine, settings)
-        found = chain.make(mine, present, int(time.time()))
+        chain.forget_old(owner_store, settings)
+        found = chain.make(owner_store, present, int(time.time()))
         found.directory.write_whole("script", script, 0o700)
         found.directory.write_whole("words", b"".join(os.fsencode(word) + b"\0" for word in words))
         given = b"\0".join(name + b"=" + value for name, value in environment().items())
         found.directory.write_whole("environment", given)
         found.write(Links(present, os.environ.get("PBS_O_WORKDIR", os.getcwd()), ()))
-    return _go_on(found, mine, present, settings)
+    return _go_on(found, owner_store, present, settings)
 
 
 def go_on(first: str, present: str, settings: Settings) -> int:
     """A later link.  Where the first one never began there is nothing to go on with."""
-    mine = _own_store(settings)
-    found = chain.of_job(mine, first)
+    owner_store = _own_store(settings)
+    found = chain.of_job(owner_store, first)
     if found is None:
         remedy = ": its first job never began on this store"
-        raise UnknownChain(owner=mine.path.name, job=first, remedy=remedy)
-    return _go_on(found, mine, present, settings)
+        raise UnknownChain(owner=owner_store.path.name, job=first, remedy=remedy)
+    return _go_on(found, owner_store, present, settings)
 
 
-def _go_on(found: Chain, mine: OwnerStore, present: str, settings: Settings) -> int:
+def _go_on(found: Chain, owner_store: OwnerStore, present: str, settings: Settings) -> int:
     end = found.end()
     if end is not None:
         if end.how == chain.ENDED:
@@ -90,7 +90,7 @@ def _go_on(found: Chain, mine: OwnerStore, present: str, settings: Settings) -> 
             return end.status
         raise ChainStopped(job=found.first, reason=end.why)
     known = found.read()
-    lineage, generation = newest(mine, known)
+    lineage, generation = newest(owner_store, known)
     first_time = not known.links
     if not any(each.job == present for each in known.links):
         _stop_at_limits(found, known, (lineage, generation), present, settings)
@@ -98,17 +98,17 @@ def _go_on(found: Chain, mine: OwnerStore, present: str, settings: Settings) -> 
         link = Link(present, host, int(time.time()), lineage, generation)
         known = Links(known.first, known.directory, (*known.links, link))
         found.write(known)
-    _see_to_the_next(found, known, present, mine.path.name, settings)
+    _see_to_the_next(found, known, present, owner_store.path.name, settings)
     if not generation:
         if not first_time:
             _stop_unless_rerunable(found, present, settings)
             _tell(f"job {found.first} has no image yet: its script runs from the beginning")
         run_script(found, first_time)
-    _wait_until_over(mine, lineage, settings)
+    _wait_until_over(owner_store, lineage, settings)
     request = RestartRequest(
         job_id=lineage,
         present_job=present,
-        generation=_older(mine, lineage, known),
+        generation=_older(owner_store, lineage, known),
     )
     door.resume(request, settings)
 
@@ -120,10 +120,10 @@ def _is_same(found: Chain, present: str, script: bytes) -> bool:
     )
 
 
-def newest(mine: OwnerStore, known: Links) -> tuple[str, int]:
+def newest(owner_store: OwnerStore, known: Links) -> tuple[str, int]:
     """The lineage and number of the chain's newest image; ("", 0) when there is none."""
     for each in reversed(known.links):
-        lineage = mine.lineage_of(each.job)
+        lineage = owner_store.lineage_of(each.job)
         numbers = lineage.numbers() if lineage is not None else []
         if lineage is not None and numbers:
             return lineage.name, numbers[-1]
@@ -142,21 +142,21 @@ def idle_links(known: Links, now: tuple[str, int]) -> int:
 
 def ended(name: str, status: int, settings: Settings) -> None:
     """The user's script is done, says the shell that ran it: nothing goes on with it any more."""
-    who = privileges.owner_of_uid(os.getuid())
-    mine = Store.open(settings.store).owner(who)
-    found = chain.of_job(mine, name)
+    owner = privileges.owner_of_uid(os.getuid())
+    owner_store = Store.open(settings.store).owner(owner)
+    found = chain.of_job(owner_store, name)
     if found is None:
-        raise UnknownChain(owner=who.name, job=name, remedy="")
-    present = _runs_it(mine, found.read())
+        raise UnknownChain(owner=owner.name, job=name, remedy="")
+    present = _runs_it(owner_store, found.read())
     try:
         found.write_end(End(chain.ENDED, status, present, int(time.time()), ""))
     finally:
-        server_jobs.cancel_waiting(found.first, present, who.name, settings, _tell)
+        server_jobs.cancel_waiting(found.first, present, owner.name, settings, _tell)
 
 
-def _runs_it(mine: OwnerStore, known: Links) -> str:
+def _runs_it(owner_store: OwnerStore, known: Links) -> str:
     """The job that does the work now: the last link, or one that somebody else has resumed."""
-    lineage = mine.lineage_of(newest(mine, known)[0])
+    lineage = owner_store.lineage_of(newest(owner_store, known)[0])
     try:
         live = lineage.live() if lineage is not None else None
     except TorqueCkptError as torn:
@@ -210,14 +210,14 @@ def _stop_unless_rerunable(found: Chain, present: str, settings: Settings) -> No
         raise ChainStopped(job=found.first, reason=why)
 
 
-def _wait_until_over(mine: OwnerStore, name: str, settings: Settings) -> None:
+def _wait_until_over(owner_store: OwnerStore, name: str, settings: Settings) -> None:
     """The link before may still be ending; not to be noted as a restart that failed."""
-    lineage = mine.lineage_of(name)
+    lineage = owner_store.lineage_of(name)
     until = time.monotonic() + _STILL_ENDING_SECONDS
     while lineage is not None:
         try:
             asked = RestartRequest(name, name)
-            claiming.refuse_if_running(mine, lineage.live(), asked, settings)
+            claiming.refuse_if_running(owner_store, lineage.live(), asked, settings)
             return
         except JobStillRuns:
             if time.monotonic() > until:
@@ -225,12 +225,12 @@ def _wait_until_over(mine: OwnerStore, name: str, settings: Settings) -> None:
             time.sleep(2)
 
 
-def _older(mine: OwnerStore, name: str, known: Links) -> int | None:
+def _older(owner_store: OwnerStore, name: str, known: Links) -> int | None:
     """Another image than the newest, when a link has just failed to restore that one though it is
     whole; None for the newest that is whole."""
     before = [each for each in known.links[:-1] if each.lineage == name]
-    told = journal.last(mine, "lineage", name)
-    lineage = mine.lineage_of(name)
+    told = journal.last(owner_store, "lineage", name)
+    lineage = owner_store.lineage_of(name)
     if not before or lineage is None or told.get("event") != journal.RESTART_FAILED:
         return None
     numbers = lineage.numbers()
@@ -242,12 +242,12 @@ def _older(mine: OwnerStore, name: str, known: Links) -> int | None:
 
 def _own_store(settings: Settings) -> OwnerStore:
     """The user's directory in the store, which root makes."""
-    who = privileges.owner_of_uid(os.getuid())
+    owner = privileges.owner_of_uid(os.getuid())
     try:
-        return Store.open(settings.store).owner(who)
+        return Store.open(settings.store).owner(owner)
     except StoreMissing:
         door.make_owner_store()
-        return Store.open(settings.store).owner(who)
+        return Store.open(settings.store).owner(owner)
 
 
 def _tell(line: str) -> None:

@@ -47,15 +47,15 @@ class Status(NamedTuple):
     links: list[Row]
 
 
-def status(job: str, who: Owner, settings: Settings) -> Status:
+def status(job: str, owner: Owner, settings: Settings) -> Status:
     """By the store, and by the server where it answers; UnknownChain."""
-    known, jobs = _asked(job, who, settings)
+    known, jobs = _asked(job, owner, settings)
     first = _first(job, known, jobs)
     if first is None:
-        raise UnknownChain(owner=who.name, job=job, remedy="")
+        raise UnknownChain(owner=owner.name, job=job, remedy="")
     at_server = {each.id: each for each in jobs if first in (each.id, _chain_of(each))}
-    with privileges.acting_as(who):
-        found = _in_store(first, who, settings)
+    with privileges.acting_as(owner):
+        found = _in_store(first, owner, settings)
         links = found[1].read().links if found is not None else ()
         end = found[1].end() if found is not None else None
         rows = [_row(found[0], link, links, at_server, end) for link in links] if found else []
@@ -65,45 +65,45 @@ def status(job: str, who: Owner, settings: Settings) -> Status:
     if end is None:
         runs = any(at_server[each].state in "RE" for each in begun & set(at_server))
         state = "runs" if runs else "waits" if waiting else "over"
-        return Status(first, who.name, state, None, "", rows)
+        return Status(first, owner.name, state, None, "", rows)
     exit_status = end.status if end.how == chain.ENDED else None
-    return Status(first, who.name, end.how, exit_status, end.why, rows)
+    return Status(first, owner.name, end.how, exit_status, end.why, rows)
 
 
-def cancel(job: str, who: Owner, settings: Settings) -> list[str]:
+def cancel(job: str, owner: Owner, settings: Settings) -> list[str]:
     """End the chain: nothing goes on, and all of its jobs are deleted; gives their ids."""
     with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
-        known, jobs = _in_store(job, who, settings), _own(pbs, who)
+        known, jobs = _in_store(job, owner, settings), _own(pbs, owner)
         first = _first(job, known[1] if known is not None else None, jobs)
         if first is None:
-            raise UnknownChain(owner=who.name, job=job, remedy="")
-        with privileges.acting_as(who):
-            found = _in_store(first, who, settings)
+            raise UnknownChain(owner=owner.name, job=job, remedy="")
+        with privileges.acting_as(owner):
+            found = _in_store(first, owner, settings)
             if found is not None and found[1].end() is None:
                 why = "cancelled by its owner"
                 found[1].write_end(End(chain.CANCELLED, 0, job, int(time.time()), why))
         gone = []
-        for each in server_jobs.of_chain(pbs, first, who.name):
+        for each in server_jobs.of_chain(pbs, first, owner.name):
             if server_jobs.waits(each) or each.state in "RE":
                 pbs.delete(each.id)
                 gone.append(each.id)
         return gone
 
 
-def _asked(job: str, who: Owner, settings: Settings) -> tuple[Chain | None, list[Job]]:
-    found = _in_store(job, who, settings)
+def _asked(job: str, owner: Owner, settings: Settings) -> tuple[Chain | None, list[Job]]:
+    found = _in_store(job, owner, settings)
     known = found[1] if found is not None else None
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
-            return known, _own(pbs, who)
+            return known, _own(pbs, owner)
     except (TorqueCkptError, ImportError) as silent:
         log.info(f"told by the store alone: {silent}")
         return known, []
 
 
-def _own(pbs: Connection, who: Owner) -> list[Job]:
+def _own(pbs: Connection, owner: Owner) -> list[Job]:
     jobs = pbs.jobs(["Job_Owner", "job_state", "Variable_List"])
-    return [each for each in jobs if each.owner == who.name]
+    return [each for each in jobs if each.owner == owner.name]
 
 
 def _first(job: str, known: Chain | None, jobs: list[Job]) -> str | None:
@@ -120,24 +120,26 @@ def _chain_of(job: Job) -> str:
     return server_jobs.chain_named_by(job)
 
 
-def _in_store(job: str, who: Owner, settings: Settings) -> tuple[OwnerStore, Chain] | None:
-    with privileges.acting_as(who):
+def _in_store(job: str, owner: Owner, settings: Settings) -> tuple[OwnerStore, Chain] | None:
+    with privileges.acting_as(owner):
         try:
-            mine = Store.open(settings.store).owner(who)
+            owner_store = Store.open(settings.store).owner(owner)
         except StoreMissing:
             return None
-        found = chain.of_job(mine, job)
-        return (mine, found) if found is not None else None
+        found = chain.of_job(owner_store, job)
+        return (owner_store, found) if found is not None else None
 
 
 def _row(
-    mine: OwnerStore,
+    owner_store: OwnerStore,
     link: Link,
     links: tuple[Link, ...],
     at_server: dict[str, Job],
     end: End | None,
 ) -> Row:
-    told = [each for each in journal.since(mine, link.started) if each.get("job") == link.job]
+    told = [
+        each for each in journal.since(owner_store, link.started) if each.get("job") == link.job
+    ]
     images = [each for each in told if each.get("event") == "checkpoint"]
     state = at_server[link.job].state if link.job in at_server else ""
     how = ""

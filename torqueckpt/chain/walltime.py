@@ -118,11 +118,11 @@ def _is_wanted(job: Job, settings: Settings) -> bool:
         return True
     if job.queue in settings.chain_queues:
         return True
-    who = privileges.owner(_user_of(job))
-    with privileges.acting_as(who):
+    owner = privileges.owner(_user_of(job))
+    with privileges.acting_as(owner):
         try:
-            mine = Store.open(settings.store).owner(who)
-            found = chain.of_job(mine, job.id)
+            owner_store = Store.open(settings.store).owner(owner)
+            found = chain.of_job(owner_store, job.id)
             return found is not None and found.end() is None
         except StoreMissing:
             return False
@@ -138,12 +138,12 @@ def _expected(job: str, leader: proc.Stat, user: str, settings: Settings) -> flo
     )
 
 
-def _measured_as(who: Owner, job: str, settings: Settings) -> list[float]:
-    with privileges.acting_as(who):
+def _measured_as(owner: Owner, job: str, settings: Settings) -> list[float]:
+    with privileges.acting_as(owner):
         try:
-            mine = Store.open(settings.store).owner(who)
-            lineage = mine.lineage_of(job)
-            return _measured(mine, lineage) if lineage is not None else []
+            owner_store = Store.open(settings.store).owner(owner)
+            lineage = owner_store.lineage_of(job)
+            return _measured(owner_store, lineage) if lineage is not None else []
         except StoreMissing:
             return []
         except (TorqueCkptError, OSError) as torn:
@@ -151,7 +151,7 @@ def _measured_as(who: Owner, job: str, settings: Settings) -> list[float]:
             return []
 
 
-def _measured(mine: OwnerStore, lineage: Lineage) -> list[float]:
+def _measured(owner_store: OwnerStore, lineage: Lineage) -> list[float]:
     """Seconds of this lineage's dumps: those in the manifests, whole calls in the journal."""
     found = []
     for number in lineage.numbers():
@@ -159,8 +159,8 @@ def _measured(mine: OwnerStore, lineage: Lineage) -> list[float]:
             found.append(lineage.generation(number).manifest().wall_ms / 1000)
         except TorqueCkptError as torn:
             log.warning(str(torn))
-    for job in mine.jobs_of(lineage):
-        took = journal.last(mine, "job", job, "checkpoint").get("took_ms")
+    for job in owner_store.jobs_of(lineage):
+        took = journal.last(owner_store, "job", job, "checkpoint").get("took_ms")
         if type(took) is int:
             found.append(took / 1000)
     return found

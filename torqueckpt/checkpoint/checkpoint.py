@@ -53,23 +53,23 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
     checkpointer, told_version = registry.chosen(settings)
     owner = owner_of(request)
     with privileges.acting_as(owner):
-        mine = store.owner(owner, make=True)
-        lineage = find_lineage(mine, request, settings)
-        noted = _failures_noted(mine, request, settings)
+        owner_store = store.owner(owner, make=True)
+        lineage = find_lineage(owner_store, request, settings)
+        noted = _failures_noted(owner_store, request, settings)
         with noted, lineage.lock(settings.lock_timeout_seconds) as lock:
             with translated(settings.store):
                 known = lineage.live()
                 intent.settle(lineage.directory, known)
             since = arrived - settings.repeat_window_seconds
-            made = made_already(lineage, request, since, secret)
-            if made is not None:
-                publish.make_known(store, mine, lineage, made, request)
-                return made
+            manifest = made_already(lineage, request, since, secret)
+            if manifest is not None:
+                publish.make_known(store, owner_store, lineage, manifest, request)
+                return manifest
             target = find_tree(known, request, settings)
             tree.check(target.tree, owner)
             target = preflight.before_dump(checkpointer, target, request.refuse_connections)
             depth = request.depth or settings.depth
-            space.refuse_without(mine, lineage, target.tree, depth, settings)
+            space.refuse_without(owner_store, lineage, target.tree, depth, settings)
             waiting = monotonic_waits.waiting(target.tree)
             version = told_version()
             may_stop = request.end or not checkpointer.tells
@@ -87,7 +87,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     )
                     held = (lock, *guarded)
                     seen, wall_ms, frozen_before_us = _dumped(
-                        checkpointer, dump, target, task, held, generation, mine, settings
+                        checkpointer, dump, target, task, held, generation, owner_store, settings
                     )
                     describe.mend(checkpointer, dump, target)
                     reader.start()
@@ -96,7 +96,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                         left_out = preflight.tell_strays(target)
                         facts = reader.facts(seen, frozen_before_us)
                         streams = _grow_streams(lineage, target, sources, seen)
-                    made = describe.manifest_of(
+                    manifest = describe.manifest_of(
                         request,
                         target,
                         facts,
@@ -113,15 +113,19 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                         image=tuple(image),
                         wall_ms=wall_ms,
                     )
-                    generation.write_manifest(made, secret)
+                    generation.write_manifest(manifest, secret)
                     generation.directory.append_line("log", log.lines())
-                publish.make_known(store, mine, lineage, made, request)
+                publish.make_known(store, owner_store, lineage, manifest, request)
                 took_ms = int((time.time() - arrived) * 1000)
-                publish.tidy(mine, lineage, made, target, request, left_out, took_ms, settings)
+                publish.tidy(
+                    owner_store, lineage, manifest, target, request, left_out, took_ms, settings
+                )
                 if request.end:
                     signals.end_job(target.root, target.sessions)
-    log.info(f"{made.job.id}: generation {made.generation}, {made.bytes} bytes, {wall_ms} ms")
-    return made
+    log.info(
+        f"{manifest.job.id}: generation {manifest.generation}, {manifest.bytes} bytes, {wall_ms} ms"
+    )
+    return manifest
 
 
 def _dumped(
@@ -131,7 +135,7 @@ def _dumped(
     task: Task,
     held: tuple[int, ...],
     generation: Generation,
-    mine: OwnerStore,
+    owner_store: OwnerStore,
     settings: Settings,
 ) -> tuple[Look, int, int]:
     """What was seen of the files; milliseconds of the dump; microseconds that it froze before."""
@@ -139,7 +143,7 @@ def _dumped(
         return (*dumping.dump(checkpointer, dump, target, task, held, settings), 0)
     from torqueckpt.checkpoint import pre_dump  # slow to import, and seldom wanted
 
-    has_room = partial(space.for_pre_dump, mine, target.tree, settings)
+    has_room = partial(space.for_pre_dump, owner_store, target.tree, settings)
     return pre_dump.dump(checkpointer, dump, target, task, held, generation, has_room, settings)
 
 
@@ -196,7 +200,7 @@ def _running_again(target: Target, stopped: bool) -> Iterator[tuple[int, ...]]:
 
 @contextmanager
 def _failures_noted(
-    mine: OwnerStore, request: CheckpointRequest, settings: Settings
+    owner_store: OwnerStore, request: CheckpointRequest, settings: Settings
 ) -> Iterator[None]:
     try:
         yield
@@ -204,13 +208,13 @@ def _failures_noted(
         facts: dict[str, object] = {
             "reason": str(failure),
             "code": getattr(failure, "exit_code", InternalError.exit_code),
-            **journal.of_checkpoint(mine, request.job_id),
+            **journal.of_checkpoint(owner_store, request.job_id),
             **job_details.facts(request.exec_pid or request.sid, settings),
         }
         if not isinstance(failure, TorqueCkptError):  # a bug: there may be no system log to tell
             log.traceback_of(failure)
             facts["traceback"] = log.lines()
-        journal.note(mine, "checkpoint-failed", request.job_id, **facts)
+        journal.note(owner_store, "checkpoint-failed", request.job_id, **facts)
         raise
 
 
@@ -242,5 +246,5 @@ def checkpoint_process(
         exec_pid=pid,
         refuse_connections=refuse_connections,
     )
-    made = checkpoint(asked, settings)
-    return ImageRef(made.lineage, made.generation)
+    manifest = checkpoint(asked, settings)
+    return ImageRef(manifest.lineage, manifest.generation)

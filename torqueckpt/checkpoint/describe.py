@@ -54,7 +54,7 @@ def manifest_of(
 
 
 def job_of(target: Target, lineage: Lineage, scripts: dict[str, str], settings: Settings) -> Job:
-    who: Owner = target.owner
+    owner: Owner = target.owner
     known = job_details.of_job(
         target.live.job, target.leader_pid, _script(lineage, scripts), settings
     )
@@ -66,10 +66,10 @@ def job_of(target: Target, lineage: Lineage, scripts: dict[str, str], settings: 
                 log.warning(str(torn))
     return Job(
         id=target.live.job,
-        owner=who.name,
-        uid=who.uid,
-        gid=who.gid,
-        groups=who.groups,
+        owner=owner.name,
+        uid=owner.uid,
+        gid=owner.gid,
+        groups=owner.groups,
         start=proc.start_epoch(target.live.keeper),
         name=known.name,
         spec=known.spec,
@@ -105,18 +105,18 @@ class Reader:
             return found._replace(builds=build_ids.of_files(mapped))
 
         self._job = target.live.job
-        self._aside = Aside(target.owner, told, _SECONDS)
+        self._worker = Aside(target.owner, told, _SECONDS)
         self._running = True
         os.close(waits)
 
     def close(self) -> None:
         os.close(self._says)
         if self._running:
-            self._aside.stop()
+            self._worker.stop()
 
     def start(self) -> None:
         """The image is there, and changed no more."""
-        self._aside.give(_SECONDS)
+        self._worker.give(_SECONDS)
         with suppress(BrokenPipeError):  # it was killed: facts() tells
             os.write(self._says, b"\n")
 
@@ -125,7 +125,7 @@ class Reader:
         the time for which the tree stood still before its dump, at a pre-dump."""
         self._running = False
         try:
-            found = self._aside.result(ImageFacts)
+            found = self._worker.result(ImageFacts)
         except AsideFailed as failed:
             raise unreadable(self._job, failed) from failed
         files = _completed(found.files, seen) or seen.open

@@ -173,9 +173,9 @@ def task(
     sources: list[int],
     settings: Settings,
 ) -> Task:
-    made = _last(lineage)
-    if made and not proc.environment(target.root.pid):  # restored by one that does not show it
-        known = tuple(rule._replace(complete=True) for rule in made.rules)
+    manifest = _last(lineage)
+    if manifest and not proc.environment(target.root.pid):  # restored by one that does not show it
+        known = tuple(rule._replace(complete=True) for rule in manifest.rules)
     else:
         known = rules(target.root.pid, target.leader_pid, settings)
     return Task(
@@ -188,7 +188,7 @@ def task(
         foreign=checkpointer.own_directories(target.root.pid, generation.image_dir),
         prefix=str(generation.number),
         copy_limit=settings.snapshot_limit_mib * 1024 * 1024,
-        earlier={file.path: file for file in made.watched} if made else {},
+        earlier={file.path: file for file in manifest.watched} if manifest else {},
     )
 
 

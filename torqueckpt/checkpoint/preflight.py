@@ -56,10 +56,10 @@ def preflight(what: str, settings: Settings, user: str | None) -> Report:
     uid = privileges.owner(user).uid if user is not None else None
     leader = job_processes.leader_of_job(job_id(what), uid)
     root = leader or (proc.stat(int(what)) if what.isdigit() else None)
-    who = proc.credentials(root.pid) if root is not None else None
-    if root is None or who is None:
+    credentials = proc.credentials(root.pid) if root is not None else None
+    if root is None or credentials is None:
         raise NothingToLookAt(what=what)
-    owner = privileges.owner_of_uid(who.uids[0])
+    owner = privileges.owner_of_uid(credentials.uids[0])
     with privileges.acting_as(owner):
         if leader is not None:
             request = CheckpointRequest(leader.pid, what)

@@ -19,27 +19,37 @@ from torqueckpt.store.store import OwnerStore, Store
 
 
 def make_known(
-    store: Store, mine: OwnerStore, lineage: Lineage, made: Manifest, request: CheckpointRequest
+    store: Store,
+    owner_store: OwnerStore,
+    lineage: Lineage,
+    manifest: Manifest,
+    request: CheckpointRequest,
 ) -> None:
     """The image is whole: every name that leads to it does so now.  Again for a call that comes
     again: the first one may have been killed before this."""
-    mine.belongs(made.job.id, lineage)
+    owner_store.belongs(manifest.job.id, lineage)
     try:
-        store.link(made.exec_pid, made.job.id, made.job.owner, lineage.name, made.generation)
+        store.link(
+            manifest.exec_pid,
+            manifest.job.id,
+            manifest.job.owner,
+            lineage.name,
+            manifest.generation,
+        )
     except OSError as problem:  # a file server that does not obey root; the image needs no link
-        log.warning(f"no link for {made.job.id} in {store.root.path}: {problem.strerror}")
+        log.warning(f"no link for {manifest.job.id} in {store.root.path}: {problem.strerror}")
     if request.pointer_dir is not None and request.name:
         where = (request.pointer_dir, request.name)
         if not request.pointer_by_root:
             pointer.make_place(request.pointer_dir)
         with privileges.acting_as_root() if request.pointer_by_root else nullcontext():
-            pointer.write(*where, lineage.name, made.generation)
+            pointer.write(*where, lineage.name, manifest.generation)
 
 
 def tidy(
-    mine: OwnerStore,
+    owner_store: OwnerStore,
     lineage: Lineage,
-    made: Manifest,
+    manifest: Manifest,
     target: Target,
     request: CheckpointRequest,
     left_out: int,
@@ -47,21 +57,21 @@ def tidy(
     settings: Settings,
 ) -> None:
     """Remember which files keep the output now, let go of what is too old, write the journal."""
-    kept_in = {stream.name: stream.kept for stream in made.streams}
+    kept_in = {stream.name: stream.kept for stream in manifest.streams}
     streams = tuple(each._replace(kept=kept_in[each.name]) for each in target.live.streams)
     with translated(settings.store):
         if streams != target.live.streams:
             lineage.write_live(target.live._replace(streams=streams))
         lineage.prune(request.depth or settings.depth)
         journal.note(
-            mine,
+            owner_store,
             "checkpoint",
-            made.job.id,
-            generation=made.generation,
-            bytes=made.bytes,
-            frozen_us=made.frozen_us,
+            manifest.job.id,
+            generation=manifest.generation,
+            bytes=manifest.bytes,
+            frozen_us=manifest.frozen_us,
             ended=request.end,
             left_out=left_out,
             took_ms=took_ms,
-            **job_details.facts(made.exec_pid, settings),
+            **job_details.facts(manifest.exec_pid, settings),
         )

@@ -18,11 +18,11 @@ MIB = 1024 * 1024
 
 
 def refuse_without(
-    mine: OwnerStore, lineage: Lineage, tree: list[proc.Stat], depth: int, settings: Settings
+    owner_store: OwnerStore, lineage: Lineage, tree: list[proc.Stat], depth: int, settings: Settings
 ) -> None:
     """StoreFull when the next image would not fit, would eat the reserve, or exceed the quota."""
     needed = _predicted(lineage, tree)
-    left = filesystem.free(mine.directory) - settings.reserve_mib * MIB
+    left = filesystem.free(owner_store.directory) - settings.reserve_mib * MIB
     if needed > left:
         raise StoreFull(
             path=settings.store,
@@ -32,18 +32,18 @@ def refuse_without(
     if settings.user_quota_mib:
         spare = lineage.numbers()[: -depth + 1] if depth > 1 else lineage.numbers()
         going = sum(filesystem.below(lineage.generation(number).directory) for number in spare)
-        after = filesystem.below(mine.directory) - going + needed
+        after = filesystem.below(owner_store.directory) - going + needed
         if after > settings.user_quota_mib * MIB:
             raise StoreFull(
-                path=mine.path,
+                path=owner_store.path,
                 problem=f"{_mib(after)} with the next image, and each user may have"
                 f" {settings.user_quota_mib} MiB",
             )
 
 
-def for_pre_dump(mine: OwnerStore, tree: list[proc.Stat], settings: Settings) -> bool:
+def for_pre_dump(owner_store: OwnerStore, tree: list[proc.Stat], settings: Settings) -> bool:
     """Whether there is room for what a pre-dump has written, for the dump, and for both merged."""
-    left = filesystem.free(mine.directory) - settings.reserve_mib * MIB
+    left = filesystem.free(owner_store.directory) - settings.reserve_mib * MIB
     return 3 * memory.to_dump(tree) <= left
 
 
@@ -63,10 +63,10 @@ def _predicted(lineage: Lineage, tree: list[proc.Stat]) -> int:
     """What the tree has in memory; where much of that is empty or shared, the last image tells."""
     in_memory, numbers = memory.to_dump(tree), lineage.numbers()
     try:
-        made = lineage.generation(numbers[-1]).manifest() if numbers else None
+        manifest = lineage.generation(numbers[-1]).manifest() if numbers else None
     except TorqueCkptError:
-        made = None
-    last = made.bytes if made is not None and not made.packed else 0
+        manifest = None
+    last = manifest.bytes if manifest is not None and not manifest.packed else 0
     return min(in_memory, 2 * last) if last else in_memory
 
 

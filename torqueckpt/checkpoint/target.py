@@ -48,18 +48,18 @@ class Target(NamedTuple):
         return {sid for sid in found if self._leads(sid)}
 
     def _leads(self, sid: int) -> bool:
-        who = proc.credentials(sid)
-        return who is not None and set(who.uids[:3]) == {self.owner.uid}
+        credentials = proc.credentials(sid)
+        return credentials is not None and set(credentials.uids[:3]) == {self.owner.uid}
 
 
 def owner_of(request: CheckpointRequest) -> Owner:
     """The owner as MOM names him, else whoever the session belongs to."""
     if request.owner is not None:
         return privileges.owner(request.owner)
-    who = proc.credentials(_keeper(request).pid)
-    if who is None:
+    credentials = proc.credentials(_keeper(request).pid)
+    if credentials is None:
         raise SessionGone(sid=request.sid)
-    return privileges.owner_of_uid(who.uids[0])
+    return privileges.owner_of_uid(credentials.uids[0])
 
 
 def _keeper(request: CheckpointRequest) -> proc.Stat:
@@ -67,7 +67,9 @@ def _keeper(request: CheckpointRequest) -> proc.Stat:
     return tree.leader(request.sid if request.exec_pid is None else request.exec_pid)
 
 
-def find_lineage(mine: OwnerStore, request: CheckpointRequest, settings: Settings) -> Lineage:
+def find_lineage(
+    owner_store: OwnerStore, request: CheckpointRequest, settings: Settings
+) -> Lineage:
     """The lineage that the job's images belong to, made when this is its first checkpoint.
 
     A known job id is a new job all the same when its session leader is another process than the
@@ -75,12 +77,12 @@ def find_lineage(mine: OwnerStore, request: CheckpointRequest, settings: Setting
     on meaning the old lineage until the new one has an image.  A session that is gone is the known
     job's: MOM calls again after a hold that has ended it.
     """
-    with mine.lock(settings.lock_timeout_seconds, request.job_id):
-        known = mine.lineage_of(request.job_id)
+    with owner_store.lock(settings.lock_timeout_seconds, request.job_id):
+        known = owner_store.lineage_of(request.job_id)
         if known is not None and (gone(request) or _runs(known, request)):
             return known
         leader = _keeper(request)
-        others = mine.lineages_of_first(request.job_id)
+        others = owner_store.lineages_of_first(request.job_id)
         for each in others:
             if each.first_leader() == leader.id:
                 return each
@@ -88,9 +90,9 @@ def find_lineage(mine: OwnerStore, request: CheckpointRequest, settings: Setting
         second = proc.start_epoch(leader.id)
         while lineage_name(request.job_id, second) in taken:  # started over within this second
             second += 1
-        made = mine.make_lineage(lineage_name(request.job_id, second))
-        made.write_first_leader(leader.id)
-        return made
+        lineage = owner_store.make_lineage(lineage_name(request.job_id, second))
+        lineage.write_first_leader(leader.id)
+        return lineage
 
 
 def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings) -> Target:
@@ -119,14 +121,14 @@ def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings)
 
 
 def _target(root: proc.Stat, live: Live, leader_pid: int, request: CheckpointRequest) -> Target:
-    who = proc.credentials(root.pid)
-    if who is None:
+    credentials = proc.credentials(root.pid)
+    if credentials is None:
         raise SessionGone(sid=leader_pid)
-    if who.uids[0] != os.geteuid():
+    if credentials.uids[0] != os.geteuid():
         acting = privileges.owner_of_uid(os.geteuid()).name
-        raise ForeignProcess(pid=root.pid, name=root.name, uid=who.uids[0], owner=acting)
-    name = privileges.owner_of_uid(who.uids[0]).name
-    owner = Owner(name, who.uids[0], who.gids[0], who.groups)
+        raise ForeignProcess(pid=root.pid, name=root.name, uid=credentials.uids[0], owner=acting)
+    name = privileges.owner_of_uid(credentials.uids[0]).name
+    owner = Owner(name, credentials.uids[0], credentials.gids[0], credentials.groups)
     members = tree.below(root)
     links, named = tree.open_links(members), request.exec_pid is not None
     return Target(owner, root, members, live, leader_pid, links, named)

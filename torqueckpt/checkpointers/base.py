@@ -188,7 +188,7 @@ class Checkpointer(ABC):
         """
         return 0
 
-    def numbers(self, made: Manifest) -> tuple[int, ...]:
+    def numbers(self, manifest: Manifest) -> tuple[int, ...]:
         """The numbers of processes and threads that a restore must be able to give out again."""
         return ()
 

@@ -35,8 +35,10 @@ def _jobs() -> list[str]:
     store = Store.open(chosen.store)
     for each in ownership.owners(chosen, None):
         with privileges.acting_as(each):
-            mine = store.owner(each)
-            found |= {job for lineage in mine.lineages() for job in mine.jobs_of(lineage)}
+            owner_store = store.owner(each)
+            found |= {
+                job for lineage in owner_store.lineages() for job in owner_store.jobs_of(lineage)
+            }
     return sorted(found)
 
 

@@ -35,13 +35,13 @@ def owner_of(job: str, settings: Settings, user: str | None) -> Owner:
         return caller(user)
     if user is not None:
         return privileges.owner(user)
-    for who in owners(settings, None):
-        with privileges.acting_as(who):
+    for owner in owners(settings, None):
+        with privileges.acting_as(owner):
             try:
-                if Store.open(settings.store).owner(who).lineage_of(job) is not None:
-                    return who
+                if Store.open(settings.store).owner(owner).lineage_of(job) is not None:
+                    return owner
             except (StoreMissing, StoreNotWritable, OSError) as broken:
-                log.warning(f"{who.name}: {broken}")
+                log.warning(f"{owner.name}: {broken}")
     raise UnknownJob(job=job, owner="nobody", store=settings.store)
 
 
@@ -56,10 +56,10 @@ def owners(settings: Settings, user: str | None) -> list[Owner]:
 
 def caller(user: str | None = None) -> Owner:
     """Whoever runs this program, who may name no other."""
-    who = privileges.owner_of_uid(os.getuid())
-    if user is not None and user != who.name:
+    owner = privileges.owner_of_uid(os.getuid())
+    if user is not None and user != owner.name:
         raise NeedsRoot(what=f"the images of {user}", remedy="each user sees and touches his own")
-    return who
+    return owner
 
 
 def tell_silent(silent: Sequence[tuple[str, str]]) -> None:

@@ -114,7 +114,7 @@ def of_the_image(what: str, job: str, settings: Settings) -> Iterator[None]:
             looking.join()
 
 
-def beside_the_restore(lineage: Lineage, made: Manifest, lock: int) -> None:
+def beside_the_restore(lineage: Lineage, manifest: Manifest, lock: int) -> None:
     """Leaves a process that draws how much of the job's memory is back, until the job runs, or the
     caller, who becomes the door, has failed.  It is nobody's child, and holds no lock."""
     door = os.pidfd_open(os.getpid())
@@ -126,20 +126,23 @@ def beside_the_restore(lineage: Lineage, made: Manifest, lock: int) -> None:
     try:
         if os.fork() == 0:
             os.close(lock)
-            _draw_the_restore(lineage, made, door)
+            _draw_the_restore(lineage, manifest, door)
     except Exception as failure:  # it must not unwind the caller's stack
         log.traceback_of(failure)
     finally:
         os._exit(0)
 
 
-def _draw_the_restore(lineage: Lineage, made: Manifest, door: int) -> None:
-    seen, total = 0, 0 if made.packed else made.bytes  # how much it will be unpacked, nobody knows
-    with shown(f"restore generation {made.generation}", total) as told:
+def _draw_the_restore(lineage: Lineage, manifest: Manifest, door: int) -> None:
+    seen, total = (
+        0,
+        0 if manifest.packed else manifest.bytes,
+    )  # how much it will be unpacked, nobody knows
+    with shown(f"restore generation {manifest.generation}", total) as told:
         while intent.pending(lineage.directory):
             if select.select([door], [], [], _LOOK_SECONDS)[0]:
                 return
-            tree = [stat for stat in (proc.stat(each.pid) for each in made.processes) if stat]
+            tree = [stat for stat in (proc.stat(each.pid) for each in manifest.processes) if stat]
             now = max(seen, memory.to_dump(tree))
             now = min(now, total) if total else now
             told(now - seen)

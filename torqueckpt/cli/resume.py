@@ -76,12 +76,12 @@ def chosen_members(
 def submit_array(text: str, members: Chosen, image: Image, owner: Owner, settings: Settings) -> str:
     """The new array's id; the journal tells of each member which one it became."""
     found, indices = members
-    new = resubmit.qsub(text, found.name, image.made.job.submit_dir)
+    new = resubmit.qsub(text, found.name, image.manifest.job.submit_dir)
     for number, index in enumerate(indices):
         job = array_job.member(found.name, index)
         became = array_job.member(new, number if found.openpbs else index)
-        with access.lineage_of(job, owner, settings) as (mine, _):
-            journal.note(mine, "submit", job, resume_job=became)
+        with access.lineage_of(job, owner, settings) as (owner_store, _):
+            journal.note(owner_store, "submit", job, resume_job=became)
     return new
 
 
@@ -136,7 +136,7 @@ def resume_job_command(
         image = resubmit.as_known(image, chosen)
         text = resume_script.text(image, named, chosen, generation, tuple(options))
         if submit:
-            click.echo(resubmit.submit(text, named, image.made, owner, chosen, _tell))
+            click.echo(resubmit.submit(text, named, image.manifest, owner, chosen, _tell))
             return
     if out is None:
         click.echo(text, nl=False)

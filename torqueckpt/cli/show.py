@@ -53,17 +53,17 @@ def show_command(
         job, owner, number = show.named(job, chosen)
         generation, user = generation or number, user or owner
     seen = show.look(job, ownership.owner_of(job, chosen, user), chosen, generation, environment)
-    made = seen.made
+    manifest = seen.manifest
     if as_json:
         running = plain(seen.live) if seen.live is not None else None
-        facts = {**plain(made), "bytes": made.bytes, "whole": seen.whole, "live": running}
+        facts = {**plain(manifest), "bytes": manifest.bytes, "whole": seen.whole, "live": running}
         facts["details"] = {**plain(seen.details), "unread": seen.unread}
         click.echo(json.dumps(facts, indent=1))
         return
     for line in _heading(seen):
         click.echo(one_line(line))
     processes = tables.table("pid", "process", "directory")
-    for deep, process in _tree(made.processes):
+    for deep, process in _tree(manifest.processes):
         name = f"{'  ' * deep}{process.name}"
         processes.add_row(*map(one_line, (str(process.pid), name, process.cwd)))
     tables.show(processes)
@@ -75,14 +75,15 @@ def show_command(
 
 
 def _heading(seen: Inside) -> Iterator[str]:
-    made = seen.made
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(made.created))
-    yield f"{made.job.id} generation {made.generation} of lineage {made.lineage}"
-    yield f"{made.job.name} of {made.job.owner}, in {made.job.submit_dir}"
-    yield f"{made.checkpointer} {made.checkpointer_version} on {made.host}, kernel {made.kernel}"
+    manifest = seen.manifest
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(manifest.created))
+    yield f"{manifest.job.id} generation {manifest.generation} of lineage {manifest.lineage}"
+    yield f"{manifest.job.name} of {manifest.job.owner}, in {manifest.job.submit_dir}"
+    version = manifest.checkpointer_version
+    yield f"{manifest.checkpointer} {version} on {manifest.host}, kernel {manifest.kernel}"
     yield (
-        f"{tables.size(made.bytes)}, {when}, frozen {made.frozen_us / 1000:.0f} ms, "
-        f"dump {made.wall_ms} ms, {'whole' if seen.whole else 'NOT WHOLE'}"
+        f"{tables.size(manifest.bytes)}, {when}, frozen {manifest.frozen_us / 1000:.0f} ms, "
+        f"dump {manifest.wall_ms} ms, {'whole' if seen.whole else 'NOT WHOLE'}"
     )
     if seen.details.cpu:
         lacking = [name for name in seen.details.cpu.split() if name not in show.processor()]
@@ -90,7 +91,7 @@ def _heading(seen: Inside) -> Iterator[str]:
         yield f"needs a processor with {seen.details.cpu}{here}"
     if seen.unread:
         yield f"its image cannot be looked into: {seen.unread}"
-    yield from made.remarks
+    yield from manifest.remarks
 
 
 def _tree(processes: tuple[Process, ...]) -> Iterator[tuple[int, Process]]:
@@ -109,11 +110,11 @@ def _tree(processes: tuple[Process, ...]) -> Iterator[tuple[int, Process]]:
 
 
 def _show_files(seen: Inside) -> None:
-    policies = {each.path: each.policy for each in seen.made.watched}
-    policies.update({each.path: "kept copy" for each in seen.made.kept})
-    policies.update({each.path: f"new {each.name}" for each in seen.made.streams})
+    policies = {each.path: each.policy for each in seen.manifest.watched}
+    policies.update({each.path: "kept copy" for each in seen.manifest.kept})
+    policies.update({each.path: f"new {each.name}" for each in seen.manifest.streams})
     made = tables.table("pid", "fd", "offset", "size", "at a restart", "file")
-    for file in seen.made.files:
+    for file in seen.manifest.files:
         if file.fd < 0 and not file.mapped:  # programs and libraries
             continue
         name = one_line(file.path) + (" (deleted)" if file.deleted else "")

@@ -53,30 +53,30 @@ def proof(node: Node) -> Iterator[Told]:
         yield warning("not tried: no user was named", "torqueckpt doctor --job-user USER")
         return
     try:
-        made = Trial(_JOB, node.user, node.settings, python=False).outcome()
+        outcome = Trial(_JOB, node.user, node.settings, python=False).outcome()
     except (TorqueCkptError, OSError) as failed:
         yield failure(f"the job of {node.user.name} could not be tried: {failed}", _AS_ABOVE)
         return
-    if made.why:
-        yield failure(f"a job of {node.user.name}: {made.why}", _AS_ABOVE)
+    if outcome.why:
+        yield failure(f"a job of {node.user.name}: {outcome.why}", _AS_ABOVE)
         return
-    wrong = list(_differences(made))
+    wrong = list(_differences(outcome))
     for each in wrong:
         yield failure(f"a job of {node.user.name} came back, but {each}", _TELL)
     if not wrong:
-        times = ", ".join(f"{step} {ms} ms" for step, ms in made.times.items())
+        times = ", ".join(f"{step} {ms} ms" for step, ms in outcome.times.items())
         yield ok(
             f"a job of {node.user.name} was dumped, killed, restored, and is as it was: {times}"
         )
-    yield from _cgroups(made)
+    yield from _cgroups(outcome)
 
 
-def _differences(made: Outcome) -> Iterator[str]:
-    lines = made.out.splitlines()
+def _differences(outcome: Outcome) -> Iterator[str]:
+    lines = outcome.out.splitlines()
     counted = [line for line in lines if line.startswith("line ")]
     secrets = {line for line in lines if line.startswith("secret ")}
-    if made.status != _STATUS:
-        yield f"ended with {made.status} instead of {_STATUS}"
+    if outcome.status != _STATUS:
+        yield f"ended with {outcome.status} instead of {_STATUS}"
     if counted != [f"line {n}" for n in range(1, len(counted) + 1)]:
         yield "its output has lines twice, or not at all"
     if len(secrets) != 1:
@@ -85,9 +85,9 @@ def _differences(made: Outcome) -> Iterator[str]:
         yield "its file does not have what it wrote"
 
 
-def _cgroups(made: Outcome) -> Iterator[Told]:
+def _cgroups(outcome: Outcome) -> Iterator[Told]:
     """sudo with pam_systemd moves what it starts out of the job's cgroup, and its limits."""
-    told = [line for line in made.out.splitlines() if line.startswith("cgroup ")]
+    told = [line for line in outcome.out.splitlines() if line.startswith("cgroup ")]
     before, after = told[: len(told) // 2], told[len(told) // 2 :]
     if not told or before != after:
         fix = "make install writes the sudo rule with !pam_session; is another rule before it?"
@@ -104,25 +104,27 @@ class _Kind(NamedTuple):
             yield warning("not tried: no user was named", "torqueckpt doctor --job-user USER")
             return
         try:
-            made = Trial(program(self.name), node.user, node.settings, python=True).outcome()
+            outcome = Trial(program(self.name), node.user, node.settings, python=True).outcome()
         except (TorqueCkptError, OSError) as failed:
             yield failure(f"not tried: {failed}", "mend what is told above")
             return
-        as_it_was = made.status == _STATUS and made.out == f"{HELD}as it was\n"
-        if made.out.startswith(_NOT_HERE):
-            yield ok(f"users cannot have it on this kernel ({made.out.strip()})")
-        elif made.refused and as_it_was:
+        as_it_was = outcome.status == _STATUS and outcome.out == f"{HELD}as it was\n"
+        if outcome.out.startswith(_NOT_HERE):
+            yield ok(f"users cannot have it on this kernel ({outcome.out.strip()})")
+        elif outcome.refused and as_it_was:
             if self.name in REFUSED:
-                reason = made.why.partition("cannot be dumped: ")[2]
+                reason = outcome.why.partition("cannot be dumped: ")[2]
                 yield ok(f"refused before the dump, the job ran on: {reason}")
             else:
-                yield failure(f"refused: {made.why}", "docs/resources.md; mend what is told above")
-        elif made.why:
-            yield failure(made.why, "docs/resources.md; mend what is told above")
+                yield failure(
+                    f"refused: {outcome.why}", "docs/resources.md; mend what is told above"
+                )
+        elif outcome.why:
+            yield failure(outcome.why, "docs/resources.md; mend what is told above")
         elif as_it_was:
             yield ok("restored as it was")
         else:
-            last = made.err.strip().splitlines()[-1:] or [f"status {made.status}"]
+            last = outcome.err.strip().splitlines()[-1:] or [f"status {outcome.status}"]
             yield failure(f"restored, but not as it was: {last[0]}", "report it, with this table")
 
 

@@ -56,8 +56,8 @@ class Outcome:
 class Trial:
     """One job; its images and files go when it is over."""
 
-    def __init__(self, text: str, who: Owner, settings: Settings, *, python: bool) -> None:
-        self._who = who
+    def __init__(self, text: str, owner: Owner, settings: Settings, *, python: bool) -> None:
+        self._owner = owner
         self._settings = settings
         self._text = text
         self._interpreter = [sys.executable, "-I", "-u"] if python else [_SHELL]
@@ -70,7 +70,7 @@ class Trial:
                 out, err = (self._read(directory / name) for name in ("out", "err"))
                 why = f"it ended before its dump: {err.strip()[-200:]}"
                 return Outcome(why, status=leader.poll() or 0, out=out, err=err)
-            words = (str(leader.pid), self._job, self._who.name, "-", "-", "-", "15", "-")
+            words = (str(leader.pid), self._job, self._owner.name, "-", "-", "-", "15", "-")
             hook = self._timed("dump", [str(paths.program("sbin", "mom-checkpoint")), *words])
             if not hook.ok:
                 return self._not_dumped(hook, directory, leader)
@@ -131,12 +131,12 @@ class Trial:
         text: str = "",
     ) -> Iterator[subprocess.Popen[bytes]]:
         """A program of the user's, reading `text`; nothing of its session outlives this."""
-        with privileges.acting_as(self._who):
+        with privileges.acting_as(self._owner):
             flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW
             out, err = (os.open(directory / name, flags) for name in names)
         environment = {"PATH": run.PATH, "LANG": "C.UTF-8", "PBS_O_WORKDIR": str(directory)}
         started = subprocess.Popen(
-            privileges.as_owner_argv(self._who, (), program),
+            privileges.as_owner_argv(self._owner, (), program),
             stdin=subprocess.PIPE,
             stdout=out,
             stderr=err,
@@ -162,8 +162,8 @@ class Trial:
         try:
             for name in _FILES:
                 (directory / name).write_text(self._text if name == "program" else "")
-                os.chown(directory / name, self._who.uid, self._who.gid)
-            os.chown(directory, self._who.uid, self._who.gid)
+                os.chown(directory / name, self._owner.uid, self._owner.gid)
+            os.chown(directory, self._owner.uid, self._owner.gid)
             yield directory
         finally:
             self._forget()
@@ -173,18 +173,18 @@ class Trial:
         """Its images, what a refused dump has left, and what a doctor that was killed has left; the
         journal's lines count for nobody."""
         store = Store.open(self._settings.store)
-        with privileges.acting_as(self._who):
+        with privileges.acting_as(self._owner):
             try:
-                mine = store.owner(self._who)
+                owner_store = store.owner(self._owner)
             except StoreMissing:  # it was not dumped
                 return
-            for each in mine.lineages():
+            for each in owner_store.lineages():
                 if each.first_job == self._job or _is_left(each):
-                    mine.forget(each)
-        store.tidy(self._who.name)
+                    owner_store.forget(each)
+        store.tidy(self._owner.name)
 
     def _let_go(self, directory: Path) -> None:
-        with privileges.acting_as(self._who):
+        with privileges.acting_as(self._owner):
             (directory / GO).touch()
 
     def _timed(self, step: str, argv: list[str]) -> run.Finished:
@@ -202,7 +202,7 @@ class Trial:
 
     def _read(self, file: Path) -> str:
         """As the user, who may have put something else in its place: no link, no pipe, a MiB."""
-        with privileges.acting_as(self._who):
+        with privileges.acting_as(self._owner):
             fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(fd, "rb") as opened:
             return opened.read(1 << 20).decode("utf-8", "replace")

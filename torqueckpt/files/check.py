@@ -44,7 +44,7 @@ class Findings:
 
 
 def find(
-    made: Manifest,
+    manifest: Manifest,
     lineage: Directory,
     handed_over: set[str],
     attempt: str,
@@ -56,55 +56,55 @@ def find(
 
     `read` is told each number of bytes that was read of a file, of compared()'s.
     """
-    return _Checker(made, lineage, handed_over, attempt, store, read).find()
+    return _Checker(manifest, lineage, handed_over, attempt, store, read).find()
 
 
-def compared(made: Manifest) -> int:
+def compared(manifest: Manifest) -> int:
     """How many bytes find() reads of files that are as long as their copies."""
-    restored = (file for file in made.watched if file.policy in _RESTORED and file.copy)
+    restored = (file for file in manifest.watched if file.policy in _RESTORED and file.copy)
     return sum(file.size for file in restored)
 
 
 class _Checker:
     def __init__(
         self,
-        made: Manifest,
+        manifest: Manifest,
         lineage: Directory,
         handed_over: set[str],
         attempt: str,
         store: str,
         read: Callable[[int], None],
     ) -> None:
-        self._made = made
+        self._manifest = manifest
         self._lineage = lineage
         self._handed_over = handed_over
         self._attempt = attempt
         self._store = store.rstrip("/") + "/"
         self._read = read
         self._found = Findings()
-        self._open = {file.path for file in made.files if not file.deleted}
+        self._open = {file.path for file in manifest.files if not file.deleted}
         self._fixed = {  # CRIU wants these to have the recorded size
             file.path
-            for file in made.files
+            for file in manifest.files
             if not (file.flags & os.O_APPEND and file.flags & _ACCESS == os.O_WRONLY)
         }
 
     def find(self) -> Findings:
-        for file in self._made.watched:
+        for file in self._manifest.watched:
             if file.policy in _RESTORED:
                 self._restored(file)
             else:
                 self._left_alone(file.path, file.size, file.policy)
-        watched = {file.path for file in self._made.watched} | self._handed_over
-        for path, size in {f.path: f.size for f in self._made.files if not f.deleted}.items():
+        watched = {file.path for file in self._manifest.watched} | self._handed_over
+        for path, size in {f.path: f.size for f in self._manifest.files if not f.deleted}.items():
             if path not in watched and not path.startswith(content.KERNELS):
                 self._left_alone(path, size, "")
-        for rule in self._made.rules:
+        for rule in self._manifest.rules:
             if rule.complete and rule.policy in _RESTORED:
-                for path in globs.Matches(rule, self._made.rules):
+                for path in globs.Matches(rule, self._manifest.rules):
                     if path not in watched and path not in self._open:
                         self._new(path)
-        for cwd in sorted({process.cwd for process in self._made.processes if process.cwd}):
+        for cwd in sorted({process.cwd for process in self._manifest.processes if process.cwd}):
             if not os.path.isdir(cwd) and cwd not in self._found.directories:
                 self._missing_cwd(cwd)
         return self._found
@@ -112,7 +112,7 @@ class _Checker:
     def _missing_cwd(self, cwd: str) -> None:
         """One whose files are put back, if there were any, is made again."""
         inside = f"{cwd}/."
-        if file_rules.of_path(self._made.rules, inside) == file_rules.SNAPSHOT:
+        if file_rules.of_path(self._manifest.rules, inside) == file_rules.SNAPSHOT:
             self._to_make(_missing_directories(inside))
         else:
             self._found.missing.append(cwd)

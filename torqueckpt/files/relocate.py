@@ -18,17 +18,17 @@ def moved(path: str, moves: Moves) -> str:
     return path
 
 
-def relocated(made: Manifest, moves: Moves, handed_over: Collection[str]) -> Manifest:
+def relocated(manifest: Manifest, moves: Moves, handed_over: Collection[str]) -> Manifest:
     """The manifest with names as they are now, but for files that come from elsewhere."""
 
     def now(path: str) -> str:
         return path if path in handed_over else moved(path, moves)
 
-    return made._replace(
-        files=tuple(file._replace(path=now(file.path)) for file in made.files),
-        watched=tuple(file._replace(path=now(file.path)) for file in made.watched),
-        rules=tuple(rule._replace(glob=now(rule.glob)) for rule in made.rules),
-        processes=tuple(each._replace(cwd=now(each.cwd)) for each in made.processes),
+    return manifest._replace(
+        files=tuple(file._replace(path=now(file.path)) for file in manifest.files),
+        watched=tuple(file._replace(path=now(file.path)) for file in manifest.watched),
+        rules=tuple(rule._replace(glob=now(rule.glob)) for rule in manifest.rules),
+        processes=tuple(each._replace(cwd=now(each.cwd)) for each in manifest.processes),
     )
 
 

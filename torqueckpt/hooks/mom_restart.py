@@ -52,47 +52,47 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
     if call.owner is None:
         raise BadArguments(program="mom-restart", problem="no user", usage="SID JOBID EUSER …")
     secret = key.read(chosen.key())
-    who = privileges.owner(call.owner)
+    owner = privileges.owner(call.owner)
     openpbs = isinstance(call, ActionCall)
     # OpenPBS's directory is root's own
-    with nullcontext() if openpbs else privileges.acting_as(who):
+    with nullcontext() if openpbs else privileges.acting_as(owner):
         found = pointer.read(call.directory, call.name) if call.directory and call.name else None
     if isinstance(call, MomCall) and call.directory and call.name and found is None:
-        refuse_without_pointer(call.job_id, call.directory, call.name, who, chosen)
+        refuse_without_pointer(call.job_id, call.directory, call.name, owner, chosen)
     request = call.to_restart(found.generation if found else None)
 
-    def restarted(beside: Beside | None) -> int:
+    def restarted(verifier: Beside | None) -> int:
         outputs = output.spooled_outputs
-        with prepare(request, who, outputs, chosen, secret, beside=beside) as prepared:
-            mine, lineage, made, lock = prepared
-            return restore(mine, lineage, made, who, lock, chosen, beside)
+        with prepare(request, owner, outputs, chosen, secret, verifier=verifier) as prepared:
+            owner_store, lineage, manifest, lock = prepared
+            return restore(owner_store, lineage, manifest, owner, lock, chosen, verifier)
 
     try:
-        with closing(Beside(who, chosen)) as beside:
+        with closing(Beside(owner, chosen)) as verifier:
             try:
-                return restarted(beside)
+                return restarted(verifier)
             except ImageDamaged:
-                if not beside.found_damage:
+                if not verifier.found_damage:
                     raise
         supervise.give_up()
         return restarted(None)  # from an older one, if there is one that is whole
     except TorqueCkptError as failure:  # MOM has put our own stderr on /dev/null
-        output.tell_in_output(call.job_id, who, chosen, str(failure))
+        output.tell_in_output(call.job_id, owner, chosen, str(failure))
         raise
 
 
 def refuse_without_pointer(
-    job: str, directory: Path, name: str, who: Owner, settings: Settings
+    job: str, directory: Path, name: str, owner: Owner, settings: Settings
 ) -> None:
     """PointerMissing when nothing is where MOM expects an image; it is there again after this.
 
     TORQUE's MOM looks for it once this program has been started, and then requeues the job at once
     and again and again: what was restored meanwhile would run beside the job.
     """
-    with privileges.acting_as(who):
+    with privileges.acting_as(owner):
         if os.path.exists(directory / name):  # MOM follows links
             return
-        with access.lineage_of(job, who, settings) as (_, lineage):
+        with access.lineage_of(job, owner, settings) as (_, lineage):
             pointer.make_place(directory)
             pointer.write(directory, name, lineage.name, max(lineage.numbers(), default=0))
     raise PointerMissing(job=job, path=directory / name)

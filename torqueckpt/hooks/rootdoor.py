@@ -50,26 +50,26 @@ def _open(argv: list[str]) -> int:
     os.environ.clear()
     if not (caller.isascii() and caller.isdigit() and int(caller) > 0):
         raise _refused("no ordinary user called it through sudo")
-    who = privileges.owner_of_uid(int(caller))
+    owner = privileges.owner_of_uid(int(caller))
     if len(argv) == 4 and argv[0] == "restore" and is_lineage_name(argv[1]):
-        return _restore(who.name, argv[1], _number(argv[2]), job_id(argv[3]))
+        return _restore(owner.name, argv[1], _number(argv[2]), job_id(argv[3]))
     if len(argv) == 4 and argv[0] in _DUMPS and argv[2] in ("0", "15"):
         job = job_id(argv[3])
         # The others' image may be restored with names in MOM's own directories, of the job's files:
         # which job of a MOM's it is, only MOM says.
         if argv[0] == "dump" or "." not in job:
-            return _dump(argv[0], who.name, _number(argv[1]), argv[2] == "15", job)
+            return _dump(argv[0], owner.name, _number(argv[1]), argv[2] == "15", job)
     if argv == ["store"]:
-        return _make_store(who.name)
+        return _make_store(owner.name)
     if argv == ["knock"]:
         return 0
     raise _refused("not a call that it knows")
 
 
 def _make_store(user: str) -> int:
-    who = privileges.owner(user)
-    with privileges.acting_as(who):
-        Store.open(settings.load().store).owner(who, make=True)
+    owner = privileges.owner(user)
+    with privileges.acting_as(owner):
+        Store.open(settings.load().store).owner(owner, make=True)
     return 0
 
 
@@ -84,30 +84,30 @@ def _dump(verb: str, user: str, pid: int, end: bool, job: str) -> int:
     if verb == "dump":  # the shims' own: they may be what the settings name
         chosen = chosen._replace(checkpointer="criu")
     refuse = verb == "suspend"
-    made = checkpoint.checkpoint_process(pid, job, end, user, chosen, refuse_connections=refuse)
-    print(made.lineage, made.generation)
+    image = checkpoint.checkpoint_process(pid, job, end, user, chosen, refuse_connections=refuse)
+    print(image.lineage, image.generation)
     return 0
 
 
 def _restore(user: str, lineage_name: str, number: int, present_job: str) -> int:
     chosen = settings.load()
     secret = key.read(chosen.key())
-    who = privileges.owner(user)
-    found = access.lineage_of(lineage_name, who, chosen)
-    with found as (mine, lineage), failures_noted(mine, lineage):
+    owner = privileges.owner(user)
+    found = access.lineage_of(lineage_name, owner, chosen)
+    with found as (owner_store, lineage), failures_noted(owner_store, lineage):
         if not lineage.holds_lock(0):
             raise Busy(job=lineage.first_job, seconds=0)
         lock = _off_stdin()
         try:
             # Whether a job on another node is over, its owner has decided before he came here.
             asked = RestartRequest(lineage.first_job, present_job, force=True)
-            claiming.refuse_if_running(mine, lineage.live(), asked, chosen)
-            made = lineage.generation(number).manifest(secret)
-            if made.job.uid != who.uid or made.lineage != lineage.name:
+            claiming.refuse_if_running(owner_store, lineage.live(), asked, chosen)
+            manifest = lineage.generation(number).manifest(secret)
+            if manifest.job.uid != owner.uid or manifest.lineage != lineage.name:
                 raise ForeignImage(
-                    path=lineage.path, owner=made.job.owner, uid=made.job.uid, caller=user
+                    path=lineage.path, owner=manifest.job.owner, uid=manifest.job.uid, caller=user
                 )
-            return restore(mine, lineage, made, who, lock, chosen)
+            return restore(owner_store, lineage, manifest, owner, lock, chosen)
         except BaseException:
             if os.getuid() == 0:  # not once the job has run
                 undo_unless_it_runs(lineage)

@@ -45,45 +45,47 @@ class Row(NamedTuple):
     owner: str
 
 
-def rows(who: Owner, settings: Settings, job: str | None) -> list[Row]:
+def rows(owner: Owner, settings: Settings, job: str | None) -> list[Row]:
     """One row a generation, oldest first; one whose manifest is torn has whole=False."""
-    return [Row(*cells) for cells in shown(who, settings, job, _cells)]
+    return [Row(*cells) for cells in shown(owner, settings, job, _cells)]
 
 
-def shown(who: Owner, settings: Settings, job: str | None, form: Callable[[Row], T]) -> list[T]:
+def shown(owner: Owner, settings: Settings, job: str | None, form: Callable[[Row], T]) -> list[T]:
     """What `form` makes of each row, of strings and numbers alone: several processes do it."""
     if job is not None:
-        with access.lineage_of(job, who, settings) as (_, lineage):
-            return [form(row) for row in _rows(lineage, who)]
+        with access.lineage_of(job, owner, settings) as (_, lineage):
+            return [form(row) for row in _rows(lineage, owner)]
     store = Store.open(settings.store)
-    with privileges.acting_as(who):
+    with privileges.acting_as(owner):
         try:
-            mine = store.owner(who)
+            owner_store = store.owner(owner)
         except StoreMissing:
             return []
 
         def formed(names: Iterable[str]) -> list[T]:
-            return [form(row) for lineage in mine.opened(names) for row in _rows(lineage, who)]
+            return [
+                form(row) for lineage in owner_store.opened(names) for row in _rows(lineage, owner)
+            ]
 
-        return shared(mine.lineage_names(), formed)
+        return shared(owner_store.lineage_names(), formed)
 
 
-def waits_for_its_image(job: str, who: Owner, settings: Settings) -> bool:
+def waits_for_its_image(job: str, owner: Owner, settings: Settings) -> bool:
     """Whether the last that happened to the job was a hold: an image was taken, and it ended."""
-    with access.lineage_of(job, who, settings) as (mine, _):
-        noted = journal.last(mine, "job", job)
+    with access.lineage_of(job, owner, settings) as (owner_store, _):
+        noted = journal.last(owner_store, "job", job)
     return noted.get("event") == "checkpoint" and noted.get("ended") is True
 
 
-def could_not_restart(job: str, who: Owner, settings: Settings) -> bool:
+def could_not_restart(job: str, owner: Owner, settings: Settings) -> bool:
     """Whether the last restart of a job failed: then it has not made use of its image yet."""
-    with access.lineage_of(job, who, settings) as (mine, lineage):
-        return journal.last(mine, "lineage", lineage.name).get("event") == RESTART_FAILED
+    with access.lineage_of(job, owner, settings) as (owner_store, lineage):
+        return journal.last(owner_store, "lineage", lineage.name).get("event") == RESTART_FAILED
 
 
 def verify(
     job: str,
-    who: Owner,
+    owner: Owner,
     settings: Settings,
     number: int | None,
     read: Callable[[int], None] | None = None,
@@ -92,16 +94,16 @@ def verify(
 
     `read` is told how many bytes were read, piece by piece.
     """
-    with access.lineage_of(job, who, settings) as (_, lineage):
+    with access.lineage_of(job, owner, settings) as (_, lineage):
         numbers = [number] if number is not None else lineage.numbers()
         return [(each, _defect(lineage, each, read)) for each in numbers]
 
 
 def recorded(
-    job: str, who: Owner, settings: Settings, number: int | None
+    job: str, owner: Owner, settings: Settings, number: int | None
 ) -> tuple[Manifest, Live | None, bool]:
     """What `show` shows: manifest, live record, and whether its files are all there."""
-    with access.lineage_of(job, who, settings) as (_, lineage):
+    with access.lineage_of(job, owner, settings) as (_, lineage):
         numbers = lineage.numbers()
         if not numbers:
             raise NoImage(job=job, which="")
@@ -110,13 +112,13 @@ def recorded(
         return found, _live(lineage), generation.looks_whole(found)
 
 
-def delete(job: str, who: Owner, settings: Settings, number: int | None) -> list[int]:
+def delete(job: str, owner: Owner, settings: Settings, number: int | None) -> list[int]:
     """Delete one generation, or all of a job that has ended; gives the numbers that went.
 
     The newest whole image of a job that still runs is never deleted.
     """
     wait = settings.lock_timeout_seconds
-    with access.lineage_of(job, who, settings) as (mine, lineage), lineage.lock(wait):
+    with access.lineage_of(job, owner, settings) as (owner_store, lineage), lineage.lock(wait):
         _settle(lineage)  # what the job's files are still to be given back goes with its images
         doomed = lineage.numbers() if number is None else [lineage.generation(number).number]
         live = _live(lineage)
@@ -128,11 +130,11 @@ def delete(job: str, who: Owner, settings: Settings, number: int | None) -> list
             lineage.remove(each)
         if not intent.pending(lineage.directory):  # that may need them
             lineage.sweep_copies()
-        journal.note(mine, "delete", job, generations=doomed)
+        journal.note(owner_store, "delete", job, generations=doomed)
         if not running and not lineage.numbers():
-            mine.forget(lineage)
+            owner_store.forget(lineage)
         if os.getuid() == 0:  # a user's leaves a link behind that the next checkpoint takes away
-            Store.open(settings.store).tidy(who.name)
+            Store.open(settings.store).tidy(owner.name)
     return doomed
 
 
@@ -177,25 +179,25 @@ def _cells(row: Row) -> tuple[Any, ...]:
     return tuple(row)
 
 
-def _rows(lineage: Lineage, who: Owner) -> Iterator[Row]:
+def _rows(lineage: Lineage, owner: Owner) -> Iterator[Row]:
     for number in lineage.numbers():
         try:
             generation = lineage.generation(number)
-            made = generation.summary()
-            whole = generation.looks_whole(made)
-            created = _iso(made.created)
+            summary = generation.summary()
+            whole = generation.looks_whole(summary)
+            created = _iso(summary.created)
         except _OWNERS_DOING:
-            yield Row(lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, who.name)
+            yield Row(lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, owner.name)
             continue
         yield Row(
-            job=made.job,
+            job=summary.job,
             lineage=lineage.name,
             generation=number,
             created=created,
-            bytes=made.bytes,
-            frozen_ms=round(made.frozen_us / 1000),
-            checkpointer=made.checkpointer,
-            host=made.host,
+            bytes=summary.bytes,
+            frozen_ms=round(summary.frozen_us / 1000),
+            checkpointer=summary.checkpointer,
+            host=summary.host,
             whole=whole,
-            owner=who.name,
+            owner=owner.name,
         )

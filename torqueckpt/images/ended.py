@@ -36,7 +36,7 @@ class Judge:
         self._server = server
         self._owners_waiting: set[str] | None = None
 
-    def over(self, mine: OwnerStore, lineage: Lineage) -> bool:
+    def over(self, owner_store: OwnerStore, lineage: Lineage) -> bool:
         """False where anything is in doubt; its lock is held."""
         try:
             live = lineage.live()
@@ -47,16 +47,16 @@ class Judge:
             return False
         if any(each is not None and proc.alive(each) for each in (live.keeper, live.tree)):
             return False
-        jobs = {live.job, *mine.jobs_of(lineage)}
+        jobs = {live.job, *owner_store.jobs_of(lineage)}
         if self._is_local(live, jobs):
-            return not any(map(self._local_mom_lives, jobs)) and not _held(mine, jobs)
+            return not any(map(self._local_mom_lives, jobs)) and not _held(owner_store, jobs)
         if self._server is None:
             return False
-        wanted = marks.is_wanted(lineage) or _goes_on(mine, jobs)
+        wanted = marks.is_wanted(lineage) or _goes_on(owner_store, jobs)
         try:
             with privileges.acting_as_root() if os.getuid() == 0 else nullcontext():
                 said = all(server.server_says_ended(self._server, job) for job in jobs)
-                return said and not (wanted and self._waits(self._server, mine))
+                return said and not (wanted and self._waits(self._server, owner_store))
         except TorqueCkptError as failure:
             log.warning(f"{self._server.server} is not asked any more: {failure}")
             self._server = None
@@ -71,7 +71,7 @@ class Judge:
     def _local_mom_lives(self, job: str) -> bool:
         return control.listens(self._spool.socket(job))
 
-    def _waits(self, server: Server, mine: OwnerStore) -> bool:
+    def _waits(self, server: Server, owner_store: OwnerStore) -> bool:
         """Whether one of the owner's waiting jobs may be the lineage's resume job."""
         if self._owners_waiting is None:
             may_see = server.server_status(["query_other_jobs"]).text("query_other_jobs")
@@ -79,12 +79,12 @@ class Judge:
                 return True
             listed = server.jobs(["Job_Owner", "job_state"])
             self._owners_waiting = {job.owner for job in listed if job.state in _WAITING}
-        return mine.path.name in self._owners_waiting
+        return owner_store.path.name in self._owners_waiting
 
 
-def _goes_on(mine: OwnerStore, jobs: set[str]) -> bool:
+def _goes_on(owner_store: OwnerStore, jobs: set[str]) -> bool:
     """Whether one of these is a link of a chain that has not ended: the next one may wait long."""
-    for each in chain.of_owner(mine):
+    for each in chain.of_owner(owner_store):
         if any(map(each.has, jobs)):
             try:
                 if each.end() is None:
@@ -95,6 +95,6 @@ def _goes_on(mine: OwnerStore, jobs: set[str]) -> bool:
     return False
 
 
-def _held(mine: OwnerStore, jobs: set[str]) -> bool:
-    told = (journal.last(mine, "job", job) for job in jobs)
+def _held(owner_store: OwnerStore, jobs: set[str]) -> bool:
+    told = (journal.last(owner_store, "job", job) for job in jobs)
     return any(each.get("event") == "checkpoint" and each.get("ended") is True for each in told)

@@ -42,18 +42,18 @@ def prune(
     for each that was left alone.
     """
     who = access.owners(settings) if user is None else [user]
-    store, judge, now = Store.open(settings.store), Judge(settings, server), int(time.time())
-    found = [each for owner in who for each in _images(store, owner, judge, now, dry_run, tell)]
+    store, job_state, now = Store.open(settings.store), Judge(settings, server), int(time.time())
+    found = [each for owner in who for each in _images(store, owner, job_state, now, dry_run, tell)]
     free = filesystem.free(store.root) if user is None else None
     owners = {owner.name: owner for owner in who}
     gone: list[Going] = []
     sound: set[tuple[str, str]] = set()
     for each in retention.plan(found, settings, now, free):
         try:
-            with _opened(store, owners[each.owner], each.lineage) as (mine, lineage):
-                _refuse_in_doubt(judge, mine, lineage, each, sound)
+            with _opened(store, owners[each.owner], each.lineage) as (owner_store, lineage):
+                _refuse_in_doubt(job_state, owner_store, lineage, each, sound)
                 if not dry_run:
-                    _remove(mine, lineage, each)
+                    _remove(owner_store, lineage, each)
                 gone.append(each)
         except _OWNERS_DOING as trouble:
             tell(f"{each.lineage}: {trouble}")
@@ -65,28 +65,28 @@ def prune(
 
 def _images(
     store: Store,
-    who: Owner,
-    judge: Judge,
+    owner: Owner,
+    job_state: Judge,
     now: int,
     dry_run: bool,
     tell: Callable[[str], None],
 ) -> list[Images]:
     found: list[Images] = []
     try:
-        with privileges.acting_as(who):
-            names = [each.name for each in store.owner(who).lineages()]
+        with privileges.acting_as(owner):
+            names = [each.name for each in store.owner(owner).lineages()]
     except _OWNERS_DOING as closed:
-        tell(f"{who.name}: {closed}")
+        tell(f"{owner.name}: {closed}")
         return found
     for name in names:
         try:
-            with _opened(store, who, name) as (mine, lineage):
-                is_over = judge.over(mine, lineage)
+            with _opened(store, owner, name) as (owner_store, lineage):
+                is_over = job_state.over(owner_store, lineage)
                 since = marks.since(lineage) if is_over else None
                 if not dry_run:
                     since = marks.noted(lineage, is_over, now)
                     lineage.sweep()
-                found.append(_described(lineage, who, since))
+                found.append(_described(lineage, owner, since))
         except Busy:  # at a checkpoint or restart: the next time
             continue
         except _OWNERS_DOING as trouble:
@@ -94,38 +94,42 @@ def _images(
     return found
 
 
-def _described(lineage: Lineage, who: Owner, since: int | None) -> Images:
+def _described(lineage: Lineage, owner: Owner, since: int | None) -> Images:
     images, newest = [], 0
     for generation in lineage.generations():
         try:
-            made = generation.manifest()
-            created = made.created
-            if generation.looks_whole(made):
+            manifest = generation.manifest()
+            created = manifest.created
+            if generation.looks_whole(manifest):
                 newest = generation.number
         except TorqueCkptError:  # torn: nothing is known of it but its room
             created = 0
         size = filesystem.below(generation.directory)
-        images.append(Image(who.name, lineage.name, generation.number, created, size))
+        images.append(Image(owner.name, lineage.name, generation.number, created, size))
     size = filesystem.below(lineage.directory)
-    return Images(who.name, lineage.name, tuple(images), newest, since, size)
+    return Images(owner.name, lineage.name, tuple(images), newest, since, size)
 
 
 @contextmanager
-def _opened(store: Store, who: Owner, name: str) -> Iterator[tuple[OwnerStore, Lineage]]:
-    with privileges.acting_as(who), translated(store.root.path):
-        mine = store.owner(who)
-        lineage = Lineage(mine.directory.sub(name))
+def _opened(store: Store, owner: Owner, name: str) -> Iterator[tuple[OwnerStore, Lineage]]:
+    with privileges.acting_as(owner), translated(store.root.path):
+        owner_store = store.owner(owner)
+        lineage = Lineage(owner_store.directory.sub(name))
         with lineage.lock(0):
-            yield mine, lineage
+            yield owner_store, lineage
 
 
 def _refuse_in_doubt(
-    judge: Judge, mine: OwnerStore, lineage: Lineage, going: Going, sound: set[tuple[str, str]]
+    job_state: Judge,
+    owner_store: OwnerStore,
+    lineage: Lineage,
+    going: Going,
+    sound: set[tuple[str, str]],
 ) -> None:
     """Looked at again under the lock: the job may have been resumed since; and before an older
     image goes, every byte of the newest is read, once for each lineage."""
     if going.all:
-        if not judge.over(mine, lineage):
+        if not job_state.over(owner_store, lineage):
             raise JobStillRuns(job=lineage.first_job, where="since just now", remedy="it stays")
     elif (going.owner, going.lineage) not in sound:
         newest = lineage.generation(going.newest)
@@ -133,13 +137,13 @@ def _refuse_in_doubt(
         sound.add((going.owner, going.lineage))
 
 
-def _remove(mine: OwnerStore, lineage: Lineage, going: Going) -> None:
+def _remove(owner_store: OwnerStore, lineage: Lineage, going: Going) -> None:
     facts = {"lineage_pruned": lineage.name, "reason": going.reason, "bytes": going.bytes}
     for number in going.generations:
         lineage.remove(number)
     if going.all:
-        mine.forget(lineage)
+        owner_store.forget(lineage)
     else:
         lineage.sweep_copies()
-    journal.note(mine, "prune", lineage.first_job, generations=going.generations, **facts)
+    journal.note(owner_store, "prune", lineage.first_job, generations=going.generations, **facts)
     log.info(f"{lineage.name}: generations {going.generations} went: {going.reason}")

@@ -29,7 +29,7 @@ _MASKED_URL = rf"\1:{_MASK}@"
 class Inside(NamedTuple):
     """unread: why the image itself could not be looked into; its manifest tells all the same."""
 
-    made: Manifest
+    manifest: Manifest
     live: Live | None
     whole: bool
     details: ImageDetails
@@ -37,21 +37,23 @@ class Inside(NamedTuple):
 
 
 def look(
-    job: str, who: Owner, settings: Settings, number: int | None, environment: bool = False
+    job: str, owner: Owner, settings: Settings, number: int | None, environment: bool = False
 ) -> Inside:
     """The newest image, or generation `number`; secrets of the environment are masked."""
-    made, live, whole = catalogue.recorded(job, who, settings, number)
+    manifest, live, whole = catalogue.recorded(job, owner, settings, number)
     found, unread = ImageDetails(), ""
     try:
-        checkpointer = registry.load(made.checkpointer, settings)
-        with access.lineage_of(job, who, settings) as (_, lineage):
-            place = lineage.generation(made.generation).image_dir
-            reading = Aside(who, lambda: checkpointer.details(place, made.exec_pid, environment))
+        checkpointer = registry.load(manifest.checkpointer, settings)
+        with access.lineage_of(job, owner, settings) as (_, lineage):
+            place = lineage.generation(manifest.generation).image_dir
+            reading = Aside(
+                owner, lambda: checkpointer.details(place, manifest.exec_pid, environment)
+            )
             found = reading.result(ImageDetails)
     except (TorqueCkptError, AsideFailed) as why:
         unread = str(why)
     shown = tuple(map(masked, found.environment))
-    return Inside(made, live, whole, found._replace(environment=shown), unread)
+    return Inside(manifest, live, whole, found._replace(environment=shown), unread)
 
 
 def masked(variable: str) -> str:
@@ -106,11 +108,11 @@ def differences(one: Inside, other: Inside) -> list[Difference]:
 
 
 def _processes(each: Inside) -> Iterator[tuple[str, str]]:
-    yield from ((f"{p.pid} {p.name}", f"child of {p.ppid}") for p in each.made.processes)
+    yield from ((f"{p.pid} {p.name}", f"child of {p.ppid}") for p in each.manifest.processes)
 
 
 def _files(each: Inside) -> Iterator[tuple[str, str]]:
-    for file in each.made.files:
+    for file in each.manifest.files:
         if file.fd >= 0:
             gone = ", deleted" if file.deleted else ""
             told = f"{file.size} bytes, at {file.offset}{gone}"
@@ -128,12 +130,12 @@ def _memory(each: Inside) -> Iterator[tuple[str, str]]:
 
 
 def _together(each: Inside) -> Iterator[tuple[str, str]]:
-    made = each.made
-    yield "size", f"{made.bytes} bytes"
-    yield "host", made.host
-    yield "kernel", made.kernel
-    yield "checkpointer", f"{made.checkpointer} {made.checkpointer_version}"
-    yield "job", made.job.id
+    manifest = each.manifest
+    yield "size", f"{manifest.bytes} bytes"
+    yield "host", manifest.host
+    yield "kernel", manifest.kernel
+    yield "checkpointer", f"{manifest.checkpointer} {manifest.checkpointer_version}"
+    yield "job", manifest.job.id
     yield "registers", each.details.cpu
 
 

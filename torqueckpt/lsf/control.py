@@ -99,7 +99,9 @@ def _signal_all(job: LsfJob, number: int) -> None:
     signals.send_all((each.id for each in job_processes.of_job(job.id, os.getuid())), number)
 
 
-def clean(who: Owner, settings: Settings, environment: Mapping[str, str]) -> tuple[str, list[int]]:
+def clean(
+    owner: Owner, settings: Settings, environment: Mapping[str, str]
+) -> tuple[str, list[int]]:
     """The job, and the generations that went; LastImageKept while LSF may start it again.
 
     A job that was never checkpointed is fine.
@@ -110,13 +112,13 @@ def clean(who: Owner, settings: Settings, environment: Mapping[str, str]) -> tup
         raise BadArguments(program="torqueckpt delete", problem=problem, usage=usage)
     job = calls.job_of(environment)
     try:
-        held = catalogue.waits_for_its_image(job, who, settings)
-        failed = catalogue.could_not_restart(job, who, settings)
+        held = catalogue.waits_for_its_image(job, owner, settings)
+        failed = catalogue.could_not_restart(job, owner, settings)
         if failed or calls.comes_again(environment, held):
-            with access.lineage_of(job, who, settings) as (_, lineage):
+            with access.lineage_of(job, owner, settings) as (_, lineage):
                 newest = max(lineage.numbers(), default=0)
             why = "could not be restarted from it" if failed else "may be started from it again"
             raise LastImageKept(job=job, generation=newest, why=why)
-        return job, catalogue.delete(job, who, settings, None)
+        return job, catalogue.delete(job, owner, settings, None)
     except (UnknownJob, StoreMissing):
         return job, []

@@ -33,12 +33,14 @@ def why_not_restored(job: str, lineage: str, since: int, status: int, settings: 
     """The reason that was noted; else how the one who should have restored it ended, noted now."""
     reason = f"the restart ended with {os.waitstatus_to_exitcode(status)}; see the job's stderr"
     try:
-        with access.lineage_of(lineage, _me(), settings) as (mine, _):
-            noted = _since(journal.last(mine, "lineage", lineage), since)
+        with access.lineage_of(lineage, _me(), settings) as (owner_store, _):
+            noted = _since(journal.last(owner_store, "lineage", lineage), since)
             if noted.get("event") == RESTART_FAILED:
                 return str(noted.get("reason", reason))
             facts = {"lineage": lineage, "reason": reason, "code": OWN_FAILURE}
-            journal.note(mine, RESTART_FAILED, job, **facts, **journal.of_checkpoint(mine, job))
+            journal.note(
+                owner_store, RESTART_FAILED, job, **facts, **journal.of_checkpoint(owner_store, job)
+            )
             return reason
     except (TorqueCkptError, OSError) as failure:
         return str(failure)
@@ -47,8 +49,8 @@ def why_not_restored(job: str, lineage: str, since: int, status: int, settings: 
 def image_of_hold(job: str, since: int, settings: Settings) -> ImageRef | None:
     """The image that the job was ended with since then; None when that has not happened."""
     try:
-        with access.lineage_of(job, _me(), settings) as (mine, lineage):
-            last = _since(journal.last(mine, "job", job), since)
+        with access.lineage_of(job, _me(), settings) as (owner_store, lineage):
+            last = _since(journal.last(owner_store, "job", job), since)
             number = last.get("generation")
             if last.get("event") != "checkpoint" or last.get("ended") is not True:
                 return None
@@ -60,12 +62,12 @@ def image_of_hold(job: str, since: int, settings: Settings) -> ImageRef | None:
 
 def note_failure(job: str, since: int, reason: str, settings: Settings) -> None:
     """Have the owner's journal tell of a dump that failed, where the door could not do so."""
-    who = _me()
+    owner = _me()
     try:
-        mine = Store.open(settings.store).owner(who)
-        if _since(journal.last(mine, "job", job), since).get("event") != _FAILED:
+        owner_store = Store.open(settings.store).owner(owner)
+        if _since(journal.last(owner_store, "job", job), since).get("event") != _FAILED:
             code, facts = CheckpointRefused.exit_code, job_details.facts(os.getpid(), settings)
-            journal.note(mine, _FAILED, job, reason=reason, code=code, **facts)
+            journal.note(owner_store, _FAILED, job, reason=reason, code=code, **facts)
     except (TorqueCkptError, OSError) as missing:
         log.warning(f"{job}: not noted: {missing}")
 

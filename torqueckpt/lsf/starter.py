@@ -53,14 +53,14 @@ class JobStarter:
     def run(self, call: StarterCall) -> int:
         """The job from its first to its last instruction; gives its exit status."""
         self._held_before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
-        ear = self._listen()
+        listener = self._listen()
         if call.image is not None:
             self._saved = call.image
             self._resume()  # where it fails we stay, too: POST_EXEC may remove the image
-            return self._stay(ear)
+            return self._stay(listener)
         with calls.written(call.command, self._job.directory) as argv:
             self._begin(argv)
-            return self._stay(ear)
+            return self._stay(listener)
 
     def _listen(self) -> Ear | None:
         try:
@@ -78,22 +78,22 @@ class JobStarter:
             self._child = self._spawn(argv)
         self._root = self._child
 
-    def _stay(self, ear: Ear | None) -> int:
+    def _stay(self, listener: Ear | None) -> int:
         while self._status is None:
             got = signal.sigwaitinfo(_WATCHED)
             if got.si_signo == signal.SIGCHLD:
                 self._reap()
-            elif got.si_signo == Ear.WAKES and ear is not None:
-                self._serve(ear)
+            elif got.si_signo == Ear.WAKES and listener is not None:
+                self._serve(listener)
             else:
                 self._signalled(got.si_signo, by_root=got.si_uid == 0)
         log.info(f"{self._job.id}: ended with {self._status}")
         return self._status
 
-    def _serve(self, ear: Ear) -> None:
+    def _serve(self, listener: Ear) -> None:
         """Whatever goes wrong here, the job goes on."""
         try:
-            for asked, caller in ear.calls():
+            for asked, caller in listener.calls():
                 starter_socket.reply(caller, self._do(asked), wait=self._status is not None)
         except Exception as failure:  # the caller is told that the line broke
             log.traceback_of(failure)
@@ -149,7 +149,7 @@ class JobStarter:
         assert self._root is not None
         since = int(time.time())
         try:
-            made = door.dump(verb, self._root.pid, end, self._job.id, self._settings)
+            image = door.dump(verb, self._root.pid, end, self._job.id, self._settings)
         except CheckpointRefused as refused:
             log.warning(str(refused))
             if proc.alive(self._root) is not None:
@@ -158,11 +158,11 @@ class JobStarter:
             held = records.image_of_hold(self._job.id, since, self._settings)
             if held is None:  # it has ended by itself
                 raise
-            made = held  # the door was killed once the image was safe and the tree was gone
+            image = held  # the door was killed once the image was safe and the tree was gone
         if end:
-            self._saved, self._stopped = made, False
+            self._saved, self._stopped = image, False
             self._reap(_REAP_SECONDS)
-        return made
+        return image
 
     def _stop(self, reason: str) -> Answer:
         """As LSF itself would have suspended the job."""

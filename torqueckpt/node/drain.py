@@ -170,8 +170,8 @@ def _noted(
 ) -> tuple[dict[str, object], bool]:
     """What its journal says of it since then, and whether somebody is at its lineage."""
     try:
-        with access.lineage_of(job.id, owner, settings) as (mine, lineage):
-            noted, busy = journal.last(mine, "job", job.id), lineage.is_locked()
+        with access.lineage_of(job.id, owner, settings) as (owner_store, lineage):
+            noted, busy = journal.last(owner_store, "job", job.id), lineage.is_locked()
     except (UnknownJob, StoreMissing):
         return {}, False
     when = noted.get("time")

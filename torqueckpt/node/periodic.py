@@ -210,11 +210,11 @@ class Periodic:
         move those after it.  What a first checkpoint will cost nobody knows yet."""
         if not spec.auto or history.last_image is None:
             return spec.interval_seconds or self._settings.interval_minutes * 60
-        who = privileges.owner(job.text("euser") or job.owner)
-        known = self._rates.get(who.name)
+        owner = privileges.owner(job.text("euser") or job.owner)
+        known = self._rates.get(owner.name)
         if known is None or time.monotonic() > known[0] + _RATE_LASTS_SECONDS:
-            known = time.monotonic(), interval.rate_of(who, self._settings)[0]
-            self._rates[who.name] = known
+            known = time.monotonic(), interval.rate_of(owner, self._settings)[0]
+            self._rates[owner.name] = known
         limit, begun = (
             seconds(job.resource("Resource_List", "walltime")),
             periodic_images.started(job),

@@ -25,14 +25,14 @@ class Newest(NamedTuple):
 @contextmanager
 def lineage_of(job: Job, settings: Settings) -> Iterator[Lineage | None]:
     """Its lineage, acting as its owner; None when it has no image yet."""
-    who = privileges.owner(job.text("euser") or job.owner)
-    with privileges.acting_as(who):
+    owner = privileges.owner(job.text("euser") or job.owner)
+    with privileges.acting_as(owner):
         try:
-            mine = Store.open(settings.store).owner(who)
+            owner_store = Store.open(settings.store).owner(owner)
         except StoreMissing:
             yield None
             return
-        yield mine.lineage_of(job.id)
+        yield owner_store.lineage_of(job.id)
 
 
 def newest(job: Job, settings: Settings) -> Newest | None:
@@ -42,8 +42,8 @@ def newest(job: Job, settings: Settings) -> Newest | None:
             return None
         if lineage is None or not lineage.numbers():
             return Newest()
-        made = lineage.generation(lineage.numbers()[-1]).summary()
-        return Newest(made.created, made.frozen_us / 1e6)
+        summary = lineage.generation(lineage.numbers()[-1]).summary()
+        return Newest(summary.created, summary.frozen_us / 1e6)
 
 
 def mom_has_timer(job: Job, settings: Settings) -> bool:

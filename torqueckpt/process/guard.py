@@ -30,12 +30,12 @@ class Guard:
     Where the maker's program inherits write_end, the guard waits for the end of both.
     """
 
-    def __init__(self, who: Owner, task: Callable[[int], None]) -> None:
+    def __init__(self, owner: Owner, task: Callable[[int], None]) -> None:
         read_end, self.write_end = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self.write_end)
-            _watch(who, task, read_end)
+            _watch(owner, task, read_end)
         _pipes.add(self.write_end)
         os.close(read_end)
 
@@ -71,12 +71,12 @@ def run_on(root: proc.Stat) -> Callable[[int], None]:
     return lambda _: signals.continue_tree(root)
 
 
-def _watch(who: Owner, task: Callable[[int], None], read_end: int) -> None:
+def _watch(owner: Owner, task: Callable[[int], None], read_end: int) -> None:
     """In the forked process: never returns."""
     status = 1
     try:
         os.setsid()
-        privileges.drop(who)
+        privileges.drop(owner)
         os.chdir("/")
         null = os.open("/dev/null", os.O_RDWR)
         for fd in (0, 1, 2):

@@ -115,9 +115,9 @@ def running(name: str) -> int:
 
 
 def _is_roots_here(pid: int) -> bool:
-    who = proc.credentials(pid)
+    credentials = proc.credentials(pid)
     try:
         here = os.readlink(f"/proc/{pid}/ns/pid") == os.readlink("/proc/self/ns/pid")
     except OSError:  # it has ended
         return False
-    return here and who is not None and who.uids[0] == 0
+    return here and credentials is not None and credentials.uids[0] == 0

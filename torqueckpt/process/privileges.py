@@ -40,29 +40,29 @@ def owner_of_uid(uid: int) -> Owner:
         raise UnknownUser(name=f"uid {uid}", host=os.uname().nodename) from unknown
 
 
-def with_groups(who: Owner, gid: int, groups: tuple[int, ...]) -> Owner:
+def with_groups(owner: Owner, gid: int, groups: tuple[int, ...]) -> Owner:
     """The owner with the recorded groups; GroupsChanged when he has left one of them since."""
-    lost = sorted({gid, *groups} - set(os.getgrouplist(who.name, who.gid)))
+    lost = sorted({gid, *groups} - set(os.getgrouplist(owner.name, owner.gid)))
     if lost:
-        raise GroupsChanged(owner=who.name, groups=" ".join(map(str, lost)))
-    return Owner(who.name, who.uid, gid, groups)
+        raise GroupsChanged(owner=owner.name, groups=" ".join(map(str, lost)))
+    return Owner(owner.name, owner.uid, gid, groups)
 
 
 @contextmanager
-def acting_as(who: Owner) -> Iterator[None]:
+def acting_as(owner: Owner) -> Iterator[None]:
     """Files and locks within are the owner's; for root and for the owner himself.
 
     Signals are not: the real id, which stays root's, still reaches root's own processes.
     """
-    if os.geteuid() == who.uid:
+    if os.geteuid() == owner.uid:
         yield
         return
     if os.getuid() != 0:
-        raise NeedsRoot(what=f"acting for {who.name}", remedy="run it as root or as that user")
+        raise NeedsRoot(what=f"acting for {owner.name}", remedy="run it as root or as that user")
     before = os.getgroups()
-    os.setgroups(who.groups)
-    os.setegid(who.gid)
-    os.seteuid(who.uid)
+    os.setgroups(owner.groups)
+    os.setegid(owner.gid)
+    os.seteuid(owner.uid)
     try:
         yield
     finally:
@@ -87,18 +87,18 @@ def acting_as_root() -> Iterator[None]:
         os.seteuid(uid)
 
 
-def drop(who: Owner) -> None:
+def drop(owner: Owner) -> None:
     """Become the owner for good: real, effective and saved ids."""
-    if os.getuid() == who.uid and os.geteuid() == who.uid:
+    if os.getuid() == owner.uid and os.geteuid() == owner.uid:
         return
     os.seteuid(0)
-    os.setgroups(who.groups)
-    os.setresgid(who.gid, who.gid, who.gid)
-    os.setresuid(who.uid, who.uid, who.uid)
+    os.setgroups(owner.groups)
+    os.setresgid(owner.gid, owner.gid, owner.gid)
+    os.setresuid(owner.uid, owner.uid, owner.uid)
 
 
 def as_owner_argv(
-    who: Owner,
+    owner: Owner,
     capabilities: tuple[str, ...],
     argv: list[str],
     orphan_seconds: int | None = None,
@@ -110,12 +110,12 @@ def as_owner_argv(
     with it.
     """
     wanted = ",".join(f"+{name}" for name in capabilities)
-    groups = ["--groups", ",".join(map(str, who.groups))] if who.groups else ["--clear-groups"]
+    groups = ["--groups", ",".join(map(str, owner.groups))] if owner.groups else ["--clear-groups"]
     dies = ["--pdeathsig", "KILL"] if orphan_seconds is None else []
     limit = [] if orphan_seconds is None else [TIMEOUT, "-s", "KILL", str(orphan_seconds)]
     return [
         SETPRIV,
-        *("--reuid", str(who.uid), "--regid", str(who.gid), *groups),
+        *("--reuid", str(owner.uid), "--regid", str(owner.gid), *groups),
         *(("--inh-caps", wanted, "--ambient-caps", wanted) if wanted else ()),
         *dies,
         *limit,

@@ -38,8 +38,8 @@ def _within_reach(pid: int) -> bool:
 
     The kernel would let it signal root's own as well: it looks at the sender's real uid too.
     """
-    who = proc.credentials(pid)
-    return who is not None and os.geteuid() in (0, who.uids[0])
+    credentials = proc.credentials(pid)
+    return credentials is not None and os.geteuid() in (0, credentials.uids[0])
 
 
 def send_all(processes: Iterable[ProcessId], number: int) -> None:

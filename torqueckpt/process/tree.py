@@ -64,10 +64,10 @@ def below(root: proc.Stat) -> list[proc.Stat]:
 def check(tree: list[proc.Stat], owner: Owner) -> None:
     """Refuse a tree that the owner could not have made: another uid in it, or our own programs."""
     for each in tree:
-        who = proc.credentials(each.pid)
-        if who is None or each.ended:
+        credentials = proc.credentials(each.pid)
+        if credentials is None or each.ended:
             continue
-        foreign = [uid for uid in who.uids[:3] if uid != owner.uid]
+        foreign = [uid for uid in credentials.uids[:3] if uid != owner.uid]
         if foreign:
             raise ForeignProcess(pid=each.pid, name=each.name, uid=foreign[0], owner=owner.name)
         if _is_restart(proc.argv(each.pid)):

@@ -33,14 +33,14 @@ class Aside(Generic[T]):
     It has a time limit: the owner can stop, or kill, a process of his own uid.
     """
 
-    def __init__(self, who: Owner, work: Callable[[], T], timeout_seconds: float = 300) -> None:
+    def __init__(self, owner: Owner, work: Callable[[], T], timeout_seconds: float = 300) -> None:
         self._until = time.monotonic() + timeout_seconds
         self._read_end, write_end = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._read_end)
             guard.not_the_maker()
-            _report(who, work, write_end)
+            _report(owner, work, write_end)
         os.close(write_end)
 
     def result(self, kind: type[T]) -> T:
@@ -83,9 +83,9 @@ class Aside(Generic[T]):
         return b"it took too long"
 
 
-def _report(who: Owner, work: Callable[[], object], write_end: int) -> None:
+def _report(owner: Owner, work: Callable[[], object], write_end: int) -> None:
     try:
-        privileges.drop(who)
+        privileges.drop(owner)
         text = json.dumps(typed_json.plain(work()))
     except BaseException as failure:  # also an interrupt: it must not unwind the parent's stack
         text = f"{type(failure).__name__}: {failure}"

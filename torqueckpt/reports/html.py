@@ -194,13 +194,13 @@ def duration(microseconds: float) -> str:
 def _taken(owners: Iterable[Owner], since: float, settings: Settings) -> Iterator[_Taken]:
     """Each checkpoint that the journals tell of, as their owners may have written it."""
     store = Store.open(settings.store)
-    for who in owners:
-        with privileges.acting_as(who):
+    for owner in owners:
+        with privileges.acting_as(owner):
             try:
-                mine = store.owner(who)
+                owner_store = store.owner(owner)
             except (StoreMissing, StoreNotWritable):
                 continue
-            lines = list(journal.since(mine, since))
+            lines = list(journal.since(owner_store, since))
         for line in lines:
             when, job = line.get("time"), line.get("job")
             held, frozen = line.get("bytes"), line.get("frozen_us")

@@ -88,19 +88,19 @@ def until_next(cost: float, left: float | None, rate: Rate, settings: Settings) 
     return math.inf if found is None else found
 
 
-def cost_of_job(job: str, who: Owner, settings: Settings) -> tuple[float, str]:
+def cost_of_job(job: str, owner: Owner, settings: Settings) -> tuple[float, str]:
     """The median of how long its latest images have stopped it; NoImage."""
-    frozen = [row.frozen_ms / 1000 for row in catalogue.rows(who, settings, job) if row.whole]
+    frozen = [row.frozen_ms / 1000 for row in catalogue.rows(owner, settings, job) if row.whole]
     if not frozen:
         raise NoImage(job=job, which="")
     latest = frozen[-_LATEST:]
     return median(latest), f"the latest {len(latest)} image(s) of {job}"
 
 
-def walltime_of_job(job: str, who: Owner, settings: Settings) -> float | None:
+def walltime_of_job(job: str, owner: Owner, settings: Settings) -> float | None:
     """What it was given, where its script said so."""
-    made, _, _ = catalogue.recorded(job, who, settings, None)
-    for each in qsub_options.of_script(made.job.directives):
+    manifest, _, _ = catalogue.recorded(job, owner, settings, None)
+    for each in qsub_options.of_script(manifest.job.directives):
         for item in each.value.split(",") if each.option == "l" else ():
             name, _, value = item.partition("=")
             if name.strip() == "walltime":
@@ -108,10 +108,10 @@ def walltime_of_job(job: str, who: Owner, settings: Settings) -> float | None:
     return None
 
 
-def cost_of_size(size: int, who: Owner, settings: Settings) -> tuple[float, str]:
+def cost_of_size(size: int, owner: Owner, settings: Settings) -> tuple[float, str]:
     """Of a job of so many bytes, at the speed of the owner's other images."""
     speeds = []
-    for line in _lines(who, settings):
+    for line in _lines(owner, settings):
         length, frozen_us = line.get("bytes"), line.get("frozen_us")
         if isinstance(length, int) and isinstance(frozen_us, int) and length > 0 < frozen_us:
             speeds.append(length * 1e6 / frozen_us)
@@ -120,9 +120,9 @@ def cost_of_size(size: int, who: Owner, settings: Settings) -> tuple[float, str]
     return size / speed, f"{source}, {speed / 1e6:.0f} MB/s"
 
 
-def rate_of(who: Owner, settings: Settings) -> tuple[Rate, str]:
+def rate_of(owner: Owner, settings: Settings) -> tuple[Rate, str]:
     """How often his jobs were resumed after a failure; the settings' figure while that is rare."""
-    observed, failures = failures_in(_lines(who, settings))
+    observed, failures = failures_in(_lines(owner, settings))
     if failures < _ENOUGH:
         return Rate(settings.mtbf_hours * 3600.0, settings.overhead_percent), "the settings"
     told = f"{failures} failures in {observed / 3600:.0f} h of the journal"
@@ -156,10 +156,10 @@ def _reserve(cost: float, settings: Settings) -> float:
     return _SLACK_SECONDS + late + 3 * cost
 
 
-def _lines(who: Owner, settings: Settings) -> list[dict[str, object]]:
-    with privileges.acting_as(who):
+def _lines(owner: Owner, settings: Settings) -> list[dict[str, object]]:
+    with privileges.acting_as(owner):
         try:
-            mine = Store.open(settings.store).owner(who)
+            owner_store = Store.open(settings.store).owner(owner)
         except StoreMissing:
             return []
-        return list(journal.since(mine, time.time() - _DAYS * 86400))
+        return list(journal.since(owner_store, time.time() - _DAYS * 86400))

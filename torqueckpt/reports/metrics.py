@@ -52,15 +52,15 @@ def text(owners: Iterable[Owner], settings: Settings) -> bytes:
     gauge("written_timestamp_seconds", "When these figures were taken").set_to_current_time()
     now = time.time()
     failures: Counter[tuple[str, str]] = Counter()
-    for who in owners:
+    for owner in owners:
         try:
-            rows = catalogue.rows(who, settings, None)
-            events_of = list(_events(who, settings))
+            rows = catalogue.rows(owner, settings, None)
+            events_of = list(_events(owner, settings))
         except (StoreMissing, StoreNotWritable) as broken:
-            log.warning(f"{who.name}: not in the figures: {broken}")
+            log.warning(f"{owner.name}: not in the figures: {broken}")
             continue
         for row in rows:  # oldest first: the newest one is told last
-            labels = (who.name, row.lineage)
+            labels = (owner.name, row.lineage)
             count.labels(*labels).inc()
             total.labels(*labels).inc(row.bytes)
             if row.whole:
@@ -69,7 +69,7 @@ def text(owners: Iterable[Owner], settings: Settings) -> bytes:
                 size.labels(*labels).set(row.bytes)
                 frozen.labels(*labels).set(row.frozen_ms / 1000)
         for event, code in events_of:
-            events.labels(who.name, event).inc()
+            events.labels(owner.name, event).inc()
             if event.endswith("-failed"):
                 failures[event, _REASONS.get(code, "other")] += 1
     for (event, reason), times in failures.items():
@@ -88,14 +88,14 @@ def write(path: Path, data: bytes) -> None:
         raise StoreNotWritable(path=path, problem=problem.strerror) from problem
 
 
-def _events(who: Owner, settings: Settings) -> Iterable[tuple[str, int]]:
+def _events(owner: Owner, settings: Settings) -> Iterable[tuple[str, int]]:
     """(event, exit code) of the owner's journal, as he may have written it."""
-    with privileges.acting_as(who):
+    with privileges.acting_as(owner):
         try:
-            mine = Store.open(settings.store).owner(who)
+            owner_store = Store.open(settings.store).owner(owner)
         except StoreMissing:
             return
-        for line in journal.since(mine, 0):
+        for line in journal.since(owner_store, 0):
             event, code = line.get("event"), line.get("code")
             if event in _EVENTS:
                 yield str(event), code if type(code) is int else 0

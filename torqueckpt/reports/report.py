@@ -102,16 +102,16 @@ def report(owners: Iterable[Owner], by: str, since: float, settings: Settings) -
     """
     found: dict[tuple[str, str], list[Job]] = defaultdict(list)
     store = Store.open(settings.store)
-    for who in owners:
-        with privileges.acting_as(who):
+    for owner in owners:
+        with privileges.acting_as(owner):
             try:
-                mine = store.owner(who)
+                owner_store = store.owner(owner)
             except StoreMissing:
                 continue
             except StoreNotWritable as broken:
                 log.warning(f"left out: {broken}")
                 continue
-            for job in _jobs(who.name, journal.since(mine, since)):
+            for job in _jobs(owner.name, journal.since(owner_store, since)):
                 found[_BY[by](job)].append(job)
     order = {LOCAL: 0, GRID: 1}
     return [

@@ -32,31 +32,33 @@ _LOOK_SECONDS = 0.01
 def restore(
     checkpointer: Checkpointer,
     lineage: Lineage,
-    made: Manifest,
+    manifest: Manifest,
     plan: Intent,
-    who: Owner,
+    owner: Owner,
     settings: Settings,
 ) -> tuple[ProcessId, ProcessId]:
     """The program, our own child, and the job's root, which is below it or has become it."""
-    generation = lineage.generation(made.generation)
+    generation = lineage.generation(manifest.generation)
     began, longest = time.monotonic(), 0
-    with descriptors(lineage, made, plan) as inherited:
+    with descriptors(lineage, manifest, plan) as inherited:
         now = [(path, os.readlink(f"/proc/self/fd/{fd}")) for fd, path in inherited]
         moved = tuple((old, new) for old, new in now if old != new)
         restore = Restore(
-            *(generation.image_dir, generation.work_dir, made.established_tcp, inherited),
-            directory=made.processes[0].cwd or "/",
+            *(generation.image_dir, generation.work_dir, manifest.established_tcp, inherited),
+            directory=manifest.processes[0].cwd or "/",
             relocated=moved,
         )
         words = checkpointer.restore_argv(restore)
-        argv = privileges.as_owner_argv(who, checkpointer.capabilities(made.established_tcp), words)
+        argv = privileges.as_owner_argv(
+            owner, checkpointer.capabilities(manifest.established_tcp), words
+        )
         output = [fd for fd, _ in inherited[: len(plan.streams)]]
         while True:
             generation.forget_log("restore")
-            with _under_old_names(made.job.id, made.generation, moved):
+            with _under_old_names(manifest.job.id, manifest.generation, moved):
                 checkpointer.before_restore(restore)
                 program = _start(argv, output)
-                root = _root_below(program, checkpointer, restore, made, who, settings)
+                root = _root_below(program, checkpointer, restore, manifest, owner, settings)
             if root is not None:
                 return program, root
             reason = checkpointer.reason(generation.work_dir, "restore")
@@ -66,7 +68,9 @@ def restore(
                 reason = (
                     reason or f"{checkpointer.name} ended before the job ran; see the job's stderr"
                 )
-                raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
+                raise RestoreFailed(
+                    job=manifest.job.id, generation=manifest.generation, reason=reason
+                )
             time.sleep(0.5)
 
 
@@ -96,29 +100,29 @@ def _root_below(
     program: ProcessId,
     checkpointer: Checkpointer,
     restore: Restore,
-    made: Manifest,
-    who: Owner,
+    manifest: Manifest,
+    owner: Owner,
     settings: Settings,
 ) -> ProcessId | None:
     """The job's root once it is itself again; None when the program ended before."""
     until = time.monotonic() + settings.restore_timeout_seconds
-    name = made.processes[0].name
+    name = manifest.processes[0].name
 
     def ask(argv: list[str]) -> str:
-        question = privileges.as_owner_argv(who, (), argv)
+        question = privileges.as_owner_argv(owner, (), argv)
         return run.run(question, timeout_seconds=10, as_root=True).output
 
     while time.monotonic() < until:
         if os.waitpid(program.pid, os.WNOHANG)[0]:
             return None
-        root = proc.stat(checkpointer.restored_root(program.pid, made.exec_pid))
+        root = proc.stat(checkpointer.restored_root(program.pid, manifest.exec_pid))
         younger = root is not None and root.start_ticks >= program.start_ticks
         itself = root is not None and younger and checkpointer.is_itself(root.name, name)
         if root is not None and itself and checkpointer.settled(restore, ask):
             return root.id
         time.sleep(_LOOK_SECONDS)
     signals.end_child(program.pid)
-    raise RestoreTimeout(job=made.job.id, seconds=settings.restore_timeout_seconds)
+    raise RestoreTimeout(job=manifest.job.id, seconds=settings.restore_timeout_seconds)
 
 
 @contextmanager

@@ -45,11 +45,11 @@ class Examination(NamedTuple):
 
 def examine(
     lineage: Lineage,
-    made: Manifest,
+    manifest: Manifest,
     request: RestartRequest,
     streams: Iterable[LiveStream],
     attempt: str,
-    who: Owner,
+    owner: Owner,
     settings: Settings,
     wait_seconds: float,
     phase: Phase = untold,
@@ -57,43 +57,43 @@ def examine(
     """Nothing is changed here.  wait_seconds: how long process numbers may still be in use."""
     files, fits = None, []
     try:
-        files = rollback.checked(lineage, made, request, streams, attempt, settings, phase)
+        files = rollback.checked(lineage, manifest, request, streams, attempt, settings, phase)
         changes = len(files.changes)
         fits.append(Fit(FINE, "files", f"all there, {changes} to be brought back"))
     except TorqueCkptError as wrong:
         fits.append(Fit(REFUSED, "files", str(wrong), wrong))
     try:
-        privileges.with_groups(who, made.job.gid, made.job.groups)
-        fits.append(Fit(FINE, "groups", f"the {len(made.job.groups)} of the image"))
+        privileges.with_groups(owner, manifest.job.gid, manifest.job.groups)
+        fits.append(Fit(FINE, "groups", f"the {len(manifest.job.groups)} of the image"))
     except GroupsChanged as lost:
         fits.append(Fit(REFUSED, "groups", str(lost), lost))
     try:
-        checkpointer = registry.load(made.checkpointer, settings)
+        checkpointer = registry.load(manifest.checkpointer, settings)
     except TorqueCkptError as unknown:
         return Examination((*fits, Fit(REFUSED, "checkpointer", str(unknown), unknown)), files)
-    fits += of_node(made, checkpointer, request.moves)
+    fits += of_node(manifest, checkpointer, request.moves)
     if any(each.severity == REFUSED for each in fits):
         wait_seconds = 0
-    fits.append(numbers_in_time(made, checkpointer, wait_seconds))
+    fits.append(numbers_in_time(manifest, checkpointer, wait_seconds))
     return Examination(tuple(fits), files)
 
 
-def approved(found: Examination, made: Manifest, request: RestartRequest) -> Findings:
+def approved(found: Examination, manifest: Manifest, request: RestartRequest) -> Findings:
     """What is to be done for the files, when nothing stands in the way of the restart."""
     refused = [each for each in found.fits if each.severity == REFUSED]
     for each in found.fits:
         if each.severity not in (FINE, NOTE):
-            log.warning(f"{made.job.id}: {each.severity}: {each.subject}: {each.what}")
+            log.warning(f"{manifest.job.id}: {each.severity}: {each.subject}: {each.what}")
     for each in refused:
         if each.error is not None:
             raise each.error
     if refused == [each for each in refused if each.subject == NUMBERS] != []:
         reason = f"process numbers {refused[0].what}"
-        raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
+        raise RestoreFailed(job=manifest.job.id, generation=manifest.generation, reason=reason)
     if refused or found.files is None:
         raise NodeDiffers(
             job=request.job_id,
-            generation=made.generation,
+            generation=manifest.generation,
             host=os.uname().nodename,
             problems="; ".join(f"{each.subject}: {each.what}" for each in refused),
         )
@@ -110,25 +110,30 @@ class Fit(NamedTuple):
     error: TorqueCkptError | None = None
 
 
-def of_node(made: Manifest, checkpointer: Checkpointer, moves: relocate.Moves) -> list[Fit]:
+def of_node(manifest: Manifest, checkpointer: Checkpointer, moves: relocate.Moves) -> list[Fit]:
     """Everything but what only shows in time: process_numbers()."""
-    return [*_cpu(made), *_kernel(made), *_program(made, checkpointer), *_builds(made, moves)]
+    return [
+        *_cpu(manifest),
+        *_kernel(manifest),
+        *_program(manifest, checkpointer),
+        *_builds(manifest, moves),
+    ]
 
 
-def numbers_in_time(made: Manifest, checkpointer: Checkpointer, seconds: float) -> Fit:
+def numbers_in_time(manifest: Manifest, checkpointer: Checkpointer, seconds: float) -> Fit:
     """process_numbers() once they are free, or when that time is over: a number in use is often
     that of a process which has ended and which nobody has asked for."""
     until = time.monotonic() + seconds
     while True:
-        found = process_numbers(made, checkpointer)
-        too_high = max(checkpointer.numbers(made), default=0) > node.largest_number()
+        found = process_numbers(manifest, checkpointer)
+        too_high = max(checkpointer.numbers(manifest), default=0) > node.largest_number()
         if found.severity != REFUSED or too_high or time.monotonic() >= until:
             return found
         time.sleep(0.2)
 
 
-def process_numbers(made: Manifest, checkpointer: Checkpointer) -> Fit:
-    wanted = sorted(checkpointer.numbers(made))
+def process_numbers(manifest: Manifest, checkpointer: Checkpointer) -> Fit:
+    wanted = sorted(checkpointer.numbers(manifest))
     if wanted and wanted[-1] > node.largest_number():
         what = f"{wanted[-1]} is needed, {node.largest_number()} is the largest here"
         return Fit(REFUSED, NUMBERS, f"{what}: raise kernel.pid_max")
@@ -138,47 +143,47 @@ def process_numbers(made: Manifest, checkpointer: Checkpointer) -> Fit:
     return Fit(FINE, NUMBERS, f"{len(wanted)}, all free" if wanted else "any will do")
 
 
-def _cpu(made: Manifest) -> Iterator[Fit]:
-    if made.node is None:
+def _cpu(manifest: Manifest) -> Iterator[Fit]:
+    if manifest.node is None:
         yield Fit(NOTE, "CPU", "the image, of an older version, does not tell what it needs")
         return
     here = os.uname().machine
-    lacking = sorted(set(made.node.features) - set(node.features()))
-    if here != made.node.machine:
-        yield Fit(REFUSED, "CPU", f"{made.node.machine} is needed, this is {here}")
+    lacking = sorted(set(manifest.node.features) - set(node.features()))
+    if here != manifest.node.machine:
+        yield Fit(REFUSED, "CPU", f"{manifest.node.machine} is needed, this is {here}")
     elif lacking:
-        yield Fit(REFUSED, "CPU", f"lacks what that of {made.host} had: {' '.join(lacking)}")
+        yield Fit(REFUSED, "CPU", f"lacks what that of {manifest.host} had: {' '.join(lacking)}")
     else:
-        yield Fit(FINE, "CPU", f"{len(made.node.features)} instruction sets, all there")
+        yield Fit(FINE, "CPU", f"{len(manifest.node.features)} instruction sets, all there")
 
 
-def _kernel(made: Manifest) -> Iterator[Fit]:
+def _kernel(manifest: Manifest) -> Iterator[Fit]:
     here = os.uname().release
-    if _numbers(here) < _numbers(made.kernel):
-        what = f"{here} is older than {made.kernel}: what the job uses may not be there"
+    if _numbers(here) < _numbers(manifest.kernel):
+        what = f"{here} is older than {manifest.kernel}: what the job uses may not be there"
         yield Fit(HAZARD, "kernel", what)
-    elif here != made.kernel:
-        yield Fit(NOTE, "kernel", f"{here}, {made.kernel} at the checkpoint")
+    elif here != manifest.kernel:
+        yield Fit(NOTE, "kernel", f"{here}, {manifest.kernel} at the checkpoint")
     else:
         yield Fit(FINE, "kernel", here)
 
 
-def _program(made: Manifest, checkpointer: Checkpointer) -> Iterator[Fit]:
+def _program(manifest: Manifest, checkpointer: Checkpointer) -> Iterator[Fit]:
     try:
         here = registry.usable_version(checkpointer)
     except TorqueCkptError as unusable:
         yield Fit(REFUSED, "checkpointer", str(unusable), unusable)
         return
-    if _numbers(here) < _numbers(made.checkpointer_version):
-        what = f"{here} is older than {made.checkpointer_version}, which made the image"
+    if _numbers(here) < _numbers(manifest.checkpointer_version):
+        what = f"{here} is older than {manifest.checkpointer_version}, which made the image"
         yield Fit(HAZARD, "checkpointer", f"{checkpointer.name} {what}")
     else:
         yield Fit(FINE, "checkpointer", f"{checkpointer.name} {here}")
 
 
-def _builds(made: Manifest, moves: relocate.Moves) -> Iterator[Fit]:
+def _builds(manifest: Manifest, moves: relocate.Moves) -> Iterator[Fit]:
     """A file that is missing is told with the job's other files."""
-    needed = made.node.builds if made.node is not None else ()
+    needed = manifest.node.builds if manifest.node is not None else ()
     other = []
     for each in needed:
         path = relocate.moved(each.path, moves)
@@ -188,7 +193,7 @@ def _builds(made: Manifest, moves: relocate.Moves) -> Iterator[Fit]:
             other.append(f"{path} is {now}, {each.build_id[:12]} at the checkpoint")
     if other:
         yield Fit(REFUSED, "libraries", _some(other))
-    elif made.node is not None:
+    elif manifest.node is not None:
         yield Fit(FINE, "libraries", f"{len(needed)} programs and libraries, the same builds")
 
 

@@ -29,7 +29,7 @@ def untold(what: str, total: int) -> Iterator[Callable[[int], None]]:
     yield lambda count: None
 
 
-def alone(lineage: Lineage, made: Manifest, lock: int) -> None:
+def alone(lineage: Lineage, manifest: Manifest, lock: int) -> None:
     """Nobody waits: nothing is left beside the restore."""
 
 
@@ -38,7 +38,7 @@ def choose(
     request: RestartRequest,
     key: bytes | None,
     phase: Phase = untold,
-    beside: Beside | None = None,
+    verifier: Beside | None = None,
 ) -> tuple[Generation, Manifest]:
     """The generation asked for, or the newest that is whole; every byte of it is verified, by
     `beside` what it takes.
@@ -54,11 +54,11 @@ def choose(
         try:
             generation = lineage.generation(each)
             recorded = generation.manifest(key)
-            later = beside.takes(recorded) if beside is not None else ()
+            later = verifier.takes(recorded) if verifier is not None else ()
             with phase(f"verify generation {each}", recorded.bytes) as read:
                 generation.verify(recorded, read, later)
-            if beside is not None and later:
-                beside.begin(generation, recorded, later)
+            if verifier is not None and later:
+                verifier.begin(generation, recorded, later)
             return generation, recorded
         except TorqueCkptError as defect:
             log.warning(f"generation {each}: {defect}")
@@ -69,15 +69,15 @@ def choose(
 def chosen(
     lineage: Lineage,
     request: RestartRequest,
-    who: Owner,
+    owner: Owner,
     key: bytes | None,
     phase: Phase = untold,
-    beside: Beside | None = None,
+    verifier: Beside | None = None,
 ) -> Manifest:
     """The image to go on from, verified, and the owner's own; else ForeignImage, or its defect."""
-    _, made = choose(lineage, request, key, phase, beside)
-    if made.job.uid != who.uid or made.lineage != lineage.name:
+    _, manifest = choose(lineage, request, key, phase, verifier)
+    if manifest.job.uid != owner.uid or manifest.lineage != lineage.name:
         raise ForeignImage(
-            path=lineage.path, owner=made.job.owner, uid=made.job.uid, caller=who.name
+            path=lineage.path, owner=manifest.job.owner, uid=manifest.job.uid, caller=owner.name
         )
-    return made
+    return manifest

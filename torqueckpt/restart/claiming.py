@@ -29,12 +29,12 @@ _REMEDY = "--force if that node is known to be over"
 
 @contextmanager
 def locked_and_claimed(
-    mine: OwnerStore, lineage: Lineage, request: RestartRequest, settings: Settings
+    owner_store: OwnerStore, lineage: Lineage, request: RestartRequest, settings: Settings
 ) -> Iterator[int]:
     """The lineage's lock, which is given, and its claim, which ends when the caller fails."""
     try:
         with lineage.lock(settings.lock_timeout_seconds) as lock:
-            own = _take(mine, lineage, request, settings)
+            own = _take(owner_store, lineage, request, settings)
             try:
                 yield lock
             except BaseException:
@@ -64,7 +64,7 @@ def end(lineage: Lineage) -> None:
 
 
 def refuse_if_running(
-    mine: OwnerStore,
+    owner_store: OwnerStore,
     live: Live | None,
     request: RestartRequest,
     settings: Settings,
@@ -83,7 +83,7 @@ def refuse_if_running(
         return
     if live.host == os.uname().nodename or request.force:
         return
-    if not known_to_be_over(mine, live.job, request, settings):
+    if not known_to_be_over(owner_store, live.job, request, settings):
         raise JobStillRuns(
             job=live.job,
             where=f"as far as is known, on {live.host}, since {claim.clock(live.written)}",
@@ -92,13 +92,13 @@ def refuse_if_running(
 
 
 def known_to_be_over(
-    mine: OwnerStore, job: str, request: RestartRequest, settings: Settings
+    owner_store: OwnerStore, job: str, request: RestartRequest, settings: Settings
 ) -> bool:
     """Whether a job that another node ran runs no more: it was ended by a hold, its server has
     started it anew here, or says that it is over."""
     if job == request.present_job:
         return True
-    if _ended_by_a_hold(mine, job):
+    if _ended_by_a_hold(owner_store, job):
         return True
     try:
         # slow to import, with cffi: only where it has come to this
@@ -117,17 +117,21 @@ def refusal(request: RestartRequest, held: Claim) -> ResumedElsewhere:
     return ResumedElsewhere(job=request.job_id, by=by, host=host, since=since, remedy=_REMEDY)
 
 
-def blocks(mine: OwnerStore, held: Claim, request: RestartRequest, settings: Settings) -> bool:
+def blocks(
+    owner_store: OwnerStore, held: Claim, request: RestartRequest, settings: Settings
+) -> bool:
     """Whether somebody else's claim counts: one of this node does not, the lock being ours, nor one
     of a job that is over; --force overrules one that is older than any two that began at once."""
     if _of_this_node(held):
         return False
     if request.force and held.since + settings.lock_timeout_seconds < time.time():
         return False
-    return not known_to_be_over(mine, held.job, request, settings)
+    return not known_to_be_over(owner_store, held.job, request, settings)
 
 
-def _take(mine: OwnerStore, lineage: Lineage, request: RestartRequest, settings: Settings) -> Claim:
+def _take(
+    owner_store: OwnerStore, lineage: Lineage, request: RestartRequest, settings: Settings
+) -> Claim:
     own = Claim(
         host=os.uname().nodename,
         boot_id=proc.boot_id(),
@@ -139,7 +143,7 @@ def _take(mine: OwnerStore, lineage: Lineage, request: RestartRequest, settings:
         claim.sweep(lineage.directory, own.boot_id)
         held = claim.read(lineage.directory)
         if held is not None:
-            if blocks(mine, held, request, settings):
+            if blocks(owner_store, held, request, settings):
                 raise refusal(request, held)
             claim.remove(lineage.directory, held)
         if claim.take(lineage.directory, own):
@@ -159,10 +163,10 @@ def _of_this_node(held: Claim) -> bool:
     return (held.boot_id, held.host) == (proc.boot_id(), os.uname().nodename)
 
 
-def _ended_by_a_hold(mine: OwnerStore, job: str) -> bool:
+def _ended_by_a_hold(owner_store: OwnerStore, job: str) -> bool:
     """Whether its last image ended it, and it was not restarted since."""
-    image = journal.last(mine, "job", job, "checkpoint")
-    made, again = image.get("time"), journal.last(mine, "job", job, "restart").get("time", 0)
+    image = journal.last(owner_store, "job", job, "checkpoint")
+    made, again = image.get("time"), journal.last(owner_store, "job", job, "restart").get("time", 0)
     known = isinstance(made, int) and isinstance(again, int) and again < made
     return known and image.get("ended") is True
 

@@ -26,11 +26,11 @@ from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 
 
-def intended(lineage: Lineage, made: Manifest) -> Intent:
+def intended(lineage: Lineage, manifest: Manifest) -> Intent:
     plan = intent.read(lineage.directory)
-    if plan is None or plan.generation != made.generation:
+    if plan is None or plan.generation != manifest.generation:
         raise ManifestTorn(path=lineage.path, problem="no restart of this generation was prepared")
-    known = {stream.name for stream in made.streams}
+    known = {stream.name for stream in manifest.streams}
     for stream in plan.streams:  # the plan is the owner's word
         try:
             if stream.name not in known:
@@ -39,7 +39,7 @@ def intended(lineage: Lineage, made: Manifest) -> Intent:
         except (OSError, ValueError) as problem:
             reason = f"{stream.path}: {problem}"
             raise RestoreFailed(
-                job=made.job.id, generation=made.generation, reason=reason
+                job=manifest.job.id, generation=manifest.generation, reason=reason
             ) from problem
     return plan
 
@@ -47,44 +47,44 @@ def intended(lineage: Lineage, made: Manifest) -> Intent:
 def restore(
     checkpointer: Checkpointer,
     lineage: Lineage,
-    made: Manifest,
+    manifest: Manifest,
     plan: Intent,
-    who: Owner,
+    owner: Owner,
     lock: int,
     settings: Settings,
-    beside: Beside | None = None,
+    verifier: Beside | None = None,
 ) -> ProcessId:
     """The restored root, our own child.
 
     What passes is waited for: a taken pid is often a zombie's whose parent has not looked yet.
     While what is done `beside` goes on, the restored tree stands still.
     """
-    generation = lineage.generation(made.generation)
+    generation = lineage.generation(manifest.generation)
     began, longest = time.monotonic(), 0
     edited = {name: lineage.path / intent.EDITED / name for name in plan.edited}
-    sight = _in_sight(checkpointer, generation, made, who, edited)
-    with output.descriptors(lineage, made, plan) as inherited, sight as image_dir:
-        work_dir, tcp = generation.work_dir, made.established_tcp
-        plain = Restore(image_dir, work_dir, tcp, inherited, streamed=made.packed)
+    sight = _in_sight(checkpointer, generation, manifest, owner, edited)
+    with output.descriptors(lineage, manifest, plan) as inherited, sight as image_dir:
+        work_dir, tcp = generation.work_dir, manifest.established_tcp
+        plain = Restore(image_dir, work_dir, tcp, inherited, streamed=manifest.packed)
         while True:
             generation.forget_log("restore")
-            waits_at = beside.waits_at() if beside is not None else ()
+            waits_at = verifier.waits_at() if verifier is not None else ()
             at_freeze = paths.installation() / "at-freeze" if waits_at else None
             argv = checkpointer.restore_argv(plain._replace(at_freeze=at_freeze))
             limit = settings.restore_timeout_seconds
-            limit += round(beside.seconds) if waits_at and beside is not None else 0
+            limit += round(verifier.seconds) if waits_at and verifier is not None else 0
             told = {VARIABLE: str(waits_at[0])} if waits_at else {}
             finished = run.run(
-                privileges.as_owner_argv(who, checkpointer.capabilities(tcp), argv),
+                privileges.as_owner_argv(owner, checkpointer.capabilities(tcp), argv),
                 timeout_seconds=limit,
                 environment={"XDG_RUNTIME_DIR": str(work_dir), **told},
                 keep_fds=(lock, *waits_at, *(fd for fd, _ in inherited)),
                 as_root=True,
-                end_what_it_left=lambda: _end_what_was_left(checkpointer, made.exec_pid),
+                end_what_it_left=lambda: _end_what_was_left(checkpointer, manifest.exec_pid),
             )
             if finished.ok:
                 break
-            signals.end_child(made.exec_pid)
+            signals.end_child(manifest.exec_pid)
             reason = checkpointer.reason(generation.work_dir, "restore") or finished.last_line()
             reason = reason or f"{checkpointer.name} ended with {finished.status}"
             lasts = checkpointer.passes_seconds(reason, settings.pid_wait_seconds)
@@ -92,24 +92,24 @@ def restore(
             if finished.status is not None and lasts and time.monotonic() - began < longest:
                 time.sleep(0.5)
                 continue
-            if beside is not None:
-                beside.refuse_damaged()  # the better reason, and then there may be another image
+            if verifier is not None:
+                verifier.refuse_damaged()  # the better reason, and then there may be another image
             if finished.status is None:
-                raise RestoreTimeout(job=made.job.id, seconds=limit)
-            raise RestoreFailed(job=made.job.id, generation=made.generation, reason=reason)
-    if beside is not None:
+                raise RestoreTimeout(job=manifest.job.id, seconds=limit)
+            raise RestoreFailed(job=manifest.job.id, generation=manifest.generation, reason=reason)
+    if verifier is not None:
         try:
-            beside.refuse_damaged()  # known by now, if at-freeze has waited
+            verifier.refuse_damaged()  # known by now, if at-freeze has waited
         except ImageDamaged:
-            signals.end_child(made.exec_pid)
+            signals.end_child(manifest.exec_pid)
             raise
-        beside.close()
-    root = proc.stat(made.exec_pid)
+        verifier.close()
+    root = proc.stat(manifest.exec_pid)
     if root is None or root.ppid != os.getpid():
         raise RestoreFailed(
-            job=made.job.id,
-            generation=made.generation,
-            reason=f"process {made.exec_pid} did not become a child of its supervisor",
+            job=manifest.job.id,
+            generation=manifest.generation,
+            reason=f"process {manifest.exec_pid} did not become a child of its supervisor",
         )
     return root.id
 
@@ -118,24 +118,24 @@ def restore(
 def _in_sight(
     checkpointer: Checkpointer,
     generation: Generation,
-    made: Manifest,
-    who: Owner,
+    manifest: Manifest,
+    owner: Owner,
     edited: dict[str, Path],
 ) -> Iterator[Path]:
     """Where the restore finds the image; one that has compressed files is handed to it there."""
-    with image_view.image(checkpointer, generation, made, who, edited) as image_dir:
-        if not made.packed:
+    with image_view.image(checkpointer, generation, manifest, owner, edited) as image_dir:
+        if not manifest.packed:
             yield image_dir
             return
         try:
             from torqueckpt.restart import serving  # slow to import, and seldom wanted
         except ImportError as missing:
             raise RestoreFailed(
-                job=made.job.id,
-                generation=made.generation,
+                job=manifest.job.id,
+                generation=manifest.generation,
                 reason=f"it is compressed, and this node cannot unpack it: {missing}",
             ) from missing
-        with serving.served(checkpointer.stream(), image_dir, who):
+        with serving.served(checkpointer.stream(), image_dir, owner):
             yield image_dir
 
 

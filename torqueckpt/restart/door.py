@@ -70,8 +70,8 @@ def resume(
         raise ProgramMissing(program=door, problem=shut)
     me = privileges.owner_of_uid(os.getuid())
     prepared = prepare(request, me, output.own_outputs, settings, phase=phase)
-    with prepared as (_, lineage, made, lock):
-        leaving(lineage, made, lock)
+    with prepared as (_, lineage, manifest, lock):
+        leaving(lineage, manifest, lock)
         os.dup2(lock, 0)
-        words = ["restore", lineage.name, str(made.generation), request.present_job]
+        words = ["restore", lineage.name, str(manifest.generation), request.present_job]
         os.execve(SUDO, [SUDO, "-n", door, *words], {"PATH": run.PATH})

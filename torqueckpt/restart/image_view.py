@@ -29,8 +29,8 @@ _NAME = "torqueckpt-"
 def image(
     checkpointer: Checkpointer,
     generation: Generation,
-    made: Manifest,
-    who: Owner,
+    manifest: Manifest,
+    owner: Owner,
     edited: dict[str, Path],
 ) -> Iterator[Path]:
     """A directory of root's that stands for the image; called acting as the owner.
@@ -47,18 +47,18 @@ def image(
         path = place.path / new[1:]
         place.rename(new, path.name)
         directory.path = path
-        os.fchown(directory.fd, 0, who.gid)
+        os.fchown(directory.fd, 0, owner.gid)
         os.fchmod(directory.fd, 0o750)
     try:
         with generation.directory.sub("image") as original:
-            for file in made.image:
+            for file in manifest.image:
                 name = file.name
                 if checkpointer.left_out(name):
                     continue
                 if checkpointer.decides_rights(name):
-                    _copy(directory, name, _checked(checkpointer, original, name, made), who)
+                    _copy(directory, name, _checked(checkpointer, original, name, manifest), owner)
                 else:
-                    _refuse_other_kinds(original, file, made)
+                    _refuse_other_kinds(original, file, manifest)
                     with privileges.acting_as_root():
                         directory.link(name, str(edited.get(name, original.path / name)))
         yield path
@@ -81,35 +81,35 @@ def _sweep(place: Directory) -> None:
                 continue
 
 
-def _checked(checkpointer: Checkpointer, image: Directory, name: str, made: Manifest) -> bytes:
+def _checked(checkpointer: Checkpointer, image: Directory, name: str, manifest: Manifest) -> bytes:
     try:
         data = image.read(name)
         asked = checkpointer.excessive_rights(data)
     except OSError as unreadable:
-        raise _damaged(made, f"{name}: {unreadable.strerror}") from unreadable
+        raise _damaged(manifest, f"{name}: {unreadable.strerror}") from unreadable
     if asked:
-        raise _damaged(made, f"{name} asks for {asked}")
+        raise _damaged(manifest, f"{name} asks for {asked}")
     return data
 
 
-def _refuse_other_kinds(image: Directory, file: ImageFile, made: Manifest) -> None:
+def _refuse_other_kinds(image: Directory, file: ImageFile, manifest: Manifest) -> None:
     """CRIU would wait for ever at a pipe, and runs in a circle where pages are missing."""
     try:
         status = os.stat(file.name, dir_fd=image.fd, follow_symlinks=False)
     except OSError as problem:
-        raise _damaged(made, f"{file.name}: {problem.strerror}") from problem
+        raise _damaged(manifest, f"{file.name}: {problem.strerror}") from problem
     if not stat.S_ISREG(status.st_mode) or status.st_size != file.size:
-        raise _damaged(made, f"{file.name} is no file of its size")
+        raise _damaged(manifest, f"{file.name} is no file of its size")
 
 
-def _damaged(made: Manifest, problem: str) -> ImageDamaged:
-    return ImageDamaged(job=made.job.id, generation=made.generation, problem=problem)
+def _damaged(manifest: Manifest, problem: str) -> ImageDamaged:
+    return ImageDamaged(job=manifest.job.id, generation=manifest.generation, problem=problem)
 
 
-def _copy(directory: Directory, name: str, data: bytes, who: Owner) -> None:
+def _copy(directory: Directory, name: str, data: bytes, owner: Owner) -> None:
     with privileges.acting_as_root():
         fd = directory.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         with open(fd, "wb") as copy:
             copy.write(data)
-            os.fchown(fd, 0, who.gid)
+            os.fchown(fd, 0, owner.gid)
             os.fchmod(fd, 0o640)

@@ -30,29 +30,29 @@ Outputs = Callable[[Manifest], dict[str, LiveStream]]
 _APPEND = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def own_outputs(made: Manifest) -> dict[str, LiveStream]:
+def own_outputs(manifest: Manifest) -> dict[str, LiveStream]:
     """In a new job: our own stdout and stderr, which must be regular files."""
     found = {}
     for fd, name in stdio.NAMES.items():
-        for stream in made.streams:
+        for stream in manifest.streams:
             if stream.name == name:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise OutputNotAFile(stream=name, job=made.job.id)
+                    raise OutputNotAFile(stream=name, job=manifest.job.id)
                 path = os.readlink(f"/proc/self/fd/{fd}")
                 found[name] = _live_stream(fd, name, path, stream.kept)
     return found
 
 
-def spooled_outputs(made: Manifest) -> dict[str, LiveStream]:
+def spooled_outputs(manifest: Manifest) -> dict[str, LiveStream]:
     """Restarted in place: the spool files that MOM has made anew under their old names."""
     found = {}
-    for stream in made.streams:
+    for stream in manifest.streams:
         try:
             fd = os.open(stream.path, _APPEND | os.O_CREAT, 0o600)
         except OSError as problem:
             raise RestoreFailed(
-                job=made.job.id,
-                generation=made.generation,
+                job=manifest.job.id,
+                generation=manifest.generation,
                 reason=f"{stream.path}: {problem.strerror}",
             ) from problem
         try:
@@ -87,12 +87,12 @@ def as_written_now(streams: tuple[LiveStream, ...]) -> tuple[LiveStream, ...]:
     return tuple(each for each in streams if files[each.device, each.inode] is each)
 
 
-def tell_in_output(job: str, who: Owner, settings: Settings, line: str) -> None:
+def tell_in_output(job: str, owner: Owner, settings: Settings, line: str) -> None:
     """Add a line to the job's stderr (where joined, its stdout): there its owner will look."""
     try:
-        with access.lineage_of(job, who, settings) as (_, lineage):
-            made = lineage.generation(lineage.numbers()[-1]).manifest()
-            stream = made.streams[-1]
+        with access.lineage_of(job, owner, settings) as (_, lineage):
+            manifest = lineage.generation(lineage.numbers()[-1]).manifest()
+            stream = manifest.streams[-1]
             fd = os.open(stream.path, _APPEND)
             try:
                 os.write(fd, f"torqueckpt: {log.one_line(line)}\n".encode())
@@ -102,14 +102,16 @@ def tell_in_output(job: str, who: Owner, settings: Settings, line: str) -> None:
         log.warning(f"{job}: not told in its output: {untold}")
 
 
-def tell_of_another_boot(made: Manifest, plan: Intent) -> None:
+def tell_of_another_boot(manifest: Manifest, plan: Intent) -> None:
     """Say in the job's stderr which processes a clock that began anew may keep waiting, or wake."""
-    if made.boot_id == proc.boot_id():
+    if manifest.boot_id == proc.boot_id():
         return
-    ahead = monotonic_waits.now() - made.monotonic_seconds
+    ahead = monotonic_waits.now() - manifest.monotonic_seconds
     told = f"{abs(ahead)} s {'ahead of' if ahead > 0 else 'behind'} the checkpoint's"
     log.info(f"{plan.job}: booted since, or another node: the monotonic clock is {told}")
-    waited = [f"{each.pid} ({each.name})" for each in made.processes if each.pid in made.waiting]
+    waited = [
+        f"{each.pid} ({each.name})" for each in manifest.processes if each.pid in manifest.waiting
+    ]
     if not waited:
         return
     how = "stop waiting too early" if ahead > 0 else f"wait for up to {-ahead} s too long"
@@ -126,18 +128,18 @@ def tell_of_another_boot(made: Manifest, plan: Intent) -> None:
 
 @contextmanager
 def descriptors(
-    lineage: Lineage, made: Manifest, plan: Intent
+    lineage: Lineage, manifest: Manifest, plan: Intent
 ) -> Iterator[tuple[tuple[int, str], ...]]:
     """Each file that the batch system took away, open, with the path that the image knows."""
     opened: list[tuple[int, str]] = []
-    paths = {stream.name: stream.path for stream in made.streams}
+    paths = {stream.name: stream.path for stream in manifest.streams}
     try:
-        with beside_its_image(made):
+        with beside_its_image(manifest):
             for stream in plan.streams:
                 opened.append((open_stream(stream), paths[stream.name]))
                 os.lseek(opened[-1][0], 0, os.SEEK_END)  # some put the job's own flags on it again
             with lineage.directory.make("kept") as directory:
-                opened += job_script.open_copies(directory, made.kept)
+                opened += job_script.open_copies(directory, manifest.kept)
         yield tuple(opened)
     finally:
         for fd, _ in opened:
@@ -145,14 +147,14 @@ def descriptors(
 
 
 @contextmanager
-def beside_its_image(made: Manifest) -> Iterator[None]:
+def beside_its_image(manifest: Manifest) -> Iterator[None]:
     """OSError on what was kept with the image, the output above all, as ImageDamaged."""
     try:
         yield
     except OSError as problem:
         what = f"{problem.filename}: " if problem.filename else ""
         raise ImageDamaged(
-            job=made.job.id, generation=made.generation, problem=f"{what}{problem.strerror}"
+            job=manifest.job.id, generation=manifest.generation, problem=f"{what}{problem.strerror}"
         ) from problem
 
 
@@ -163,30 +165,30 @@ def _live_stream(fd: int, name: str, path: str, kept_name: str) -> LiveStream:
 
 def plan(
     lineage: Lineage,
-    made: Manifest,
+    manifest: Manifest,
     request: RestartRequest,
     outputs: dict[str, LiveStream],
     attempt: str,
 ) -> Intent:
     """Which files the output goes to, and which of them still hold what was written so far."""
     streams, cuts = [], []
-    with beside_its_image(made), lineage.directory.make("output") as output:
-        for stream in made.streams:
-            kept = stdio.branch(output, stream, _needed_by_others(lineage, made, stream))
+    with beside_its_image(manifest), lineage.directory.make("output") as output:
+        for stream in manifest.streams:
+            kept = stdio.branch(output, stream, _needed_by_others(lineage, manifest, stream))
             now = outputs[stream.name]._replace(kept=kept)
             with opened_stream(now) as target:
                 if stdio.holds(output, stream, target):
                     now = now._replace(base=0)
                     cuts.append(Cut(stream.name, stream.size, f"{attempt}.{stream.name}"))
             streams.append(now)
-    return Intent(attempt, request.present_job, made.generation, tuple(streams), tuple(cuts))
+    return Intent(attempt, request.present_job, manifest.generation, tuple(streams), tuple(cuts))
 
 
-def _needed_by_others(lineage: Lineage, made: Manifest, stream: Stream) -> int:
+def _needed_by_others(lineage: Lineage, manifest: Manifest, stream: Stream) -> int:
     """The largest size of the stream's kept file that a newer generation was made with."""
     sizes = [0]
     for generation in lineage.generations():
-        if generation.number == made.generation:
+        if generation.number == manifest.generation:
             continue
         try:
             others = generation.manifest().streams
@@ -197,14 +199,14 @@ def _needed_by_others(lineage: Lineage, made: Manifest, stream: Stream) -> int:
     return max(sizes)
 
 
-def fill(lineage: Lineage, made: Manifest, plan: Intent, phase: Phase) -> None:
+def fill(lineage: Lineage, manifest: Manifest, plan: Intent, phase: Phase) -> None:
     """Bring each new stream to what it was at the freeze."""
     now = {stream.name: stream for stream in plan.streams}
     cuts = {cut.name: cut for cut in plan.cuts}
-    total = sum(stream.size for stream in made.streams if stream.name not in cuts)
+    total = sum(stream.size for stream in manifest.streams if stream.name not in cuts)
     output_so_far, beside = phase("put the output so far back", total), lineage.directory
-    with beside_its_image(made), output_so_far as written, beside.sub("output") as output:
-        for stream in made.streams:
+    with beside_its_image(manifest), output_so_far as written, beside.sub("output") as output:
+        for stream in manifest.streams:
             with opened_stream(now[stream.name]) as target:
                 if stream.name in cuts:
                     stdio.cut(lineage.directory, cuts[stream.name], target)

@@ -35,41 +35,41 @@ class Rehearsal(NamedTuple):
 
 def rehearse(
     request: RestartRequest,
-    who: Owner,
+    owner: Owner,
     settings: Settings,
     by_root: bool,
     phase: Phase = untold,
 ) -> Rehearsal:
     """Root also looks at the image's signature, which only root can."""
     secret = key.read(settings.key()) if by_root else None
-    with access.lineage_of(request.job_id, who, settings) as (mine, lineage):
-        fits = _not_at_it(mine, lineage, request, settings)
+    with access.lineage_of(request.job_id, owner, settings) as (owner_store, lineage):
+        fits = _not_at_it(owner_store, lineage, request, settings)
         shut = "" if by_root else door.closed()
         if shut:
             fits.append(Fit(REFUSED, "the door", shut))
         number = 0
         try:
-            made = chosen(lineage, request, who, secret, phase)
+            manifest = chosen(lineage, request, owner, secret, phase)
         except TorqueCkptError as defect:
             fits.append(Fit(REFUSED, "image", str(defect), defect))
         else:
-            number = made.generation
+            number = manifest.generation
             fits.append(Fit(FINE, "image", f"generation {number}, every byte as it was written"))
-            now = ((), "rehearsal", who, settings, 0)
-            found = checks.examine(lineage, made, request, *now, phase)
+            now = ((), "rehearsal", owner, settings, 0)
+            found = checks.examine(lineage, manifest, request, *now, phase)
             fits += found.fits
     return Rehearsal(request.job_id, os.uname().nodename, number, tuple(fits))
 
 
 def _not_at_it(
-    mine: OwnerStore, lineage: Lineage, request: RestartRequest, settings: Settings
+    owner_store: OwnerStore, lineage: Lineage, request: RestartRequest, settings: Settings
 ) -> list[Fit]:
     """That nobody runs the job, and nobody is about to."""
     fits = []
     try:
-        claiming.refuse_if_running(mine, lineage.live(), request, settings)
+        claiming.refuse_if_running(owner_store, lineage.live(), request, settings)
         held = claim.read(lineage.directory)
-        if held is not None and claiming.blocks(mine, held, request, settings):
+        if held is not None and claiming.blocks(owner_store, held, request, settings):
             raise claiming.refusal(request, held)
         fits.append(Fit(FINE, "the job", "runs nowhere, as far as is known"))
     except TorqueCkptError as running:

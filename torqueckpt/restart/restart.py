@@ -37,12 +37,12 @@ from torqueckpt.store.store import OwnerStore
 @contextmanager
 def prepare(
     request: RestartRequest,
-    who: Owner,
+    owner: Owner,
     outputs: output.Outputs,
     settings: Settings,
     key: bytes | None = None,
     phase: Phase = untold,
-    beside: Beside | None = None,
+    verifier: Beside | None = None,
 ) -> Iterator[tuple[OwnerStore, Lineage, Manifest, int]]:
     """All that is the owner's: choose and verify the image, check files, fill the new stdout.
 
@@ -50,34 +50,36 @@ def prepare(
     until the caller is done; what was changed is undone when the caller fails.  beside: what of the
     image need not be verified before it is restored; restore() is to be given it too.
     """
-    found = access.lineage_of(request.job_id, who, settings)
+    found = access.lineage_of(request.job_id, owner, settings)
     with ExitStack() as stack:
-        mine, lineage = stack.enter_context(found)
-        stack.enter_context(failures_noted(mine, lineage))
-        lock = stack.enter_context(claiming.locked_and_claimed(mine, lineage, request, settings))
+        owner_store, lineage = stack.enter_context(found)
+        stack.enter_context(failures_noted(owner_store, lineage))
+        lock = stack.enter_context(
+            claiming.locked_and_claimed(owner_store, lineage, request, settings)
+        )
         live = lineage.live()
-        claiming.refuse_if_running(mine, live, request, settings)
+        claiming.refuse_if_running(owner_store, live, request, settings)
         with translated(lineage.path):
             intent.settle(lineage.directory, live)
             lineage.sweep()
-        made = choose.chosen(lineage, request, who, key, phase, beside)
+        manifest = choose.chosen(lineage, request, owner, key, phase, verifier)
         attempt = os.urandom(8).hex()
-        streams = outputs(made)
-        now = (streams.values(), attempt, who, settings, settings.pid_wait_seconds)
-        examined = checks.examine(lineage, made, request, *now, phase)
-        files = checks.approved(examined, made, request)
-        edited = rollback.edit(lineage, made, request, files, who, settings)
-        plan = output.plan(lineage, made, request, streams, attempt)._replace(
+        streams = outputs(manifest)
+        now = (streams.values(), attempt, owner, settings, settings.pid_wait_seconds)
+        examined = checks.examine(lineage, manifest, request, *now, phase)
+        files = checks.approved(examined, manifest, request)
+        edited = rollback.edit(lineage, manifest, request, files, owner, settings)
+        plan = output.plan(lineage, manifest, request, streams, attempt)._replace(
             files=tuple(files.changes),
             directories=tuple(files.directories),
             edited=edited,
         )
         intent.write(lineage.directory, plan)
         try:
-            rollback.apply(lineage, made, plan, phase)
-            output.fill(lineage, made, plan, phase)
-            mine.belongs(request.present_job, lineage)
-            yield mine, lineage, made, lock
+            rollback.apply(lineage, manifest, plan, phase)
+            output.fill(lineage, manifest, plan, phase)
+            owner_store.belongs(request.present_job, lineage)
+            yield owner_store, lineage, manifest, lock
         except BaseException:
             undo_unless_it_runs(lineage)
             raise
@@ -93,34 +95,34 @@ def undo_unless_it_runs(lineage: Lineage) -> None:
 
 
 @contextmanager
-def failures_noted(mine: OwnerStore, lineage: Lineage) -> Iterator[None]:
+def failures_noted(owner_store: OwnerStore, lineage: Lineage) -> Iterator[None]:
     try:
         yield
     except TorqueCkptError as failure:
         facts = {"reason": str(failure), "code": failure.exit_code}
-        known = journal.of_checkpoint(mine, lineage.first_job)
+        known = journal.of_checkpoint(owner_store, lineage.first_job)
         about = {"lineage": lineage.name, **facts, **known}
-        journal.note(mine, RESTART_FAILED, lineage.first_job, **about)
+        journal.note(owner_store, RESTART_FAILED, lineage.first_job, **about)
         raise
 
 
 def restore(
-    mine: OwnerStore,
+    owner_store: OwnerStore,
     lineage: Lineage,
-    made: Manifest,
-    who: Owner,
+    manifest: Manifest,
+    owner: Owner,
     lock: int,
     settings: Settings,
-    beside: Beside | None = None,
+    verifier: Beside | None = None,
 ) -> int:
     """Restore the tree as our own child and stay until it ends; gives the job's exit status.
 
     Called as root, acting as the owner, with the lock held and the intent written.  It drops to the
     owner for good once the tree runs.
     """
-    who = privileges.with_groups(who, made.job.gid, made.job.groups)
-    plan = detached.intended(lineage, made)
-    checkpointer = registry.load(made.checkpointer, settings)
+    owner = privileges.with_groups(owner, manifest.job.gid, manifest.job.groups)
+    plan = detached.intended(lineage, manifest)
+    checkpointer = registry.load(manifest.checkpointer, settings)
     registry.usable_version(checkpointer)
     keeper = proc.still_me()
     claiming.refuse_without(lineage, plan.job)
@@ -135,54 +137,56 @@ def restore(
         written=int(time.time()),
     )
     supervise.prepare()
-    guard = Guard(who, kill_restored(made.exec_pid))
+    guard = Guard(owner, kill_restored(manifest.exec_pid))
     lineage.write_live(live)
     try:
-        root, program = _restored(checkpointer, lineage, made, plan, who, lock, settings, beside)
+        root, program = _restored(
+            checkpointer, lineage, manifest, plan, owner, lock, settings, verifier
+        )
     except BaseException:
         guard.dismiss()
         if before is not None:
             lineage.write_live(before)
         raise
-    if root.pid != made.exec_pid:
-        before_it, guard = guard, Guard(who, kill(root))
+    if root.pid != manifest.exec_pid:
+        before_it, guard = guard, Guard(owner, kill(root))
         before_it.dismiss()
     lineage.write_live(live._replace(tree=root))
     intent.done(lineage.directory)
-    output.tell_of_another_boot(made, plan)
+    output.tell_of_another_boot(manifest, plan)
     claiming.end(lineage)
     marks.resumed(lineage)
     journal.note(
-        mine,
+        owner_store,
         "restart",
         plan.job,
         lineage=lineage.name,
-        generation=made.generation,
-        image_of=made.job.id,
+        generation=manifest.generation,
+        image_of=manifest.job.id,
         tails={change.path: change.tail for change in plan.files if change.tail},
-        **journal.of_checkpoint(mine, made.job.id),
+        **journal.of_checkpoint(owner_store, manifest.job.id),
     )
     detached.unlock(lock)
-    privileges.drop(who)
+    privileges.drop(owner)
     status = supervise.wait_for(root, program)
     guard.dismiss()
-    log.info(f"{plan.job}: restarted from generation {made.generation}, ended with {status}")
+    log.info(f"{plan.job}: restarted from generation {manifest.generation}, ended with {status}")
     return status
 
 
 def _restored(
     checkpointer: Checkpointer,
     lineage: Lineage,
-    made: Manifest,
+    manifest: Manifest,
     plan: Intent,
-    who: Owner,
+    owner: Owner,
     lock: int,
     settings: Settings,
-    beside: Beside | None,
+    verifier: Beside | None,
 ) -> tuple[ProcessId, ProcessId | None]:
     """The job's root, and the restore program if it stays as the root's parent."""
     if checkpointer.stays:
-        program, root = attached.restore(checkpointer, lineage, made, plan, who, settings)
+        program, root = attached.restore(checkpointer, lineage, manifest, plan, owner, settings)
         return root, program
-    root = detached.restore(checkpointer, lineage, made, plan, who, lock, settings, beside)
+    root = detached.restore(checkpointer, lineage, manifest, plan, owner, lock, settings, verifier)
     return root, None

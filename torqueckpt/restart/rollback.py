@@ -28,7 +28,7 @@ class Edited(NamedTuple):
 
 def checked(
     lineage: Lineage,
-    made: Manifest,
+    manifest: Manifest,
     request: RestartRequest,
     streams: Iterable[LiveStream],
     attempt: str,
@@ -37,8 +37,8 @@ def checked(
 ) -> Findings:
     """What is to be done for the files of the image; FilesChanged, all files in it, when it
     cannot be restarted.  Nothing is changed here.  streams is where the output goes now."""
-    handed_over = _handed_over(made)
-    now = relocate.relocated(made, request.moves, handed_over)
+    handed_over = _handed_over(manifest)
+    now = relocate.relocated(manifest, request.moves, handed_over)
     new_outputs = {stream.path for stream in streams}
     elsewhere = handed_over | new_outputs
     if request.pointer is not None:  # under qsub's -c dir= it may lie among the job's files
@@ -55,7 +55,7 @@ def checked(
     if problems:
         raise FilesChanged(
             job=request.job_id,
-            generation=made.generation,
+            generation=manifest.generation,
             files="; ".join(problems),
             remedy=f" ({'; '.join(remedies)})" if remedies else "",
         )
@@ -64,24 +64,24 @@ def checked(
 
 def edit(
     lineage: Lineage,
-    made: Manifest,
+    manifest: Manifest,
     request: RestartRequest,
     found: Findings,
-    who: Owner,
+    owner: Owner,
     settings: Settings,
 ) -> tuple[str, ...]:
     """Write image files for names and sizes that are others now, beside the image; gives their
     names.  Done as the owner for good: the image is his, so its reader must have no more rights."""
     if not request.moves and not found.positions:
         return ()
-    checkpointer = registry.load(made.checkpointer, settings)
-    handed_over = _handed_over(made)
+    checkpointer = registry.load(manifest.checkpointer, settings)
+    handed_over = _handed_over(manifest)
 
     def name_now(path: str) -> str:
         return path if path in handed_over else relocate.moved(path, request.moves)
 
     def write() -> Edited:
-        image_dir = lineage.generation(made.generation).image_dir
+        image_dir = lineage.generation(manifest.generation).image_dir
         files = checkpointer.edited_files(image_dir, name_now, found.positions)
         with lineage.directory.make(intent.EDITED) as place:
             for name, data in files.items():
@@ -89,15 +89,15 @@ def edit(
         return Edited(tuple(files))
 
     try:
-        return Aside(who, write).result(Edited).names
+        return Aside(owner, write).result(Edited).names
     except AsideFailed as failed:
         reason = f"its image cannot be changed: {failed}"
         raise RestoreFailed(
-            job=request.job_id, generation=made.generation, reason=reason
+            job=request.job_id, generation=manifest.generation, reason=reason
         ) from failed
 
 
-def apply(lineage: Lineage, made: Manifest, plan: Intent, phase: Phase = untold) -> None:
+def apply(lineage: Lineage, manifest: Manifest, plan: Intent, phase: Phase = untold) -> None:
     """Bring the files back to what they were at the freeze; the caller settles the intent when
     this, or anything after it, fails."""
     try:
@@ -106,8 +106,10 @@ def apply(lineage: Lineage, made: Manifest, plan: Intent, phase: Phase = untold)
             rollback.apply(lineage.directory, plan.directories, plan.files, copied)
     except OSError as problem:
         reason = f"{problem.filename}: {problem.strerror}"
-        raise RestoreFailed(job=plan.job, generation=made.generation, reason=reason) from problem
+        raise RestoreFailed(
+            job=plan.job, generation=manifest.generation, reason=reason
+        ) from problem
 
 
-def _handed_over(made: Manifest) -> set[str]:
-    return {stream.path for stream in made.streams} | {kept.path for kept in made.kept}
+def _handed_over(manifest: Manifest) -> set[str]:
+    return {stream.path for stream in manifest.streams} | {kept.path for kept in manifest.kept}

@@ -36,7 +36,7 @@ class _Done(NamedTuple):
 
 
 @contextmanager
-def served(stream: Stream, image_dir: Path, who: Owner) -> Iterator[None]:
+def served(stream: Stream, image_dir: Path, owner: Owner) -> Iterator[None]:
     """Within, a restore may ask at the stream's socket; called acting as the owner.
 
     image_dir is root's (checked.py), so that nobody else can wait there in our place.
@@ -46,7 +46,7 @@ def served(stream: Stream, image_dir: Path, who: Owner) -> Iterator[None]:
         place = str(image_dir / stream.socket_name)
         listening.bind(place)
         os.chmod(place, 0o600)
-        os.chown(place, who.uid, who.gid)
+        os.chown(place, owner.uid, owner.gid)
     listening.listen()
     ended, ours = os.pipe()
 
@@ -58,7 +58,7 @@ def served(stream: Stream, image_dir: Path, who: Owner) -> Iterator[None]:
                 _answer(stream, connection, image_dir)
         return _Done()
 
-    serving = Aside(who, serve)
+    serving = Aside(owner, serve)
     os.close(ended)
     listening.close()
     try:

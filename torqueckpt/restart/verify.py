@@ -35,26 +35,28 @@ class _Verified(NamedTuple):
 class Beside:
     """The verification of one image's memory; close() ends it."""
 
-    def __init__(self, who: Owner, settings: Settings) -> None:
-        self._who, self._settings = who, settings
-        self._aside: Aside[_Verified] | None = None
+    def __init__(self, owner: Owner, settings: Settings) -> None:
+        self._owner, self._settings = owner, settings
+        self._worker: Aside[_Verified] | None = None
         self._waits = -1
-        self._made: Manifest | None = None
+        self._manifest: Manifest | None = None
         self.found_damage = False
 
-    def takes(self, made: Manifest) -> frozenset[str]:
+    def takes(self, manifest: Manifest) -> frozenset[str]:
         """The files of this image that need not be verified before it is restored."""
         try:
-            checkpointer = registry.load(made.checkpointer, self._settings)
+            checkpointer = registry.load(manifest.checkpointer, self._settings)
         except (TorqueCkptError, ImportError):  # which is no fault of the image's
             return frozenset()
         if not checkpointer.waits_restored:
             return frozenset()
-        found = {file.name: file.size for file in made.image if checkpointer.is_memory(file.name)}
+        found = {
+            file.name: file.size for file in manifest.image if checkpointer.is_memory(file.name)
+        }
         return frozenset(found) if sum(found.values()) >= _WORTH_IT else frozenset()
 
-    def begin(self, generation: Generation, made: Manifest, names: frozenset[str]) -> None:
-        self._made = made
+    def begin(self, generation: Generation, manifest: Manifest, names: frozenset[str]) -> None:
+        self._manifest = manifest
         self._waits, says = os.pipe()
         maker = os.getpid()
 
@@ -65,46 +67,46 @@ class Beside:
         def verified() -> _Verified:
             os.close(self._waits)
             try:
-                generation.verify_content(made, names, read)
+                generation.verify_content(manifest, names, read)
             except ImageDamaged as damaged:
                 return _Verified(str(damaged.details["problem"]))
             with suppress(BrokenPipeError):  # the restore has failed
                 os.write(says, b"whole\n")
             return _Verified("")
 
-        self._aside = Aside(self._who, verified, self.seconds + _REPORTS_SECONDS)
+        self._worker = Aside(self._owner, verified, self.seconds + _REPORTS_SECONDS)
         os.close(says)
 
     @property
     def seconds(self) -> float:
         """How long it may take."""
-        return self._made.bytes / _SLOWEST if self._made is not None else 0
+        return self._manifest.bytes / _SLOWEST if self._manifest is not None else 0
 
     def waits_at(self) -> tuple[int, ...]:
         """The descriptor at which a restore is to wait; none when there is nothing to wait for.
         ImageDamaged when it need not begin."""
-        if self._aside is not None and self._aside.is_over():
+        if self._worker is not None and self._worker.is_over():
             self.refuse_damaged()
-        return (self._waits,) if self._aside is not None else ()
+        return (self._waits,) if self._worker is not None else ()
 
     def refuse_damaged(self) -> None:
         """Wait until all is verified; ImageDamaged when it is damaged."""
-        if self._aside is None or self._made is None:
+        if self._worker is None or self._manifest is None:
             return
-        aside, self._aside = self._aside, None
+        worker, self._worker = self._worker, None
         try:
-            defect = aside.result(_Verified).defect
+            defect = worker.result(_Verified).defect
         except AsideFailed as failed:
             defect = f"it could not be verified: {failed}"
         if defect:
             self.found_damage = True
-            made = self._made
-            raise ImageDamaged(job=made.job.id, generation=made.generation, problem=defect)
+            manifest = self._manifest
+            raise ImageDamaged(job=manifest.job.id, generation=manifest.generation, problem=defect)
 
     def close(self) -> None:
-        if self._aside is not None:
-            self._aside.stop()
-            self._aside = None
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
         if self._waits >= 0:
             os.close(self._waits)
             self._waits = -1

@@ -61,12 +61,12 @@ def member(array: str, index: int) -> str:
     return array.replace("[]", f"[{index}]", 1)
 
 
-def look(array: str, who: Owner, settings: Settings, server: Server) -> Array:
+def look(array: str, owner: Owner, settings: Settings, server: Server) -> Array:
     """What became of all members, by the server and, for those resumed since, by their lineages."""
-    imaged = _imaged(array, who, settings)
+    imaged = _imaged(array, owner, settings)
     known = _known(array, server)
     for index, job in imaged.items():
-        now = _runs_as(job, who, settings)
+        now = _runs_as(job, owner, settings)
         if now != job:
             known[index] = _fate(_asked(server, now))
         elif index not in known:
@@ -74,24 +74,28 @@ def look(array: str, who: Owner, settings: Settings, server: Server) -> Array:
     return Array(array, known, frozenset(imaged), server.is_openpbs)
 
 
-def named(indices: Iterable[int], array: str, who: Owner, settings: Settings) -> Array:
+def named(indices: Iterable[int], array: str, owner: Owner, settings: Settings) -> Array:
     """Just these members, without asking a server; UnknownJob when one has no image."""
-    imaged = _imaged(array, who, settings)
+    imaged = _imaged(array, owner, settings)
     for index in indices:
         if index not in imaged:
-            raise UnknownJob(job=member(array, index), owner=who.name, store=settings.store)
+            raise UnknownJob(job=member(array, index), owner=owner.name, store=settings.store)
     return Array(array, dict.fromkeys(indices, FAILED), frozenset(imaged), False)
 
 
-def image_of(found: Array, index: int, who: Owner, settings: Settings) -> Image:
+def image_of(found: Array, index: int, owner: Owner, settings: Settings) -> Image:
     """A member's image, with what the whole array asked for."""
     job = member(found.name, index)
-    image = resubmit.as_known(resume_script.image_of(job, who, settings, None), settings)
+    image = resubmit.as_known(resume_script.image_of(job, owner, settings, None), settings)
     return image._replace(asked=qsub_options.of_array(image.asked, found.name, index))
 
 
 def text(
-    found: Array, indices: list[int], who: Owner, settings: Settings, options: tuple[str, ...] = ()
+    found: Array,
+    indices: list[int],
+    owner: Owner,
+    settings: Settings,
+    options: tuple[str, ...] = (),
 ) -> tuple[str, Image]:
     """The script that goes on with these members, and the image that tells what it asks for."""
     if not indices:
@@ -99,15 +103,15 @@ def text(
     if found.openpbs and len(indices) == 1:
         alone = member(found.name, indices[0])
         raise NoArray(job=found.name, problem=f"just one: torqueckpt resume-job '{alone}'")
-    images = [image_of(found, index, who, settings) for index in indices]
-    hosts = sorted({each.made.host for each in images})
+    images = [image_of(found, index, owner, settings) for index in indices]
+    hosts = sorted({each.manifest.host for each in images})
     if not settings.store_shared and len(hosts) > 1:
         problem = f"their images lie on {', '.join(hosts)}; resume each host's with --members"
         raise NoArray(job=found.name, problem=problem)
     # OpenPBS takes ranges alone, so its members are counted anew
     numbers = range(len(indices)) if found.openpbs else indices
     wanted = f"-J 0-{len(indices) - 1}" if found.openpbs else f"-t {','.join(map(str, indices))}"
-    title = images[0].made.job.name.removesuffix(f"-{indices[0]}")
+    title = images[0].manifest.job.name.removesuffix(f"-{indices[0]}")
     members = [(number, member(found.name, index)) for number, index in zip(numbers, indices)]
     script = resume_script.array_text(
         images[0], title, found.name, wanted, members, settings, options
@@ -129,15 +133,15 @@ def parse(indices: str) -> list[int]:
     return sorted(found)
 
 
-def _imaged(array: str, who: Owner, settings: Settings) -> dict[int, str]:
+def _imaged(array: str, owner: Owner, settings: Settings) -> dict[int, str]:
     """Members that have a lineage: index → job id."""
     before, after = array.split("[]", 1)
     pattern = re.compile(re.escape(before) + r"\[([0-9]{1,9})\]" + re.escape(after))
-    with privileges.acting_as(who):
+    with privileges.acting_as(owner):
         try:
-            ids = Store.open(settings.store).owner(who).ids()
+            ids = Store.open(settings.store).owner(owner).ids()
         except StoreMissing as nothing:
-            raise UnknownJob(job=array, owner=who.name, store=settings.store) from nothing
+            raise UnknownJob(job=array, owner=owner.name, store=settings.store) from nothing
     found = ((pattern.fullmatch(job), job) for job in ids)
     return {int(match.group(1)): job for match, job in found if match is not None}
 
@@ -180,10 +184,10 @@ def _fate(job: Job | None) -> str:
     return FINISHED if 0 <= status < _KILLED else FAILED
 
 
-def _runs_as(job: str, who: Owner, settings: Settings) -> str:
+def _runs_as(job: str, owner: Owner, settings: Settings) -> str:
     """The job that went on with this member last, itself when none did."""
     try:
-        with access.lineage_of(job, who, settings) as (_, lineage):
+        with access.lineage_of(job, owner, settings) as (_, lineage):
             live = lineage.live()
     except (UnknownJob, NoImage):
         return job

@@ -27,7 +27,7 @@ def as_known(image: Image, settings: Settings) -> Image:
 
     Ids come again after a server's reset, so owner and time must fit too.
     """
-    job = image.made.job
+    job = image.manifest.job
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             known = pbs.job(job.id, ended=True)
@@ -42,8 +42,8 @@ def as_known(image: Image, settings: Settings) -> Image:
 def submit(
     text: str,
     named: str,
-    made: Manifest,
-    who: Owner,
+    manifest: Manifest,
+    owner: Owner,
     settings: Settings,
     tell: Callable[[str], None],
 ) -> str:
@@ -52,15 +52,17 @@ def submit(
     Jobs of the owner's that wait for the old one wait for the new one then; `tell` gets a line for
     each.
     """
-    new, old = qsub(text, named, made.job.submit_dir), {named, made.job.id}
-    with access.lineage_of(named, who, settings) as (mine, _):
-        journal.note(mine, "submit", made.job.id, generation=made.generation, resume_job=new)
+    new, old = qsub(text, named, manifest.job.submit_dir), {named, manifest.job.id}
+    with access.lineage_of(named, owner, settings) as (owner_store, _):
+        journal.note(
+            owner_store, "submit", manifest.job.id, generation=manifest.generation, resume_job=new
+        )
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             for job in pbs.jobs(["Job_Owner", "job_state"]):
                 if job.id in old and job.state == "R":
                     tell(f"{job.id} counts as running; if its node is dead: qdel -p {job.id}")
-            move_waiting(pbs, who.name, old, new, tell)
+            move_waiting(pbs, owner.name, old, new, tell)
     except (TorqueCkptError, ImportError) as refusal:
         tell(f"{new} is submitted; what waits for {named} was not moved to it: {refusal}")
     return new

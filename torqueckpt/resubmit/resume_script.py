@@ -30,20 +30,20 @@ _NAME = "asked.json"
 class Image(NamedTuple):
     """What a resume job goes on from, and what it is to ask for in the old job's place."""
 
-    made: Manifest
+    manifest: Manifest
     asked: list[Directive]
 
 
-def image_of(job: str, who: Owner, settings: Settings, generation: int | None) -> Image:
+def image_of(job: str, owner: Owner, settings: Settings, generation: int | None) -> Image:
     """What to go on from; UnknownJob, or NoImage when there is no such generation."""
-    with access.lineage_of(job, who, settings) as (_, lineage):
+    with access.lineage_of(job, owner, settings) as (_, lineage):
         numbers = lineage.numbers()
         if not numbers or (generation is not None and generation not in numbers):
             which = f" of generation {generation}" if generation is not None else ""
             raise NoImage(job=job, which=which)
-        made = lineage.generation(generation or numbers[-1]).manifest()
+        manifest = lineage.generation(generation or numbers[-1]).manifest()
         marks.wanted(lineage)
-        return Image(made, read(lineage) or qsub_options.of_script(made.job.directives))
+        return Image(manifest, read(lineage) or qsub_options.of_script(manifest.job.directives))
 
 
 def text(
@@ -55,7 +55,7 @@ def text(
 ) -> str:
     """The script that goes on from the image; `job` is how the user named it, options are more
     words for `torqueckpt resume`."""
-    lines, remarks = _directives(image, image.made.job.name, settings)
+    lines, remarks = _directives(image, image.manifest.job.name, settings)
     words = (*(("--generation", str(generation)) if generation else ()), *options)
     return render.render(
         "torque/resume_job.sh.j2",
@@ -97,15 +97,17 @@ def array_text(
 
 def _directives(image: Image, title: str, settings: Settings) -> tuple[list[str], list[str]]:
     """Lines of options for qsub, and remarks on them."""
-    made, wanted = image.made, list(image.asked)
+    manifest, wanted = image.manifest, list(image.asked)
     if title and not any(d.option == "N" for d in wanted):
         wanted.insert(0, Directive("N", title))
-    if made.job.spec and not any(d.option == "c" for d in wanted):
-        wanted.append(Directive("c", made.job.spec))
+    if manifest.job.spec and not any(d.option == "c" for d in wanted):
+        wanted.append(Directive("c", manifest.job.spec))
     remarks = []
     if not settings.store_shared:
-        wanted = qsub_options.on_node(wanted, made.host)
-        remarks.append(f"The image lies on {one_line(made.host)} only, so the job is sent there.")
+        wanted = qsub_options.on_node(wanted, manifest.host)
+        remarks.append(
+            f"The image lies on {one_line(manifest.host)} only, so the job is sent there."
+        )
     lines, dropped = directive_lines(wanted)
     return lines, [*remarks, *(f"Left out, no line can hold it: {each}" for each in dropped)]
 

@@ -23,9 +23,9 @@ def main(argv: list[str]) -> int:
 
     def action() -> int:
         chosen = settings.load()
-        who = dump.owner_of(asked.pid)
-        made = dump.dump(asked.pid, False, asked.place, chosen)
-        images.as_directory(asked.place, dump.image_path(made, who.name, chosen), made, who)
+        owner = dump.owner_of(asked.pid)
+        image = dump.dump(asked.pid, False, asked.place, chosen)
+        images.as_directory(asked.place, dump.image_path(image, owner.name, chosen), image, owner)
         if not asked.quiet:
             print(f"chkpnt: process {asked.pid}: {asked.place}")
         return 0

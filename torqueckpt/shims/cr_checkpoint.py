@@ -40,15 +40,15 @@ def main(argv: list[str]) -> int:
 
     def action() -> int:
         chosen = settings.load()
-        who = dump.owner_of(asked.pid)
+        owner = dump.owner_of(asked.pid)
         try:
-            made = dump.dump(asked.pid, asked.end, place, chosen)
+            image = dump.dump(asked.pid, asked.end, place, chosen)
         except TorqueCkptError as failure:
             log.error(str(failure))
             if not asked.quiet:
                 print(f"cr_checkpoint: {log.one_line(str(failure))}", file=sys.stderr)
             return _REFUSED
-        images.as_file(place, made, who)
+        images.as_file(place, image, owner)
         if asked.stop and (root := proc.stat(asked.pid)) is not None:
             signals.stop_tree(root.id)
         return 0

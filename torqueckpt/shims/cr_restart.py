@@ -45,12 +45,12 @@ def main(argv: list[str]) -> int:
 
     def action() -> int:
         chosen = settings.load()
-        found, who = images.find(place, chosen), dump.owner_of_name(place)
+        found, owner = images.find(place, chosen), dump.owner_of_name(place)
         options = [word for each in asked.relocate for word in ("--relocate", each)]
         commands = {name: text for name, text in vars(asked).items() if name.startswith("run_on_")}
         if not any(commands.values()):
-            dump.resume(found, who, *options)
-        status = _in_a_child(lambda: dump.resume(found, who, *options))
+            dump.resume(found, owner, *options)
+        status = _in_a_child(lambda: dump.resume(found, owner, *options))
         kind = _failure(found.lineage, chosen) if status == errors.OWN_FAILURE else ""
         for name in [f"run_on_fail_{kind}", "run_on_failure"] if kind else ["run_on_success"]:
             if commands[name]:

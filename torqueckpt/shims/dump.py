@@ -34,10 +34,10 @@ def dump(pid: int, end: bool, place: Path, settings: Settings) -> ImageRef:
 
 
 def owner_of(pid: int) -> Owner:
-    who = proc.credentials(pid)
-    if who is None:
+    credentials = proc.credentials(pid)
+    if credentials is None:
         raise SessionGone(sid=pid)
-    return privileges.owner_of_uid(who.uids[0])
+    return privileges.owner_of_uid(credentials.uids[0])
 
 
 def owner_of_name(place: Path) -> Owner:
@@ -49,11 +49,11 @@ def image_path(found: ImageRef, user: str, settings: Settings) -> Path:
     return settings.store / "jobs" / user / found.lineage / str(found.generation) / "image"
 
 
-def resume(found: ImageRef, who: Owner, *options: str) -> NoReturn:
+def resume(found: ImageRef, owner: Owner, *options: str) -> NoReturn:
     """Become `torqueckpt resume` of that generation, as the image's owner."""
     program = paths.program("bin", "torqueckpt")
     if os.getuid() == 0:
-        privileges.drop(who)
+        privileges.drop(owner)
     present = job_processes.job_in(os.environ) or f"{os.getpid()}.resume"
     words = ["resume", found.lineage, "--generation", str(found.generation), *options]
     os.execve(program, [str(program), *words], {**os.environ, "PBS_JOBID": present})

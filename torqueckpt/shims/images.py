@@ -21,10 +21,10 @@ from torqueckpt.settings import Settings
 _INSIDE = "torqueckpt.json"
 
 
-def as_directory(place: Path, image: Path, found: ImageRef, who: Owner) -> None:
+def as_directory(place: Path, image: Path, found: ImageRef, owner: Owner) -> None:
     """`place` means the image from now on: a link to it, or in a directory that is there already, a
     small file."""
-    with _parent(place, who) as parent:
+    with _parent(place, owner) as parent:
         try:
             kind = os.stat(place.name, dir_fd=parent.fd, follow_symlinks=False).st_mode
         except FileNotFoundError:
@@ -38,9 +38,9 @@ def as_directory(place: Path, image: Path, found: ImageRef, who: Owner) -> None:
             raise FileExistsError(errno.EEXIST, "is there and is no directory")
 
 
-def as_file(place: Path, found: ImageRef, who: Owner) -> None:
+def as_file(place: Path, found: ImageRef, owner: Owner) -> None:
     """`place` becomes a small file that means the image; an older one is replaced whole."""
-    with _parent(place, who) as parent:
+    with _parent(place, owner) as parent:
         pointer.put(parent, place.name, found)
 
 
@@ -61,7 +61,7 @@ def find(place: Path, settings: Settings) -> ImageRef:
 
 
 @contextmanager
-def _parent(place: Path, who: Owner) -> Iterator[Directory]:
+def _parent(place: Path, owner: Owner) -> Iterator[Directory]:
     """The directory that the name goes into, opened as the owner; by root as root where no user can
     have had a hand in it: no link on the way, root's own, closed to others."""
     try:
@@ -69,7 +69,10 @@ def _parent(place: Path, who: Owner) -> Iterator[Directory]:
             with opened:
                 yield opened
             return
-        with privileges.acting_as(who), Directory.open(place.parent.resolve(strict=True)) as opened:
+        with (
+            privileges.acting_as(owner),
+            Directory.open(place.parent.resolve(strict=True)) as opened,
+        ):
             yield opened
     except OSError as problem:
         raise StoreNotWritable(path=place, problem=problem.strerror) from problem

@@ -15,18 +15,18 @@ from torqueckpt.store.store import OwnerStore, Store
 
 
 @contextmanager
-def lineage_of(job: str, who: Owner, settings: Settings) -> Iterator[tuple[OwnerStore, Lineage]]:
+def lineage_of(job: str, owner: Owner, settings: Settings) -> Iterator[tuple[OwnerStore, Lineage]]:
     """The lineage that a job id or a lineage's name stands for, as its owner; else UnknownJob."""
     store = Store.open(settings.store)
-    with privileges.acting_as(who):
+    with privileges.acting_as(owner):
         try:
-            mine = store.owner(who)
+            owner_store = store.owner(owner)
         except StoreMissing as nothing:
-            raise UnknownJob(job=job, owner=who.name, store=settings.store) from nothing
-        lineage = mine.lineage_of(job)
+            raise UnknownJob(job=job, owner=owner.name, store=settings.store) from nothing
+        lineage = owner_store.lineage_of(job)
         if lineage is None:
-            raise UnknownJob(job=job, owner=who.name, store=settings.store)
-        yield mine, lineage
+            raise UnknownJob(job=job, owner=owner.name, store=settings.store)
+        yield owner_store, lineage
 
 
 def owners(settings: Settings) -> list[Owner]:

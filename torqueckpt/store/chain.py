@@ -33,14 +33,14 @@ _LOOKED_AT = 1000  # the newest: root looks here too, for the service
 ENDED, CANCELLED, STOPPED = "ended", "cancelled", "stopped"
 
 
-def forget_old(mine: OwnerStore, settings: Settings) -> None:
+def forget_old(owner_store: OwnerStore, settings: Settings) -> None:
     """Chains that ended as long ago as images of ended jobs are kept."""
     days = settings.keep_ended_days
-    for each in of_owner(mine) if days else ():
+    for each in of_owner(owner_store) if days else ():
         try:
             end = each.end()
             if end is not None and end.when < time.time() - days * _DAY:
-                remove(mine, each)
+                remove(owner_store, each)
         except (TorqueCkptError, OSError) as torn:
             log.warning(str(torn))
 
@@ -120,15 +120,15 @@ class Chain:
             return False
 
 
-def make(mine: OwnerStore, first: str, now: int) -> Chain:
-    with translated(mine.path), mine.directory.make(_CHAINS) as chains:
+def make(owner_store: OwnerStore, first: str, now: int) -> Chain:
+    with translated(owner_store.path), owner_store.directory.make(_CHAINS) as chains:
         return Chain(chains.make(lineage_name(first, now)))
 
 
-def of_owner(mine: OwnerStore) -> Iterator[Chain]:
+def of_owner(owner_store: OwnerStore) -> Iterator[Chain]:
     """All of an owner's, newest first; one at a time is open."""
     try:
-        with mine.directory.sub(_CHAINS) as chains:
+        with owner_store.directory.sub(_CHAINS) as chains:
             names = sorted(filter(is_lineage_name, chains.names()), key=_began, reverse=True)
             for name in names[:_LOOKED_AT]:
                 with suppress(FileNotFoundError):  # removed meanwhile
@@ -137,14 +137,14 @@ def of_owner(mine: OwnerStore) -> Iterator[Chain]:
         return
 
 
-def of_job(mine: OwnerStore, job: str) -> Chain | None:
+def of_job(owner_store: OwnerStore, job: str) -> Chain | None:
     """The newest with this job: servers give ids again after a reset."""
-    named = (chain for chain in of_owner(mine) if job == chain.name or chain.has(job))
+    named = (chain for chain in of_owner(owner_store) if job == chain.name or chain.has(job))
     return next(named, None)
 
 
-def remove(mine: OwnerStore, chain: Chain) -> None:
-    with translated(mine.path), mine.directory.make(_CHAINS) as chains:
+def remove(owner_store: OwnerStore, chain: Chain) -> None:
+    with translated(owner_store.path), owner_store.directory.make(_CHAINS) as chains:
         chains.remove_tree(chain.name)
 
 

@@ -94,8 +94,8 @@ def _latest_lines(store: OwnerStore, most: int = _LATEST) -> list[bytes]:
 
 def why_not_restarted(lineage: str, settings: Settings) -> tuple[int, str]:
     """Exit code and reason of the caller's last restart of a lineage, (0, "") when it worked."""
-    who = privileges.owner_of_uid(os.getuid())
-    with access.lineage_of(lineage, who, settings) as (mine, _):
-        noted = last(mine, "lineage", lineage)
+    owner = privileges.owner_of_uid(os.getuid())
+    with access.lineage_of(lineage, owner, settings) as (owner_store, _):
+        noted = last(owner_store, "lineage", lineage)
     code, reason = noted.get("code"), noted.get("reason")
     return (code if isinstance(code, int) else 0, str(reason or ""))

@@ -98,17 +98,17 @@ class Lineage:
         self.sweep()
         number = max(self.numbers(), default=0) + 1
         partial = f"{number}{_PARTIAL}"
-        made = Generation(number, self.directory.make(partial))
+        generation = Generation(number, self.directory.make(partial))
         try:
-            made.directory.make("image").close()
-            made.directory.make("work").close()
-            yield made
+            generation.directory.make("image").close()
+            generation.directory.make("work").close()
+            yield generation
             self.directory.rename(partial, str(number))
         except BaseException:
-            self._keep_logs(made)
+            self._keep_logs(generation)
             self.directory.remove_tree(partial)
             raise
-        made.directory.path = self.path / str(number)
+        generation.directory.path = self.path / str(number)
 
     def _keep_logs(self, failed: Generation) -> None:
         """What the checkpointer said of the last dump that failed, as LINEAGE/failed-….log."""

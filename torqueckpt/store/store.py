@@ -45,25 +45,25 @@ class Store:
                 why = "is no directory, or a link leads to it: name its real path in the settings"
             raise StoreNotWritable(path=path, problem=why) from problem
 
-    def owner(self, who: Owner, make: bool = False) -> OwnerStore:
+    def owner(self, owner: Owner, make: bool = False) -> OwnerStore:
         """The owner's directory; `make` makes it, which needs root unless it is there already.
 
         StoreMissing when there is none: nothing of this owner was ever checkpointed.
         """
-        path = self.root.path / "jobs" / who.name
+        path = self.root.path / "jobs" / owner.name
         try:
             with self.root.sub("jobs") as jobs:
                 if make:
                     with translated(path):
-                        _make_owned(jobs, who)
-                below = jobs.sub(who.name)
+                        _make_owned(jobs, owner)
+                below = jobs.sub(owner.name)
         except FileNotFoundError as missing:
             raise StoreMissing(path=path, remedy="nothing was checkpointed yet") from missing
         except OSError as problem:
             raise StoreNotWritable(path=path, problem=problem.strerror) from problem
         status = os.fstat(below.fd)
-        if status.st_uid != who.uid or status.st_mode & 0o077:
-            problem_text = f"must belong to {who.name} with mode 0700"
+        if status.st_uid != owner.uid or status.st_mode & 0o077:
+            problem_text = f"must belong to {owner.name} with mode 0700"
             raise StoreNotWritable(path=path, problem=problem_text)
         return OwnerStore(below)
 
@@ -181,13 +181,13 @@ class OwnerStore:
             return None
 
 
-def _make_owned(jobs: Directory, who: Owner) -> None:
+def _make_owned(jobs: Directory, owner: Owner) -> None:
     """The owner's directory, made when it is missing, given to him when a crash left it root's."""
-    if jobs.has(who.name) and os.stat(who.name, dir_fd=jobs.fd).st_uid != 0:
+    if jobs.has(owner.name) and os.stat(owner.name, dir_fd=jobs.fd).st_uid != 0:
         return
     if os.getuid() != 0:
         raise StoreMissing(
-            path=jobs.path / who.name, remedy="root makes it at the first checkpoint"
+            path=jobs.path / owner.name, remedy="root makes it at the first checkpoint"
         )
-    with privileges.acting_as_root(), jobs.make(who.name) as made:
-        os.fchown(made.fd, who.uid, who.gid)
+    with privileges.acting_as_root(), jobs.make(owner.name) as made:
+        os.fchown(made.fd, owner.uid, owner.gid)

@@ -62,13 +62,13 @@ class Spool:
         return f"{number}.{os.uname().nodename}"
 
     def add(
-        self, job: str, record: Details, script: bytes, who: Owner, parent: Path | None
+        self, job: str, record: Details, script: bytes, owner: Owner, parent: Path | None
     ) -> None:
         """Spool the script and the record; make the node file and CKPTDIR, as the user in a
         directory (-c dir=) that he has named."""
         with Directory.open(self.home / "mom_priv" / "jobs") as jobs:
             jobs.write_whole(f"{job}.SC", script, 0o700)
-            os.chown(f"{job}.SC", who.uid, who.gid, dir_fd=jobs.fd, follow_symlinks=False)
+            os.chown(f"{job}.SC", owner.uid, owner.gid, dir_fd=jobs.fd, follow_symlinks=False)
             jobs.write_whole(f"{job}.JB", json.dumps(typed_json.plain(record)).encode(), 0o644)
             os.chmod(f"{job}.JB", 0o644, dir_fd=jobs.fd)
         with Directory.open(self.home / "aux") as aux:
@@ -77,10 +77,10 @@ class Spool:
         checkpoint_dir = self.checkpoint_dir(job, parent)
         if parent is None:
             checkpoint_dir.mkdir(mode=0o755, exist_ok=True)
-            os.chown(checkpoint_dir, who.uid, who.gid)
+            os.chown(checkpoint_dir, owner.uid, owner.gid)
             return
         try:
-            with privileges.acting_as(who):
+            with privileges.acting_as(owner):
                 checkpoint_dir.mkdir(mode=0o755, exist_ok=True)
         except OSError as problem:
             raise StoreNotWritable(path=checkpoint_dir, problem=problem.strerror) from problem
@@ -106,19 +106,19 @@ class Spool:
         with Directory.open(self.home / "checkpoint") as checkpoints:
             checkpoints.remove_tree(f"{job}.CK")
 
-    def open_outputs(self, job: str, who: Owner, joined: bool) -> tuple[int, int]:
+    def open_outputs(self, job: str, owner: Owner, joined: bool) -> tuple[int, int]:
         """Descriptors of new, empty <id>.OU and .ER, the user's, for appending."""
         with Directory.open(self.home / "spool") as spool:
-            out = _new_output(spool, f"{job}.OU", who)
-            return out, os.dup(out) if joined else _new_output(spool, f"{job}.ER", who)
+            out = _new_output(spool, f"{job}.OU", owner)
+            return out, os.dup(out) if joined else _new_output(spool, f"{job}.ER", owner)
 
-    def deliver(self, job: str, suffix: str, target: Path, who: Owner) -> str:
+    def deliver(self, job: str, suffix: str, target: Path, owner: Owner) -> str:
         """Copy <id>.OU or .ER to the user's path as the user, then remove it; gives the problem,
         "" for none.  What cannot be delivered stays in the spool."""
         with Directory.open(self.home / "spool") as spool:
             name = f"{job}.{suffix}"
             try:
-                with privileges.acting_as(who):
+                with privileges.acting_as(owner):
                     source = os.fdopen(spool.open_file(name, os.O_RDONLY), "rb")
                     with source, open(target, "wb") as copy:
                         while block := source.read(1024 * 1024):
@@ -144,8 +144,8 @@ class Spool:
         return self.home / "aux" / job
 
 
-def _new_output(spool: Directory, name: str, who: Owner) -> int:
+def _new_output(spool: Directory, name: str, owner: Owner) -> int:
     spool.remove(name)
     fd = spool.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
-    os.fchown(fd, who.uid, who.gid)
+    os.fchown(fd, owner.uid, owner.gid)
     return fd

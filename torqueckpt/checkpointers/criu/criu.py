@@ -122,8 +122,8 @@ class Criu(Checkpointer):
             return _TIME_WAIT_SECONDS
         return pid_wait_seconds if log.TAKEN in reason else 0
 
-    def numbers(self, made: Manifest) -> tuple[int, ...]:
-        cores = (re.fullmatch(r"core-([0-9]{1,9})\.img", file.name) for file in made.image)
+    def numbers(self, manifest: Manifest) -> tuple[int, ...]:
+        cores = (re.fullmatch(r"core-([0-9]{1,9})\.img", file.name) for file in manifest.image)
         return tuple(int(core.group(1)) for core in cores if core is not None)
 
     def decides_rights(self, name: str) -> bool:
