@@ -16,7 +16,7 @@ import pytest
 from tests.unit import real
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges, proc
-from torqueckpt.process.worker import Aside, AsideFailed
+from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 
 
 class Made(NamedTuple):
@@ -41,7 +41,7 @@ def before() -> set[int]:
 
 def test_the_result_comes_back_as_it_was_made(user: Owner) -> None:
     made = Made("caf\udce9\n", tuple(range(50_000)))  # more than a pipe holds at once
-    assert Aside(user, lambda: made).result(Made) == made
+    assert OwnerWorker(user, lambda: made).result(Made) == made
 
 
 def test_the_work_runs_with_the_owners_real_ids_and_no_others(user: Owner) -> None:
@@ -49,15 +49,15 @@ def test_the_work_runs_with_the_owners_real_ids_and_no_others(user: Owner) -> No
         return Made("ids", (*os.getresuid(), *os.getresgid()))
 
     ids = (*[user.uid] * 3, *[user.gid] * 3)
-    assert Aside(user, work).result(Made).numbers == ids
+    assert OwnerWorker(user, work).result(Made).numbers == ids
     with privileges.acting_as(user):
-        assert Aside(user, work).result(Made).numbers == ids
+        assert OwnerWorker(user, work).result(Made).numbers == ids
     assert os.getresuid() == (0, 0, 0)
 
 
 def test_the_parent_goes_on_meanwhile(user: Owner) -> None:
     start = time.monotonic()
-    worker = Aside(user, lambda: time.sleep(0.3) or Made("done", ()))
+    worker = OwnerWorker(user, lambda: time.sleep(0.3) or Made("done", ()))
     assert time.monotonic() - start < 0.2
     assert worker.result(Made).name == "done"
 
@@ -67,46 +67,46 @@ def test_work_that_fails_is_told_with_its_error(user: Owner, failure: BaseExcept
     def work() -> Made:
         raise failure
 
-    with pytest.raises(AsideFailed, match=type(failure).__name__):
-        Aside(user, work).result(Made)
+    with pytest.raises(WorkerFailed, match=type(failure).__name__):
+        OwnerWorker(user, work).result(Made)
 
 
 def test_a_result_that_is_no_record_is_a_failure(user: Owner) -> None:
-    with pytest.raises(AsideFailed, match="words"):
-        Aside(user, lambda: "words").result(Made)  # type: ignore[arg-type]
+    with pytest.raises(WorkerFailed, match="words"):
+        OwnerWorker(user, lambda: "words").result(Made)  # type: ignore[arg-type]
 
 
 def test_a_result_of_another_kind_is_a_failure(user: Owner) -> None:
-    with pytest.raises(AsideFailed):
-        Aside(user, lambda: Owner("a", 1, 1, ())).result(Made)  # type: ignore[arg-type]
+    with pytest.raises(WorkerFailed):
+        OwnerWorker(user, lambda: Owner("a", 1, 1, ())).result(Made)  # type: ignore[arg-type]
 
 
 def test_a_child_that_its_owner_kills_is_a_failure(user: Owner, before: set[int]) -> None:
-    worker = Aside(user, _sleep)
+    worker = OwnerWorker(user, _sleep)
     os.kill(_only_child(before), signal.SIGKILL)
-    with pytest.raises(AsideFailed, match="it was killed"):
+    with pytest.raises(WorkerFailed, match="it was killed"):
         worker.result(Made)
 
 
 def test_a_child_that_is_killed_in_the_middle_of_its_report_is_a_failure(
     user: Owner, before: set[int]
 ) -> None:
-    worker = Aside(user, lambda: Made("much", tuple(range(500_000))))
+    worker = OwnerWorker(user, lambda: Made("much", tuple(range(500_000))))
     child = _only_child(before)
     real.until(lambda: _waiting_in(worker) >= 1 << 16, "a full pipe")
     os.kill(child, signal.SIGKILL)
-    with pytest.raises(AsideFailed, match="it was killed"):
+    with pytest.raises(WorkerFailed, match="it was killed"):
         worker.result(Made)
 
 
 def test_a_child_that_its_owner_stops_is_ended_at_the_time_limit(
     user: Owner, before: set[int]
 ) -> None:
-    worker = Aside(user, _sleep, timeout_seconds=0.3)
+    worker = OwnerWorker(user, _sleep, timeout_seconds=0.3)
     child = _only_child(before)
     os.kill(child, signal.SIGSTOP)
     start = time.monotonic()
-    with pytest.raises(AsideFailed, match="too long"):
+    with pytest.raises(WorkerFailed, match="too long"):
         worker.result(Made)
     assert time.monotonic() - start < 3
     assert proc.stat(child) is None
@@ -118,12 +118,12 @@ def test_an_interrupt_of_the_child_does_not_unwind_what_the_parent_was_doing(
     """The parent's `with` blocks would remove the very generation that is being made."""
     unwound = os.memfd_create("unwound")
     try:
-        worker = Aside(user, _sleep)
+        worker = OwnerWorker(user, _sleep)
         child = _only_child(before)
         real.until(lambda: proc.credentials(child).uids[0] == user.uid, "its drop")  # type: ignore[union-attr]
         time.sleep(0.05)
         os.kill(child, signal.SIGINT)
-        with pytest.raises(AsideFailed, match="KeyboardInterrupt"):
+        with pytest.raises(WorkerFailed, match="KeyboardInterrupt"):
             worker.result(Made)
     finally:
         os.write(unwound, b".")
@@ -132,11 +132,11 @@ def test_an_interrupt_of_the_child_does_not_unwind_what_the_parent_was_doing(
 
 
 def test_no_child_is_left_as_a_zombie(user: Owner, before: set[int]) -> None:
-    Aside(user, lambda: Made("one", ())).result(Made)
+    OwnerWorker(user, lambda: Made("one", ())).result(Made)
     assert set(proc.children(os.getpid())) <= before
 
 
-def _waiting_in(worker: Aside[Made]) -> int:
+def _waiting_in(worker: OwnerWorker[Made]) -> int:
     """How many bytes its report has put into the pipe so far."""
     (count,) = struct.unpack("i", fcntl.ioctl(worker._read_end, termios.FIONREAD, b"\0" * 4))
     return int(count)

@@ -27,7 +27,7 @@ def _over(tmp_path: Path, lines: list[dict[str, object]], present: str = "13.srv
     owner_store = OwnerStore(Directory.open(tmp_path.resolve()))
     settings = Settings(pbs_library=tmp_path / "none.so")
     request = RestartRequest("12.srv", present)
-    return claiming.known_to_be_over(owner_store, "12.srv", request, settings)
+    return claiming.known_to_have_ended(owner_store, "12.srv", request, settings)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_real_image_after_edits_gives_facts_or_a_value_error(
                 lambda: images.read(place, place),
                 lambda: details.read(place, root, True),
                 lambda: images.edited(place, lambda path: path + "x", {"/x": -1, "/y": 1 << 40}),
-                lambda: images.mend(place),
+                lambda: images.repair(place),
             ):
                 with suppress(ValueError):
                     read()

@@ -15,7 +15,7 @@ from tests.unit import real
 from torqueckpt.identity import Owner
 from torqueckpt.process import guard, privileges, proc, signals, tree
 from torqueckpt.process.guard import Guard
-from torqueckpt.process.worker import Aside
+from torqueckpt.process.worker import OwnerWorker
 
 _LAST_PID = Path("/proc/sys/kernel/ns_last_pid")
 _TREE = ["/bin/bash", "-c", "trap '' TERM HUP; (sleep 61 & sleep 62 & wait) & wait"]
@@ -110,7 +110,7 @@ def test_the_guard_does_not_wait_for_work_that_its_maker_has_started_aside(
     if maker == 0:
         try:
             Guard(user, lambda _: (note / "acted").touch())
-            worker = Aside(user, lambda: time.sleep(60))
+            worker = OwnerWorker(user, lambda: time.sleep(60))
             (note / "aside").write_text(str(worker._pid))
             (note / "ready").touch()
             signal.pause()

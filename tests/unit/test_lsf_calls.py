@@ -13,7 +13,7 @@ import pytest
 from tests.unit import real
 from torqueckpt.batch.lsf import calls, starter_socket
 from torqueckpt.batch.lsf.calls import EchkpntCall, ErestartCall, LsfJob, StarterCall
-from torqueckpt.batch.lsf.starter_socket import Answer, Asked, Ear
+from torqueckpt.batch.lsf.starter_socket import Answer, Request, StarterListener
 from torqueckpt.errors import BadArguments, InvalidJobId
 from torqueckpt.identity import ImageRef
 from torqueckpt.process import proc
@@ -92,26 +92,29 @@ def _asked_by(job: str | None, group: int | None) -> int:
     """The pid of a process that asks the starter of a job."""
     pid = os.fork()
     if pid == 0:
-        found = starter_socket.call(job, group)
-        answer = starter_socket.ask(found, Asked("suspend")) if found is not None else None
+        found = starter_socket.connect(job, group)
+        answer = starter_socket.request(found, Request("suspend")) if found is not None else None
         os._exit(0 if answer == Answer("saved", "", "12@1", 3) else 1)
     return pid
 
 
 def test_a_starter_is_woken_by_a_call_and_found_by_its_job_or_its_process_group() -> None:
     def work() -> int:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {Ear.WAKES})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {StarterListener.WAKES})
         me = proc.stat(os.getpid())
         assert me is not None
-        listener = Ear("12")
+        listener = StarterListener("12")
         for job, group in (("12", None), (None, me.pgrp), (None, me.pid)):
             caller = _asked_by(job, group)
-            assert signal.sigtimedwait({Ear.WAKES}, 10) is not None
+            assert signal.sigtimedwait({StarterListener.WAKES}, 10) is not None
             for asked, connection in listener.calls():
-                assert asked == Asked("suspend")
+                assert asked == Request("suspend")
                 starter_socket.reply(connection, Answer("saved", "", "12@1", 3), wait=False)
             assert os.waitpid(caller, 0)[1] == 0
-        assert starter_socket.call("1", None) is None and starter_socket.call(None, 1 << 22) is None
+        assert (
+            starter_socket.connect("1", None) is None
+            and starter_socket.connect(None, 1 << 22) is None
+        )
         return 0
 
     assert real.in_child(work) == 0
@@ -119,14 +122,14 @@ def test_a_starter_is_woken_by_a_call_and_found_by_its_job_or_its_process_group(
 
 def test_a_starter_that_ends_amidst_a_call_leaves_nobody_waiting() -> None:
     def work() -> int:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {Ear.WAKES})
+        signal.pthread_sigmask(signal.SIG_BLOCK, {StarterListener.WAKES})
         starter = os.fork()
         if starter == 0:
-            listener = Ear("13")
-            signal.sigtimedwait({Ear.WAKES}, 10)
+            listener = StarterListener("13")
+            signal.sigtimedwait({StarterListener.WAKES}, 10)
             os._exit(0 if listener else 1)
-        found = real.until(lambda: starter_socket.call("13", None), "the starter")
-        answer = starter_socket.ask(found, Asked("resume"))
+        found = real.until(lambda: starter_socket.connect("13", None), "the starter")
+        answer = starter_socket.request(found, Request("resume"))
         assert os.waitpid(starter, 0)[1] == 0
         return 0 if answer.state == "ended" else 1
 
@@ -135,10 +138,10 @@ def test_a_starter_that_ends_amidst_a_call_leaves_nobody_waiting() -> None:
 
 def test_a_caller_that_says_nothing_sensible_is_passed_over() -> None:
     def work() -> int:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {Ear.WAKES})
-        listener = Ear("14")
+        signal.pthread_sigmask(signal.SIG_BLOCK, {StarterListener.WAKES})
+        listener = StarterListener("14")
         for text in (b"", b"suspend\n", b"[]\n", b"\xff" * 9 + b"\n"):
-            caller = starter_socket.call("14", None)
+            caller = starter_socket.connect("14", None)
             assert caller is not None
             caller.sendall(text)
             caller.close()

@@ -73,7 +73,7 @@ def test_a_hook_whose_descriptors_are_closed_opens_nothing_as_stdin() -> None:
         "def look():\n"
         "    got = {os.readlink(f'/proc/self/fd/{n}') for n in (0, 1, 2)}\n"
         "    return 0 if got == {'/dev/null'} else 3\n"
-        "raise SystemExit(entry.run('test', look))"
+        "raise SystemExit(entry.run_hook('test', look))"
     )
     shell = 'exec "$0" -c "$1" 0<&- 1>&- 2>&-'
     argv = ["/bin/sh", "-c", shell, sys.executable, script]

@@ -17,7 +17,7 @@ from torqueckpt.files import intent
 from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.ifl.errors import CallTimedOut, UnknownJob
 from torqueckpt.ifl.records import Job, Server
-from torqueckpt.images.ended import Judge
+from torqueckpt.images.ended import JobState
 from torqueckpt.process import privileges, proc
 from torqueckpt.records import Intent, LiveStream
 from torqueckpt.settings import Settings
@@ -62,7 +62,7 @@ def gone(lineage: Lineage, user: Owner) -> Iterator[Lineage]:
 def judged(
     owner_store: OwnerStore, lineage: Lineage, server: Told | None, home: str = "/nowhere"
 ) -> bool:
-    return Judge(Settings(local_home=Path(home)), server).over(owner_store, lineage)
+    return JobState(Settings(local_home=Path(home)), server).has_ended(owner_store, lineage)
 
 
 def test_a_job_that_its_server_has_forgotten_is_over(

@@ -16,7 +16,7 @@ from torqueckpt.errors import BadArguments
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges
 from torqueckpt.reports import report
-from torqueckpt.reports.report import GRID, LOCAL, Row
+from torqueckpt.reports.report import GRID, LOCAL, ReportRow
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal
 from torqueckpt.store.store import OwnerStore, Store
@@ -42,7 +42,7 @@ class Journals:
         with (self.owner_store.path / "journal").open("ab") as file:
             file.write(text)
 
-    def rows(self, by: str = "", since: float = 0) -> list[Row]:
+    def rows(self, by: str = "", since: float = 0) -> list[ReportRow]:
         return report.report([self.user], by, since, self.settings)
 
     def told(self, by: str = "") -> dict[tuple[str, str], str]:

@@ -17,7 +17,7 @@ from tests.unit.test_report import Journals, a_site, journals  # noqa: F401 (fix
 from torqueckpt import settings
 from torqueckpt.cli.main import main
 from torqueckpt.reports import html
-from torqueckpt.reports.report import GRID, LOCAL, Row
+from torqueckpt.reports.report import GRID, LOCAL, ReportRow
 
 _EVIL = '"><script>document.title="taken"</script><img src=http://elsewhere/x>'
 _CHROMIUM = shutil.which("chromium")
@@ -98,7 +98,7 @@ def test_a_site_without_checkpoints_has_a_page_too(journals: Journals) -> None: 
 
 
 def test_many_names_and_many_dots_are_drawn_together() -> None:
-    rows = [Row("", f"u{n}", 100 - n, 1, 0, 1, "NO", (("full", 2),)) for n in range(90)]
+    rows = [ReportRow("", f"u{n}", 100 - n, 1, 0, 1, "NO", (("full", 2),)) for n in range(90)]
     drawn = html.bars(rows)
     assert len(drawn) == 26 and drawn[0].name == "u0" and drawn[-1].name == "65 others"
     assert max(bar.ok_width + bar.no_width for bar in drawn[:-1]) <= 420
@@ -111,7 +111,7 @@ def test_many_names_and_many_dots_are_drawn_together() -> None:
 
 def test_two_bars_of_one_name_say_which_part_they_are_of() -> None:
     rows = [
-        Row(part, name, 3, 1, 0, 0, "OK", ())
+        ReportRow(part, name, 3, 1, 0, 0, "OK", ())
         for part, name in ((LOCAL, "ann"), (GRID, "ann"), (LOCAL, "bob"))
     ]
     assert [bar.name for bar in html.bars(rows)] == [f"ann, {LOCAL}", f"ann, {GRID}", "bob"]

@@ -44,7 +44,7 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _text(manifest: Manifest, generation: int | None = None, shared: bool = False) -> str:
-    image = resume_script.Image(manifest, qsub_options.of_script(manifest.job.directives))
+    image = resume_script.ResumeSource(manifest, qsub_options.of_script(manifest.job.directives))
     return resume_script.text(image, manifest.job.id, Settings(store_shared=shared), generation)
 
 
@@ -113,7 +113,7 @@ def test_a_value_that_no_line_can_hold_is_left_out_and_that_is_said(value: str) 
 @pytest.mark.parametrize("option", ["l x\ntouch ran\n#PBS -l", "", "-"])
 def test_an_option_from_a_record_that_was_tampered_with_is_no_line_of_its_own(option: str) -> None:
     """asked.json is its owner's, and an administrator may write his script for him."""
-    image = resume_script.Image(samples.a_manifest(), [Directive(option, "x")])
+    image = resume_script.ResumeSource(samples.a_manifest(), [Directive(option, "x")])
     text = resume_script.text(image, samples.JOB, Settings(), None)
     assert text.count("# Left out, no line can hold it: -") == 1
     assert not any(line.startswith("touch") for line in text.splitlines())
@@ -163,7 +163,7 @@ def test_the_script_calls_the_program_with_exactly_the_right_words(
     program.chmod(0o755)
     monkeypatch.setattr(paths, "program", lambda *_: program)
     text = resume_script.text(
-        resume_script.Image(samples.a_manifest(), []), job, Settings(), generation
+        resume_script.ResumeSource(samples.a_manifest(), []), job, Settings(), generation
     )
     environment = {"PATH": os.defpath, "PBS_O_WORKDIR": str(where), "OUT": str(place / "called")}
     ended = subprocess.run(["/bin/sh"], input=text.encode(), env=environment, cwd=place)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torqueckpt.images import retention
-from torqueckpt.images.retention import DAY, MIB, Image, Images
+from torqueckpt.images.retention import DAY, MIB, GenerationUsage, LineageUsage
 from torqueckpt.settings import Settings
 
 NOW = 1000 * DAY
@@ -21,17 +21,19 @@ def images(
     newest: int | None = None,
     over_since: int | None = None,
     age_days: int = 0,
-) -> Images:
+) -> LineageUsage:
     """A lineage with images of so many MiB, a day apart, the last one age_days old."""
     made = tuple(
-        Image(owner, lineage, n, NOW - (age_days + len(sizes) - n) * DAY, size * MIB)
+        GenerationUsage(owner, lineage, n, NOW - (age_days + len(sizes) - n) * DAY, size * MIB)
         for n, size in enumerate(sizes, 1)
     )
     newest = len(sizes) if newest is None else newest
-    return Images(owner, lineage, made, newest, over_since, sum(sizes) * MIB)
+    return LineageUsage(owner, lineage, made, newest, over_since, sum(sizes) * MIB)
 
 
-def went(*found: Images, free: int | None = 10**15, **options: int) -> list[tuple[str, tuple]]:
+def went(
+    *found: LineageUsage, free: int | None = 10**15, **options: int
+) -> list[tuple[str, tuple]]:
     chosen = Settings(**{"reserve_mib": 0, **options})
     going = retention.plan(list(found), chosen, NOW, free)
     return [(each.lineage, each.generations) for each in going]
@@ -100,7 +102,7 @@ def test_one_owners_call_looks_at_his_quota_and_age_alone() -> None:
 
 
 @st.composite
-def stores(draw: st.DrawFn) -> list[Images]:
+def stores(draw: st.DrawFn) -> list[LineageUsage]:
     return [
         images(
             draw(st.sampled_from(["ann", "bob"])),
@@ -116,7 +118,7 @@ def stores(draw: st.DrawFn) -> list[Images]:
 
 @given(stores(), st.integers(0, 100), st.integers(0, 100), st.integers(0, 100), st.integers(0, 40))
 def test_whatever_the_limits_a_job_that_is_not_over_keeps_its_newest_and_nothing_goes_twice(
-    found: list[Images], quota: int, limit: int, free: int, days: int
+    found: list[LineageUsage], quota: int, limit: int, free: int, days: int
 ) -> None:
     chosen = Settings(user_quota_mib=quota, store_limit_mib=limit, reserve_mib=50, keep_days=days)
     going = retention.plan(found, chosen, NOW, free * MIB)

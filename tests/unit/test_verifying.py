@@ -19,7 +19,7 @@ from torqueckpt.errors import ImageDamaged
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import ImageFile, Manifest
 from torqueckpt.process import proc
-from torqueckpt.restart.verify import Beside
+from torqueckpt.restart.verify import MemoryVerifier
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
 
@@ -43,8 +43,8 @@ class _Made:
             raise ImageDamaged(job="12.srv", generation=1, problem=self._defect)
 
 
-def _begun(user: Owner, generation: _Made) -> Beside:
-    verifier, manifest = Beside(user, Settings()), samples.a_manifest()
+def _begun(user: Owner, generation: _Made) -> MemoryVerifier:
+    verifier, manifest = MemoryVerifier(user, Settings()), samples.a_manifest()
     verifier.begin(cast(Generation, generation), manifest, frozenset({"pages-1.img"}))
     return verifier
 
@@ -125,5 +125,5 @@ def test_only_large_memory_is_left_for_later_and_only_where_a_restore_waits(
 ) -> None:
     files = (ImageFile("core-1.img", 100, "0"), ImageFile(name, mebibytes * _MIB, "0"))
     manifest = samples.a_manifest(checkpointer=checkpointer, image=files)
-    verifier = Beside(Owner("ann", 1000, 1000, ()), Settings(criu_path=Path("/criu")))
+    verifier = MemoryVerifier(Owner("ann", 1000, 1000, ()), Settings(criu_path=Path("/criu")))
     assert verifier.takes(manifest) == (frozenset({name}) if taken else frozenset())

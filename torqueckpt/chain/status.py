@@ -21,7 +21,7 @@ from torqueckpt.store.chain import Chain, End, Link
 from torqueckpt.store.store import OwnerStore, Store
 
 
-class Row(NamedTuple):
+class LinkRow(NamedTuple):
     """One link; state is the server's letter, "" where it knows no such job any more.
 
     began_from: "beginning", a generation, or "" for one that waits; images: how many it made.
@@ -44,7 +44,7 @@ class Status(NamedTuple):
     state: str
     exit_status: int | None
     why: str
-    links: list[Row]
+    links: list[LinkRow]
 
 
 def status(job: str, owner: Owner, settings: Settings) -> Status:
@@ -61,7 +61,7 @@ def status(job: str, owner: Owner, settings: Settings) -> Status:
         rows = [_row(found[0], link, links, at_server, end) for link in links] if found else []
     begun = {each.job for each in links}
     waiting = [e for e in at_server.values() if e.id not in begun and server_jobs.waits(e)]
-    rows += [Row(each.id, each.state, "", 0, "", 0, "") for each in waiting]
+    rows += [LinkRow(each.id, each.state, "", 0, "", 0, "") for each in waiting]
     if end is None:
         runs = any(at_server[each].state in "RE" for each in begun & set(at_server))
         state = "runs" if runs else "waits" if waiting else "over"
@@ -136,7 +136,7 @@ def _row(
     links: tuple[Link, ...],
     at_server: dict[str, Job],
     end: End | None,
-) -> Row:
+) -> LinkRow:
     told = [
         each for each in journal.since(owner_store, link.started) if each.get("job") == link.job
     ]
@@ -151,7 +151,7 @@ def _row(
         how = "cancelled"
     elif link is not links[-1] or state not in ("R", "E"):
         how = "lost"
-    return Row(
+    return LinkRow(
         job=link.job,
         state=state,
         host=link.host,

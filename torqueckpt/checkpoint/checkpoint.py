@@ -72,7 +72,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
             space.refuse_without(owner_store, lineage, target.tree, depth, settings)
             waiting = monotonic_waits.waiting(target.tree)
             version = told_version()
-            may_stop = request.end or not checkpointer.tells
+            may_stop = request.end or not checkpointer.has_freeze_hook
             with _opened(target) as sources, _running_again(target, may_stop) as guarded:
                 with ExitStack() as stack:
                     stack.enter_context(translated(settings.store))
@@ -89,7 +89,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     seen, wall_ms, frozen_before_us = _dumped(
                         checkpointer, dump, target, task, held, generation, owner_store, settings
                     )
-                    describe.mend(checkpointer, dump, target)
+                    describe.repair(checkpointer, dump, target)
                     reader.start()
                     packs = space.packs(checkpointer, generation, depth, settings)
                     with generation.sealing(packs) as image:  # and meanwhile:

@@ -20,7 +20,7 @@ from torqueckpt.files.record import Look
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Job, Manifest, Node, OpenFile, Process
 from torqueckpt.process import monotonic_waits, node, proc
-from torqueckpt.process.worker import Aside, AsideFailed
+from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
@@ -95,7 +95,7 @@ class Reader:
 
         def told() -> ImageFacts:
             os.close(self._says)
-            read_image = checkpointer.image_reader() if checkpointer.tells else None
+            read_image = checkpointer.image_reader() if checkpointer.has_freeze_hook else None
             if os.read(waits, 1) == b"":
                 raise EOFError("there is no image")
             if read_image is None:
@@ -105,7 +105,7 @@ class Reader:
             return found._replace(builds=build_ids.of_files(mapped))
 
         self._job = target.live.job
-        self._worker = Aside(target.owner, told, _SECONDS)
+        self._worker = OwnerWorker(target.owner, told, _SECONDS)
         self._running = True
         os.close(waits)
 
@@ -126,7 +126,7 @@ class Reader:
         self._running = False
         try:
             found = self._worker.result(ImageFacts)
-        except AsideFailed as failed:
+        except WorkerFailed as failed:
             raise unreadable(self._job, failed) from failed
         files = _completed(found.files, seen) or seen.open
         return found._replace(files=files, frozen_us=found.frozen_us + frozen_before_us)
@@ -138,20 +138,20 @@ class _Mended(NamedTuple):
     timers: int
 
 
-def mend(checkpointer: Checkpointer, dump: Dump, target: Target) -> None:
+def repair(checkpointer: Checkpointer, dump: Dump, target: Target) -> None:
     """Put right what the checkpointer is known to save wrongly."""
-    if not any(to in checkpointer.mends for _, _, to in target.open_files):
+    if not any(to in checkpointer.links_to_repair for _, _, to in target.open_files):
         return
-    mending = Aside(target.owner, lambda: _Mended(checkpointer.mend(dump.image_dir)))
+    mending = OwnerWorker(target.owner, lambda: _Mended(checkpointer.repair(dump.image_dir)))
     try:
         count = mending.result(_Mended).timers
-    except AsideFailed as failed:
+    except WorkerFailed as failed:
         raise unreadable(target.live.job, failed) from failed
     if count:
         log.info(f"{target.live.job}: {count} timer(s) that had expired unread armed again")
 
 
-def unreadable(job: str, why: AsideFailed) -> DumpFailed:
+def unreadable(job: str, why: WorkerFailed) -> DumpFailed:
     return DumpFailed(job=job, reason=f"its image cannot be read: {why}")
 
 

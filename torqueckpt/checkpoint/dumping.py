@@ -24,7 +24,7 @@ from torqueckpt.files.record import Look, Task, look
 from torqueckpt.manifest import Manifest, Rule
 from torqueckpt.process import privileges, proc, signals, tree
 from torqueckpt.process.freeze import Freeze
-from torqueckpt.process.worker import Aside, AsideFailed
+from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
@@ -65,8 +65,10 @@ def dump(
         checkpointer.before_dump(dump)
         words = checkpointer.dump_argv(dump)
     freeze = Freeze()
-    stands_still = None if checkpointer.tells else partial(checkpointer.stands_still, dump)
-    looking = Aside(target.owner, lambda: look(task, freeze, stands_still), 2 * limit)
+    stands_still = (
+        None if checkpointer.has_freeze_hook else partial(checkpointer.stands_still, dump)
+    )
+    looking = OwnerWorker(target.owner, lambda: look(task, freeze, stands_still), 2 * limit)
     freeze.leave_to_looker()
     try:
         held = (*held, *freeze.hook_fds)
@@ -74,7 +76,7 @@ def dump(
         with _files_of(job):
             checkpointer.after_dump(dump)
         _check(checkpointer, dump, target, finished, settings)
-        if not checkpointer.tells:
+        if not checkpointer.has_freeze_hook:
             _stand_still(target, freeze, dump.stopped, limit)
     except BaseException:
         looking.stop()
@@ -84,9 +86,9 @@ def dump(
     try:
         seen = looking.result(Look)
         if not seen.frozen:
-            raise AsideFailed(f"{finished.program} did not call {dump.at_freeze}")
+            raise WorkerFailed(f"{finished.program} did not call {dump.at_freeze}")
         return seen, finished.wall_ms
-    except AsideFailed as unseen:
+    except WorkerFailed as unseen:
         raise DumpFailed(job=job, reason=f"its files were not looked at: {unseen}") from unseen
 
 

@@ -21,7 +21,7 @@ from torqueckpt.errors import DumpFailed, StoreFull
 from torqueckpt.files.record import Look, Task
 from torqueckpt.identity import Owner
 from torqueckpt.process import memory, privileges, proc, signals, tree
-from torqueckpt.process.worker import Aside, AsideFailed
+from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
 
@@ -139,14 +139,14 @@ class _Merged(NamedTuple):
 def _merge(checkpointer: Checkpointer, dump: Dump, target: Target, settings: Settings) -> int:
     image_dir, before = dump.image_dir, dump.before
     assert before is not None
-    merging = Aside(
+    merging = OwnerWorker(
         target.owner,
         lambda: _Merged(checkpointer.merge(image_dir, before)),
         settings.dump_timeout_seconds,
     )
     try:
         return merging.result(_Merged).frozen_us
-    except AsideFailed as unreadable:
+    except WorkerFailed as unreadable:
         raise describe.unreadable(target.live.job, unreadable) from unreadable
 
 

@@ -147,7 +147,7 @@ def _findings(
     """connections: also those to the outside, whether or not the checkpointer minds them."""
     held = resources.of_tree(members, links)
     found = [*_elsewhere(members), *checkpointer.findings(held)]
-    look = connections and not checkpointer.connects
+    look = connections and not checkpointer.holds_connections
     outside = sockets.tcp_connections(held) if look else ()
     return [*found, *(each for each in outside if each not in found)]
 

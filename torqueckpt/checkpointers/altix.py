@@ -16,8 +16,8 @@ class Altix(Checkpointer):
     """Its programs tell no version; whether its modules are loaded, `torqueckpt modules` says."""
 
     name = "altix"
-    tells = False
-    stays = True
+    has_freeze_hook = False
+    stays_as_parent = True
 
     def __init__(self, settings: Settings) -> None:
         self.program = settings.altix_dir / "chkpnt"

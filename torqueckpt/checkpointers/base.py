@@ -108,18 +108,18 @@ class Checkpointer(ABC):
     program: Path
     needs_kernel: tuple[int, int] = (0, 0)
     needs_version: tuple[int, ...] = ()
-    mends: tuple[str, ...] = ()  # mend() is called when the tree has one of these open
+    links_to_repair: tuple[str, ...] = ()  # repair() is called when the tree has one of these open
     # Whether a dump calls Dump.at_freeze and honours Dump.stopped, and its image can be read.  One
     # of the others leaves the tree running: where stands_still() has told of no better moment, it
     # is stopped right behind the dump, and looked at then.
-    tells: bool = True
+    has_freeze_hook: bool = True
     # Whether a restore calls Restore.at_freeze.
-    waits_restored: bool = False
+    can_hold_restored: bool = False
     # Whether it connects the job's processes to a program of its own, outside of the job.
-    connects: bool = False
+    holds_connections: bool = False
     # Whether the restore program stays as the job's parent and ends with its status, as those do
     # that cannot make the job our own child.
-    stays: bool = False
+    stays_as_parent: bool = False
 
     @abstractmethod
     def version_argv(self) -> list[str]:
@@ -233,7 +233,7 @@ class Checkpointer(ABC):
         for how many microseconds the tree stood still at the pre-dump.  ValueError, OSError."""
         raise NotImplementedError(self.name)
 
-    def mend(self, image_dir: Path) -> int:
+    def repair(self, image_dir: Path) -> int:
         """Put right what is known to be saved wrongly, before the image is sealed; how many."""
         return 0
 

@@ -30,8 +30,8 @@ class Blcr(Checkpointer):
 
     name = "blcr"
     needs_version = (0, 8)
-    tells = False
-    stays = True
+    has_freeze_hook = False
+    stays_as_parent = True
 
     def __init__(self, settings: Settings) -> None:
         self.program = settings.blcr_dir / "cr_checkpoint"

@@ -43,9 +43,9 @@ class Dmtcp(Checkpointer):
 
     name = "dmtcp"
     needs_version = (3, 0)
-    tells = False
-    stays = True
-    connects = True  # to the coordinator
+    has_freeze_hook = False
+    stays_as_parent = True
+    holds_connections = True  # to the coordinator
 
     def __init__(self, settings: Settings) -> None:
         self._tools = settings.dmtcp_dir

@@ -13,7 +13,7 @@ import click
 
 from torqueckpt import settings
 from torqueckpt.cli import ownership, tables
-from torqueckpt.doctor.checks import Row
+from torqueckpt.doctor.checks import CheckRow
 from torqueckpt.errors import NodeNotFit
 from torqueckpt.identity import Owner
 from torqueckpt.log import one_line
@@ -74,7 +74,7 @@ def _ask(names: str, job_user: str | None, timeout: int, full: bool, as_json: bo
     words = ["doctor", "--json", *(["--full"] if full else [])]
     user = job_user or os.environ.get("SUDO_USER")
     words += ["--job-user", user] if user is not None else []
-    found = ask(names, words, Row, timeout, within="rows", ends=(0, NodeNotFit.exit_code))
+    found = ask(names, words, CheckRow, timeout, within="rows", ends=(0, NodeNotFit.exit_code))
     if as_json:
         _show_json([{"nodes": at, **plain(row)} for at, row in found.rows])
     elif all(row.outcome == "ok" for _, row in found.rows):
@@ -105,7 +105,7 @@ def _show_json(rows: list[dict[str, object]]) -> None:
     click.echo(json.dumps({**found, "rows": rows}, indent=1))
 
 
-def _show(rows: list[Row]) -> None:
+def _show(rows: list[CheckRow]) -> None:
     """One line a row, for grep."""
     made = tables.table("", "what", "found", "fix")
     for row in rows:
@@ -114,7 +114,7 @@ def _show(rows: list[Row]) -> None:
     tables.show(made, unfolded=True)
 
 
-def _show_on_a_terminal(rows: list[Row]) -> None:
+def _show_on_a_terminal(rows: list[CheckRow]) -> None:
     """80 columns are few: a line for each group, what mends a row below what was found."""
     made = tables.table("", "what", "found")
     for group, checks in groupby(rows, lambda row: row.group):

@@ -89,7 +89,7 @@ def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_
         *(["--job", ownership.job_or_lineage(job)] if job is not None else []),
     ]
     words += ["--user", user] if user is not None else []
-    found = remote.ask(names, words, catalogue.Row, timeout)
+    found = remote.ask(names, words, catalogue.GenerationRow, timeout)
     if as_json:
         click.echo(json.dumps([{"nodes": at, **plain(row)} for at, row in found.rows], indent=1))
     else:
@@ -100,12 +100,12 @@ def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_
     ownership.tell_silent(found.silent)
 
 
-def _as_json(row: catalogue.Row) -> str:
+def _as_json(row: catalogue.GenerationRow) -> str:
     """As it stands in a list."""
     return "\n " + json.dumps(plain(row), indent=1).replace("\n", "\n ")
 
 
-def _cells(row: catalogue.Row) -> list[str]:
+def _cells(row: catalogue.GenerationRow) -> list[str]:
     cells = (
         *(row.job or row.lineage, str(row.generation), row.created[:19]),
         *(tables.size(row.bytes), f"{row.frozen_ms} ms"),

@@ -12,7 +12,7 @@ from torqueckpt import settings
 from torqueckpt.cli import ownership, tables
 from torqueckpt.reports import html as html_report
 from torqueckpt.reports import metrics, report
-from torqueckpt.reports.report import GRID, LOCAL, Row
+from torqueckpt.reports.report import GRID, LOCAL, ReportRow
 from torqueckpt.safe_files import Directory
 from torqueckpt.typed_json import plain
 
@@ -72,7 +72,7 @@ def _write(file: str, text: str) -> None:
         raise click.FileError(file, problem.strerror) from problem
 
 
-def _show_part(part: str, rows: list[Row]) -> None:
+def _show_part(part: str, rows: list[ReportRow]) -> None:
     """All names that share an outcome on one line."""
     if not rows:
         return
@@ -83,12 +83,12 @@ def _show_part(part: str, rows: list[Row]) -> None:
     tables.lines((part, "checkpoint and restart"), lines)
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: ReportRow) -> tuple[str, ...]:
     counts = (row.jobs, row.checkpoints, row.restarts, row.failed)
     return (row.name, row.part, *map(str, counts), row.words)
 
 
-def _plain(row: Row) -> dict[str, object]:
+def _plain(row: ReportRow) -> dict[str, object]:
     reasons = [{"reason": reason, "jobs": jobs} for reason, jobs in row.reasons]
     return {**plain(row), "reasons": reasons}
 

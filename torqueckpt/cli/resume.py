@@ -22,7 +22,7 @@ from torqueckpt.restart import door
 from torqueckpt.restart.rehearse import Rehearsal, rehearse
 from torqueckpt.resubmit import array_job, resubmit, resume_script
 from torqueckpt.resubmit.array_job import FAILED, FINISHED, GOES_ON, UNKNOWN, Array
-from torqueckpt.resubmit.resume_script import Image
+from torqueckpt.resubmit.resume_script import ResumeSource
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, journal
 
@@ -73,7 +73,9 @@ def chosen_members(
     return found, indices
 
 
-def submit_array(text: str, members: Chosen, image: Image, owner: Owner, settings: Settings) -> str:
+def submit_array(
+    text: str, members: Chosen, image: ResumeSource, owner: Owner, settings: Settings
+) -> str:
     """The new array's id; the journal tells of each member which one it became."""
     found, indices = members
     new = resubmit.qsub(text, found.name, image.manifest.job.submit_dir)
@@ -197,7 +199,7 @@ def resume_command(
         accept_changed=accept_changed,
         moves=_moves(moves),
     )
-    door.resume(request, settings.load(), waiting.phase(), waiting.leaving())
+    door.resume(request, settings.load(), waiting.progress(), waiting.before_exec())
 
 
 def _tell(line: str) -> None:
@@ -214,7 +216,7 @@ def _moves(items: tuple[str, ...]) -> relocate.Moves:
 def show(request: RestartRequest, settings: Settings, as_json: bool) -> None:
     """A row for each thing that was looked at; WouldNotRestart when one stands in the way."""
     owner = ownership.owner_of(request.job_id, settings, None)
-    found = rehearse(request, owner, settings, os.getuid() == 0, waiting.phase())
+    found = rehearse(request, owner, settings, os.getuid() == 0, waiting.progress())
     if as_json:
         click.echo(json.dumps(_facts(found), indent=1))
     else:

@@ -6,20 +6,20 @@ from __future__ import annotations
 import sys
 
 from torqueckpt.restart import choose
-from torqueckpt.restart.choose import Leaving, Phase
+from torqueckpt.restart.choose import BeforeExec, StepProgress
 
 
-def phase() -> Phase:
+def progress() -> StepProgress:
     if not sys.stderr.isatty():
-        return choose.untold
+        return choose.no_progress
     from torqueckpt.cli import progress  # rich is slow to import
 
     return progress.shown
 
 
-def leaving() -> Leaving:
+def before_exec() -> BeforeExec:
     if not sys.stderr.isatty():
-        return choose.alone
+        return choose.no_display
     from torqueckpt.cli import progress
 
     return progress.beside_the_restore

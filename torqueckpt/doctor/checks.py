@@ -24,7 +24,7 @@ class Told(NamedTuple):
     fix: str = ""
 
 
-class Row(NamedTuple):
+class CheckRow(NamedTuple):
     """One row of the table; its fields are those of --json (docs/doctor.md)."""
 
     group: str

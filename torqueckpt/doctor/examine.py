@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.doctor import batch_system, cleaners, kernel, programs, proof, store
-from torqueckpt.doctor.checks import Check, Node, Row, failure
+from torqueckpt.doctor.checks import Check, CheckRow, Node, failure
 from torqueckpt.errors import NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.log import one_line
@@ -26,7 +26,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def examine(settings: Settings, user: Owner | None, full: bool = False) -> Iterator[Row]:
+def examine(settings: Settings, user: Owner | None, full: bool = False) -> Iterator[CheckRow]:
     """A row, or several, for each check, as they are made; root only."""
     if os.geteuid() != 0:
         raise NeedsRoot(what="torqueckpt doctor", remedy="sudo torqueckpt doctor")
@@ -36,14 +36,14 @@ def examine(settings: Settings, user: Owner | None, full: bool = False) -> Itera
         yield from _rows(check, node)
 
 
-def _rows(check: Check, node: Node) -> Iterator[Row]:
+def _rows(check: Check, node: Node) -> Iterator[CheckRow]:
     try:
         for told in check.look(node):
             what = one_line(told.what)
-            yield Row(check.group, check.name, told.outcome, what, one_line(told.fix))
+            yield CheckRow(check.group, check.name, told.outcome, what, one_line(told.fix))
     except (TorqueCkptError, OSError) as failed:
         told = failure(f"cannot be looked at: {failed}", "docs/exit-codes.md; the system log")
-        yield Row(check.group, check.name, told.outcome, one_line(told.what), told.fix)
+        yield CheckRow(check.group, check.name, told.outcome, one_line(told.what), told.fix)
 
 
 def _checkpointer(settings: Settings) -> Checkpointer | None:

@@ -49,7 +49,7 @@ def find(
     handed_over: set[str],
     attempt: str,
     store: str,
-    read: Callable[[int], None] = content.untold,
+    read: Callable[[int], None] = content.no_progress,
 ) -> Findings:
     """All that is to be said, and done, about the files of an image; those in `handed_over` come
     from elsewhere, those below `store` are nobody's to bring back.

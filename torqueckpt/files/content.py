@@ -21,7 +21,7 @@ _SAMPLE = 32 * 1024
 _SAMPLES = 8
 
 
-def untold(count: int) -> None:
+def no_progress(count: int) -> None:
     """Nobody waits for it."""
 
 
@@ -61,7 +61,7 @@ def same(
     other: int,
     there: int,
     count: int,
-    told: Callable[[int], None] = untold,
+    told: Callable[[int], None] = no_progress,
 ) -> bool:
     """Whether `count` bytes of two files are equal; `told` is given the number of each piece."""
     while count > 0:
@@ -80,7 +80,7 @@ def copy(
     target: int,
     position: int,
     count: int,
-    told: Callable[[int], None] = untold,
+    told: Callable[[int], None] = no_progress,
 ) -> None:
     """Copy `count` bytes, or all there are; shared instead of copied where a whole file is taken
     and the file system can.  `told` is given the number of each piece.

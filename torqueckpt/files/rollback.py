@@ -24,7 +24,7 @@ def apply(
     lineage: Directory,
     directories: Iterable[str],
     changes: Iterable[FileChange],
-    told: Callable[[int], None] = content.untold,
+    told: Callable[[int], None] = content.no_progress,
 ) -> None:
     """`told` is given each number of bytes that was copied, of copied_by()'s."""
     for each in directories:
@@ -185,7 +185,7 @@ def _put(
     name: str,
     target: int,
     position: int,
-    told: Callable[[int], None] = content.untold,
+    told: Callable[[int], None] = content.no_progress,
 ) -> None:
     """Put a kept file into the target, from `position` on."""
     _with(

@@ -78,7 +78,10 @@ def grow(output: Directory, stream: LiveStream, source: int, size_at_freeze: int
 
 
 def replay(
-    output: Directory, stream: Stream, target: int, told: Callable[[int], None] = content.untold
+    output: Directory,
+    stream: Stream,
+    target: int,
+    told: Callable[[int], None] = content.no_progress,
 ) -> None:
     """Put the output so far behind what the new job's stdout already holds."""
     source = output.open_file(stream.kept, os.O_RDONLY)
@@ -192,7 +195,7 @@ def _copy(
     target: int,
     position: int,
     count: int,
-    told: Callable[[int], None] = content.untold,
+    told: Callable[[int], None] = content.no_progress,
 ) -> None:
     """Copy `count` bytes; an append-only target takes them at its end, which is `position`."""
     while count > 0:

@@ -17,7 +17,7 @@ from torqueckpt.lsf import control
 
 
 def main(argv: list[str]) -> int:
-    return entry.run("echkpnt", lambda: _act(EchkpntCall.from_argv(argv)))
+    return entry.run_hook("echkpnt", lambda: _act(EchkpntCall.from_argv(argv)))
 
 
 def _act(call: EchkpntCall) -> int:

@@ -11,7 +11,7 @@ from torqueckpt import log
 from torqueckpt.errors import InternalError, TorqueCkptError
 
 
-def run(program: str, action: Callable[[], int], own_failure: int | None = None) -> int:
+def run_hook(program: str, action: Callable[[], int], own_failure: int | None = None) -> int:
     """The action's exit status, or on an error its exit code and its message on stderr.
 
     own_failure replaces the code where the status belongs to the job.

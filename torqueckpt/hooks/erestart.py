@@ -16,7 +16,7 @@ from torqueckpt.lsf import control
 
 
 def main(argv: list[str]) -> int:
-    return entry.run("erestart", lambda: _act(ErestartCall.from_argv(argv)))
+    return entry.run_hook("erestart", lambda: _act(ErestartCall.from_argv(argv)))
 
 
 def _act(call: ErestartCall) -> int:

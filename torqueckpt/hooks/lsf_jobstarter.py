@@ -20,7 +20,7 @@ from torqueckpt.settings import Settings
 
 def main(argv: list[str]) -> int:
     umask = os.umask(0o077)
-    return entry.run("lsf-jobstarter", lambda: _start(argv, umask), own_failure=OWN_FAILURE)
+    return entry.run_hook("lsf-jobstarter", lambda: _start(argv, umask), own_failure=OWN_FAILURE)
 
 
 def _start(argv: list[str], umask: int) -> int:

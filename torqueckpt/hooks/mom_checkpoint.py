@@ -17,7 +17,7 @@ from torqueckpt.hooks import entry
 
 
 def main(argv: list[str]) -> int:
-    return entry.run("mom-checkpoint", lambda: _checkpoint(argv))
+    return entry.run_hook("mom-checkpoint", lambda: _checkpoint(argv))
 
 
 def _checkpoint(argv: list[str]) -> int:

@@ -25,13 +25,13 @@ from torqueckpt.identity import Owner, job_id
 from torqueckpt.process import privileges, supervise
 from torqueckpt.restart import output
 from torqueckpt.restart.restart import prepare, restore
-from torqueckpt.restart.verify import Beside
+from torqueckpt.restart.verify import MemoryVerifier
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, key
 
 
 def main(argv: list[str]) -> int:
-    return entry.run("mom-restart", lambda: _restart(argv), own_failure=OWN_FAILURE)
+    return entry.run_hook("mom-restart", lambda: _restart(argv), own_failure=OWN_FAILURE)
 
 
 def _restart(argv: list[str]) -> int:
@@ -61,14 +61,14 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
         refuse_without_pointer(call.job_id, call.directory, call.name, owner, chosen)
     request = call.to_restart(found.generation if found else None)
 
-    def restarted(verifier: Beside | None) -> int:
+    def restarted(verifier: MemoryVerifier | None) -> int:
         outputs = output.spooled_outputs
         with prepare(request, owner, outputs, chosen, secret, verifier=verifier) as prepared:
             owner_store, lineage, manifest, lock = prepared
             return restore(owner_store, lineage, manifest, owner, lock, chosen, verifier)
 
     try:
-        with closing(Beside(owner, chosen)) as verifier:
+        with closing(MemoryVerifier(owner, chosen)) as verifier:
             try:
                 return restarted(verifier)
             except ImageDamaged:

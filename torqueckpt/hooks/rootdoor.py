@@ -40,7 +40,7 @@ _DUMPS = ("checkpoint", "suspend", "dump")
 
 
 def main(argv: list[str]) -> int:
-    return entry.run("rootdoor", lambda: _open(argv), own_failure=OWN_FAILURE)
+    return entry.run_hook("rootdoor", lambda: _open(argv), own_failure=OWN_FAILURE)
 
 
 def _open(argv: list[str]) -> int:

@@ -30,7 +30,7 @@ _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
 T = TypeVar("T")
 
 
-class Row(NamedTuple):
+class GenerationRow(NamedTuple):
     """One generation in a listing; created is ISO 8601, UTC."""
 
     job: str
@@ -45,12 +45,14 @@ class Row(NamedTuple):
     owner: str
 
 
-def rows(owner: Owner, settings: Settings, job: str | None) -> list[Row]:
+def rows(owner: Owner, settings: Settings, job: str | None) -> list[GenerationRow]:
     """One row a generation, oldest first; one whose manifest is torn has whole=False."""
-    return [Row(*cells) for cells in shown(owner, settings, job, _cells)]
+    return [GenerationRow(*cells) for cells in shown(owner, settings, job, _cells)]
 
 
-def shown(owner: Owner, settings: Settings, job: str | None, form: Callable[[Row], T]) -> list[T]:
+def shown(
+    owner: Owner, settings: Settings, job: str | None, form: Callable[[GenerationRow], T]
+) -> list[T]:
     """What `form` makes of each row, of strings and numbers alone: several processes do it."""
     if job is not None:
         with access.lineage_of(job, owner, settings) as (_, lineage):
@@ -175,11 +177,11 @@ def _iso(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", moment)
 
 
-def _cells(row: Row) -> tuple[Any, ...]:
+def _cells(row: GenerationRow) -> tuple[Any, ...]:
     return tuple(row)
 
 
-def _rows(lineage: Lineage, owner: Owner) -> Iterator[Row]:
+def _rows(lineage: Lineage, owner: Owner) -> Iterator[GenerationRow]:
     for number in lineage.numbers():
         try:
             generation = lineage.generation(number)
@@ -187,9 +189,11 @@ def _rows(lineage: Lineage, owner: Owner) -> Iterator[Row]:
             whole = generation.looks_whole(summary)
             created = _iso(summary.created)
         except _OWNERS_DOING:
-            yield Row(lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, owner.name)
+            yield GenerationRow(
+                lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, owner.name
+            )
             continue
-        yield Row(
+        yield GenerationRow(
             job=summary.job,
             lineage=lineage.name,
             generation=number,

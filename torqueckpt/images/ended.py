@@ -27,7 +27,7 @@ from torqueckpt.store.store import OwnerStore
 _WAITING = "QHWT"
 
 
-class Judge:
+class JobState:
     """Judges lineages by what lives here and by what the batch systems say; server None: only by
     the local one.  Used while acting as the lineage's owner."""
 
@@ -36,7 +36,7 @@ class Judge:
         self._server = server
         self._owners_waiting: set[str] | None = None
 
-    def over(self, owner_store: OwnerStore, lineage: Lineage) -> bool:
+    def has_ended(self, owner_store: OwnerStore, lineage: Lineage) -> bool:
         """False where anything is in doubt; its lock is held."""
         try:
             live = lineage.live()

@@ -16,8 +16,8 @@ from torqueckpt.batch.server import Server
 from torqueckpt.errors import Busy, JobStillRuns, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.images import retention
-from torqueckpt.images.ended import Judge
-from torqueckpt.images.retention import Going, Image, Images
+from torqueckpt.images.ended import JobState
+from torqueckpt.images.retention import GenerationUsage, LineageUsage, Removal
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, filesystem, journal, marks
@@ -35,18 +35,18 @@ def prune(
     server: Server | None,
     dry_run: bool = False,
     tell: Callable[[str], None] = log.warning,
-) -> list[Going]:
+) -> list[Removal]:
     """Remove what is to go, or only say what would; gives what went.
 
     user None: everybody's, as root; total size and free space count only then.  `tell` gets a line
     for each that was left alone.
     """
     who = access.owners(settings) if user is None else [user]
-    store, job_state, now = Store.open(settings.store), Judge(settings, server), int(time.time())
+    store, job_state, now = Store.open(settings.store), JobState(settings, server), int(time.time())
     found = [each for owner in who for each in _images(store, owner, job_state, now, dry_run, tell)]
     free = filesystem.free(store.root) if user is None else None
     owners = {owner.name: owner for owner in who}
-    gone: list[Going] = []
+    gone: list[Removal] = []
     sound: set[tuple[str, str]] = set()
     for each in retention.plan(found, settings, now, free):
         try:
@@ -66,12 +66,12 @@ def prune(
 def _images(
     store: Store,
     owner: Owner,
-    job_state: Judge,
+    job_state: JobState,
     now: int,
     dry_run: bool,
     tell: Callable[[str], None],
-) -> list[Images]:
-    found: list[Images] = []
+) -> list[LineageUsage]:
+    found: list[LineageUsage] = []
     try:
         with privileges.acting_as(owner):
             names = [each.name for each in store.owner(owner).lineages()]
@@ -81,10 +81,10 @@ def _images(
     for name in names:
         try:
             with _opened(store, owner, name) as (owner_store, lineage):
-                is_over = job_state.over(owner_store, lineage)
-                since = marks.since(lineage) if is_over else None
+                has_ended = job_state.has_ended(owner_store, lineage)
+                since = marks.since(lineage) if has_ended else None
                 if not dry_run:
-                    since = marks.noted(lineage, is_over, now)
+                    since = marks.noted(lineage, has_ended, now)
                     lineage.sweep()
                 found.append(_described(lineage, owner, since))
         except Busy:  # at a checkpoint or restart: the next time
@@ -94,7 +94,7 @@ def _images(
     return found
 
 
-def _described(lineage: Lineage, owner: Owner, since: int | None) -> Images:
+def _described(lineage: Lineage, owner: Owner, since: int | None) -> LineageUsage:
     images, newest = [], 0
     for generation in lineage.generations():
         try:
@@ -105,9 +105,9 @@ def _described(lineage: Lineage, owner: Owner, since: int | None) -> Images:
         except TorqueCkptError:  # torn: nothing is known of it but its room
             created = 0
         size = filesystem.below(generation.directory)
-        images.append(Image(owner.name, lineage.name, generation.number, created, size))
+        images.append(GenerationUsage(owner.name, lineage.name, generation.number, created, size))
     size = filesystem.below(lineage.directory)
-    return Images(owner.name, lineage.name, tuple(images), newest, since, size)
+    return LineageUsage(owner.name, lineage.name, tuple(images), newest, since, size)
 
 
 @contextmanager
@@ -120,16 +120,16 @@ def _opened(store: Store, owner: Owner, name: str) -> Iterator[tuple[OwnerStore,
 
 
 def _refuse_in_doubt(
-    job_state: Judge,
+    job_state: JobState,
     owner_store: OwnerStore,
     lineage: Lineage,
-    going: Going,
+    going: Removal,
     sound: set[tuple[str, str]],
 ) -> None:
     """Looked at again under the lock: the job may have been resumed since; and before an older
     image goes, every byte of the newest is read, once for each lineage."""
     if going.all:
-        if not job_state.over(owner_store, lineage):
+        if not job_state.has_ended(owner_store, lineage):
             raise JobStillRuns(job=lineage.first_job, where="since just now", remedy="it stays")
     elif (going.owner, going.lineage) not in sound:
         newest = lineage.generation(going.newest)
@@ -137,7 +137,7 @@ def _refuse_in_doubt(
         sound.add((going.owner, going.lineage))
 
 
-def _remove(owner_store: OwnerStore, lineage: Lineage, going: Going) -> None:
+def _remove(owner_store: OwnerStore, lineage: Lineage, going: Removal) -> None:
     facts = {"lineage_pruned": lineage.name, "reason": going.reason, "bytes": going.bytes}
     for number in going.generations:
         lineage.remove(number)

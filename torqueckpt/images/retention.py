@@ -10,10 +10,11 @@ from typing import NamedTuple
 from torqueckpt.settings import Settings
 
 DAY = 24 * 3600
+
 MIB = 1024 * 1024
 
 
-class Image(NamedTuple):
+class GenerationUsage(NamedTuple):
     """One generation, created in seconds of the epoch; bytes on the disk."""
 
     owner: str
@@ -23,7 +24,7 @@ class Image(NamedTuple):
     bytes: int
 
 
-class Images(NamedTuple):
+class LineageUsage(NamedTuple):
     """A lineage's, oldest first; newest is the number of its newest whole one, 0 for none.
 
     over_since: when it was first seen to be over, None while that is not known.
@@ -31,18 +32,18 @@ class Images(NamedTuple):
 
     owner: str
     lineage: str
-    images: tuple[Image, ...]
+    images: tuple[GenerationUsage, ...]
     newest: int
     over_since: int | None
     bytes: int
 
     @property
-    def spare(self) -> tuple[Image, ...]:
+    def spare(self) -> tuple[GenerationUsage, ...]:
         """Those that the job's going on does not need."""
         return tuple(each for each in self.images if each.generation < self.newest)
 
 
-class Going(NamedTuple):
+class Removal(NamedTuple):
     """What is to go: some generations of a lineage, or all that it holds; newest: what stays."""
 
     owner: str
@@ -58,27 +59,29 @@ class Going(NamedTuple):
 class _Books:
     """What is left while more and more goes."""
 
-    left: list[Images]
-    gone: set[Image] = field(default_factory=set)
+    left: list[LineageUsage]
+    gone: set[GenerationUsage] = field(default_factory=set)
 
     def used(self, owner: str = "") -> int:
         held = sum(each.bytes for each in self.left if owner in ("", each.owner))
         return held - sum(each.bytes for each in self.gone if owner in ("", each.owner))
 
-    def spare(self, owner: str) -> list[Image]:
+    def spare(self, owner: str) -> list[GenerationUsage]:
         """Oldest first."""
         mine = (image for each in self.left if each.owner == owner for image in each.spare)
         return sorted((each for each in mine if each not in self.gone), key=lambda i: i.created)
 
 
-def plan(found: list[Images], settings: Settings, now: int, free: int | None) -> list[Going]:
+def plan(
+    found: list[LineageUsage], settings: Settings, now: int, free: int | None
+) -> list[Removal]:
     """What the settings no longer keep; free: bytes left on the file system, None: not looked at.
 
     Never the newest whole image of a lineage that is not over, nor of one within its grace.
     """
     ended = [each for each in found if _grace_is_over(each, settings, now)]
     going = [
-        Going(
+        Removal(
             each.owner,
             each.lineage,
             tuple(image.generation for image in each.images),
@@ -96,18 +99,18 @@ def plan(found: list[Images], settings: Settings, now: int, free: int | None) ->
     for image, reason in _too_many(books, settings, now, free):
         stays = newest[image.owner, image.lineage]
         one = (image.generation,)
-        going.append(Going(image.owner, image.lineage, one, stays, False, image.bytes, reason))
+        going.append(Removal(image.owner, image.lineage, one, stays, False, image.bytes, reason))
     return going
 
 
-def _grace_is_over(found: Images, settings: Settings, now: int) -> bool:
+def _grace_is_over(found: LineageUsage, settings: Settings, now: int) -> bool:
     grace = settings.keep_ended_days * DAY
     return bool(grace) and found.over_since is not None and found.over_since + grace <= now
 
 
 def _too_many(
     books: _Books, settings: Settings, now: int, free: int | None
-) -> Iterator[tuple[Image, str]]:
+) -> Iterator[tuple[GenerationUsage, str]]:
     owners = sorted({each.owner for each in books.left})
     if settings.keep_days:
         for image in [image for owner in owners for image in books.spare(owner)]:
@@ -142,7 +145,7 @@ def _next_image(books: _Books) -> int:
     return max(sizes, default=0)
 
 
-def _taken(books: _Books, owner: str) -> Image:
+def _taken(books: _Books, owner: str) -> GenerationUsage:
     image = books.spare(owner)[0]
     books.gone.add(image)
     return image

@@ -15,7 +15,7 @@ from torqueckpt.errors import InvalidJobId, TorqueCkptError
 from torqueckpt.identity import Owner, is_lineage_name
 from torqueckpt.images import catalogue
 from torqueckpt.manifest import Manifest
-from torqueckpt.process.worker import Aside, AsideFailed
+from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.records import Live
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
@@ -46,11 +46,11 @@ def look(
         checkpointer = registry.load(manifest.checkpointer, settings)
         with access.lineage_of(job, owner, settings) as (_, lineage):
             place = lineage.generation(manifest.generation).image_dir
-            reading = Aside(
+            reading = OwnerWorker(
                 owner, lambda: checkpointer.details(place, manifest.exec_pid, environment)
             )
             found = reading.result(ImageDetails)
-    except (TorqueCkptError, AsideFailed) as why:
+    except (TorqueCkptError, WorkerFailed) as why:
         unread = str(why)
     shown = tuple(map(masked, found.environment))
     return Inside(manifest, live, whole, found._replace(environment=shown), unread)

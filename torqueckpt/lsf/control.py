@@ -16,7 +16,7 @@ from torqueckpt import log, paths
 from torqueckpt.batch import pointer
 from torqueckpt.batch.lsf import calls, starter_socket
 from torqueckpt.batch.lsf.calls import POINTER, STARTER, EchkpntCall, LsfJob, restart_command
-from torqueckpt.batch.lsf.starter_socket import Answer, Asked
+from torqueckpt.batch.lsf.starter_socket import Answer, Request
 from torqueckpt.errors import (
     BadArguments,
     CheckpointRefused,
@@ -53,13 +53,13 @@ def resume(job: LsfJob) -> None:
 
 def checkpoint(group: int, call: EchkpntCall, directory: Path) -> None:
     """LSF's own checkpoint: an image, and a pointer to it in the directory that LSF keeps."""
-    starter = starter_socket.call(None, group)
+    starter = starter_socket.connect(None, group)
     if starter is None:
         raise NoStarter(job=f"process group {group}", done="nothing was done")
     pointer.make_place(directory)
     if not os.access(directory, os.W_OK | os.X_OK):
         raise StoreNotWritable(path=directory, problem="no pointer can be put there")
-    answer = starter_socket.ask(starter, Asked("checkpoint", call.after))
+    answer = starter_socket.request(starter, Request("checkpoint", call.after))
     if not is_lineage_name(answer.lineage):
         raise CheckpointRefused(reason=answer.reason or "the job's starter gave no reason")
     pointer.write(directory, POINTER, answer.lineage, answer.generation)
@@ -80,7 +80,7 @@ def _asked(job: LsfJob, verb: str, instead: signal.Signals, done: str) -> Answer
     """What the job's starter answers; None where it has none and got a signal instead."""
     starter = _starter_of(job)
     if starter is not None:
-        return starter_socket.ask(starter, Asked(verb))
+        return starter_socket.request(starter, Request(verb))
     _signal_all(job, instead)
     log.warning(str(NoStarter(job=f"job {job.id}", done=done)))
     return None
@@ -89,7 +89,7 @@ def _asked(job: LsfJob, verb: str, instead: signal.Signals, done: str) -> Answer
 def _starter_of(job: LsfJob) -> socket.socket | None:
     until = time.monotonic() + _BEGINNING_SECONDS
     while True:
-        found = starter_socket.call(job.id, None)
+        found = starter_socket.connect(job.id, None)
         if found is not None or time.monotonic() > until:
             return found
         time.sleep(0.1)

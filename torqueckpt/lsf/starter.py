@@ -15,7 +15,7 @@ import time
 from torqueckpt import log, paths
 from torqueckpt.batch.lsf import calls, starter_socket
 from torqueckpt.batch.lsf.calls import LsfJob, StarterCall
-from torqueckpt.batch.lsf.starter_socket import Answer, Asked, Ear
+from torqueckpt.batch.lsf.starter_socket import Answer, Request, StarterListener
 from torqueckpt.checkpointers import registry
 from torqueckpt.errors import CheckpointRefused, NotResumed, ProgramMissing, TorqueCkptError
 from torqueckpt.identity import ImageRef, ProcessId
@@ -26,7 +26,7 @@ from torqueckpt.settings import Settings
 
 # What ends a job that has no process just now, as it would have ended the process.
 _ENDING = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGXCPU}
-_WATCHED = {signal.SIGCHLD, Ear.WAKES, *supervise.PASSED_ON}
+_WATCHED = {signal.SIGCHLD, StarterListener.WAKES, *supervise.PASSED_ON}
 _LOOK_SECONDS, _REAP_SECONDS = 0.02, 30.0
 
 
@@ -62,9 +62,9 @@ class JobStarter:
             self._begin(argv)
             return self._stay(listener)
 
-    def _listen(self) -> Ear | None:
+    def _listen(self) -> StarterListener | None:
         try:
-            return Ear(self._job.id)
+            return StarterListener(self._job.id)
         except OSError as problem:  # then LSF can stop and continue it, and no more
             log.error(f"{self._job.id}: nobody can ask for its suspension: {problem}")
             return None
@@ -78,19 +78,19 @@ class JobStarter:
             self._child = self._spawn(argv)
         self._root = self._child
 
-    def _stay(self, listener: Ear | None) -> int:
+    def _stay(self, listener: StarterListener | None) -> int:
         while self._status is None:
             got = signal.sigwaitinfo(_WATCHED)
             if got.si_signo == signal.SIGCHLD:
                 self._reap()
-            elif got.si_signo == Ear.WAKES and listener is not None:
+            elif got.si_signo == StarterListener.WAKES and listener is not None:
                 self._serve(listener)
             else:
                 self._signalled(got.si_signo, by_root=got.si_uid == 0)
         log.info(f"{self._job.id}: ended with {self._status}")
         return self._status
 
-    def _serve(self, listener: Ear) -> None:
+    def _serve(self, listener: StarterListener) -> None:
         """Whatever goes wrong here, the job goes on."""
         try:
             for asked, caller in listener.calls():
@@ -98,7 +98,7 @@ class JobStarter:
         except Exception as failure:  # the caller is told that the line broke
             log.traceback_of(failure)
 
-    def _do(self, asked: Asked) -> Answer:
+    def _do(self, asked: Request) -> Answer:
         self._reap()  # it may have ended, and nobody has told us yet
         if self._status is not None:
             return Answer("ended", f"job {self._job.id} has ended")

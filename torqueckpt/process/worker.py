@@ -23,11 +23,11 @@ from torqueckpt.process import guard, privileges
 T = TypeVar("T")
 
 
-class AsideFailed(Exception):
+class WorkerFailed(Exception):
     """The forked process failed; the text is its error."""
 
 
-class Aside(Generic[T]):
+class OwnerWorker(Generic[T]):
     """Start `work` as the owner; result() waits for the record that it returns.
 
     It has a time limit: the owner can stop, or kill, a process of his own uid.
@@ -47,11 +47,11 @@ class Aside(Generic[T]):
         text = self._read()
         self._end()
         if not text.startswith(b"{"):
-            raise AsideFailed(text.decode("utf-8", "replace") or "it was killed")
+            raise WorkerFailed(text.decode("utf-8", "replace") or "it was killed")
         try:
             return typed_json.from_json(kind, typed_json.load(text))
         except typed_json.Malformed as torn:
-            raise AsideFailed("it was killed") from torn
+            raise WorkerFailed("it was killed") from torn
 
     def give(self, seconds: float) -> None:
         """It has that much time from now on."""

@@ -19,7 +19,7 @@ from torqueckpt.errors import StoreMissing, StoreNotWritable
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges
 from torqueckpt.reports import report
-from torqueckpt.reports.report import Row
+from torqueckpt.reports.report import ReportRow
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal
 from torqueckpt.store.store import Store
@@ -108,7 +108,7 @@ def page(owners: list[Owner], since: float, settings: Settings) -> str:
     )
 
 
-def bars(rows: list[Row]) -> list[Bar]:
+def bars(rows: list[ReportRow]) -> list[Bar]:
     """The names with the most jobs; the others are one bar."""
     times = Counter(row.name for row in rows)  # a user may have grid jobs besides
     names = [f"{row.name}, {row.part}" if times[row.name] > 1 else row.name for row in rows]
@@ -132,7 +132,7 @@ def bars(rows: list[Row]) -> list[Bar]:
     ]
 
 
-def _failed_jobs(row: Row) -> int:
+def _failed_jobs(row: ReportRow) -> int:
     """Jobs whose last checkpoint or restart failed; one with two reasons counts once."""
     return min(row.jobs, sum(n for _, n in row.reasons)) if row.outcome != "OK" else 0
 

@@ -32,9 +32,12 @@ from torqueckpt.store.store import Store
 
 LOCAL, GRID = "local users", "grid VOs"
 
+
 _KINDS = ("checkpoint", "restart")
 
+
 _UNITS = {"m": 60, "h": 3600, "d": 86400}
+
 
 _LEFT_OUT = "processes with PPID 1 are left out"
 
@@ -46,14 +49,18 @@ _BY: dict[str, _Name] = {
     "queue": lambda job: ("", job.queue or "-"),
 }
 
+
 BY = tuple(name for name in _BY if name)
 
 
 _BY_THE_CHECKPOINTER = (RestoreFailed.exit_code, RestoreTimeout.exit_code)
 
+
 _LONGEST = 100  # characters of a reason that is not known
 
+
 _SOCKETS = re.compile(r"\b(?:socket|TCP|UDP|connection)", re.IGNORECASE)
+
 
 _PID_TAKEN = re.compile(r"\bpid \d+|process number", re.IGNORECASE)
 
@@ -71,7 +78,7 @@ class Job:
     last: dict[str, str] = field(default_factory=dict)
 
 
-class Row(NamedTuple):
+class ReportRow(NamedTuple):
     """What is told of one name; reasons: in words, and of how many jobs, the most frequent first.
 
     part is "local users" or "grid VOs": one name may be a user's and a VO's.
@@ -95,7 +102,7 @@ class Row(NamedTuple):
 _Name = Callable[[Job], tuple[str, str]]
 
 
-def report(owners: Iterable[Owner], by: str, since: float, settings: Settings) -> list[Row]:
+def report(owners: Iterable[Owner], by: str, since: float, settings: Settings) -> list[ReportRow]:
     """A row for each name; without `by` users of local jobs and VOs of grid jobs.
 
     since: seconds of the epoch.  Only an owner himself and root may read his journal.
@@ -161,10 +168,10 @@ def _jobs(user: str, lines: Iterable[dict[str, object]]) -> list[Job]:
     return list(found.values())
 
 
-def _row(part: str, name: str, jobs: list[Job]) -> Row:
+def _row(part: str, name: str, jobs: list[Job]) -> ReportRow:
     failures = Counter(reason for job in jobs for reason in set(job.last.values()) if reason)
     beside = Counter(_LEFT_OUT for job in jobs if job.left_out)
-    return Row(
+    return ReportRow(
         part=part,
         name=name,
         jobs=len(jobs),

@@ -24,7 +24,7 @@ from torqueckpt.process import node, privileges
 from torqueckpt.records import LiveStream
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import rollback
-from torqueckpt.restart.choose import Phase, untold
+from torqueckpt.restart.choose import StepProgress, no_progress
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
@@ -52,12 +52,12 @@ def examine(
     owner: Owner,
     settings: Settings,
     wait_seconds: float,
-    phase: Phase = untold,
+    progress: StepProgress = no_progress,
 ) -> Examination:
     """Nothing is changed here.  wait_seconds: how long process numbers may still be in use."""
     files, fits = None, []
     try:
-        files = rollback.checked(lineage, manifest, request, streams, attempt, settings, phase)
+        files = rollback.checked(lineage, manifest, request, streams, attempt, settings, progress)
         changes = len(files.changes)
         fits.append(Fit(FINE, "files", f"all there, {changes} to be brought back"))
     except TorqueCkptError as wrong:

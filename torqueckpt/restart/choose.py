@@ -13,23 +13,24 @@ from torqueckpt.errors import ForeignImage, NoImage, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
 from torqueckpt.request import RestartRequest
-from torqueckpt.restart.verify import Beside
+from torqueckpt.restart.verify import MemoryVerifier
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 
 # Told what begins and how many bytes it will take, it gives what is to be told each count of them.
-Phase = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+StepProgress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+
 
 # Called with the lock's descriptor, just before this program becomes the door, which tells nobody.
-Leaving = Callable[[Lineage, Manifest, int], None]
+BeforeExec = Callable[[Lineage, Manifest, int], None]
 
 
 @contextmanager
-def untold(what: str, total: int) -> Iterator[Callable[[int], None]]:
+def no_progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     yield lambda count: None
 
 
-def alone(lineage: Lineage, manifest: Manifest, lock: int) -> None:
+def no_display(lineage: Lineage, manifest: Manifest, lock: int) -> None:
     """Nobody waits: nothing is left beside the restore."""
 
 
@@ -37,8 +38,8 @@ def choose(
     lineage: Lineage,
     request: RestartRequest,
     key: bytes | None,
-    phase: Phase = untold,
-    verifier: Beside | None = None,
+    progress: StepProgress = no_progress,
+    verifier: MemoryVerifier | None = None,
 ) -> tuple[Generation, Manifest]:
     """The generation asked for, or the newest that is whole; every byte of it is verified, by
     `beside` what it takes.
@@ -55,7 +56,7 @@ def choose(
             generation = lineage.generation(each)
             recorded = generation.manifest(key)
             later = verifier.takes(recorded) if verifier is not None else ()
-            with phase(f"verify generation {each}", recorded.bytes) as read:
+            with progress(f"verify generation {each}", recorded.bytes) as read:
                 generation.verify(recorded, read, later)
             if verifier is not None and later:
                 verifier.begin(generation, recorded, later)
@@ -71,11 +72,11 @@ def chosen(
     request: RestartRequest,
     owner: Owner,
     key: bytes | None,
-    phase: Phase = untold,
-    verifier: Beside | None = None,
+    progress: StepProgress = no_progress,
+    verifier: MemoryVerifier | None = None,
 ) -> Manifest:
     """The image to go on from, verified, and the owner's own; else ForeignImage, or its defect."""
-    _, manifest = choose(lineage, request, key, phase, verifier)
+    _, manifest = choose(lineage, request, key, progress, verifier)
     if manifest.job.uid != owner.uid or manifest.lineage != lineage.name:
         raise ForeignImage(
             path=lineage.path, owner=manifest.job.owner, uid=manifest.job.uid, caller=owner.name

@@ -24,6 +24,7 @@ from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
 _ANSWER_SECONDS = 20
+
 _REMEDY = "--force if that node is known to be over"
 
 
@@ -83,7 +84,7 @@ def refuse_if_running(
         return
     if live.host == os.uname().nodename or request.force:
         return
-    if not known_to_be_over(owner_store, live.job, request, settings):
+    if not known_to_have_ended(owner_store, live.job, request, settings):
         raise JobStillRuns(
             job=live.job,
             where=f"as far as is known, on {live.host}, since {claim.clock(live.written)}",
@@ -91,7 +92,7 @@ def refuse_if_running(
         )
 
 
-def known_to_be_over(
+def known_to_have_ended(
     owner_store: OwnerStore, job: str, request: RestartRequest, settings: Settings
 ) -> bool:
     """Whether a job that another node ran runs no more: it was ended by a hold, its server has
@@ -126,7 +127,7 @@ def blocks(
         return False
     if request.force and held.since + settings.lock_timeout_seconds < time.time():
         return False
-    return not known_to_be_over(owner_store, held.job, request, settings)
+    return not known_to_have_ended(owner_store, held.job, request, settings)
 
 
 def _take(

@@ -20,7 +20,7 @@ from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges, proc, signals, tree
 from torqueckpt.records import Intent
 from torqueckpt.restart import image_view, output
-from torqueckpt.restart.verify import VARIABLE, Beside
+from torqueckpt.restart.verify import VARIABLE, MemoryVerifier
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
@@ -52,7 +52,7 @@ def restore(
     owner: Owner,
     lock: int,
     settings: Settings,
-    verifier: Beside | None = None,
+    verifier: MemoryVerifier | None = None,
 ) -> ProcessId:
     """The restored root, our own child.
 

@@ -12,7 +12,7 @@ from torqueckpt.identity import ImageRef, is_lineage_name
 from torqueckpt.process import privileges
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import output
-from torqueckpt.restart.choose import Leaving, Phase, alone, untold
+from torqueckpt.restart.choose import BeforeExec, StepProgress, no_display, no_progress
 from torqueckpt.restart.restart import prepare
 from torqueckpt.settings import Settings
 
@@ -61,7 +61,10 @@ def dump(verb: str, pid: int, end: bool, job: str, settings: Settings) -> ImageR
 
 
 def resume(
-    request: RestartRequest, settings: Settings, phase: Phase = untold, leaving: Leaving = alone
+    request: RestartRequest,
+    settings: Settings,
+    progress: StepProgress = no_progress,
+    before_exec: BeforeExec = no_display,
 ) -> NoReturn:
     """Become the door, which becomes the job; what was changed is undone when that fails."""
     door = str(paths.installation() / "rootdoor")
@@ -69,9 +72,9 @@ def resume(
     if shut:
         raise ProgramMissing(program=door, problem=shut)
     me = privileges.owner_of_uid(os.getuid())
-    prepared = prepare(request, me, output.own_outputs, settings, phase=phase)
+    prepared = prepare(request, me, output.own_outputs, settings, progress=progress)
     with prepared as (_, lineage, manifest, lock):
-        leaving(lineage, manifest, lock)
+        before_exec(lineage, manifest, lock)
         os.dup2(lock, 0)
         words = ["restore", lineage.name, str(manifest.generation), request.present_job]
         os.execve(SUDO, [SUDO, "-n", door, *words], {"PATH": run.PATH})

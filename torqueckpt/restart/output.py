@@ -17,7 +17,7 @@ from torqueckpt.manifest import Manifest, Stream
 from torqueckpt.process import monotonic_waits, proc
 from torqueckpt.records import Cut, Intent, LiveStream
 from torqueckpt.request import RestartRequest
-from torqueckpt.restart.choose import Phase
+from torqueckpt.restart.choose import StepProgress
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
 from torqueckpt.store.lineage import Lineage
@@ -199,12 +199,12 @@ def _needed_by_others(lineage: Lineage, manifest: Manifest, stream: Stream) -> i
     return max(sizes)
 
 
-def fill(lineage: Lineage, manifest: Manifest, plan: Intent, phase: Phase) -> None:
+def fill(lineage: Lineage, manifest: Manifest, plan: Intent, progress: StepProgress) -> None:
     """Bring each new stream to what it was at the freeze."""
     now = {stream.name: stream for stream in plan.streams}
     cuts = {cut.name: cut for cut in plan.cuts}
     total = sum(stream.size for stream in manifest.streams if stream.name not in cuts)
-    output_so_far, beside = phase("put the output so far back", total), lineage.directory
+    output_so_far, beside = progress("put the output so far back", total), lineage.directory
     with beside_its_image(manifest), output_so_far as written, beside.sub("output") as output:
         for stream in manifest.streams:
             with opened_stream(now[stream.name]) as target:

@@ -13,7 +13,7 @@ from torqueckpt.identity import Owner
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import checks, claiming, door
 from torqueckpt.restart.checks import FINE, Fit
-from torqueckpt.restart.choose import Phase, chosen, untold
+from torqueckpt.restart.choose import StepProgress, chosen, no_progress
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, claim, key
 from torqueckpt.store.lineage import Lineage
@@ -38,7 +38,7 @@ def rehearse(
     owner: Owner,
     settings: Settings,
     by_root: bool,
-    phase: Phase = untold,
+    progress: StepProgress = no_progress,
 ) -> Rehearsal:
     """Root also looks at the image's signature, which only root can."""
     secret = key.read(settings.key()) if by_root else None
@@ -49,14 +49,14 @@ def rehearse(
             fits.append(Fit(REFUSED, "the door", shut))
         number = 0
         try:
-            manifest = chosen(lineage, request, owner, secret, phase)
+            manifest = chosen(lineage, request, owner, secret, progress)
         except TorqueCkptError as defect:
             fits.append(Fit(REFUSED, "image", str(defect), defect))
         else:
             number = manifest.generation
             fits.append(Fit(FINE, "image", f"generation {number}, every byte as it was written"))
             now = ((), "rehearsal", owner, settings, 0)
-            found = checks.examine(lineage, manifest, request, *now, phase)
+            found = checks.examine(lineage, manifest, request, *now, progress)
             fits += found.fits
     return Rehearsal(request.job_id, os.uname().nodename, number, tuple(fits))
 

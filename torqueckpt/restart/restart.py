@@ -24,8 +24,8 @@ from torqueckpt.process.guard import Guard, kill, kill_restored
 from torqueckpt.records import Intent, Live
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import attached, checks, choose, claiming, detached, output, rollback
-from torqueckpt.restart.choose import Phase, untold
-from torqueckpt.restart.verify import Beside
+from torqueckpt.restart.choose import StepProgress, no_progress
+from torqueckpt.restart.verify import MemoryVerifier
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, journal, marks
 from torqueckpt.store.filesystem import translated
@@ -41,8 +41,8 @@ def prepare(
     outputs: output.Outputs,
     settings: Settings,
     key: bytes | None = None,
-    phase: Phase = untold,
-    verifier: Beside | None = None,
+    progress: StepProgress = no_progress,
+    verifier: MemoryVerifier | None = None,
 ) -> Iterator[tuple[OwnerStore, Lineage, Manifest, int]]:
     """All that is the owner's: choose and verify the image, check files, fill the new stdout.
 
@@ -62,11 +62,11 @@ def prepare(
         with translated(lineage.path):
             intent.settle(lineage.directory, live)
             lineage.sweep()
-        manifest = choose.chosen(lineage, request, owner, key, phase, verifier)
+        manifest = choose.chosen(lineage, request, owner, key, progress, verifier)
         attempt = os.urandom(8).hex()
         streams = outputs(manifest)
         now = (streams.values(), attempt, owner, settings, settings.pid_wait_seconds)
-        examined = checks.examine(lineage, manifest, request, *now, phase)
+        examined = checks.examine(lineage, manifest, request, *now, progress)
         files = checks.approved(examined, manifest, request)
         edited = rollback.edit(lineage, manifest, request, files, owner, settings)
         plan = output.plan(lineage, manifest, request, streams, attempt)._replace(
@@ -76,8 +76,8 @@ def prepare(
         )
         intent.write(lineage.directory, plan)
         try:
-            rollback.apply(lineage, manifest, plan, phase)
-            output.fill(lineage, manifest, plan, phase)
+            rollback.apply(lineage, manifest, plan, progress)
+            output.fill(lineage, manifest, plan, progress)
             owner_store.belongs(request.present_job, lineage)
             yield owner_store, lineage, manifest, lock
         except BaseException:
@@ -113,7 +113,7 @@ def restore(
     owner: Owner,
     lock: int,
     settings: Settings,
-    verifier: Beside | None = None,
+    verifier: MemoryVerifier | None = None,
 ) -> int:
     """Restore the tree as our own child and stay until it ends; gives the job's exit status.
 
@@ -182,10 +182,10 @@ def _restored(
     owner: Owner,
     lock: int,
     settings: Settings,
-    verifier: Beside | None,
+    verifier: MemoryVerifier | None,
 ) -> tuple[ProcessId, ProcessId | None]:
     """The job's root, and the restore program if it stays as the root's parent."""
-    if checkpointer.stays:
+    if checkpointer.stays_as_parent:
         program, root = attached.restore(checkpointer, lineage, manifest, plan, owner, settings)
         return root, program
     root = detached.restore(checkpointer, lineage, manifest, plan, owner, lock, settings, verifier)

@@ -12,10 +12,10 @@ from torqueckpt.files import check, intent, relocate, rollback
 from torqueckpt.files.check import Findings
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
-from torqueckpt.process.worker import Aside, AsideFailed
+from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.records import Intent, LiveStream
 from torqueckpt.request import RestartRequest
-from torqueckpt.restart.choose import Phase, untold
+from torqueckpt.restart.choose import StepProgress, no_progress
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
@@ -33,7 +33,7 @@ def checked(
     streams: Iterable[LiveStream],
     attempt: str,
     settings: Settings,
-    phase: Phase = untold,
+    progress: StepProgress = no_progress,
 ) -> Findings:
     """What is to be done for the files of the image; FilesChanged, all files in it, when it
     cannot be restarted.  Nothing is changed here.  streams is where the output goes now."""
@@ -43,7 +43,7 @@ def checked(
     elsewhere = handed_over | new_outputs
     if request.pointer is not None:  # under qsub's -c dir= it may lie among the job's files
         elsewhere.add(str(request.pointer.parent.resolve() / request.pointer.name))
-    with phase("compare files with their copies", check.compared(now)) as read:
+    with progress("compare files with their copies", check.compared(now)) as read:
         found = check.find(now, lineage.directory, elsewhere, attempt, str(settings.store), read)
     problems, remedies = [f"{path} is missing" for path in found.missing] + found.wrong, []
     if found.missing:
@@ -89,20 +89,22 @@ def edit(
         return Edited(tuple(files))
 
     try:
-        return Aside(owner, write).result(Edited).names
-    except AsideFailed as failed:
+        return OwnerWorker(owner, write).result(Edited).names
+    except WorkerFailed as failed:
         reason = f"its image cannot be changed: {failed}"
         raise RestoreFailed(
             job=request.job_id, generation=manifest.generation, reason=reason
         ) from failed
 
 
-def apply(lineage: Lineage, manifest: Manifest, plan: Intent, phase: Phase = untold) -> None:
+def apply(
+    lineage: Lineage, manifest: Manifest, plan: Intent, progress: StepProgress = no_progress
+) -> None:
     """Bring the files back to what they were at the freeze; the caller settles the intent when
     this, or anything after it, fails."""
     try:
         total = rollback.copied_by(lineage.directory, plan.files)
-        with phase("bring files back", total) as copied:
+        with progress("bring files back", total) as copied:
             rollback.apply(lineage.directory, plan.directories, plan.files, copied)
     except OSError as problem:
         reason = f"{problem.filename}: {problem.strerror}"

@@ -23,7 +23,7 @@ from torqueckpt.checkpointers.base import Stream
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import PACKED
 from torqueckpt.process import privileges
-from torqueckpt.process.worker import Aside
+from torqueckpt.process.worker import OwnerWorker
 
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, which fcntl knows since Python 3.10
 _PIPE_BYTES = 1024 * 1024
@@ -58,7 +58,7 @@ def served(stream: Stream, image_dir: Path, owner: Owner) -> Iterator[None]:
                 _answer(stream, connection, image_dir)
         return _Done()
 
-    serving = Aside(owner, serve)
+    serving = OwnerWorker(owner, serve)
     os.close(ended)
     listening.close()
     try:

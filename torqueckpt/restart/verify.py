@@ -16,13 +16,16 @@ from torqueckpt.checkpointers import registry
 from torqueckpt.errors import ImageDamaged, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
-from torqueckpt.process.worker import Aside, AsideFailed
+from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
 
 VARIABLE = "TORQUECKPT_VERIFIED"  # of the pipe that at-freeze waits at
+
 _WORTH_IT = 64 * 1024 * 1024  # bytes; less is verified before the checkpointer would be held
+
 _SLOWEST = 10 * 1024 * 1024  # bytes a second that a store gives at least
+
 _REPORTS_SECONDS = 60
 
 
@@ -32,12 +35,12 @@ class _Verified(NamedTuple):
     defect: str
 
 
-class Beside:
+class MemoryVerifier:
     """The verification of one image's memory; close() ends it."""
 
     def __init__(self, owner: Owner, settings: Settings) -> None:
         self._owner, self._settings = owner, settings
-        self._worker: Aside[_Verified] | None = None
+        self._worker: OwnerWorker[_Verified] | None = None
         self._waits = -1
         self._manifest: Manifest | None = None
         self.found_damage = False
@@ -48,7 +51,7 @@ class Beside:
             checkpointer = registry.load(manifest.checkpointer, self._settings)
         except (TorqueCkptError, ImportError):  # which is no fault of the image's
             return frozenset()
-        if not checkpointer.waits_restored:
+        if not checkpointer.can_hold_restored:
             return frozenset()
         found = {
             file.name: file.size for file in manifest.image if checkpointer.is_memory(file.name)
@@ -74,7 +77,7 @@ class Beside:
                 os.write(says, b"whole\n")
             return _Verified("")
 
-        self._worker = Aside(self._owner, verified, self.seconds + _REPORTS_SECONDS)
+        self._worker = OwnerWorker(self._owner, verified, self.seconds + _REPORTS_SECONDS)
         os.close(says)
 
     @property
@@ -96,7 +99,7 @@ class Beside:
         worker, self._worker = self._worker, None
         try:
             defect = worker.result(_Verified).defect
-        except AsideFailed as failed:
+        except WorkerFailed as failed:
             defect = f"it could not be verified: {failed}"
         if defect:
             self.found_damage = True

@@ -18,7 +18,7 @@ from torqueckpt.ifl import errors
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import privileges
 from torqueckpt.resubmit import resubmit, resume_script
-from torqueckpt.resubmit.resume_script import Image
+from torqueckpt.resubmit.resume_script import ResumeSource
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
 from torqueckpt.store.store import Store
@@ -83,7 +83,7 @@ def named(indices: Iterable[int], array: str, owner: Owner, settings: Settings) 
     return Array(array, dict.fromkeys(indices, FAILED), frozenset(imaged), False)
 
 
-def image_of(found: Array, index: int, owner: Owner, settings: Settings) -> Image:
+def image_of(found: Array, index: int, owner: Owner, settings: Settings) -> ResumeSource:
     """A member's image, with what the whole array asked for."""
     job = member(found.name, index)
     image = resubmit.as_known(resume_script.image_of(job, owner, settings, None), settings)
@@ -96,7 +96,7 @@ def text(
     owner: Owner,
     settings: Settings,
     options: tuple[str, ...] = (),
-) -> tuple[str, Image]:
+) -> tuple[str, ResumeSource]:
     """The script that goes on with these members, and the image that tells what it asks for."""
     if not indices:
         raise NoArray(job=found.name, problem="no member with an image has failed")

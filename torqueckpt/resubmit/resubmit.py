@@ -14,7 +14,7 @@ from torqueckpt.errors import InvalidJobId, NotSubmitted, ProgramMissing, Torque
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.ifl import Connection
 from torqueckpt.manifest import Manifest
-from torqueckpt.resubmit.resume_script import Image
+from torqueckpt.resubmit.resume_script import ResumeSource
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, journal
 
@@ -22,7 +22,7 @@ ANSWER_SECONDS = 20
 _QSUB_SECONDS = 120
 
 
-def as_known(image: Image, settings: Settings) -> Image:
+def as_known(image: ResumeSource, settings: Settings) -> ResumeSource:
     """The image with what the server knows the job asked for, when it still knows the job.
 
     Ids come again after a server's reset, so owner and time must fit too.

@@ -21,20 +21,21 @@ from torqueckpt.store.lineage import Lineage
 
 _LETTER = re.compile(r"[A-Za-z]")
 
+
 _BARE = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]^-]+")
 
 
 _NAME = "asked.json"
 
 
-class Image(NamedTuple):
+class ResumeSource(NamedTuple):
     """What a resume job goes on from, and what it is to ask for in the old job's place."""
 
     manifest: Manifest
     asked: list[Directive]
 
 
-def image_of(job: str, owner: Owner, settings: Settings, generation: int | None) -> Image:
+def image_of(job: str, owner: Owner, settings: Settings, generation: int | None) -> ResumeSource:
     """What to go on from; UnknownJob, or NoImage when there is no such generation."""
     with access.lineage_of(job, owner, settings) as (_, lineage):
         numbers = lineage.numbers()
@@ -43,11 +44,13 @@ def image_of(job: str, owner: Owner, settings: Settings, generation: int | None)
             raise NoImage(job=job, which=which)
         manifest = lineage.generation(generation or numbers[-1]).manifest()
         marks.wanted(lineage)
-        return Image(manifest, read(lineage) or qsub_options.of_script(manifest.job.directives))
+        return ResumeSource(
+            manifest, read(lineage) or qsub_options.of_script(manifest.job.directives)
+        )
 
 
 def text(
-    image: Image,
+    image: ResumeSource,
     job: str,
     settings: Settings,
     generation: int | None,
@@ -71,7 +74,7 @@ def text(
 
 
 def array_text(
-    image: Image,
+    image: ResumeSource,
     title: str,
     array: str,
     wanted: str,
@@ -95,7 +98,7 @@ def array_text(
     )
 
 
-def _directives(image: Image, title: str, settings: Settings) -> tuple[list[str], list[str]]:
+def _directives(image: ResumeSource, title: str, settings: Settings) -> tuple[list[str], list[str]]:
     """Lines of options for qsub, and remarks on them."""
     manifest, wanted = image.manifest, list(image.asked)
     if title and not any(d.option == "N" for d in wanted):

@@ -18,8 +18,8 @@ PROGRAMS = Path("/opt/own-checkpointer/bin")
 class Own(Checkpointer):
     name = "own"
     program = PROGRAMS / "save"
-    tells = False  # its image cannot be read, and it holds nothing still for us
-    stays = True  # `load` is the job's parent
+    has_freeze_hook = False  # its image cannot be read, and it holds nothing still for us
+    stays_as_parent = True  # `load` is the job's parent
     needs_version = (1, 2)
 
     def __init__(self, settings: Settings) -> None:

@@ -22,12 +22,15 @@ from torqueckpt import log, typed_json
 from torqueckpt.process import job_processes, proc, signals
 
 _NAME = "torqueckpt-lsf"
+
 _CALL_SECONDS, _LEAVE_SECONDS = 5.0, 10.0
+
 _LARGEST = 64 * 1024
+
 T = TypeVar("T")
 
 
-class Asked(NamedTuple):
+class Request(NamedTuple):
     """verb: suspend, resume or checkpoint; after: what becomes of the job, for a checkpoint."""
 
     verb: str
@@ -44,7 +47,7 @@ class Answer(NamedTuple):
     generation: int = 0
 
 
-class Ear:
+class StarterListener:
     """The starter's end.  SIGIO says that somebody has called; who waits for that holds it back."""
 
     WAKES = signal.SIGIO
@@ -59,7 +62,7 @@ class Ear:
         self._socket.bind(f"\0{_NAME}/{os.getuid()}/{job}/{secrets.token_hex(8)}")
         self._socket.listen(8)
 
-    def calls(self) -> Iterator[tuple[Asked, socket.socket]]:
+    def calls(self) -> Iterator[tuple[Request, socket.socket]]:
         """Those who have called by now, one after the other."""
         while True:
             try:
@@ -72,7 +75,7 @@ class Ear:
                     continue
                 caller.settimeout(_CALL_SECONDS)
                 try:
-                    asked = _heard(caller, Asked)
+                    asked = _heard(caller, Request)
                 except (OSError, typed_json.Malformed) as broken:
                     log.warning(f"a call that nothing was asked in: {broken}")
                     continue
@@ -88,7 +91,7 @@ def reply(caller: socket.socket, answer: Answer, wait: bool) -> None:
             caller.recv(1)
 
 
-def call(job: str | None, group: int | None) -> socket.socket | None:
+def connect(job: str | None, group: int | None) -> socket.socket | None:
     """The starter of a job, or the one in a process group or tree; None when there is none."""
     for name in _names(f"@{_NAME}/{os.getuid()}/{job}/" if job else f"@{_NAME}/{os.getuid()}/"):
         line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -104,7 +107,7 @@ def call(job: str | None, group: int | None) -> socket.socket | None:
     return None
 
 
-def ask(line: socket.socket, asked: Asked) -> Answer:
+def request(line: socket.socket, asked: Request) -> Answer:
     """The starter's answer, however long that takes: it has its own time limits."""
     try:
         _say(line, asked)
@@ -139,7 +142,7 @@ def _other_end(line: socket.socket) -> tuple[int, int]:
     return pid, uid
 
 
-def _say(line: socket.socket, words: Asked | Answer) -> None:
+def _say(line: socket.socket, words: Request | Answer) -> None:
     line.sendall(json.dumps(typed_json.plain(words)).encode() + b"\n")
 
 

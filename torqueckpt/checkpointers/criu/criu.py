@@ -43,8 +43,8 @@ class Criu(Checkpointer):
     name = "criu"
     needs_kernel = (5, 9)  # CAP_CHECKPOINT_RESTORE
     needs_version = (4, 2)  # older ones cannot dump on kernels of today
-    waits_restored = True
-    mends = ("anon_inode:[timerfd]",)
+    can_hold_restored = True
+    links_to_repair = ("anon_inode:[timerfd]",)
 
     def __init__(self, settings: Settings) -> None:
         self.program = settings.criu()
@@ -144,10 +144,10 @@ class Criu(Checkpointer):
     def stream(self) -> CriuStream:
         return CriuStream()
 
-    def mend(self, image_dir: Path) -> int:
+    def repair(self, image_dir: Path) -> int:
         from torqueckpt.checkpointers.criu import images
 
-        return images.mend(image_dir)
+        return images.repair(image_dir)
 
     def image_reader(self) -> Callable[[Path, Path], ImageFacts]:
         from torqueckpt.checkpointers.criu import images  # protobuf is slow to import

@@ -117,7 +117,7 @@ def edited(image_dir: Path, name_now: Callable[[str], str], positions: Mapping[s
     return head + b"".join(struct.pack("<I", len(each)) + each for each in packed)
 
 
-def mend(image_dir: Path) -> int:
+def repair(image_dir: Path) -> int:
     """Arm those periodic timerfds again that had expired unread; gives how many.
 
     The kernel tells such a timer as not running until it is read, so CRIU saves it as one that is
