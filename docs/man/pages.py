@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""Makes the man pages: pages.py DIRECTORY.  Each has one source, and none says anything twice.
+"""Makes the man pages: pages.py DIRECTORY [DOC].  Each has one source, none says anything twice.
 
 A page is the text beside this file (NAME.SECTION.md); for a command of torqueckpt it is what its
 --help says, with the further sections of that text where there is one; for torqueckpt.toml it is
-the comments of conf/torqueckpt.toml.  All become the same few forms of Markdown, and then roff.
+the comments of conf/torqueckpt.toml; and some pages of docs/ are man pages as they stand.  All
+become the same few forms of Markdown, and then roff.  DOC is where docs/ is installed.
 """
 
 from __future__ import annotations
@@ -21,10 +22,20 @@ from torqueckpt.cli.main import cli
 
 HERE = Path(__file__).resolve().parent
 SETTINGS = HERE.parents[1] / "conf" / "torqueckpt.toml"
-_SECTIONS = {"1": "User commands", "5": "File formats", "8": "System administration"}
+DOC = "/usr/local/share/doc/torqueckpt"
+OF_DOCS = ("exit-codes", "files", "resources")  # docs/NAME.md is torqueckpt-NAME(7) too
+_SECTIONS = {
+    "1": "User commands",
+    "5": "File formats",
+    "7": "Miscellaneous information",
+    "8": "System administration",
+}
+_SPAN = re.compile(
+    r"`(?P<code>[^`]+)`|\*\*(?P<bold>\S(?:.*?\S)?)\*\*|\*(?P<italic>\w(?:[^*`]*\w)?)\*"
+)
 
 
-def pages() -> dict[str, str]:
+def pages(doc: str = DOC) -> dict[str, str]:
     """Every page's roff, by its file's name."""
     texts = {path.name[:-3]: path.read_text("utf-8") for path in sorted(HERE.glob("*.md"))}
     listed = []
@@ -32,10 +43,19 @@ def pages() -> dict[str, str]:
         page = f"{name.replace(' ', '-')}.1"
         listed.append(f"- `{name}`: {_first_line(command)}")
         texts[page] = command_page(name, command, texts.get(page, ""))
-    texts["torqueckpt.1"] = texts["torqueckpt.1"].replace("(COMMANDS)", "\n".join(listed))
+    first = texts["torqueckpt.1"].replace("(COMMANDS)", "\n".join(listed))
+    texts["torqueckpt.1"] = first.replace("(DOC)", doc)
     options = settings_list(SETTINGS.read_text("utf-8"))
     texts["torqueckpt.toml.5"] = texts["torqueckpt.toml.5"].replace("(OPTIONS)", options)
-    return {name: roff(name, text) for name, text in texts.items()}
+    for name in OF_DOCS:
+        text = (HERE.parent / f"{name}.md").read_text("utf-8")
+        texts[f"torqueckpt-{name}.7"] = page_of_docs(name, text)
+    return {name: roff(name, named(text)) for name, text in texts.items()}
+
+
+def named(text: str) -> str:
+    """Pages of docs/ that are man pages are called by that name."""
+    return re.sub(rf"docs/({'|'.join(OF_DOCS)})\.md", r"torqueckpt-\1(7)", text)
 
 
 def commands(group: click.Group, before: str = "torqueckpt") -> Iterator[tuple[str, click.Command]]:
@@ -84,6 +104,14 @@ def _heading(block: str, name: str) -> str:
     return "## Exit status" if re.match(r"\d+  ", block) else ""
 
 
+def page_of_docs(name: str, text: str) -> str:
+    """A page of docs/ with the headings that a man page has; fenced lines become indented ones."""
+    title, _, rest = text.removeprefix("# ").partition("\n")
+    rest = re.sub(r"^```\w*\n(.*?)^```$", lambda it: _indented(it[1]), rest, flags=re.M | re.S)
+    head = f"# torqueckpt-{name} - {title[0].lower()}{title[1:]}\n\n## Description\n\n"
+    return f"{head}{rest.strip()}\n\n## See also\n\ntorqueckpt(1), torqueckpt.toml(5)\n"
+
+
 def _indented(text: str) -> str:
     return "\n".join("    " + line for line in text.splitlines())
 
@@ -104,7 +132,7 @@ def settings_list(conf: str) -> str:
 
 
 def roff(page: str, text: str) -> str:
-    """The page in man's language: of Markdown, headings, lists of `term: text`, indented lines."""
+    """The page in man's language: of Markdown, headings, lists, tables, indented lines."""
     name, _, section = page.rpartition(".")
     head = f'.TH "{_plain(name.upper())}" {section} "" "torqueckpt {__version__}"'
     lines = ['.\\" made by docs/man/pages.py', f'{head} "{_SECTIONS[section]}"']
@@ -115,9 +143,14 @@ def roff(page: str, text: str) -> str:
             lines += [".SH NAME", f"{_plain(title)} \\- {_inline(what.rstrip('.'))}"]
         elif first.startswith("## "):
             lines.append(f'.SH "{_inline(first[3:].upper())}"')
-        elif first.startswith("- "):
+        elif first.startswith("- `"):
             term, _, said = " ".join(each.strip() for each in block)[2:].partition("`: ")
             lines += [".TP", _inline(f"{term}`"), _line(_inline(said) or "\\&")]
+        elif first.startswith("- "):
+            said = " ".join(each.strip() for each in block)[2:]
+            lines += [".IP \\(bu 2", _line(_inline(said))]
+        elif first.startswith("|"):
+            lines += _table(block)
         elif first.startswith("    "):
             synopsis = lines[-2] == ".SH NAME"
             lines += [".SH SYNOPSIS"] * synopsis
@@ -126,6 +159,19 @@ def roff(page: str, text: str) -> str:
         else:
             lines += [".PP", *(_line(_inline(each.strip())) for each in block)]
     return "\n".join(lines) + "\n"
+
+
+def _table(rows: list[str]) -> Iterator[str]:
+    """An item for each row: beside the first column what the others say, by their headings."""
+    heads, _, *cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    for term, *others in cells:
+        yield ".TP"
+        yield _line(f"\\fB{_inline(term, 'B')}\\fR")
+        if len(others) == 1:
+            yield _line(_inline(others[0]))
+        else:
+            said = [f"{head}: {cell}" for head, cell in zip(heads[1:], others) if cell]
+            yield "\n.br\n".join(_line(_inline(each)) for each in said)
 
 
 def _blocks(text: str) -> Iterator[list[str]]:
@@ -142,14 +188,23 @@ def _blocks(text: str) -> Iterator[list[str]]:
         yield block
 
 
-def _inline(text: str) -> str:
-    parts = re.split(r"`([^`]+)`", text)
-    for number, part in enumerate(parts):
-        if number % 2:
-            parts[number] = f"\\fB{_code(part)}\\fR"
+def _inline(text: str, font: str = "R") -> str:
+    """Text of `font`, with what stands in it as code, bold or italic."""
+    parts, at = [], 0
+    for span in _SPAN.finditer(text):
+        parts.append(_referring(text[at : span.start()], font))
+        at = span.end()
+        if span["code"]:
+            parts.append(f"\\fB{_code(span['code'])}\\f{font}")
+        elif span["bold"]:
+            parts.append(f"\\fB{_inline(span['bold'], 'B')}\\f{font}")
         else:
-            parts[number] = re.sub(r"((?:[\w.]|\\-)+)(\([158]\))", r"\\fB\1\\fR\2", _plain(part))
-    return "".join(parts)
+            parts.append(f"\\fI{_plain(span['italic'])}\\f{font}")
+    return "".join([*parts, _referring(text[at:], font)])
+
+
+def _referring(text: str, font: str) -> str:
+    return re.sub(r"((?:[\w.]|\\-)+)(\([1578]\))", rf"\\fB\1\\f{font}\2", _plain(text))
 
 
 def _code(text: str) -> str:
@@ -168,7 +223,7 @@ def _line(text: str) -> str:
 def main(argv: list[str]) -> int:
     directory = Path(argv[0])
     directory.mkdir(parents=True, exist_ok=True)
-    for name, text in pages().items():
+    for name, text in pages(*argv[1:]).items():
         (directory / name).write_text(text, "ascii")
     return 0
 

@@ -68,6 +68,16 @@ def test_the_programs_services_pages_and_tools_are_there(staged: Stage) -> None:
     assert "usr/local/share/man/man1/cr_run.1" not in found  # no shims, no pages of theirs
 
 
+def test_the_docs_that_messages_name_are_there(staged: Stage) -> None:
+    doc = "usr/local/share/doc/torqueckpt"
+    pages = {f"{doc}/{page.name}" for page in (_TOP / "docs").glob("*.md")}
+    found = staged.files()
+    assert pages | {f"{doc}/examples/own_checkpointer/setup.cfg"} <= found
+    for name in ("exit-codes", "files", "resources"):
+        assert f"usr/local/share/man/man7/torqueckpt-{name}.7" in found
+    assert f"/{doc}" in (staged.root / "usr/local/share/man/man1/torqueckpt.1").read_text()
+
+
 def test_the_settings_are_the_flavours(staged: Stage) -> None:
     text = (staged.root / "etc/torqueckpt/torqueckpt.toml").read_text()
     assert '\ncheckpointer = "altix"\n' in text and "\nmodules_dir = " in text
@@ -100,7 +110,8 @@ def test_uninstalling_takes_away_exactly_that(staged: Stage) -> None:
     assert staged.make("uninstall").returncode == 0
     assert staged.files() == {"usr/local/bin/mine", "etc/torqueckpt/torqueckpt.toml"}
     left = {str(p.relative_to(staged.root)) for p in staged.root.rglob("*") if p.is_dir()}
-    assert "var/spool/checkpoint/jobs/ann" in left and "usr/local/lib" not in left
+    assert "var/spool/checkpoint/jobs/ann" in left
+    assert not {"usr/local/lib", "usr/local/share"} & left
     assert "var/spool/checkpoint-pointers" not in left
 
 

@@ -82,6 +82,25 @@ def test_the_settings_page_has_every_option_once_with_its_default_and_a_text() -
     assert "snapshot_limit_mib = 64" in text
 
 
+def test_pages_of_docs_that_are_man_pages_are_called_by_that_name_and_no_other() -> None:
+    for name in pages.OF_DOCS:
+        assert f"\ntorqueckpt-{name} - " in _words(f"torqueckpt-{name}.7")
+        assert not [page for page in _PAGES if f"docs/{name}.md" in _words(page)]
+    assert "torqueckpt-exit-codes(7)" in _words("mom-checkpoint.8")
+
+
+def test_every_error_of_the_manual_is_an_item_of_its_man_page() -> None:
+    text = _words("torqueckpt-exit-codes.7")
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` ", (_TOP / "docs" / "exit-codes.md").read_text(), re.M)
+    assert len(rows) > 60
+    for code, error in rows:
+        assert f"\n.TP\n{code}\nerror: {error}\n.br\nmessage: " in text
+
+
+def test_the_first_page_says_where_docs_are_installed() -> None:
+    assert "\\fB/opt/x/doc" in pages.pages("/opt/x/doc")["torqueckpt.1"]
+
+
 @pytest.mark.skipif(shutil.which("groff") is None, reason="no groff here")
 @pytest.mark.parametrize("page", sorted(_PAGES))
 def test_groff_has_nothing_to_say_about_a_page(page: str) -> None:
@@ -113,6 +132,11 @@ def test_a_page_reads_as_its_source(tmp_path: Path) -> None:
         (".dot\n'quote", ".PP\n\\&.dot\n\\(aqquote\n"),
         ("- `x`, `y Z`: what: so\n  and on", ".TP\n\\fBx\\fR, \\fBy Z\\fR\nwhat: so and on\n"),
         ("see a-b(1)…", ".PP\nsee \\fBa\\-b\\fR(1)\\[u2026]\n"),
+        ("- **in `x` b**, *i*\n  on", ".IP \\(bu 2\n\\fBin \\fBx\\fB b\\fR, \\fIi\\fR on\n"),
+        ("`*` and `**`, *a**b*", ".PP\n\\fB*\\fR and \\fB**\\fR, \\fIa\\fR\\fIb\\fR\n"),
+        ("| k | t |\n|---|---|\n| a | b |", ".TP\n\\fBa\\fR\nb\n"),
+        ("| k | t | u |\n|---|---|---|\n| a | b | c |", ".TP\n\\fBa\\fR\nt: b\n.br\nu: c\n"),
+        ("| k | t | u |\n|---|---|---|\n| a | b | |", ".TP\n\\fBa\\fR\nt: b\n"),
     ],
 )
 def test_what_means_something_to_roff_is_said_otherwise(text: str, made: str) -> None:

@@ -195,7 +195,7 @@ def of_tree(members: list[proc.Stat], leader_pid: int, settings: Settings) -> It
         rules = dumping.rules(root.pid, leader_pid, settings)
     except BadFileRule as bad:
         what = "no checkpoint is taken with a rule that means nothing"
-        yield finding(HAZARD, root, str(bad), what, "correct it (docs/files.md)")
+        yield finding(HAZARD, root, str(bad), what, "correct it (torqueckpt-files(7))")
         return
     by_pid = {each.pid: each for each in members}
     seen = {file.path: file for file in record.open_files(members) if not file.deleted}

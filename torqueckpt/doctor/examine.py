@@ -42,7 +42,7 @@ def _rows(check: Check, node: Node) -> Iterator[CheckRow]:
             what = one_line(told.what)
             yield CheckRow(check.group, check.name, told.outcome, what, one_line(told.fix))
     except (TorqueCkptError, OSError) as failed:
-        told = failure(f"cannot be looked at: {failed}", "docs/exit-codes.md; the system log")
+        told = failure(f"cannot be looked at: {failed}", "torqueckpt-exit-codes(7); the system log")
         yield CheckRow(check.group, check.name, told.outcome, one_line(told.what), told.fix)
 
 

@@ -38,8 +38,8 @@ exit {_STATUS}
 """
 
 
-_AS_ABOVE = "mend what is told above; docs/exit-codes.md; the system log has the details"
-
+_AS_ABOVE = "mend what is told above; torqueckpt-exit-codes(7); the system log has the details"
+_KINDS = "mend what is told above; torqueckpt-resources(7)"
 _TELL = "torqueckpt doctor --full names the kind of resource; report it with that table"
 
 
@@ -116,11 +116,9 @@ class _Kind(NamedTuple):
                 reason = outcome.why.partition("cannot be dumped: ")[2]
                 yield ok(f"refused before the dump, the job ran on: {reason}")
             else:
-                yield failure(
-                    f"refused: {outcome.why}", "docs/resources.md; mend what is told above"
-                )
-        elif outcome.why:
-            yield failure(outcome.why, "docs/resources.md; mend what is told above")
+                yield failure(f"refused: {outcome.why}", _KINDS)
+        elif made.why:
+            yield failure(outcome.why, _KINDS)
         elif as_it_was:
             yield ok("restored as it was")
         else:

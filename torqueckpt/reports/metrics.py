@@ -47,7 +47,7 @@ def text(owners: Iterable[Owner], settings: Settings) -> bytes:
     count = gauge("images", "Images that a job has", "user", "job")
     total = gauge("images_bytes", "Size of all images of a job", "user", "job")
     events = gauge("events", "Checkpoints and restarts in the journals", "user", "event")
-    failed = gauge("failures", "Those that failed, by docs/exit-codes.md", "event", "reason")
+    failed = gauge("failures", "Those that failed, by torqueckpt-exit-codes(7)", "event", "reason")
     free = gauge("store_free_bytes", "What users may still write to the store")
     gauge("written_timestamp_seconds", "When these figures were taken").set_to_current_time()
     now = time.time()
