@@ -13,7 +13,7 @@ import pytest
 
 from tests.job.held import Outcome, outcome
 from tests.job.kinds import KINDS
-from tests.job.kinds.kind import NOT_HERE, REFUSED, RESTORED, SAID, Kind
+from tests.job.kinds.kind import NOT_HERE, REFUSED, RESTORED, WARNED, Kind
 from tests.support import Site, User
 
 _AT_ONCE = 4
@@ -70,8 +70,8 @@ def test_it_is_refused_before_the_dump_with_its_reason_and_the_job_runs_on(
     ended_well(got)
 
 
-@pytest.mark.parametrize("kind", of(SAID))
-def test_it_is_dumped_and_what_will_not_be_as_before_is_said(
+@pytest.mark.parametrize("kind", of(WARNED))
+def test_it_is_dumped_and_what_will_not_be_as_before_is_in_its_log(
     kind: Kind, outcomes: dict[str, Future[Outcome]]
 ) -> None:
     got = of_kind(kind, outcomes)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.job.kinds.kind import REFUSED, SAID, Kind
+from tests.job.kinds.kind import REFUSED, WARNED, Kind
 
 KINDS = (
     Kind(
@@ -136,7 +136,7 @@ call(libc.semctl(gate, 0, 16, 3))
 pause()
 assert call(libc.semctl(gate, 0, 12)) == 3
 """,
-        SAID,
+        WARNED,
         "SysV semaphores",
     ),
     Kind(
@@ -150,7 +150,7 @@ pause()
 got = ctypes.create_string_buffer(16)
 assert call(libc.msgrcv(queue, got, 5, 0, 0)) == 5 and got.raw[8:13] == b"hello"
 """,
-        SAID,
+        WARNED,
         "SysV message queue",
     ),
     Kind(

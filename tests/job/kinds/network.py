@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.job.kinds.kind import REFUSED, SAID, Kind
+from tests.job.kinds.kind import REFUSED, WARNED, Kind
 
 _CONNECTED = """
 ear = socket.socket(FAMILY)
@@ -220,7 +220,7 @@ try:
 except OSError:
     pass
 """,
-        SAID,
+        WARNED,
         "TCP connection",
         outside="tcp",
     ),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.job.kinds.kind import REFUSED, SAID, Kind
+from tests.job.kinds.kind import REFUSED, WARNED, Kind
 
 KINDS = (
     Kind(
@@ -155,7 +155,7 @@ mine = {max(os.sched_getaffinity(0))}
 os.sched_setaffinity(0, mine)
 pause()
 """,
-        SAID,
+        WARNED,
         "pinned",
     ),
     Kind(
@@ -222,7 +222,7 @@ while not os.path.exists("daemon") or not open("daemon").read():
 pause()
 os.kill(int(open("daemon").read()), signal.SIGKILL)
 """,
-        SAID,
+        WARNED,
         "not in the job's tree",
     ),
     Kind(
@@ -237,7 +237,7 @@ pause()
 child.kill()
 child.wait()
 """,
-        SAID,
+        WARNED,
         "another node",
     ),
     Kind(
