@@ -117,7 +117,7 @@ class _Kind(NamedTuple):
                 yield ok(f"refused before the dump, the job ran on: {reason}")
             else:
                 yield failure(f"refused: {outcome.why}", _KINDS)
-        elif made.why:
+        elif outcome.why:
             yield failure(outcome.why, _KINDS)
         elif as_it_was:
             yield ok("restored as it was")
