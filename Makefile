@@ -28,7 +28,7 @@ in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
 	POINTERS=$(TEST_PREFIX)/var/spool/checkpoint-pointers
 scripts = install/* .ci/run
 
-.PHONY: help setup install install-shims uninstall wheelhouse demo test test-faults soak bench bench-quick fuzz lint typecheck check dist clean test-prefix
+.PHONY: help setup install install-shims uninstall wheelhouse demo test test-faults soak bench bench-quick fuzz lint typecheck rooms check dist clean test-prefix
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -87,6 +87,9 @@ lint: .venv/made ## look for slips: ruff, and shellcheck for the scripts
 
 typecheck: .venv/made ## mypy --strict
 	.venv/bin/mypy
+
+rooms: ## list the package's rooms: modules, lines, the biggest of each
+	@python3 tests/unit/floors.py
 
 check: lint typecheck test ## all three: what a change must pass
 

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""Draws the package's floors (docs/design.md) from its imports and tells which of them climb."""
+"""Draws the package's floors (docs/design.md) from its imports and tells which of them climb.
+
+python tests/unit/floors.py [PACKAGE]    the rooms, with modules and lines of each
+"""
 
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -123,3 +127,26 @@ def _way(at: str, goal: str, found: Imports, seen: set[str]) -> list[str]:
         if rest:
             return [target, *rest]
     return []
+
+
+def rooms(top: Path) -> Iterator[str]:
+    """A line for each package below `top`, the largest first; an __init__.py is no module here."""
+    files = {
+        file: len(file.read_bytes().splitlines())
+        for file in top.rglob("*.py")
+        if file.name != "__init__.py"
+    }
+    places: dict[Path, list[Path]] = {}
+    for file in files:
+        places.setdefault(file.parent, []).append(file)
+    yield f"{'room':<28} modules  lines  biggest"
+    for place, inside in sorted(places.items(), key=lambda item: -len(item[1])):
+        biggest = max(inside, key=lambda file: files[file])
+        name = f"{place.relative_to(top.parent)}/"
+        lines = sum(files[file] for file in inside)
+        yield f"{name:<28} {len(inside):>7} {lines:>6}  {biggest.stem} {files[biggest]}"
+    yield f"{'all':<28} {len(files):>7} {sum(files.values()):>6}"
+
+
+if __name__ == "__main__":
+    print("\n".join(rooms(Path(sys.argv[1] if sys.argv[1:] else "torqueckpt").resolve())))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,16 @@ def test_no_import_of_the_package_climbs_or_goes_to_a_sibling() -> None:
     found = floors.imports(_PACKAGE)
     assert len(found) > 40 and sum(map(len, found.values())) > 200
     assert floors.problems(found) == []
+
+
+def test_no_room_has_more_than_twenty_modules() -> None:
+    table = [line.split() for line in floors.rooms(_PACKAGE)]
+    assert len(table) > 20 and [row[0] for row in table[1:-1] if int(row[1]) > 20] == []
+
+
+def test_each_room_says_in_a_line_what_it_is_for() -> None:
+    for file in _PACKAGE.rglob("__init__.py"):
+        assert ast.get_docstring(ast.parse(file.read_bytes())), file
 
 
 _GOOD = {
