@@ -21,6 +21,7 @@ from tests.support import REPOSITORY
 HOSTILE = {
     "job": {
         "test_attacks": "attacks on the key, the door and the checkpointer",
+        "test_criu_images": "real files of CRIU's, torn and edited",
         "test_hostile_images": "images: flipped in each file, swapped, links planted, others' ids",
         "test_images": "images: damaged, truncated, forged",
         "test_rights_of_an_image": "images that ask for rights",

@@ -4,13 +4,21 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 
-_SAYS = "from torqueckpt.log import leave\nprint('said')\nleave({status})"
+from tests.support import REPOSITORY
+from tests.unit import real
+
+_SAYS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from torqueckpt.log import leave
+print("said")
+leave(int(sys.argv[2]))
+"""
 
 
 def _program(status: int) -> list[str]:
-    return [sys.executable, "-I", "-c", _SAYS.format(status=status)]
+    return real.python(_SAYS, str(REPOSITORY), str(status))
 
 
 def test_what_was_said_comes_out_and_the_status_is_kept() -> None:
