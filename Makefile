@@ -27,8 +27,9 @@ in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
 	STORE=$(TEST_PREFIX)/var/spool/checkpoint SPOOL=$(TEST_PREFIX)/var/spool/torqueckpt \
 	POINTERS=$(TEST_PREFIX)/var/spool/checkpoint-pointers
 scripts = install/* .ci/run
+unit_tests = tests/unit tests/ifl
 
-.PHONY: help setup install install-shims uninstall wheelhouse demo test test-faults soak bench bench-quick fuzz lint typecheck rooms check dist clean test-prefix
+.PHONY: help setup install install-shims uninstall wheelhouse demo test test-quick test-unit test-job test-faults soak bench bench-quick fuzz lint typecheck rooms check dist clean test-prefix
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -58,6 +59,16 @@ demo: test-prefix ## install into TEST_PREFIX and show a job that is checkpointe
 
 test: test-prefix .venv/made ## install into TEST_PREFIX and run all tests on it (ARGS= for pytest)
 	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest -n 3 --dist loadfile $(ARGS)
+
+test-quick: .venv/made ## without root and installation, in seconds; the report's header says what is left out
+	TORQUECKPT_PREFIX=/nonexistent .venv/bin/python -m pytest --quick -n 3 --dist loadfile tests/unit $(ARGS)
+
+test-unit: .venv/made ## all tests that need no installation (those that need root skip without it)
+	TORQUECKPT_PREFIX=/nonexistent .venv/bin/python -m pytest -n 3 --dist loadfile $(unit_tests) $(ARGS)
+
+test-job: test-prefix .venv/made ## all others: real jobs, batch systems, faults and the installation itself (as root)
+	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest -n 3 --dist loadfile \
+		$(unit_tests:%=--ignore=%) $(ARGS)
 
 test-faults: test-prefix .venv/made ## kill, starve and mislead every program at every step, put hostile things in; writes docs/reliability.md (long)
 	TORQUECKPT_FAULTS=all TORQUECKPT_REPORT=docs/reliability.md TORQUECKPT_PREFIX=$(TEST_PREFIX) \

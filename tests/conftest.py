@@ -23,6 +23,7 @@ USERS = (f"{_OURS}a", f"{_OURS}b")  # nobody else's tests end their processes
 settings.register_profile("steady", derandomize=True, deadline=None)
 settings.register_profile("explore", max_examples=5000, deadline=None)
 settings.register_profile("many", derandomize=True, max_examples=1000, deadline=10_000)  # ms
+settings.register_profile("quick", derandomize=True, max_examples=10, deadline=None)
 settings.load_profile("steady")
 
 
@@ -35,10 +36,38 @@ for _number, _handler in (
         signal.signal(_number, _handler)
 
 
-def pytest_report_header() -> list[str]:
-    root = os.getuid() == 0
-    installed = (PREFIX / "sbin" / "mom-checkpoint").exists()
-    jobs = "run" if root and installed else "DID NOT RUN: they need root and `make test`'s prefix"
+def pytest_addoption(parser: pytest.Parser) -> None:
+    told = "leave out what needs root, and most of the made-up input (`make test-quick`)"
+    parser.addoption("--quick", action="store_true", help=told)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick"):
+        settings.load_profile("quick")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Under --quick, the same tests run for root as for everybody else."""
+    if config.getoption("quick"):
+        left_out = [item for item in items if "root" in getattr(item, "fixturenames", ())]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _installed() -> bool:
+    return (PREFIX / "sbin" / "mom-checkpoint").exists()
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if config.getoption("quick"):
+        return [
+            "torqueckpt, quick: LEFT OUT are unit tests that need root and the PBS libraries of "
+            "the tests' own (make test-unit),",
+            "real jobs, batch systems, faults and the installation (make test-job); made-up input "
+            "has 10 examples, not 100",
+        ]
+    possible = os.getuid() == 0 and _installed()
+    jobs = "run" if possible else "DID NOT RUN: they need root and `make test`'s prefix"
     own = f"torqueckpt: installation {PREFIX}; tests of real jobs with real dumps: {jobs}"
     # Not in these directories' own conftest files: pytest reads those only once it collects.
     from tests.faults import conftest as faults
@@ -47,17 +76,22 @@ def pytest_report_header() -> list[str]:
     from tests.openpbs import conftest as openpbs
     from tests.torque import conftest as torque
 
-    if root and installed:
+    if possible:
         jobs = tracking.criu()[1]
     before = f"torqueckpt: tests of memory that is dumped while jobs run: {jobs}"
     return [own, before, ifl.report(), torque.report(), *openpbs.report(), faults.report()]
 
 
 @pytest.fixture(scope="session")
-def users() -> Iterator[tuple[User, User]]:
-    """Two ordinary users, made for the tests and taken away again."""
-    if os.getuid() != 0 or not (PREFIX / "sbin" / "mom-checkpoint").exists():
+def installed() -> None:
+    """What real jobs need: root, and programs to try."""
+    if os.getuid() != 0 or not _installed():
         pytest.skip("needs root and an installation (make test)")
+
+
+@pytest.fixture(scope="session")
+def users(installed: None) -> Iterator[tuple[User, User]]:
+    """Two ordinary users, made for the tests and taken away again."""
     for name in USERS:
         subprocess.run(["/usr/sbin/useradd", "-m", "-s", "/bin/bash", name], check=True)
     entries = [pwd.getpwnam(name) for name in USERS]

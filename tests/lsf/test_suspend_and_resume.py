@@ -76,6 +76,7 @@ def _place(pid: int) -> tuple[int, int]:
     return int(group), int(session)
 
 
+@pytest.mark.usefixtures("installed")
 def test_in_a_container_whose_session_is_led_from_outside_the_job_is_dumped_too() -> None:
     which = "test_suspended_three_times and in_sbatchds_session"
     inner = [sys.executable, "-m", "pytest", "-q", "-n0", "-k", which, __file__]

@@ -32,7 +32,7 @@ def _edited(path: str, value: object) -> bytes:
 
 
 def test_every_manifest_comes_back_as_it_was_and_signed() -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=min(60, settings().max_examples), deadline=None)
     @given(st.from_type(Manifest), _KEYS)
     def comes_back(made: Manifest, key: bytes) -> None:
         made = made._replace(format=manifest.FORMAT)
@@ -46,7 +46,7 @@ def test_every_manifest_comes_back_as_it_was_and_signed() -> None:
 
 @pytest.mark.parametrize("kind", [Live, Intent, ProcessId])
 def test_every_record_comes_back_as_it_was(kind: type) -> None:
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=min(60, settings().max_examples), deadline=None)
     @given(st.from_type(kind))
     def comes_back(record: object) -> None:
         assert typed_json.from_json(kind, json.loads(json.dumps(plain(record)))) == record
