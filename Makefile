@@ -28,8 +28,10 @@ in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
 	POINTERS=$(TEST_PREFIX)/var/spool/checkpoint-pointers
 scripts = install/* .ci/run
 unit_tests = tests/unit tests/ifl
+# Debian packages that tests run programs of: small ones, which `make test` brings (CONTRIBUTING.md names larger ones)
+test_packages = procps gcc libc6-dev binutils strace fuse3 iproute2 e2fsprogs groff man-db zstd sqlite3 python3-numpy
 
-.PHONY: help setup install install-shims uninstall wheelhouse demo test test-quick test-unit test-job test-faults soak bench bench-quick fuzz lint typecheck rooms check dist clean test-prefix
+.PHONY: help setup install install-shims uninstall wheelhouse demo test test-quick test-unit test-job test-faults soak bench bench-quick fuzz lint typecheck rooms check dist clean test-packages test-prefix
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
@@ -57,27 +59,27 @@ wheelhouse: ## fetch what install would fetch into WHEELHOUSE (./wheelhouse), fo
 demo: test-prefix ## install into TEST_PREFIX and show a job that is checkpointed, killed and resumed
 	$(TEST_PREFIX)/lib/torqueckpt/venv/bin/python tests/demo.py --prefix $(TEST_PREFIX)
 
-test: test-prefix .venv/made ## install into TEST_PREFIX and run all tests on it (ARGS= for pytest)
+test: test-packages test-prefix .venv/made ## install into TEST_PREFIX and run all tests on it (ARGS= for pytest)
 	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 test-quick: .venv/made ## without root and installation, in seconds; the report's header says what is left out
 	TORQUECKPT_PREFIX=/nonexistent .venv/bin/python -m pytest --quick -n 3 --dist loadfile tests/unit $(ARGS)
 
-test-unit: .venv/made ## all tests that need no installation (those that need root skip without it)
+test-unit: test-packages .venv/made ## all tests that need no installation (those that need root skip without it)
 	TORQUECKPT_PREFIX=/nonexistent .venv/bin/python -m pytest -n 3 --dist loadfile $(unit_tests) $(ARGS)
 
-test-job: test-prefix .venv/made ## all others: real jobs, batch systems, faults and the installation itself (as root)
+test-job: test-packages test-prefix .venv/made ## all others: real jobs, batch systems, faults and the installation itself (as root)
 	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest -n 3 --dist loadfile \
 		$(unit_tests:%=--ignore=%) $(ARGS)
 
-test-faults: test-prefix .venv/made ## kill, starve and mislead every program at every step, put hostile things in; writes docs/reliability.md (long)
+test-faults: test-packages test-prefix .venv/made ## kill, starve and mislead every program at every step, put hostile things in; writes docs/reliability.md (long)
 	TORQUECKPT_FAULTS=all TORQUECKPT_REPORT=docs/reliability.md TORQUECKPT_PREFIX=$(TEST_PREFIX) \
 		.venv/bin/python -m pytest tests/faults $(ARGS)
 	TORQUECKPT_REPORT=docs/reliability.md TORQUECKPT_PREFIX=$(TEST_PREFIX) \
 		.venv/bin/python -m pytest -p tests.faults.inputs --hypothesis-profile=many \
 		$$(.venv/bin/python -m tests.faults.inputs) $(ARGS)
 
-soak: test-prefix .venv/made ## one job, TIMES checkpoints (2000); writes docs/reliability.md
+soak: test-packages test-prefix .venv/made ## one job, TIMES checkpoints (2000); writes docs/reliability.md
 	TIMES=$(TIMES) TORQUECKPT_REPORT=docs/reliability.md TORQUECKPT_PREFIX=$(TEST_PREFIX) \
 		.venv/bin/python -m pytest tests/faults/soak.py $(ARGS)
 
@@ -111,6 +113,9 @@ clean: ## take away what was made here, TEST_PREFIX and its sudo rule
 	@$(in_test_prefix) install/test-prefix remove
 	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
+
+test-packages:
+	@install/packages --optional $(test_packages)
 
 test-prefix:
 	@$(in_test_prefix) install/test-prefix make

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,17 @@ from tests.support import PREFIX, Site, User
 
 _OURS = f"tckpt{secrets.token_hex(3)}"
 USERS = (f"{_OURS}a", f"{_OURS}b")  # nobody else's tests end their processes
+
+# Debian packages that `make test` does not bring, an init system and large ones; a program of each.
+_NOT_BROUGHT = {
+    "systemd": "systemd-analyze",
+    "valgrind": "valgrind",
+    "chromium": "chromium",
+    "libopenmpi-dev": "mpicc.openmpi",
+    "libmpich-dev": "mpicc.mpich",
+    "octave": "octave-cli",
+    "r-base-core": "Rscript",
+}
 
 # A run says the same of the same code; --hypothesis-profile=explore looks for what is new.
 settings.register_profile("steady", derandomize=True, deadline=None)
@@ -79,7 +91,14 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if possible:
         jobs = tracking.criu()[1]
     before = f"torqueckpt: tests of memory that is dumped while jobs run: {jobs}"
-    return [own, before, ifl.report(), torque.report(), *openpbs.report(), faults.report()]
+    servers = (torque.report(), *openpbs.report())
+    return [own, before, ifl.report(), *servers, faults.report(), _without()]
+
+
+def _without() -> str:
+    lacking = [name for name, program in _NOT_BROUGHT.items() if shutil.which(program) is None]
+    told = f"DID NOT RUN: not installed here: {', '.join(lacking)}" if lacking else "run"
+    return f"torqueckpt: tests with programs that make test does not bring: {told}"
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,8 @@ import pytest
 
 from tests.support import Running, Site, User, count_script, lines, wait_until
 
+pytestmark = pytest.mark.skipif(not os.path.exists("/bin/ps"), reason="no /bin/ps (procps) here")
+
 MOM_CHECKPOINT = """#!/bin/sh
 
 job_pid=$1
