@@ -26,7 +26,7 @@ export PREFIX DESTDIR SYSCONFDIR STORE SPOOL POINTERS FLAVOUR ALTIX_PACKAGE WHEE
 in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
 	STORE=$(TEST_PREFIX)/var/spool/checkpoint SPOOL=$(TEST_PREFIX)/var/spool/torqueckpt \
 	POINTERS=$(TEST_PREFIX)/var/spool/checkpoint-pointers
-scripts = install/* .ci/run
+scripts = install/* .ci/*
 unit_tests = tests/unit tests/ifl
 # Debian packages that tests run programs of: small ones, which `make test` brings (CONTRIBUTING.md names larger ones)
 test_packages = procps gcc libc6-dev binutils strace fuse3 iproute2 e2fsprogs groff man-db zstd sqlite3 python3-numpy
