@@ -144,9 +144,9 @@ def test_a_members_output_that_the_server_named_is_named_anew() -> None:
 
 
 def _script(openpbs: bool, monkeypatch: pytest.MonkeyPatch, hosts: dict[int, str]) -> str:
-    def image(found: Array, index: int, owner: Owner, settings: Settings) -> array_job.Image:
+    def image(found: Array, index: int, owner: Owner, settings: Settings) -> array_job.ResumeSource:
         manifest = samples.a_manifest(host=hosts[index], job=samples.job(name=f"relax-{index}"))
-        return array_job.Image(manifest, [Directive("q", "long")])
+        return array_job.ResumeSource(manifest, [Directive("q", "long")])
 
     monkeypatch.setattr(array_job, "image_of", image)
     found = Array(ARRAY, dict.fromkeys(hosts, FAILED), frozenset(hosts), openpbs)
