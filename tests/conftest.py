@@ -4,8 +4,6 @@
 from __future__ import annotations
 
 import os
-import pwd
-import secrets
 import shutil
 import signal
 import subprocess
@@ -15,10 +13,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests import accounts
 from tests.support import PREFIX, Site, User
-
-_OURS = f"tckpt{secrets.token_hex(3)}"
-USERS = (f"{_OURS}a", f"{_OURS}b")  # nobody else's tests end their processes
 
 # Debian packages that `make test` does not bring, an init system and large ones; a program of each.
 _NOT_BROUGHT = {
@@ -111,15 +107,9 @@ def installed() -> None:
 @pytest.fixture(scope="session")
 def users(installed: None) -> Iterator[tuple[User, User]]:
     """Two ordinary users, made for the tests and taken away again."""
-    for name in USERS:
-        subprocess.run(["/usr/sbin/useradd", "-m", "-s", "/bin/bash", name], check=True)
-    entries = [pwd.getpwnam(name) for name in USERS]
-    first, second = (User(e.pw_name, e.pw_uid, e.pw_gid, Path(e.pw_dir)) for e in entries)
-    yield first, second
-    for user in (first, second):
-        user.kill_all()
-    for name in USERS:
-        subprocess.run(["/usr/sbin/userdel", "-r", name], check=True, capture_output=True)
+    one = accounts.new_name()
+    with accounts.users(f"{one}a", f"{one}b") as (first, second):
+        yield first, second
 
 
 def _remove_ipc(user: User) -> None:

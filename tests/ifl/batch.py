@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests import accounts
 from torqueckpt.ifl.errors import error_class
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -134,6 +135,7 @@ def ordinary_user() -> pwd.struct_passwd | None:
         user
         for user in pwd.getpwall()
         if 1000 <= user.pw_uid < 60000 and Path(user.pw_dir).is_dir()
+        if not user.pw_name.startswith(accounts.BEGINNING)  # they go with their tests
     ]
     return users[-1] if users else None
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
 import tempfile
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import accounts
 from tests.unit import real, samples
 from torqueckpt import safe_files
 from torqueckpt.identity import Owner
@@ -21,27 +21,24 @@ from torqueckpt.process import privileges
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
 
-_NO_SHELL = ("nologin", "false", "sync")
 
-
-def _ordinary() -> Owner:
-    """The first user of uid 1000 or more with a shell, else nobody."""
-    for entry in sorted(pwd.getpwall(), key=lambda entry: entry.pw_uid):
-        if 1000 <= entry.pw_uid < 60000 and os.path.basename(entry.pw_shell) not in _NO_SHELL:
-            return privileges.owner(entry.pw_name)
-    return privileges.owner("nobody")
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 def root() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root: it changes user ids (`make test` runs as root)")
 
 
+@pytest.fixture(scope="session")
+def ordinary_user(root: None) -> Iterator[Owner]:
+    """Nobody else's tests run anything as this user: they end all that theirs have left."""
+    with accounts.users(accounts.new_name("u")) as (made,):
+        yield privileges.owner(made.name)
+
+
 @pytest.fixture
-def user(root: None) -> Owner:
-    """An ordinary user of this machine; the test runs as root."""
-    return _ordinary()
+def user(ordinary_user: Owner) -> Owner:
+    """An ordinary user; the test runs as root."""
+    return ordinary_user
 
 
 @pytest.fixture
