@@ -21,15 +21,23 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 INSTALLED = PREFIX / "lib" / "torqueckpt"
 SHIMS = ("chkpnt", "resume", "cr_run", "cr_checkpoint", "cr_restart")
 
+LIMIT_SECONDS = 300  # for whatever a test waits for: a machine may have much else to do
+
 COUNT = """#!/bin/sh
 i=0
 while [ $i -lt {last} ]; do
-    i=$((i + 1))
+    i=$((i + 1)){before}
     echo line $i
     sleep {pause}
 done
 exit {status}
 """
+# What a job's end waits for, in its directory: a job is as long as its test needs it.
+MAY_END = "may-end"
+UNTIL_IT_MAY_END = f'until [ -e "$PBS_O_WORKDIR/{MAY_END}" ]; do sleep 0.05; done'
+_PYTHON_UNTIL = """here = os.environ["PBS_O_WORKDIR"]
+    while i == {last} and not os.path.exists(f"{{here}}/{file}"):
+        time.sleep(0.05)"""
 
 
 @dataclass(frozen=True)
@@ -58,13 +66,16 @@ class User:
 
     def kill_all(self) -> None:
         """End what a test has left; these users exist for the tests alone."""
-        for _ in range(50):
-            left = self.processes()
-            if not left:
-                return
-            for pid in left:
-                kill(pid)
-            time.sleep(0.02)
+        wait_until(lambda: _killed(self.processes()))
+
+    def has_none(self) -> None:
+        """Wait until no process of this user's is left."""
+        wait_until(lambda: not self.processes())
+
+    def views(self) -> list[Path]:
+        """What restores of this user's jobs have in /run, where other tests' have theirs."""
+        found = Path("/run").glob("torqueckpt-*")
+        return [path for path in found if _gid(path) == self.gid]
 
     def directory(self, name: str = "") -> Path:
         """A new directory of his, below his home."""
@@ -90,6 +101,10 @@ class Running:
     directory: Path
     name: str
     stderr: Path
+    may_end: Path = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.may_end = self.directory / MAY_END
 
     @property
     def number(self) -> str:
@@ -120,8 +135,14 @@ class Running:
     def wait_for_line(self, number: int) -> None:
         wait_until(lambda: f"line {number}\n" in self.spooled())
 
-    def wait(self, seconds: float = 60) -> int:
-        return self.process.wait(seconds)
+    def wait(self) -> int:
+        """Its status, once it has ended; a job of counting() may end from now on."""
+        self.may_end.touch()
+        return self.wait_as_it_is()
+
+    def wait_as_it_is(self) -> int:
+        """The same of one that ends without that: another that still runs may have its name."""
+        return self.process.wait(LIMIT_SECONDS)
 
     def out(self) -> str:
         return (self.directory / f"{self.name}.o{self.number}").read_text()
@@ -231,8 +252,12 @@ class Site:
         return self.root / "sbin" / "mom-restart"
 
     def configure(self, **options: object) -> None:
-        """Settings for this site; a store and a spool of its own unless given."""
-        given = {"store": str(self.store), "local_home": str(self.spool), **options}
+        """Settings for this site; a store and a spool of its own unless given.
+
+        A number that an image needs may be another test's process's for a while.
+        """
+        places = {"store": str(self.store), "local_home": str(self.spool)}
+        given = {**places, "pid_wait_seconds": LIMIT_SECONDS, **options}
         lines = [f"{name} = {json.dumps(value)}\n" for name, value in given.items()]
         (self.root / "etc" / "torqueckpt.toml").write_text("".join(lines))
 
@@ -266,13 +291,15 @@ class Site:
         name = next(line[8:] for line in text.splitlines() if line.startswith("#PBS -N "))
         running = self.start(user, script)
         running.name = name
+        begun = (each.may_end for each in self.running if each.job == job)
+        running.may_end = next(begun, running.may_end)
         return running
 
     def call(self, user: User | None, *words: str) -> subprocess.CompletedProcess[str]:
         """A torqueckpt command, as the user or as root."""
         argv = [str(self.program), *words]
         argv = argv if user is None else user.argv(*argv)
-        return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        return subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS)
 
     def rows(self, job: str | None = None) -> list[dict[str, Any]]:
         words = ("list", "--json", *(("--job", job) if job else ()))
@@ -289,9 +316,9 @@ class Site:
         row = self.rows(job)[-1]
         return self.store / "jobs" / str(row["owner"]) / str(row["lineage"])
 
-    def wait_for_images(self, job: str, count: int = 1, seconds: float = 30) -> int:
+    def wait_for_images(self, job: str, count: int = 1) -> int:
         """The newest generation once at least `count` are there."""
-        rows = wait_until(lambda: self.rows(job)[count - 1 :], seconds)
+        rows = wait_until(lambda: self.rows(job)[count - 1 :])
         newest: int = rows[-1]["generation"]
         return newest
 
@@ -299,11 +326,7 @@ class Site:
         for running in self.running:
             if running.process.poll() is None:
                 running.process.terminate()
-                try:
-                    running.process.wait(10)
-                except subprocess.TimeoutExpired:
-                    running.process.kill()
-                    running.process.wait()
+                running.process.wait(LIMIT_SECONDS)
             if running.process.stdout is not None:
                 running.process.stdout.close()
         self.sudo_rule.unlink()
@@ -316,7 +339,20 @@ def lines(last: int, first: int = 1) -> str:
 
 
 def count_script(last: int = 30, pause: float = 0.1, status: int = 7) -> str:
-    return COUNT.format(last=last, pause=pause, status=status)
+    return COUNT.format(last=last, pause=pause, status=status, before="")
+
+
+def counting(last: int = 30, pause: float = 0.05, status: int = 7) -> str:
+    """The same, but the last line comes when the test waits for the end: Running.wait()."""
+    before = f"\n    [ $i -lt {last} ] || {UNTIL_IT_MAY_END}"
+    return COUNT.format(last=last, pause=pause, status=status, before=before)
+
+
+def python_counting(last: int, before: str = "", pause: float = 0.05) -> str:
+    """The same in Python, for programs that import os and time; `before`: done before each line."""
+    until = _PYTHON_UNTIL.format(last=last, file=MAY_END)
+    body = [until, before, 'print("line", i, flush=True)', f"time.sleep({pause})"]
+    return f"for i in range(1, {last} + 1):\n" + "".join(f"    {each}\n" for each in body if each)
 
 
 def session(sid: int) -> list[int]:
@@ -330,6 +366,13 @@ def session(sid: int) -> list[int]:
         if int(fields[3]) == sid and fields[0] not in "ZX":
             found.append(int(name))
     return found
+
+
+def _gid(path: Path) -> int:
+    try:
+        return path.stat().st_gid
+    except FileNotFoundError:
+        return -1
 
 
 def _killed(pids: list[int]) -> bool:
@@ -358,7 +401,7 @@ def kill(pid: int, number: int = signal.SIGKILL) -> None:
         return
 
 
-def wait_until(look: Callable[[], Any], seconds: float = 30) -> Any:
+def wait_until(look: Callable[[], Any], seconds: float = LIMIT_SECONDS) -> Any:
     """The first true value of look(); fails after the time."""
     until = time.monotonic() + seconds
     while True:

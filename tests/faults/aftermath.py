@@ -8,18 +8,18 @@ import subprocess
 from contextlib import suppress
 from pathlib import Path
 
-from tests.support import Running, Site, User, alive, stat_fields, wait_until
+from tests.support import LIMIT_SECONDS, Running, Site, User, alive, stat_fields, wait_until
 
 
 def hook(running: Running, name: str, **options: object) -> subprocess.CompletedProcess[str]:
     argv = running.hook_argv(name=name, **options)  # type: ignore[arg-type]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS)
 
 
 def runs_untouched(running: Running, tree: int) -> None:
     """Alive, not stopped, traced by nobody."""
     assert alive(tree), "the job is gone"
-    wait_until(lambda: _runs_freely(tree), 10)
+    wait_until(lambda: _runs_freely(tree))
     assert running.process.poll() is None
 
 
@@ -38,7 +38,7 @@ def images_whole(site: Site, running: Running, at_least: int = 1) -> int:
     return count
 
 
-def nothing_left(site: Site, user: User, of_job: set[int], seconds: float = 5) -> None:
+def nothing_left(site: Site, user: User, of_job: set[int]) -> None:
     """No half image, no restart half done, no lock, no process but the job's, no firewall rule.
 
     of_job: the sessions whose processes are the job's own.
@@ -50,13 +50,14 @@ def nothing_left(site: Site, user: User, of_job: set[int], seconds: float = 5) -
         scratch = [*own.rglob("*.new"), *site.store.glob("*.new")]
         held = Path("/proc/locks").read_text()
         locks = [each for each in own.rglob("lock") if f":{each.stat().st_ino} " in held]
-        views = [p for p in Path("/run").glob("torqueckpt-*") if p.stat().st_gid == user.gid]
-        return [*half, *scratch, *locks, *views, *_strangers(user, of_job)]
+        return [*half, *scratch, *locks, *user.views(), *_strangers(user, of_job)]
 
-    with suppress(AssertionError):  # what a restart that has just succeeded is about to remove
-        wait_until(lambda: not left(), seconds)
+    # A restart that has just succeeded is about to remove some of it; other tests' dumps have
+    # rules for their connections too, for a moment.
+    with suppress(AssertionError):
+        wait_until(lambda: not left())
     assert left() == []
-    assert "CRIU" not in firewall()
+    wait_until(lambda: "CRIU" not in firewall())
 
 
 def _strangers(user: User, of_job: set[int]) -> list[int]:

@@ -103,7 +103,7 @@ class Faulty:
     def ends_well(self, running: Running) -> None:
         """Told to stop it ends with its own status, and each line is there once."""
         (running.directory / "stop").touch()
-        assert running.wait(60) == 7, running.err()
+        assert running.wait() == 7, running.err()
         out = running.out()
         assert out == lines(out.count("\n"))
 

@@ -196,7 +196,7 @@ def test_a_slow_disk_holds_the_hook_up_but_not_the_job(
     assert subprocess.run(slow).returncode == 0
     took, wrote = time.monotonic() - began, running.spooled().count("\n") - before
     frozen = site.rows(running.job)[-1]["frozen_ms"]
-    assert took > 1.5 and frozen < 1000
+    assert took > 1.5 and frozen < 500 * took
     assert wrote >= 5  # ten lines a second, on a quiet machine
     goes_on(site, user, jobs, running, tree)
     counted(
@@ -216,6 +216,7 @@ def test_a_disk_so_slow_that_the_dump_does_not_end_in_time(
     answer = hook(running, "late")
     assert answer.returncode == 44, answer.stderr
     strace.unwrapped(criu)
+    site.configure(criu_path=str(criu))
     runs_untouched(running, tree)
     assert images_whole(site, running) == 1
     goes_on(site, user, jobs, running, tree)

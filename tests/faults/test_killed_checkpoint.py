@@ -13,7 +13,7 @@ import pytest
 from tests.faults import strace
 from tests.faults.aftermath import hook, images_whole, nothing_left, runs_untouched
 from tests.faults.conftest import Faulty
-from tests.support import Running, Site, User, stat_fields, wait_until
+from tests.support import LIMIT_SECONDS, Running, Site, User, stat_fields, wait_until
 
 pytestmark = pytest.mark.usefixtures("traced")
 
@@ -44,7 +44,7 @@ def test_a_hook_killed_at_each_step_of_a_jobs_first_checkpoint(
     for step in chosen:
         running = jobs.start()
         argv = strace.at(step, "signal=KILL", running.hook_argv(name="killed"))
-        subprocess.run(argv, capture_output=True, timeout=60)
+        subprocess.run(argv, capture_output=True, timeout=LIMIT_SECONDS)
         as_before(site, user, running, running.exec_pid(), step)
     running.crash()
     jobs.ends_well(jobs.resume(running))
@@ -65,7 +65,7 @@ def test_a_hook_killed_or_failing_at_each_step_of_a_later_checkpoint(
     )
     for step in chosen:
         argv = strace.at(step, what, running.hook_argv(name=f"{step.name}-{step.turn}"))
-        answer = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        answer = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS)
         assert answer.returncode != 70, f"{step}: {answer.stderr}"
         killed += answer.returncode in (-9, 137)
         images_whole(site, running)
@@ -104,7 +104,7 @@ def test_a_hook_killed_or_failing_while_it_makes_an_image_safe(
         (lineage / _LOG).unlink(missing_ok=True)
         argv = running.hook_argv(name=f"{call}{n}")
         argv = strace.always(call, f"{what}:when={n}", argv, threads=True)
-        answer = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+        answer = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS)
         assert answer.returncode != 70, f"{call} {n}: {answer.stderr}"
         hit += answer.returncode not in (0, 43) and _was_dumped(lineage)  # 43: CRIU failed
         as_before(site, user, running, tree, strace.Step(call, n))
@@ -128,7 +128,7 @@ def test_a_hook_killed_while_criu_has_its_code_in_the_jobs_processes(
     for n in range(count):
         strace.slowed(criu, "dump", "ptrace", 10)
         killed = subprocess.Popen(running.hook_argv(name=f"killed{n}", signal=signal))
-        wait_until(lambda: stat_fields(tree)[0] == "t", 10)
+        wait_until(lambda: stat_fields(tree)[0] == "t")
         time.sleep(0.8 * n / count)
         killed.kill()
         killed.wait()

@@ -71,7 +71,7 @@ def test_mom_restart_killed_at_each_step(
         held(site, running)
         strace.wrapped(program, "", step, "signal=KILL")
         in_place(site, running)
-        assert running.wait(30) == 137, f"{step}: {running.err()}"
+        assert running.wait() == 137, f"{step}: {running.err()}"
         strace.unwrapped(program)
         running = again(site, user, jobs, running)
     ends_well(jobs, running)
@@ -94,10 +94,10 @@ def test_the_door_killed_at_each_step(
         running.crash()
         strace.wrapped(program, "restore", step, "signal=KILL")
         killed = site.resume(user, running.job, running.directory)
-        wait_until(lambda k=killed: _settled(k), 60)
+        wait_until(lambda k=killed: _settled(k))
         strace.unwrapped(program)
         with suppress(subprocess.TimeoutExpired):
-            killed.wait(1)
+            killed.process.wait(1)
         if killed.process.poll() is None:  # how often it looks for a child is not always the same
             running = killed
             continue
@@ -167,7 +167,7 @@ def test_a_rollback_of_files_is_finished_or_undone_whenever_it_is_killed(
     log.chmod(0o666)
     strace.listened(program, "resume", log)
     refused = site.resume(user, running.job, running.directory)
-    refused.wait(30)  # sudo has no rights while it is traced, so this is as far as it goes
+    refused.wait()  # sudo has no rights while it is traced, so this is as far as it goes
     assert refused.process.returncode != 7
     strace.unwrapped(program)
     found = strace.listed(log.read_text(errors="replace"))
@@ -175,7 +175,7 @@ def test_a_rollback_of_files_is_finished_or_undone_whenever_it_is_killed(
     for step in chosen:
         strace.wrapped(program, "resume", step, "signal=KILL")
         killed = site.resume(user, running.job, running.directory)
-        killed.wait(30)
+        killed.wait()
         strace.unwrapped(program)
         now = data.read_text()
         tails = sorted((site.lineage(running.job) / "tails").glob("*"))

@@ -7,14 +7,19 @@ import hashlib
 import subprocess
 from pathlib import Path
 
-from tests.support import Running, Site, User
+from tests.support import MAY_END, UNTIL_IT_MAY_END, Running, Site, User
 
 STEPS = 60
-_LOOP = "i=0; while [ $i -lt 60 ]; do i=$((i + 1)); {body}; echo line $i; sleep $PAUSE; done"
-_PYTHON = """
+_LOOP = (
+    "i=0; while [ $i -lt 60 ]; do i=$((i + 1)); [ $i -lt 60 ] || "
+    f"{UNTIL_IT_MAY_END}; {{body}}; echo line $i; sleep $PAUSE; done"
+)
+_PYTHON = f"""
 import mmap, os, struct, sys, time
 def steps():
     for i in range(1, 61):
+        while i == 60 and not os.path.exists(os.environ["PBS_O_WORKDIR"] + "/{MAY_END}"):
+            time.sleep(0.05)
         yield i
         os.write(1, b"line %d\\n" % i)
         time.sleep(float(os.environ["PAUSE"]))
@@ -47,9 +52,11 @@ def uninterrupted(user: User, program: str) -> dict[str, str]:
     """What the program makes when nothing happens to it."""
     directory = user.directory()
     script = user.script(job(program), directory)
+    (directory / MAY_END).touch()
+    given = ("PAUSE=0", f"PBS_O_WORKDIR={directory}")
     with (directory / "stdout").open("w") as out:
         subprocess.run(
-            user.argv("/usr/bin/env", "PAUSE=0", "/bin/bash", script),
+            user.argv("/usr/bin/env", *given, "/bin/bash", script),
             cwd=directory,
             stdout=out,
             check=True,
@@ -78,5 +85,5 @@ def crashed_at(running: Running, first: int, second: int) -> None:
 
 def resumed(site: Site, user: User, running: Running, *options: str) -> Running:
     again = site.resume(user, running.job, running.directory, *options)
-    again.wait(180)
+    again.wait()
     return again

@@ -10,7 +10,7 @@ import uuid
 from pathlib import Path
 
 from tests.namespaces import Namespaces
-from tests.support import Site, User
+from tests.support import LIMIT_SECONDS, Site, User
 
 SCRIPT = """#!/bin/sh
 #PBS -N {name}
@@ -52,7 +52,7 @@ class Node(Namespaces):
             *(
                 "sh",
                 "-c",
-                f"echo {number - 1} >/proc/sys/kernel/ns_last_pid; sleep 300 >/dev/null 2>&1 &",
+                f"echo {number - 1} >/proc/sys/kernel/ns_last_pid; sleep 6000 >/dev/null 2>&1 &",
             ),
         )
         assert (self.inside("/proc") / str(number) / "stat").exists()
@@ -65,8 +65,11 @@ class Resumed:
         self.job = ""
         self.told = ""
 
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
     def wait(self) -> int:
-        out, self.told = self._process.communicate(timeout=120)
+        out, self.told = self._process.communicate(timeout=LIMIT_SECONDS)
         self.status, self.job = self._process.returncode, out.strip()
         return self.status
 

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 
 from tests.job.file_jobs import checkpoint, hashes, job, python
-from tests.support import Running, Site, User, lines
+from tests.support import LIMIT_SECONDS, Running, Site, User, lines
 
 # All of it takes far less than a second here.
 _AT_ONCE = """
@@ -36,12 +36,13 @@ def crashed(site: Site, user: User) -> Running:
     running = site.start(
         user,
         user.script(job(_PROGRAM), directory),
-        *("-c", "enabled", "-j", "oe", "-v", "PAUSE=0.1,TORQUECKPT_FILES=data/state=snapshot"),
+        *("-c", "enabled", "-j", "oe", "-v", "PAUSE=0.05,TORQUECKPT_FILES=data/state=snapshot"),
     )
     running.wait_for_line(3)
     checkpoint(running)
     running.wait_for_line(8)
     running.crash()
+    running.may_end.touch()
     return running
 
 
@@ -57,7 +58,7 @@ def _at_a_terminal(site: Site, user: User, running: Running, *words: str) -> tup
         cwd=running.directory,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=LIMIT_SECONDS,
     )
     return done.returncode, done.stdout
 
@@ -86,7 +87,7 @@ def test_ones_own_images_are_a_line_each_on_80_columns(
 ) -> None:
     words = user.argv("/usr/bin/env", "TERM=xterm", "COLUMNS=80", site.program, "list")
     argv = ["/usr/bin/script", "-qec", shlex.join(words), "/dev/null"]
-    shown = subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout
+    shown = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS).stdout
     (row,) = [line.split() for line in shown.splitlines() if line.startswith(f"{crashed.job} ")]
     assert row[-1] == "yes" and user.name not in row
     assert user.name in site.call(user, "list").stdout
@@ -98,4 +99,4 @@ def test_a_resume_that_fails_leaves_nobody_drawing(
     site.configure(pid_wait_seconds=0, criu_path="/bin/false")
     status, shown = _at_a_terminal(site, user, crashed, "resume", crashed.job)
     assert status == 125, shown
-    assert not user.processes()
+    user.has_none()

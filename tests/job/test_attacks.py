@@ -14,10 +14,11 @@ import pytest
 
 from tests.support import (
     INSTALLED,
+    LIMIT_SECONDS,
     Running,
     Site,
     User,
-    count_script,
+    counting,
     session,
     stat_fields,
     wait_until,
@@ -38,12 +39,12 @@ def sudo(
     door = site.root / "lib" / "torqueckpt" / "rootdoor"
     argv = user.argv("/usr/bin/sudo", "-n", door, *map(str, words))
     given = {"stdin": subprocess.DEVNULL, **options}
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, **given)  # type: ignore[call-overload, no-any-return]
+    return subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS, **given)  # type: ignore[call-overload, no-any-return]
 
 
 @pytest.fixture
 def crashed(site: Site, user: User) -> Running:
-    running = site.start(user, user.script(count_script(40), user.directory()), "-c", "c=1s")
+    running = site.start(user, user.script(counting(40), user.directory()), "-c", "c=1s")
     site.wait_for_images(running.job)
     running.crash()
     return running
@@ -105,7 +106,7 @@ def closed(user: User) -> Iterator[tuple[int, Path]]:
     program = place / "program"
     shutil.copy("/bin/sleep", program)
     program.chmod(0o4755)
-    argv = user.argv("/bin/sh", "-c", f"{program} 60 & wait")
+    argv = user.argv("/bin/sh", "-c", f"{program} 6000 & wait")
     shell = subprocess.Popen(argv, start_new_session=True, stdin=-3, stdout=-3, stderr=-3)
     children = Path(f"/proc/{shell.pid}/task/{shell.pid}/children")
     child = int(wait_until(lambda: children.read_text().split())[0])
@@ -225,7 +226,7 @@ def test_a_name_that_another_user_has_taken_in_the_store_costs_no_checkpoint(
     site: Site, user: User, other_user: User
 ) -> None:
     """Any user may have his own process dumped under any job's id."""
-    running = site.start(user, user.script(count_script(), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(counting(), user.directory()), "-c", "enabled")
     running.wait_for_line(1)
     theirs = site.store / "jobs" / other_user.name / "1.srv@1" / "1" / "image"
     theirs.mkdir(parents=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Running, Site, User, alive, count_script, lines, wait_until
+from tests.support import LIMIT_SECONDS, Running, Site, User, alive, counting, lines
 
 DMTCP = shutil.which("dmtcp_launch")
 NEEDS_DMTCP = pytest.mark.skipif(DMTCP is None, reason="no dmtcp_launch on PATH")
@@ -40,14 +40,14 @@ def configure(site: Site, kind: str, programs: Path | None = None, **options: ob
 
 
 def started(site: Site, user: User, last: int = 45) -> Running:
-    job = site.start(user, user.script(count_script(last), user.directory()), "-c", "enabled")
+    job = site.start(user, user.script(counting(last), user.directory()), "-c", "enabled")
     job.wait_for_line(5)
     return job
 
 
 def hook(job: Running, signal: int = 0, name: str = "-") -> subprocess.CompletedProcess[str]:
     argv = job.hook_argv(signal=signal, name=name)
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS)
 
 
 def fake(site: Site, name: str, text: str) -> Path:
@@ -93,7 +93,7 @@ def test_a_held_job_leaves_nothing_running_and_goes_on_in_place(
 ) -> None:
     job = started(site, user)
     assert site.call(None, "hold", job.job).returncode == 0
-    wait_until(lambda: not user.processes())
+    user.has_none()
     assert site.call(None, "release", job.job).returncode == 0
     assert job.wait() == 7
     assert job.out() == lines(45)
@@ -115,18 +115,19 @@ def test_a_missing_program_costs_nothing(site: Site, user: User, kind: str) -> N
     [
         ("echo no such device >&2; exit 3", "no such device"),
         ("exit 0", "left no"),
-        ("exec sleep 100", "2 s"),
+        ("exec sleep 6000", "2 s"),
     ],
     ids=["fails", "writes no image", "hangs"],
 )
 def test_a_program_that_misbehaves_costs_neither_the_job_nor_an_image(
     site: Site, user: User, kind: str, text: str, said: str
 ) -> None:
-    job = started(site, user, 120)
+    job = started(site, user)
     assert hook(job).returncode == 0
     version = 'case "$*" in *ersion*) echo "Version: 9.9.9"; exit 0;; esac'
     where = fake(site, _PROGRAM[kind], f"{version}\n{text}")
-    configure(site, kind, where, dump_timeout_seconds=2)
+    limit = 2 if said == "2 s" else LIMIT_SECONDS
+    configure(site, kind, where, dump_timeout_seconds=limit)
     answer = hook(job, name="again")
     assert answer.returncode in (43, 44)
     assert said in answer.stderr or "not written" in answer.stderr
@@ -136,7 +137,7 @@ def test_a_program_that_misbehaves_costs_neither_the_job_nor_an_image(
     job.crash()
     again = site.resume(user, job.job, job.directory)
     assert again.wait() == 7
-    assert again.out() == lines(120)
+    assert again.out() == lines(45)
 
 
 def test_a_restart_that_its_program_refuses_keeps_the_image(
@@ -170,9 +171,9 @@ def test_a_kind_of_failure_is_that_of_this_restart_not_of_an_earlier_one(
     version = 'case "$*" in *ersion*) echo "0.8.5"; exit 0;; esac'
     where = fake(site, "cr_restart", "exit 3")
     fake(site, "cr_checkpoint", version)
-    configure(site, "blcr", where, pid_wait_seconds=60)
+    configure(site, "blcr", where, pid_wait_seconds=10 * LIMIT_SECONDS)
     failed = site.resume(user, job.job, job.directory)
-    assert failed.wait(20) == 125  # it did not wait for a process number
+    assert failed.wait() == 125  # it did not wait for a process number
     assert "ended before the job ran" in failed.err()
 
 

@@ -13,11 +13,12 @@ import pytest
 
 from tests.support import (
     INSTALLED,
+    UNTIL_IT_MAY_END,
     Running,
     Site,
     User,
     alive,
-    count_script,
+    counting,
     kill,
     lines,
     wait_until,
@@ -28,7 +29,7 @@ from tests.support import (
 def crashed(site: Site, user: User) -> Running:
     """A job that was checkpointed at least once and whose node then crashed."""
     directory = user.directory()
-    running = site.start(user, user.script(count_script(60), directory), "-c", "c=1s")
+    running = site.start(user, user.script(counting(60), directory), "-c", "c=1s")
     site.wait_for_images(running.job)
     running.wait_for_line(14)
     running.crash()
@@ -42,7 +43,7 @@ def test_a_crashed_job_goes_on_with_each_line_once_and_its_exit_status(
     assert resumed.wait() == 7, resumed.err()
     assert resumed.out() == lines(60)
     assert resumed.err() == ""
-    assert user.processes() == []
+    user.has_none()
 
 
 def test_a_resumed_job_is_checkpointed_crashes_and_is_resumed_again_twice(
@@ -78,12 +79,12 @@ def test_going_on_from_an_older_image_leaves_the_newer_one_its_output(
     site: Site, user: User
 ) -> None:
     directory = user.directory()
-    running = site.start(user, user.script(count_script(60), directory), "-c", "c=1s,depth=9")
+    running = site.start(user, user.script(counting(60), directory), "-c", "c=1s,depth=9")
     newest = site.wait_for_images(running.job, 2)
     running.crash()
     older = site.resume(user, running.job, directory, "--generation", str(newest - 1))
     older.process.terminate()
-    older.wait()
+    older.wait_as_it_is()
     newer = site.resume(user, running.job, directory, "--generation", str(newest))
     assert newer.wait() == 7
     assert newer.out() == lines(60)
@@ -93,10 +94,10 @@ def test_a_job_that_still_runs_is_not_resumed_and_nothing_is_touched(
     site: Site, user: User
 ) -> None:
     directory = user.directory()
-    running = site.start(user, user.script(count_script(60), directory), "-c", "c=1s")
+    running = site.start(user, user.script(counting(60), directory), "-c", "c=1s")
     site.wait_for_images(running.job)
     refused = site.resume(user, running.job, directory)
-    assert refused.wait() == 125
+    assert refused.wait_as_it_is() == 125
     assert "still runs" in refused.err()
     assert refused.out() == ""
     assert running.wait() == 7
@@ -105,6 +106,7 @@ def test_a_job_that_still_runs_is_not_resumed_and_nothing_is_touched(
 
 def test_two_resumes_at_once_start_the_job_once(site: Site, user: User, crashed: Running) -> None:
     both = [site.resume(user, crashed.job, crashed.directory) for _ in range(2)]
+    wait_until(lambda: [each for each in both if each.process.poll() is not None])
     statuses = sorted(each.wait() for each in both)
     assert statuses == [7, 125]
     winner, loser = sorted(both, key=lambda each: each.process.returncode)
@@ -126,8 +128,8 @@ def test_a_killed_supervisor_takes_its_tree_with_it_and_the_job_can_go_on(
     tree = live["tree"]["pid"]
     assert alive(tree)
     kill(live["keeper"]["pid"])
-    assert resumed.wait() == 137
-    wait_until(lambda: not alive(tree), 5)
+    assert resumed.wait_as_it_is() == 137
+    wait_until(lambda: not alive(tree))
     again = site.resume(user, crashed.job, crashed.directory)
     assert again.wait() == 7, again.err()
     assert again.out() == lines(60)
@@ -137,8 +139,8 @@ def test_qdel_of_a_resumed_job_leaves_no_process(site: Site, user: User, crashed
     resumed = site.resume(user, crashed.job, crashed.directory)
     resumed.wait_for_line(16)
     resumed.process.terminate()
-    assert resumed.wait() in (137, 143)
-    wait_until(lambda: user.processes() == [], 5)
+    assert resumed.wait_as_it_is() in (137, 143)
+    user.has_none()
 
 
 def test_a_trap_in_the_job_sees_a_signal_once_after_a_restart(site: Site, user: User) -> None:
@@ -146,7 +148,7 @@ def test_a_trap_in_the_job_sees_a_signal_once_after_a_restart(site: Site, user: 
     text = """#!/bin/bash
 trap 'echo got TERM; exit 3' TERM
 i=0
-while [ $i -lt 200 ]; do i=$((i + 1)); echo line $i; sleep 0.1; done
+while :; do i=$((i + 1)); echo line $i; sleep 0.1; done
 """
     running = site.start(user, user.script(text, directory), "-c", "c=1s")
     site.wait_for_images(running.job)
@@ -163,7 +165,7 @@ def test_a_directory_with_blanks_quotes_and_newlines(site: Site, user: User) -> 
     directory = parent / 'it\'s "a"\n$(touch hurt) dir'
     directory.mkdir()
     shutil.chown(directory, user.name)
-    running = site.start(user, user.script(count_script(60), directory), "-c", "c=1s")
+    running = site.start(user, user.script(counting(60), directory), "-c", "c=1s")
     site.wait_for_images(running.job)
     running.crash()
     resumed = site.resume(user, running.job, directory)
@@ -178,7 +180,7 @@ def test_a_job_of_bash_without_an_interpreter_line_and_with_children(
     """bash runs such a script itself and keeps it open as descriptor 255."""
     directory = user.directory()
     text = (
-        "(for i in $(seq 30); do echo line $i; sleep 0.1; done) |\n"
+        f"(for i in $(seq 30); do echo line $i; sleep 0.1; done; {UNTIL_IT_MAY_END}) |\n"
         "  python3 -u -c 'import sys\nfor l in sys.stdin: print(l, end=\"\", flush=True)'\n"
         "echo done >>out.txt\nexit 9\n"
     )
@@ -193,7 +195,7 @@ def test_a_job_of_bash_without_an_interpreter_line_and_with_children(
 
 
 def test_outputs_that_a_resumed_job_joins_stay_whole_from_then_on(site: Site, user: User) -> None:
-    text = count_script(60).replace("echo line $i", "echo line $i; echo error $i >&2")
+    text = counting(60).replace("echo line $i", "echo line $i; echo error $i >&2")
     running = site.start(user, user.script(text, user.directory()), "-c", "enabled")
     running.wait_for_line(10)
     assert subprocess.run(running.hook_argv(name="one")).returncode == 0

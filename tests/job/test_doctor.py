@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Site, User
+from tests.support import LIMIT_SECONDS, Site, User
 
 # What breaks the node, in a mount namespace of its own; then the doctor.
 _THEN = 'eval "$0"; exec "$@"'
@@ -25,7 +25,7 @@ def _doctor(site: Site, *words: str, harm: str = ":", before: tuple[str, ...] = 
     place = ["/usr/bin/unshare", "--mount", "--propagation", "private"]
     argv = [*place, "/bin/sh", "-ec", _THEN, harm, *before, str(site.program), "doctor", *words]
     return subprocess.run(
-        argv, capture_output=True, text=True, timeout=200, env={**_environment(), **env}
+        argv, capture_output=True, text=True, timeout=LIMIT_SECONDS, env={**_environment(), **env}
     )
 
 
@@ -94,7 +94,7 @@ def test_a_job_is_dumped_killed_restored_and_nothing_of_it_stays(site: Site, use
     assert json.loads(site.call(None, "list", "--json").stdout) == []
     assert json.loads(site.call(None, "report", "--json").stdout) == []
     assert [path for path in os.listdir(site.store) if path != "jobs"] == []
-    assert user.processes() == []
+    user.has_none()
 
 
 @pytest.mark.skipif(shutil.which("dmtcp_launch") is None, reason="no dmtcp_launch on PATH")
@@ -243,7 +243,7 @@ def test_who_may_use_sudo_with_a_password_is_refused_before_anything_is_touched(
     row = _found_by(without_rule, user, "sudo door")
     assert "a password is required" in row["what"] and "/etc/sudoers.d" in row["fix"]
     words = user.argv("/usr/bin/env", "PBS_JOBID=9.x", without_rule.program, "resume", "8.x")
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     assert done.returncode == 125 and "a password is required" in done.stderr
 
 
@@ -364,7 +364,7 @@ def test_on_a_terminal_what_mends_it_stands_below(healthy: Site) -> None:
     healthy.store.chmod(0o777)
     words = ["/usr/bin/script", "-qec", f"{healthy.program} doctor", "/dev/null"]
     wide = {**os.environ, "COLUMNS": "200", "TERM": "xterm"}
-    done = subprocess.run(words, capture_output=True, text=True, timeout=100, env=wide)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_SECONDS, env=wide)
     shown = done.stdout
     found, fix = (shown.index(text) for text in ("can be written by others", "chmod 0755"))
     assert "\x1b[1;31mfailure" in shown and found < fix
@@ -374,7 +374,7 @@ def test_on_a_terminal_what_mends_it_stands_below(healthy: Site) -> None:
 def test_on_80_columns_most_rows_have_a_line_of_their_own(healthy: Site) -> None:
     words = ["/usr/bin/script", "-qec", f"{healthy.program} doctor", "/dev/null"]
     small = {**os.environ, "COLUMNS": "80", "TERM": "xterm", "NO_COLOR": "1"}
-    done = subprocess.run(words, capture_output=True, text=True, timeout=100, env=small)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_SECONDS, env=small)
     assert done.returncode == 0, done.stdout
     plain = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", done.stdout)
     table = plain[plain.index("   what ") :].splitlines()
@@ -406,7 +406,7 @@ def test_each_kind_of_resource_is_restored_or_refused_by_name(site: Site, user: 
     python = site.root / "lib" / "torqueckpt" / "venv" / "bin" / "python"
     kinds = ("memory", "SysV shared memory", "POSIX timer")
     words = (str(python), "-I", "-c", _SOME_KINDS, user.name, *kinds)
-    done = subprocess.run(words, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     assert done.stdout.splitlines() == [
         "memory|ok|restored as it was",
         "SysV shared memory|ok|refused before the dump",

@@ -15,7 +15,7 @@ from tests.job.file_jobs import (
     started,
     uninterrupted,
 )
-from tests.support import Site, User
+from tests.support import UNTIL_IT_MAY_END, Site, User
 
 # name → (rules, the job's program)
 KINDS = {
@@ -103,12 +103,6 @@ KINDS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def patient(site: Site) -> None:
-    """Where the machine's first process is slow to reap, pids stay taken for a while."""
-    site.configure(pid_wait_seconds=120)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 def test_files_are_those_of_an_uninterrupted_run(site: Site, user: User, kind: str) -> None:
     rules, program = KINDS[kind]
@@ -129,6 +123,7 @@ def test_output_is_complete_whoever_writes_it_and_however_it_was_opened(
     program = (
         "exec 2>&1 7>>/proc/$$/fd/1 8</dev/null 9<.\n"
         "for i in $(seq 1 60); do\n"
+        f"    [ $i -lt 60 ] || {UNTIL_IT_MAY_END}\n"
         "    echo line $i; echo error $i >&2; sh -c 'echo child $0' $i; echo other $i >&7\n"
         "    read -r word <&8 && echo read $word; sleep $PAUSE\n"
         "done | cat\n"
@@ -150,7 +145,8 @@ def test_output_is_complete_whoever_writes_it_and_however_it_was_opened(
 def test_a_shell_goes_on_in_its_script_where_it_was(
     site: Site, user: User, shell_name: str
 ) -> None:
-    text = "".join(f"echo line {n}; sleep 0.05\n" for n in range(1, STEPS + 1))
+    counted = [f"echo line {n}; sleep 0.05\n" for n in range(1, STEPS + 1)]
+    text = "".join([*counted[:-1], f"{UNTIL_IT_MAY_END}\n", counted[-1]])
     running = site.start(
         user, user.script(f"#!{shell_name}\n{text}exit 5\n", user.directory()), "-c", "enabled"
     )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Images whose owner, or whose disk, has changed them: refused with a reason within seconds, and
-whatever is restored has its owner's rights and no others."""
+"""Images whose owner, or whose disk, has changed them: refused with a reason, and whatever is
+restored has its owner's rights and no others."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,7 +15,7 @@ import pytest
 
 from tests.job.test_images import flip
 from tests.job.test_rights_of_an_image import CREDS, THREAD_CORE, rewritten, through_the_door
-from tests.support import Running, Site, User, count_script, lines
+from tests.support import UNTIL_IT_MAY_END, Running, Site, User, counting, lines
 
 SECRET = "root's own"
 
@@ -32,7 +31,7 @@ def secret(site: Site) -> Path:
 
 def crash(site: Site, user: User, last: int = 60) -> Running:
     """A job with one image whose node crashed."""
-    running = site.start(user, user.script(count_script(last), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(counting(last), user.directory()), "-c", "enabled")
     running.wait_for_line(3)
     assert subprocess.run(running.hook_argv(name="a")).returncode == 0
     running.crash()
@@ -40,17 +39,15 @@ def crash(site: Site, user: User, last: int = 60) -> Running:
 
 
 def refused(site: Site, user: User, crashed: Running) -> str:
-    """Within seconds, nothing in its output, nothing left running; gives the reason."""
-    began = time.monotonic()
+    """Nothing in its output, nothing left running; gives the reason."""
     asked = site.call(user, "resume-job", crashed.job, "--generation", "1")
     if asked.returncode != 0:
         assert asked.returncode != 70 and len(asked.stderr.splitlines()) == 1, asked.stderr
         return asked.stderr
     resumed = site.resume(user, crashed.job, user.directory(), "--generation", "1")
     assert resumed.wait() == 125
-    assert time.monotonic() - began < 30
     assert resumed.out() == ""
-    assert user.processes() == []
+    user.has_none()
     assert SECRET not in resumed.err()
     assert len(resumed.err().splitlines()) == 1, resumed.err()
     assert "internal error" not in resumed.err()
@@ -143,9 +140,9 @@ def test_links_and_pipes_in_the_place_of_files_are_not_followed(
         refused(site, user, crashed)
         return
     running = through_the_door(site, user, crashed)
-    assert running.wait(60) in (7, 125)  # moved directories of his own harm nobody but him
+    assert running.wait() in (7, 125)  # moved directories of his own harm nobody but him
     assert SECRET not in running.out() + running.err()
-    assert user.processes() == []
+    user.has_none()
 
 
 @pytest.mark.parametrize("field", ["user", "group"])
@@ -153,7 +150,8 @@ def test_an_image_that_says_it_was_roots_runs_as_its_owner_or_not_at_all(
     site: Site, user: User, field: str
 ) -> None:
     text = (
-        "#!/bin/sh\nfor i in $(seq 40); do echo line $i; id -ru; id -rg; sleep 0.1; done\nexit 7\n"
+        "#!/bin/sh\nfor i in $(seq 40); do echo line $i; id -ru; id -rg; sleep 0.1; done\n"
+        f"{UNTIL_IT_MAY_END}\nexit 7\n"
     )
     running = site.start(user, user.script(text, user.directory()), "-c", "enabled")
     running.wait_for_line(3)
@@ -166,9 +164,9 @@ def test_an_image_that_says_it_was_roots_runs_as_its_owner_or_not_at_all(
         core.write_bytes(file[:8] + len(message).to_bytes(4, "little") + message)
         os.chown(core, user.uid, user.gid)
     forged = through_the_door(site, user, running)
-    assert forged.wait(30) == 125, forged.out()
+    assert forged.wait() == 125, forged.out()
     assert "0" not in forged.out().split()
-    assert user.processes() == []
+    user.has_none()
 
 
 def test_images_of_ones_own_two_jobs_that_were_swapped(site: Site, user: User) -> None:
@@ -181,7 +179,7 @@ def test_images_of_ones_own_two_jobs_that_were_swapped(site: Site, user: User) -
 
 
 def test_a_manifest_of_another_generation_in_the_place_of_this_one(site: Site, user: User) -> None:
-    running = site.start(user, user.script(count_script(40), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(counting(40), user.directory()), "-c", "enabled")
     running.wait_for_line(2)
     for name in ("a", "b"):
         assert subprocess.run(running.hook_argv(name=name)).returncode == 0
@@ -195,7 +193,7 @@ def test_a_pointer_that_names_another_job_and_another_user_is_a_hint_and_no_more
     site: Site, user: User, other_user: User
 ) -> None:
     theirs = crash(site, other_user)
-    running = site.start(user, user.script(count_script(60), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(counting(60), user.directory()), "-c", "enabled")
     running.wait_for_line(3)
     assert site.call(None, "hold", running.job).returncode == 0
     pointers = list((site.spool / "checkpoint" / f"{running.job}.CK").iterdir())
@@ -213,7 +211,7 @@ def test_a_servers_id_that_another_user_gets_again_leaves_the_first_ones_images_
     first = crash(site, user, last=60)
     before = {path: path.stat().st_mtime_ns for path in site.lineage(first.job).rglob("*")}
     later = site.start(
-        other_user, other_user.script(count_script(60), other_user.directory()), "-c", "enabled"
+        other_user, other_user.script(counting(60), other_user.directory()), "-c", "enabled"
     )
     later.wait_for_line(3)
     argv = later.hook_argv(name="again")

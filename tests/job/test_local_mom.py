@@ -5,17 +5,40 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.support import Site, User, alive, count_script, kill, lines, session, wait_until
+from tests.support import (
+    LIMIT_SECONDS,
+    Site,
+    User,
+    alive,
+    count_script,
+    counting,
+    kill,
+    lines,
+    session,
+    wait_until,
+)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _name(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
+def _restarted(argv: list[str | Path]) -> subprocess.CompletedProcess[bytes]:
+    """mom-restart, which stays until the job has ended."""
+    return subprocess.run(argv, start_new_session=True, capture_output=True, timeout=LIMIT_SECONDS)
 
 
 def test_the_processes_have_pbs_moms_shape(site: Site, user: User) -> None:
     directory = user.directory()
-    running = site.start(user, user.script("#!/bin/sh\nsleep 5\n", directory))
+    running = site.start(user, user.script("#!/bin/sh\nsleep 6000\n", directory))
     leader = running.leader()
     script = site.spool / "mom_priv" / "jobs" / f"{running.job}.SC"
 
@@ -72,31 +95,28 @@ def test_the_exit_status_is_the_jobs(site: Site, user: User, text: str, status: 
 
 
 def test_term_ends_the_job_as_qdel_does(site: Site, user: User) -> None:
-    text = "#!/bin/sh\ntrap '' TERM\nsleep 60 & sleep 60\n"
+    text = "#!/bin/sh\ntrap '' TERM\nsleep 6000 & sleep 6000\n"
     running = site.start(user, user.script(text, user.directory()))
-    running.exec_pid()
-    time.sleep(0.3)
-    began = time.monotonic()
+    wait_until(lambda: {"sleep"} == {_name(pid) for pid in _children(running.exec_pid())})
     running.process.terminate()
     assert running.wait() == 143  # the leader's; the script itself ignores TERM and is killed
-    assert time.monotonic() - began < 6
-    wait_until(lambda: user.processes() == [], 3)
+    user.has_none()
 
 
 def test_what_a_job_leaves_in_its_session_ends_with_it(site: Site, user: User) -> None:
-    running = site.start(user, user.script("#!/bin/sh\nsleep 60 &\nexit 0\n", user.directory()))
+    running = site.start(user, user.script("#!/bin/sh\nsleep 6000 &\nexit 0\n", user.directory()))
     assert running.wait() == 0
-    wait_until(lambda: user.processes() == [], 3)
+    user.has_none()
 
 
 def test_three_holds_and_releases_in_one_job(site: Site, user: User) -> None:
     directory = user.directory()
-    running = site.start(user, user.script(count_script(70), directory), "-c", "enabled")
+    running = site.start(user, user.script(counting(70), directory), "-c", "enabled")
     reached = 3
     for _ in range(3):
         running.wait_for_line(reached)
         assert site.call(user, "hold", running.job).returncode == 0
-        wait_until(lambda: user.processes() == [], 2)
+        user.has_none()
         assert running.process.poll() is None
         again = site.call(user, "hold", running.job)
         assert (again.returncode, "is held" in again.stderr) == (83, True)
@@ -110,7 +130,7 @@ def test_three_holds_and_releases_in_one_job(site: Site, user: User) -> None:
 def test_a_checkpoint_asked_for_by_the_owner_and_a_held_job_that_is_deleted(
     site: Site, user: User
 ) -> None:
-    running = site.start(user, user.script(count_script(70), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(counting(70), user.directory()), "-c", "enabled")
     running.wait_for_line(2)
     assert site.call(user, "checkpoint", running.job).returncode == 0
     assert len(site.rows(running.job)) == 1
@@ -123,7 +143,7 @@ def test_a_checkpoint_asked_for_by_the_owner_and_a_held_job_that_is_deleted(
 
 
 def test_qdel_of_a_released_job_leaves_no_process(site: Site, user: User) -> None:
-    running = site.start(user, user.script(count_script(100), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(counting(100), user.directory()), "-c", "enabled")
     running.wait_for_line(2)
     assert site.call(user, "hold", running.job).returncode == 0
     assert site.call(user, "release", running.job).returncode == 0
@@ -131,7 +151,7 @@ def test_qdel_of_a_released_job_leaves_no_process(site: Site, user: User) -> Non
     exec_pid = wait_until(lambda: user.processes())[0]
     running.process.terminate()
     running.wait()
-    wait_until(lambda: user.processes() == [] and not alive(exec_pid), 5)
+    wait_until(lambda: user.processes() == [] and not alive(exec_pid))
 
 
 def test_a_job_script_that_cannot_be_read_by_its_user(site: Site, user: User) -> None:
@@ -154,7 +174,7 @@ def test_a_specification_that_is_none(site: Site, user: User, spec: str) -> None
 
 
 def test_five_arguments_of_torque_2_3_restart_a_job_in_place(site: Site, user: User) -> None:
-    running = site.start(user, user.script(count_script(70), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(counting(70), user.directory()), "-c", "enabled")
     running.wait_for_line(3)
     sid = running.leader()
     assert site.call(user, "hold", running.job).returncode == 0
@@ -165,9 +185,8 @@ def test_five_arguments_of_torque_2_3_restart_a_job_in_place(site: Site, user: U
         output = site.spool / "spool" / f"{running.job}.{suffix}"
         output.touch(0o600)
         os.chown(output, user.uid, user.gid)
-    restarted = subprocess.run(
-        [site.restart_program, *words], start_new_session=True, capture_output=True, timeout=60
-    )
+    running.may_end.touch()
+    restarted = _restarted([site.restart_program, *words])
     assert restarted.returncode == 7, restarted.stderr
     assert (site.spool / "spool" / f"{running.job}.OU").read_text() == lines(70)
 
@@ -176,7 +195,7 @@ def test_dir_moves_the_pointer_and_depth_limits_the_images(site: Site, user: Use
     directory = user.directory()
     elsewhere = user.directory()
     spec = f"enabled,dir={elsewhere},depth=1,name=mine"
-    running = site.start(user, user.script(count_script(70), directory), "-c", spec)
+    running = site.start(user, user.script(counting(70), directory), "-c", spec)
     running.wait_for_line(2)
     assert site.call(user, "hold", running.job).returncode == 0
     assert (elsewhere / f"{running.job}.CK" / "mine").exists()
@@ -187,21 +206,21 @@ def test_dir_moves_the_pointer_and_depth_limits_the_images(site: Site, user: Use
 
 
 def test_a_job_without_a_specification_is_not_checkpointable(site: Site, user: User) -> None:
-    running = site.start(user, user.script(count_script(5), user.directory()))
+    running = site.start(user, user.script(counting(5), user.directory()))
     refused = site.call(user, "hold", running.job)
     assert (refused.returncode, "-c enabled" in refused.stderr) == (83, True)
     assert running.wait() == 7
 
 
 def test_a_name_for_all_checkpoints_makes_a_new_image_each_time(site: Site, user: User) -> None:
-    script = user.script(count_script(50), user.directory())
+    script = user.script(counting(50), user.directory())
     running = site.start(user, script, "-c", "c=1s,name=mine,depth=9")
+    site.wait_for_images(running.job, 2)
     assert running.wait() == 7
-    assert len(site.rows(running.job)) >= 2
 
 
 def test_a_mom_of_many_checkpoints_keeps_no_descriptors(site: Site, user: User) -> None:
-    running = site.start(user, user.script(count_script(60), user.directory()), "-c", "c=1s")
+    running = site.start(user, user.script(counting(60), user.directory()), "-c", "c=1s")
     opened = Path(f"/proc/{running.process.pid}/fd")
     site.wait_for_images(running.job, 1)
     before = len(os.listdir(opened))
@@ -219,19 +238,23 @@ def test_a_job_starts_with_no_signal_ignored(site: Site, user: User) -> None:
 
 
 def test_a_job_that_is_deleted_during_its_hold_ends(site: Site, user: User) -> None:
-    running = site.start(user, user.script(count_script(200), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(counting(200), user.directory()), "-c", "enabled")
     running.wait_for_line(2)
     slow = site.root / "criu"
-    real = site.root / "lib/torqueckpt/criu/criu"
-    slow.write_text(f'#!/bin/sh\n{real} "$@" || exit\n[ "$1" != dump ] || sleep 1\n')
+    real, go_on = site.root / "lib/torqueckpt/criu/criu", site.root / "go-on"
+    slow.write_text(
+        f'#!/bin/sh\n{real} "$@" || exit\n'
+        f'[ "$1" != dump ] || until [ -e {go_on} ]; do sleep 0.05; done\n'
+    )
     slow.chmod(0o755)
     site.configure(criu_path=str(slow))
     asked = subprocess.Popen(user.argv(site.program, "hold", running.job))
     leader = running.leader()
     wait_until(lambda: "\nState:\tT" in Path(f"/proc/{running.exec_pid()}/status").read_text())
     running.process.terminate()
-    assert running.wait(20) == 128 + 9 or running.process.returncode == 128 + 15
-    asked.wait(20)
+    go_on.touch()
+    assert running.wait() in (128 + 9, 128 + 15)
+    asked.wait(LIMIT_SECONDS)
     assert not alive(leader)
 
 
@@ -247,14 +270,14 @@ def test_a_mom_whose_messages_nobody_reads_keeps_its_job(site: Site, user: User)
     )
     os.close(write_end)
     os.close(read_end)
-    assert mom.wait(30) == 7
+    assert mom.wait(LIMIT_SECONDS) == 7
     assert len(list(script.parent.glob("run_job.sh.o*"))) == 1
 
 
 def test_a_release_that_cannot_be_is_told_in_the_jobs_stderr_and_the_image_stays(
     site: Site, user: User
 ) -> None:
-    running = site.start(user, user.script(count_script(70), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(counting(70), user.directory()), "-c", "enabled")
     running.wait_for_line(2)
     assert site.call(user, "hold", running.job).returncode == 0
     inventory = site.lineage(running.job) / "1" / "image" / "inventory.img"
@@ -273,7 +296,7 @@ def test_a_mom_that_keeps_the_spool_files_gets_each_line_once_all_the_same(
     site: Site, user: User
 ) -> None:
     """TORQUE 4.2 and OpenPBS: the output is still there at the restart, and may have grown."""
-    running = site.start(user, user.script(count_script(70), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(counting(70), user.directory()), "-c", "enabled")
     running.wait_for_line(3)
     sid, out = running.leader(), site.spool / "spool" / f"{running.job}.OU"
     assert site.call(user, "checkpoint", running.job).returncode == 0
@@ -290,11 +313,12 @@ def test_a_mom_that_keeps_the_spool_files_gets_each_line_once_all_the_same(
     whole = damaged.read_bytes()
     damaged.write_bytes(whole[:-1])
     restart = [site.restart_program, *words]
-    failed = subprocess.run(restart, start_new_session=True, capture_output=True, timeout=60)
+    failed = _restarted(restart)
     assert failed.returncode == 125
     assert out.read_text().startswith(written)  # nothing was cut for a restart that cannot be
     damaged.write_bytes(whole)
-    restarted = subprocess.run(restart, start_new_session=True, capture_output=True, timeout=60)
+    running.may_end.touch()
+    restarted = _restarted(restart)
     assert restarted.returncode == 7, restarted.stderr
     assert out.read_text() == lines(70)
     tails = (site.store / "jobs" / user.name).glob("*/tails/*.stdout")
@@ -303,14 +327,14 @@ def test_a_mom_that_keeps_the_spool_files_gets_each_line_once_all_the_same(
 
 def test_a_hold_during_a_checkpoint_waits_for_it_and_is_done(site: Site, user: User) -> None:
     directory = user.directory()
-    running = site.start(user, user.script(count_script(300), directory), "-c", "enabled")
+    running = site.start(user, user.script(counting(300), directory), "-c", "enabled")
     running.wait_for_line(3)
     asked = subprocess.Popen(user.argv(site.program, "checkpoint", running.job))
     mom = running.process.pid
     children = Path(f"/proc/{mom}/task/{mom}/children")
     wait_until(lambda: len(children.read_text().split()) > 1)  # the hook
     held = site.call(user, "hold", running.job)
-    assert (held.returncode, asked.wait(60)) == (0, 0), held.stderr
+    assert (held.returncode, asked.wait(LIMIT_SECONDS)) == (0, 0), held.stderr
     assert len(site.rows(running.job)) == 2
     assert site.call(user, "held", running.job).returncode == 0
     refused = site.call(user, "checkpoint", running.job)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import Running, Site, User, count_script
+from tests.support import LIMIT_SECONDS, Running, Site, User, counting
 
 # What stands for ssh: its last two words are the node and the command.
 _SSH = """#!/bin/sh
@@ -33,7 +33,7 @@ esac
 
 @pytest.fixture
 def imaged(site: Site, user: User) -> Running:
-    running = site.start(user, user.script(count_script(600), user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(counting(600), user.directory()), "-c", "enabled")
     running.wait_for_line(1)
     assert subprocess.run(running.hook_argv(name="a")).returncode == 0
     return running
@@ -46,7 +46,7 @@ def _list(site: Site, tmp_path: Path, *words: str) -> subprocess.CompletedProces
         capture_output=True,
         text=True,
         env={**os.environ, "CLUSTERSHELL_CFGDIR": str(tmp_path)},
-        timeout=100,
+        timeout=LIMIT_SECONDS,
     )
 
 
@@ -73,7 +73,7 @@ def ssh(site: Site, other: Site, tmp_path: Path) -> dict[str, str]:
 
 def _ask(site: Site, ssh: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
     argv = [site.program, "list", *words]
-    return subprocess.run(argv, capture_output=True, text=True, env=ssh, timeout=100)
+    return subprocess.run(argv, capture_output=True, text=True, env=ssh, timeout=LIMIT_SECONDS)
 
 
 def _rows(done: subprocess.CompletedProcess[str]) -> list[dict[str, Any]]:
@@ -93,7 +93,7 @@ def test_one_list_of_nodes_that_share_a_store(site: Site, imaged: Running, tmp_p
 def test_each_nodes_own_images(
     site: Site, other: Site, user: User, imaged: Running, ssh: dict[str, str]
 ) -> None:
-    beside = other.start(user, user.script(count_script(600), user.directory()), "-c", "enabled")
+    beside = other.start(user, user.script(counting(600), user.directory()), "-c", "enabled")
     beside.wait_for_line(1)
     assert subprocess.run(beside.hook_argv(name="a")).returncode == 0
     done = _ask(site, ssh, "-w", "here,other[1-2]", "--json")

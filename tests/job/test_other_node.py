@@ -15,22 +15,28 @@ import pytest
 
 from tests.job.nodes import Node
 from tests.namespaces import missing
-from tests.support import Running, Site, User, count_script, lines, wait_until
+from tests.support import (
+    LIMIT_SECONDS,
+    Running,
+    Site,
+    User,
+    counting,
+    lines,
+    python_counting,
+    wait_until,
+)
 from torqueckpt import manifest
 from torqueckpt.records import Claim
 from torqueckpt.typed_json import plain
 
 # A job with a library of its own, and a file that it writes on after its checkpoint.
+_COUNTING = python_counting(60, 'print("line", i, file=out, flush=True)')
 PROGRAM = """#!/bin/sh
 exec /usr/bin/python3 -c '
-import ctypes, time
+import ctypes, os, time
 held = ctypes.CDLL("{library}")
 out = open("out", "w")
-for i in range(1, 61):
-    print("line", i, flush=True)
-    print("line", i, file=out, flush=True)
-    time.sleep(0.1)
-raise SystemExit(7)'
+{counting}raise SystemExit(7)'
 """
 
 
@@ -39,7 +45,7 @@ def node(site: Site, user: User) -> Iterator[Callable[[str], Node]]:
     """Makes nodes beside the one that this machine is."""
     if missing():
         pytest.skip(f"there is no program {missing()}")
-    site.configure(store_shared=True, lock_timeout_seconds=5, pid_wait_seconds=1)
+    site.configure(store_shared=True, lock_timeout_seconds=LIMIT_SECONDS)
     made: list[Node] = []
 
     def make(host: str) -> Node:
@@ -58,12 +64,15 @@ def crashed(site: Site, user: User) -> Running:
     library = directory / "libown.so"
     shutil.copy(_library("z"), library)
     running = site.start(
-        user, user.script(PROGRAM.format(library=library), directory), "-c", "enabled"
+        user,
+        user.script(PROGRAM.format(library=library, counting=_COUNTING), directory),
+        *("-c", "enabled"),
     )
     running.wait_for_line(10)
     assert subprocess.run(running.hook_argv()).returncode == 0
     running.wait_for_line(20)
     running.crash()
+    running.may_end.touch()
     return running
 
 
@@ -130,9 +139,10 @@ def test_a_job_that_was_held_goes_on_elsewhere_without_more_ado(
     site: Site, user: User, node: Callable[[str], Node]
 ) -> None:
     directory = user.directory()
-    running = site.start(user, user.script(count_script(60), directory), "-c", "enabled")
+    running = site.start(user, user.script(counting(60), directory), "-c", "enabled")
     running.wait_for_line(10)
     assert site.call(None, "hold", running.job).returncode == 0
+    running.may_end.touch()
     resumed = node("nodeb").resume(user, running.job, directory)
     assert resumed.status == 7, resumed.err()
     assert resumed.out() == lines(60)
@@ -193,6 +203,7 @@ def test_process_numbers_that_others_have_or_that_are_none_here_are_refused(
 ) -> None:
     number = crashed.site.call(user, "show", "--json", crashed.job).stdout
     pid = json.loads(number)["exec_pid"]
+    crashed.site.configure(store_shared=True, pid_wait_seconds=1)
     taken, small = node("nodeb"), node("nodec")
     taken.has_taken(pid)
     before = (crashed.directory / "out").read_text()
@@ -217,7 +228,10 @@ def test_of_two_nodes_whose_locks_do_not_reach_each_other_one_resumes_the_job(
         shutil.chown(own, user.uid, user.gid)
         own.chmod(0o600)
         each.bind(own, lineage / "lock")
+    crashed.may_end.unlink()
     both = [each.start(user, crashed.job, crashed.directory, "--force") for each in nodes]
+    wait_until(lambda: not all(each.runs() for each in both))
+    crashed.may_end.touch()
     statuses = [each.wait() for each in both]
     assert sorted(statuses) == [7, 125], [each.err() for each in both]
     winner, loser = sorted(both, key=lambda each: each.status)
@@ -238,7 +252,7 @@ def test_a_claim_of_a_node_that_died_in_the_middle_needs_force_and_some_time(
         refused = other.resume(user, crashed.job, crashed.directory, *words)
         assert refused.status == 125
         assert "by job 99.nodez on nodez, since 20" in refused.err()
-    file.write_text(json.dumps(plain(left._replace(since=left.since - 60))))
+    file.write_text(json.dumps(plain(left._replace(since=left.since - 2 * LIMIT_SECONDS))))
     assert other.resume(user, crashed.job, crashed.directory).status == 125
     assert other.resume(user, crashed.job, crashed.directory, "--force").status == 7
 
@@ -268,5 +282,4 @@ def test_an_image_of_an_older_version_that_tells_nothing_of_its_node_is_restarte
     whole["signature"] = manifest._signature(whole["manifest"], key)
     file.write_text(json.dumps(whole))
     resumed = site.resume(user, crashed.job, crashed.directory)
-    wait_until(lambda: resumed.process.poll() is not None, 60)
-    assert resumed.process.returncode == 7, resumed.err()
+    assert resumed.wait() == 7, resumed.err()

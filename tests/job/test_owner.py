@@ -7,13 +7,13 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import INSTALLED, Site, User, count_script, lines, wait_until
+from tests import accounts
+from tests.support import INSTALLED, UNTIL_IT_MAY_END, Site, User, counting, lines, wait_until
 
 SETPCAP, NET_ADMIN, SYS_PTRACE, CHECKPOINT_RESTORE = 1 << 8, 1 << 12, 1 << 19, 1 << 40
 
@@ -21,9 +21,8 @@ WHO = """#!/bin/bash
 who() { grep -E '^(Uid|Gid|Groups|CapPrm|CapEff|CapAmb|NoNewPrivs)' /proc/self/status; }
 who > before.txt
 for i in $(seq 30); do echo line $i; sleep 0.1; done
-who > after.txt
-exit 7
 """
+WHO += f"{UNTIL_IT_MAY_END}\nwho > after.txt\nexit 7\n"
 
 TALK = """#!/usr/bin/python3 -u
 import os, socket, time
@@ -31,8 +30,10 @@ ear = socket.create_server(("127.0.0.1", 0))
 if os.fork() == 0:
     mouth = socket.create_connection(ear.getsockname())
     for i in range(1, 31):
+        while i == 30 and not os.path.exists(os.environ["PBS_O_WORKDIR"] + "/may-end"):
+            time.sleep(0.05)
         mouth.sendall(b"line %d\\n" % i)
-        time.sleep(0.1)
+        time.sleep(0.05)
     os._exit(0)
 talk, _ = ear.accept()
 for line in talk.makefile():
@@ -45,10 +46,10 @@ raise SystemExit(7)
 @pytest.fixture
 def group(user: User) -> Iterator[str]:
     name = f"{user.name}g"
-    subprocess.run(["/usr/sbin/groupadd", name], check=True)
-    subprocess.run(["/usr/bin/gpasswd", "-a", user.name, name], check=True, stdout=-3)
+    accounts.change("groupadd", name)
+    accounts.change("gpasswd", "-a", user.name, name)
     yield name
-    subprocess.run(["/usr/sbin/groupdel", name], check=True)
+    accounts.change("groupdel", name)
 
 
 @pytest.fixture
@@ -92,7 +93,7 @@ def test_a_group_that_the_owner_has_left_is_not_given_back(
     running = site.start(user, user.script(WHO, directory), "-c", "c=1s")
     site.wait_for_images(running.job)
     running.crash()
-    subprocess.run(["/usr/bin/gpasswd", "-d", user.name, group], check=True, stdout=-3)
+    accounts.change("gpasswd", "-d", user.name, group)
     resumed = site.resume(user, running.job, directory)
     assert resumed.wait() == 125
     assert "no longer in the group" in resumed.err()
@@ -102,7 +103,7 @@ def test_a_group_that_the_owner_has_left_is_not_given_back(
 def test_criu_is_the_owners_with_two_capabilities(
     site: Site, user: User, spying_criu: Path
 ) -> None:
-    script = user.script(count_script(), user.directory())
+    script = user.script(counting(), user.directory())
     running = site.start(user, script, "-c", "enabled")
     running.wait_for_line(1)
     assert subprocess.run(running.hook_argv()).returncode == 0
@@ -129,12 +130,13 @@ def test_a_connection_within_the_job_is_dumped_with_one_right_more(
 
 
 def test_the_owner_can_neither_stop_nor_trace_the_hook(site: Site, user: User) -> None:
-    script = user.script(count_script(), user.directory())
+    script = user.script(counting(), user.directory())
     running = site.start(user, script, "-c", "enabled")
     running.wait_for_line(1)
-    slow = site.root / "slow-criu"
+    slow, go_on = site.root / "slow-criu", site.root / "go-on"
     slow.write_text(
-        f'#!/bin/sh\n[ "$1" = --version ] || sleep 1\nexec {INSTALLED}/criu/criu "$@"\n'
+        f'#!/bin/sh\n[ "$1" != dump ] || until [ -e {go_on} ]; do sleep 0.05; done\n'
+        f'exec {INSTALLED}/criu/criu "$@"\n'
     )
     slow.chmod(0o755)
     site.configure(criu_path=str(slow))
@@ -146,13 +148,14 @@ def test_the_owner_can_neither_stop_nor_trace_the_hook(site: Site, user: User) -
     for secret in ("mem", "environ", "fd"):
         path = f"/proc/{hook.pid}/{secret}"
         assert subprocess.run(user.argv("/usr/bin/head", path), stderr=-3).returncode != 0
+    go_on.touch()
     assert hook.wait() == 0
     assert running.wait() == 7
 
 
 def test_the_supervisor_is_the_users_in_the_end(site: Site, user: User) -> None:
     directory = user.directory()
-    running = site.start(user, user.script(count_script(60), directory), "-c", "c=1s")
+    running = site.start(user, user.script(counting(60), directory), "-c", "c=1s")
     site.wait_for_images(running.job)
     running.crash()
     resumed = site.resume(user, running.job, directory)
@@ -166,9 +169,8 @@ def test_the_supervisor_is_the_users_in_the_end(site: Site, user: User) -> None:
     # Root's daemon signals every process of the session; the user's own signal is passed on.
     resumed.wait_for_line(20)
     subprocess.run(user.argv("/bin/sh", "-c", f"kill -TERM {keeper}"), check=True)
-    assert resumed.wait() == 128 + signal.SIGTERM
-    time.sleep(0.1)
-    assert user.processes() == []
+    assert resumed.wait_as_it_is() == 128 + signal.SIGTERM
+    user.has_none()
 
 
 def status_of(pid: int) -> str:

@@ -15,7 +15,7 @@ import subprocess
 import pytest
 
 from tests.pages import PAGES, TOP, Command, commands
-from tests.support import Site, User, count_script
+from tests.support import LIMIT_SECONDS, Site, User, counting
 from tests.unit.grid_wrappers import WRAPPER
 
 _ELSEWHERE = {  # the beginnings of commands → what has them run
@@ -79,7 +79,7 @@ def elsewhere(site: Site) -> dict[str, str]:
 
 def test_each_does_what_it_is_there_for(site: Site, user: User, elsewhere: dict[str, str]) -> None:
     directory = user.directory()
-    running = site.start(user, user.script(count_script(600), directory), "-c", "enabled,depth=5")
+    running = site.start(user, user.script(counting(600), directory), "-c", "enabled,depth=5")
     for number in range(1, 5):
         running.wait_for_line(number)
         assert subprocess.run(running.hook_argv(name=f"n{number}", depth="5")).returncode == 0
@@ -104,7 +104,7 @@ def test_each_does_what_it_is_there_for(site: Site, user: User, elsewhere: dict[
             env={**elsewhere, "PBS_HOME": f"{site.root}/{''.join(words[1:2])}_home"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LIMIT_SECONDS,
         )
         expected = next((n for t, n in _STATUS.items() if _is(told, t)), 0)
         if done.returncode != expected:

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from tests.support import Running, Site, User, count_script, wait_until
+from tests.support import Running, Site, User, counting, wait_until
 
 # In a process of its own, with the site's interpreter: the programs are found from there.
 ROUND = """
@@ -37,23 +37,26 @@ class Server:
             raise PbsError(call="pbs_checkpointjob", text="not checkpointable", number=15066)
 
 server = Server(json.load(sys.stdin))
-clock = time.time
-time.time = lambda: clock() + server.told["later"]
-service = Periodic(settings.load())
-taken = [service.round(server) for _ in range(server.told["rounds"])]
+clock, later = time.time, 0
+time.time = lambda: clock() + later
+service, taken = Periodic(settings.load()), []
+for later in server.told["later"]:
+    taken.append(service.round(server))
 print(json.dumps({"taken": taken, "asked": server.asked}))
 """
+
+_DUE = 4000  # later than now, in seconds, and the interval of most of these jobs is an hour
 
 
 def rounds(
     site: Site,
     jobs: dict[str, dict[str, object]],
     refuses: bool = True,
-    count: int = 1,
     openpbs: bool = False,
-    later: int = 0,
+    later: tuple[int, ...] = (_DUE,),
 ):
-    told = {"jobs": jobs, "refuses": refuses, "rounds": count, "openpbs": openpbs, "later": later}
+    """Rounds of one service, each so many seconds later than it is; by now an interval is over."""
+    told = {"jobs": jobs, "refuses": refuses, "openpbs": openpbs, "later": later}
     python = site.root / "lib" / "torqueckpt" / "venv" / "bin" / "python"
     answer = subprocess.run(
         [python, "-I", "-c", ROUND], input=json.dumps(told), capture_output=True, text=True
@@ -65,12 +68,12 @@ def rounds(
 @pytest.fixture
 def running(site: Site, user: User) -> Running:
     site.configure(periodic_grace_seconds=0)
-    started = site.start(user, user.script(count_script(80), user.directory()), "-c", "enabled")
-    started.wait_for_line(30)  # longer than the interval of 2 s
+    started = site.start(user, user.script(counting(), user.directory()), "-c", "enabled")
+    started.wait_for_line(1)
     return started
 
 
-def as_told(running: Running, spec: str = "c=2s") -> dict[str, object]:
+def as_told(running: Running, spec: str = "c=60") -> dict[str, object]:
     return {
         "job_state": "R",
         "exec_host": f"{os.uname().nodename}/0",
@@ -89,8 +92,9 @@ def test_what_is_due_is_asked_of_the_server_first(site: Site, running: Running) 
 def test_where_the_server_refuses_the_hook_is_called_once_an_interval(
     site: Site, running: Running
 ) -> None:
-    seen = rounds(site, {running.job: as_told(running)}, count=3)
+    seen = rounds(site, {running.job: as_told(running)}, later=(_DUE, 0, 0))
     assert seen["taken"] == [[running.job], [], []]
+    assert rounds(site, {running.job: as_told(running)}, later=(0,))["taken"] == [[]]
     assert [row["whole"] for row in site.rows(running.job)] == [True]
 
 
@@ -98,7 +102,6 @@ def test_a_checkpoint_that_is_under_way_is_not_asked_for_again(
     site: Site, running: Running
 ) -> None:
     assert subprocess.run(running.hook_argv()).returncode == 0
-    running.wait_for_line(55)  # due again
     with open(site.lineage(running.job) / "lock") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         seen = rounds(site, {running.job: as_told(running)}, refuses=False)
@@ -110,7 +113,7 @@ def test_what_the_job_asked_for_is_known_when_its_server_has_forgotten_it(
     site: Site, user: User, running: Running
 ) -> None:
     told = {**as_told(running), "Account_Name": "proj7", "queue": "long"}
-    rounds(site, {running.job: told}, count=2)
+    rounds(site, {running.job: told}, later=(_DUE, 0))
     script = site.call(user, "resume-job", running.job).stdout.splitlines()
     assert {"#PBS -A proj7", "#PBS -q long"} <= set(script)
 
@@ -119,9 +122,9 @@ def test_a_later_job_of_the_same_number_leaves_alone_what_the_earlier_one_asked_
     site: Site, user: User, running: Running
 ) -> None:
     told = {**as_told(running), "Account_Name": "proj7"}
-    rounds(site, {running.job: told}, count=2)
+    rounds(site, {running.job: told}, later=(_DUE, 0))
     time.sleep(2)  # start times are whole seconds
-    later = subprocess.Popen(["/bin/sleep", "60"])
+    later = subprocess.Popen(["/bin/sleep", "6000"])
     try:
         named = {**told, "session_id": str(later.pid), "Account_Name": "proj8", "Checkpoint": "u"}
         rounds(site, {running.job: named})
@@ -135,7 +138,7 @@ def test_a_later_job_of_the_same_number_leaves_alone_what_the_earlier_one_asked_
 @pytest.mark.parametrize(
     "change",
     [
-        {"Checkpoint": "c=1"},  # not due yet
+        {"Checkpoint": "c=600"},  # not due yet
         {"job_state": "Q"},
         {"exec_host": "another/0+" + os.uname().nodename + "/0"},  # not mother superior
         {"Checkpoint": "enabled"},
@@ -164,7 +167,6 @@ def test_under_openpbs_it_is_moms_until_the_job_was_restarted_in_place(
         return bool(live["attempt"] and live["tree"])
 
     wait_until(restarted)
-    time.sleep(2)
     assert rounds(site, told, openpbs=True)["taken"] == [[running.job]]
 
 
@@ -172,13 +174,15 @@ def test_auto_goes_by_what_the_last_image_cost_and_by_the_walltime(
     site: Site, running: Running
 ) -> None:
     told = as_told(running, "c=auto")
-    assert rounds(site, {running.job: told}, later=590)["taken"] == [[]]  # as c: after 10 minutes
-    assert rounds(site, {running.job: told}, later=601)["taken"] == [[running.job]]
+    assert rounds(site, {running.job: told}, later=(300,))["taken"] == [
+        []
+    ]  # as c: after 10 minutes
+    assert rounds(site, {running.job: told}, later=(601,))["taken"] == [[running.job]]
     cost = json.loads((site.lineage(running.job) / "1/manifest.json").read_text())
     best = math.sqrt(2 * cost["manifest"]["frozen_us"] / 1e6 * 720 * 3600)  # Young's
 
     def asked_for(later: float, **given: object) -> bool:
-        seen = rounds(site, {running.job: {**told, **given}}, refuses=False, later=int(later))
+        seen = rounds(site, {running.job: {**told, **given}}, refuses=False, later=(int(later),))
         return bool(seen["asked"])
 
     assert not asked_for(0.9 * best)
@@ -192,7 +196,7 @@ def test_a_job_whose_checkpoint_fails_is_not_tried_at_every_round(
     site: Site, running: Running
 ) -> None:
     site.configure(periodic_grace_seconds=0, criu_path="/nonexistent")
-    seen = rounds(site, {running.job: as_told(running)}, count=3)
+    seen = rounds(site, {running.job: as_told(running)}, later=(_DUE,) * 3)
     assert seen["asked"] == [running.job]
     assert seen["taken"] == [[], [], []]
 

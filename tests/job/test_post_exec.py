@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.support import Running, Site, User, count_script, wait_until
+from tests.support import LIMIT_SECONDS, Running, Site, User, counting, wait_until
 
 _KILLED = "LSB_JOBEXIT_INFO=SIGNAL -14 SIG_TERM_USER"
 
@@ -15,7 +15,7 @@ _KILLED = "LSB_JOBEXIT_INFO=SIGNAL -14 SIG_TERM_USER"
 @pytest.fixture
 def running(site: Site, user: User) -> Running:
     """A job with an image."""
-    made = site.start(user, user.script(count_script(600), user.directory()), "-c", "enabled")
+    made = site.start(user, user.script(counting(600), user.directory()), "-c", "enabled")
     made.wait_for_line(1)
     assert subprocess.run(made.hook_argv(name="a")).returncode == 0
     return made
@@ -27,7 +27,7 @@ def _post_exec(
     words = ("/usr/bin/env", f"LSB_JOBID={job}", *environment, site.program)
     argv = [*words, "delete", "--post-exec"]
     argv = argv if user is None else user.argv(*argv)
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS)
 
 
 def _hold(running: Running) -> None:

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from tests.job import tracking
-from tests.support import INSTALLED, Running, Site, User, wait_until
+from tests.support import (
+    INSTALLED,
+    LIMIT_SECONDS,
+    Running,
+    Site,
+    User,
+    lines,
+    python_counting,
+    wait_until,
+)
 
 # Changes its memory in every way between the pre-dump and the dump, and looks at it at the end.
 _CHANGES = """#!/usr/bin/python3 -u
@@ -89,14 +98,12 @@ ends = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in (child, late
 print("wrong:", wrong, ends)
 raise SystemExit(7)
 """
+_LAST = 60
 _BIG = """#!/usr/bin/python3 -u
 import os, time
 block = bytearray(os.urandom(1 << 20)) * 80
-for i in range(1, 101):
-    print("line", i)
-    time.sleep(0.1)
-raise SystemExit(7)
 """
+_BIG += f"{python_counting(_LAST)}raise SystemExit(7)\n"
 _WHEN_ALL_WENT_RIGHT = "memory was dumped before"
 
 
@@ -111,7 +118,7 @@ def _program(site: Site, text: str) -> str:
 
 def _checkpoint(running: Running, signal: int = 0) -> None:
     words = running.hook_argv(signal=signal)
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     assert done.returncode == 0, done.stderr
 
 
@@ -154,13 +161,13 @@ fi"""
         running.crash()
     (place / "go on").touch()
     resumed = site.resume(user, running.job, place)
-    assert resumed.wait(120) == 7, resumed.stderr.read_text()
+    assert resumed.wait() == 7, resumed.stderr.read_text()
     assert resumed.out() == "line 1\nwrong: [] [0, 0]\n"
 
 
 _FAILURES = {
     "the pre-dump fails": 'if [ "$1" = pre-dump ]; then echo "no reason" >&2; exit 1; fi',
-    "the pre-dump takes too long": 'if [ "$1" = pre-dump ]; then exec sleep 60; fi',
+    "the pre-dump takes too long": 'if [ "$1" = pre-dump ]; then exec sleep 6000; fi',
     "the dump cannot use it": """case "$1 $*" in
         pre-dump*) exit 0 ;;
         dump*--prev-images-dir*) echo "no such parent" >&2; exit 1 ;;
@@ -179,7 +186,7 @@ def test_a_dump_is_a_full_one_and_nothing_is_left_when(
 ) -> None:
     """Also on a kernel that tracks nothing: the checkpointer claims that it can."""
     text = f'[ "$1" = check ] && exit 0\n{_FAILURES[failure]}'
-    limit = 4 if "too long" in failure else 60
+    limit = 10 if "too long" in failure else LIMIT_SECONDS  # for the dump that follows too
     program = _program(site, text)
     site.configure(pre_dump="auto", criu_path=program, dump_timeout_seconds=limit)
     running = site.start(user, user.script(_BIG, user.directory()), "-c", "enabled")
@@ -192,7 +199,7 @@ def test_a_dump_is_a_full_one_and_nothing_is_left_when(
         running.wait()
         running = site.resume(user, running.job, running.directory)
     assert running.wait() == 7
-    assert running.out() == "".join(f"line {n}\n" for n in range(1, 101))
+    assert running.out() == lines(_LAST)
 
 
 def test_a_small_job_is_dumped_once_and_a_checkpointer_that_cannot_is_not_asked_twice(
@@ -203,7 +210,7 @@ case "$1" in check|pre-dump) echo "not with me"; exit 1 ;; esac"""
     site.configure(pre_dump="auto", criu_path=_program(site, text))
     (site.root / "asked").touch(0o666)
     (site.root / "asked").chmod(0o666)
-    for script, asked in (("#!/bin/sh\necho line 1\nsleep 3\n", 0), (_BIG, 1)):
+    for script, asked in (("#!/bin/sh\necho line 1\nsleep 6000\n", 0), (_BIG, 1)):
         running = site.start(user, user.script(script, user.directory()), "-c", "enabled")
         running.wait_for_line(1)
         if asked:

@@ -12,11 +12,20 @@ from typing import Any
 import pytest
 
 from tests.job.kinds.kind import PRELUDE
-from tests.support import Running, Site, User, count_script, lines, wait_until
+from tests.support import (
+    LIMIT_SECONDS,
+    Running,
+    Site,
+    User,
+    counting,
+    lines,
+    python_counting,
+    wait_until,
+)
 from torqueckpt import manifest
 from torqueckpt.store import key
 
-COUNTING = "\nfor i in range(1, 101):\n    print('line', i)\n    time.sleep(0.1)\n"
+COUNTING = f"\n{python_counting(100)}"
 SHARED = "libc.shmat.restype = ctypes.c_void_p\n" + (
     "segment = libc.shmget(0, 4096, 0o1600)\n"
     "libc.shmat(segment, None, 0)\n"
@@ -26,7 +35,7 @@ SHARED = "libc.shmat.restype = ctypes.c_void_p\n" + (
 
 @pytest.fixture
 def running(site: Site, user: User) -> Running:
-    started = site.start(user, user.script(count_script(100), user.directory()), "-c", "enabled")
+    started = site.start(user, user.script(counting(100), user.directory()), "-c", "enabled")
     started.wait_for_line(1)
     return started
 
@@ -90,7 +99,7 @@ def test_a_program_reads_the_findings_as_json(site: Site, user: User, undumpable
 
 def test_a_process_without_a_job_is_looked_at_by_its_pid(site: Site, user: User) -> None:
     program = "import ctypes, time\nlibc = ctypes.CDLL(None)\n" + SHARED
-    program += "\nprint(flush=True)\ntime.sleep(60)\n"
+    program += "\nprint(flush=True)\ntime.sleep(6000)\n"
     argv = user.argv("/usr/bin/python3", "-c", program)
     with subprocess.Popen(argv, stdout=subprocess.PIPE, cwd="/") as process:
         assert process.stdout is not None and process.stdout.readline()
@@ -129,10 +138,10 @@ def test_a_list_of_nodes_that_is_a_fifo_keeps_no_checkpoint_waiting(site: Site, 
     text = f"""#!/bin/bash
 [ -p {directory}/fifo ] || {{ mkfifo {directory}/fifo; PBS_NODEFILE={directory}/fifo exec $0; }}
 """
-    text += "\n".join(count_script(60).splitlines()[1:])
+    text += "\n".join(counting(60).splitlines()[1:])
     running = site.start(user, user.script(text, directory), "-c", "enabled")
     running.wait_for_line(2)
-    assert subprocess.run(running.hook_argv(), timeout=20).returncode == 0
+    assert subprocess.run(running.hook_argv(), timeout=LIMIT_SECONDS).returncode == 0
 
 
 def booted_since(site: Site, job: str, seconds: int) -> None:

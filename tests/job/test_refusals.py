@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Running, Site, User, count_script, lines, wait_until
+from tests.support import LIMIT_SECONDS, Running, Site, User, counting, lines, wait_until
 
 
 @pytest.fixture
 def running(site: Site, user: User) -> Running:
-    started = site.start(user, user.script(count_script(100), user.directory()), "-c", "enabled")
+    started = site.start(user, user.script(counting(100), user.directory()), "-c", "enabled")
     started.wait_for_line(1)
     return started
 
 
 def refused(argv: list[str], code: int, *words: str) -> None:
     """The call fails with this code and one line that holds these words."""
-    answer = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    answer = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     told = answer.stderr.strip()
     assert answer.returncode == code, told
     assert len(told.splitlines()) == 1 and "Traceback" not in told
@@ -96,7 +96,7 @@ def test_a_session_without_a_child(site: Site, user: User, leader_of) -> None:
 def test_two_children_of_the_job_shell_are_refused_unless_one_is_named(
     site: Site, user: User, leader_of
 ) -> None:
-    leader = leader_of("sleep 60 & /usr/bin/perl -e 'sleep 1 while 1' & wait")
+    leader = leader_of("sleep 6000 & /usr/bin/perl -e 'sleep 1 while 1' & wait")
     children = Path(f"/proc/{leader}/task/{leader}/children")
     wait_until(lambda: len(children.read_text().split()) == 2)
     argv = [str(site.checkpoint_program), str(leader), "7.srv", user.name]
@@ -170,7 +170,7 @@ def test_a_key_that_others_can_read(site: Site, running: Running) -> None:
 
 
 def test_a_user_without_root_is_told_how_to_run(site: Site, user: User) -> None:
-    script = user.script(count_script(), user.directory())
+    script = user.script(counting(), user.directory())
     answer = site.call(user, "run", "-c", "c=1", str(script))
     assert answer.returncode == 125
     assert "sudo torqueckpt run" in answer.stderr

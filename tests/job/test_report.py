@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from tests.support import Running, Site, User, count_script, lines
+from tests.support import Running, Site, User, counting, lines
 
 # A connection to a program outside of the job, which no image can hold.
 _CONNECTED = """#!/usr/bin/python3
@@ -30,7 +30,7 @@ sys.stdin.read()
 
 
 def _job(site: Site, user: User, head: str = "") -> Running:
-    text = count_script(600).replace("#!/bin/sh\n", f"#!/bin/sh\n{head}\n")
+    text = counting(600).replace("#!/bin/sh\n", f"#!/bin/sh\n{head}\n")
     running = site.start(user, user.script(text, user.directory()), "-c", "enabled")
     running.wait_for_line(1)
     return running
@@ -54,7 +54,7 @@ def _told(site: Site, who: User | None, *words: str) -> dict[tuple[str, str], st
 
 
 def test_a_grid_job_that_is_resumed_counts_for_its_vo(site: Site, user: User) -> None:
-    text = count_script(60).replace("#!/bin/sh\n", "#!/bin/sh\nexport LCG_GFAL_VO=atlas\n")
+    text = counting(60).replace("#!/bin/sh\n", "#!/bin/sh\nexport LCG_GFAL_VO=atlas\n")
     running = site.start(user, user.script(text, user.directory()), "-c", "enabled")
     running.wait_for_line(3)  # the shell has exported it, and its sleep knows it
     assert subprocess.run(running.hook_argv(name="a")).returncode == 0

@@ -13,23 +13,23 @@ from typing import Any
 
 import pytest
 
-from tests.support import Running, Site, User, alive, count_script, lines, wait_until
-
-BIG = """#!/usr/bin/python3 -u
-import os, time
-block = os.urandom(1 << 20) * {mebibytes}
-for i in range(1, {last} + 1):
-    print("line", i)
-    time.sleep(0.1)
-raise SystemExit(7)
-"""
+from tests.support import Running, Site, User, alive, counting, lines, python_counting, wait_until
 
 
-LARGER = BIG.format(mebibytes=3, last=100)
+def big(mebibytes: int, last: int) -> str:
+    """A job with so much memory."""
+    return (
+        "#!/usr/bin/python3\nimport os, time\n"
+        f"block = os.urandom(1 << 20) * {mebibytes}\n"
+        f"{python_counting(last)}raise SystemExit(7)\n"
+    )
+
+
+LARGER = big(3, 100)
 
 
 def start(site: Site, user: User, text: str = "", last: int = 60) -> Running:
-    script = user.script(text or count_script(last), user.directory())
+    script = user.script(text or counting(last), user.directory())
     running = site.start(user, script, "-c", "enabled,depth=9")
     running.wait_for_line(1)
     return running
@@ -144,7 +144,7 @@ def test_while_somebody_is_at_a_lineage_it_is_left_alone(site: Site, user: User)
     checkpoint(running, "a", "b")
     site.configure(user_quota_mib=1)
     lock = site.lineage(running.job) / "lock"
-    holder = subprocess.Popen(["/usr/bin/flock", "-F", lock, "/bin/sleep", "60"])
+    holder = subprocess.Popen(["/usr/bin/flock", "-F", lock, "/bin/sleep", "6000"])
     try:
         wait_until(lambda: f" {lock.stat().st_ino} " in _locks())
         assert pruned(site) == []
@@ -195,7 +195,7 @@ def test_a_store_without_room_says_so_before_the_job_is_touched(
         quota = 30 if short == "quota" else 0
         options = {"store": str(small), "reserve_mib": reserve, "user_quota_mib": quota}
         site.configure(**options)
-        running = start(site, user, BIG.format(mebibytes=mebibytes, last=40))
+        running = start(site, user, big(mebibytes, 40))
         wait_until(lambda: _resident_mib(running.exec_pid()) > mebibytes)
         answer = subprocess.run(running.hook_argv(), capture_output=True, text=True)
         assert answer.returncode == 31

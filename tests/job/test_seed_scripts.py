@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from tests.support import Running, Site, User, count_script, lines, wait_until
+from tests.support import Running, Site, User, counting, lines, wait_until
 
 pytestmark = pytest.mark.skipif(not os.path.exists("/bin/ps"), reason="no /bin/ps (procps) here")
 
@@ -53,7 +53,7 @@ def _resume(site: Site, user: User, crashed: Running, exec_pid: int) -> Running:
 def test_a_job_is_dumped_every_period_and_resumed_by_its_user_twice(
     seed_site: Site, user: User
 ) -> None:
-    script = user.script(count_script(100), user.directory())
+    script = user.script(counting(100), user.directory())
     first = seed_site.start(user, script, "-c", "c=1s")
     exec_pid = first.exec_pid()
     seed_site.wait_for_images(first.job, 2)
@@ -76,8 +76,8 @@ def test_the_guides_name_without_the_dollar_lets_one_job_lose_its_image_to_anoth
 ) -> None:
     """`$exec_pid.job_id` is the same name for two jobs whose application got the same pid, as after
     a reboot, or on two nodes of a shared file system."""
-    first = seed_site.start(user, user.script(count_script(60), user.directory()))
-    second = seed_site.start(user, user.script(count_script(60), user.directory()))
+    first = seed_site.start(user, user.script(counting(60), user.directory()))
+    second = seed_site.start(user, user.script(counting(60), user.directory()))
     same = seed_site.store / "4242.job_id"
     for job in (first, second):
         words = (seed_site.root / "bin" / "chkpnt", "-q", "-p", str(job.exec_pid()), "-od", same)
@@ -87,7 +87,7 @@ def test_the_guides_name_without_the_dollar_lets_one_job_lose_its_image_to_anoth
 
 
 def test_mom_checkpoint_keeps_two_jobs_apart_under_the_same_scheme(site: Site, user: User) -> None:
-    jobs = [site.start(user, user.script(count_script(60), user.directory())) for _ in range(2)]
+    jobs = [site.start(user, user.script(counting(60), user.directory())) for _ in range(2)]
     for job in jobs:
         argv = job.hook_argv()
         assert os.spawnv(os.P_WAIT, argv[0], argv) == 0

@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import INSTALLED, Site, User, alive, count_script, kill, lines, wait_until
+from tests.support import (
+    INSTALLED,
+    LIMIT_SECONDS,
+    MAY_END,
+    Site,
+    User,
+    alive,
+    counting,
+    kill,
+    lines,
+    wait_until,
+)
 
 
 class Loose:
@@ -16,9 +27,10 @@ class Loose:
 
     def __init__(self, site: Site, user: User, last: int = 40) -> None:
         self.site, self.user, self.directory = site, user, user.directory()
-        script = user.script(count_script(last), self.directory)
+        script = user.script(counting(last), self.directory)
         with (self.directory / "out").open("wb") as out:
-            argv = user.argv(site.root / "bin" / "cr_run", "/bin/sh", script)
+            place = f"PBS_O_WORKDIR={self.directory}"
+            argv = user.argv("/usr/bin/env", place, site.root / "bin/cr_run", "/bin/sh", script)
             self.process = subprocess.Popen(
                 argv,
                 cwd=self.directory,  # not ours, which he may not be able to see
@@ -28,12 +40,15 @@ class Loose:
                 start_new_session=True,
             )
         self.pid = self.process.pid
+        self.may_end = self.directory / MAY_END
         wait_until(lambda: "line 3\n" in (self.directory / "out").read_text())
 
     def call(self, *words: object, by_root: bool = False) -> subprocess.CompletedProcess[str]:
         argv = [str(self.site.root / "bin" / str(words[0])), *map(str, words[1:])]
         argv = argv if by_root else self.user.argv(*argv)
-        return subprocess.run(argv, cwd=self.directory, capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            argv, cwd=self.directory, capture_output=True, text=True, timeout=LIMIT_SECONDS
+        )
 
     def end(self) -> None:
         kill(self.pid)
@@ -50,7 +65,7 @@ class Loose:
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                timeout=60,
+                timeout=LIMIT_SECONDS,
             )
         return done.returncode, new.read_text(), errors.read_text()
 
@@ -72,6 +87,7 @@ def test_chkpnt_leaves_the_process_running_and_resume_ends_with_its_status(
         assert alive(loose.pid)
     assert (image / "inventory.img").exists()
     loose.end()
+    loose.may_end.touch()
     done = loose.go_on("resume", "-drp", "-cwd", loose.directory, "-od", image)
     assert done == (7, lines(40), "")
 
@@ -81,29 +97,33 @@ def test_a_directory_that_is_there_already_gets_a_file_that_names_the_image(loos
     assert loose.call("chkpnt", "-q", "-p", loose.pid, "-od", image).returncode == 0
     assert [each.name for each in image.iterdir()] == ["torqueckpt.json"]
     loose.end()
+    loose.may_end.touch()
     assert loose.go_on("resume", "-od", image)[:2] == (7, lines(40))
 
 
 def test_cr_checkpoint_that_is_to_kill_leaves_nothing_running(loose: Loose) -> None:
     made = loose.call("cr_checkpoint", "--tree", "--kill", loose.pid)
     assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
-    assert loose.process.wait(5) == -9
+    assert loose.process.wait(LIMIT_SECONDS) == -9
+    loose.may_end.touch()
     assert loose.go_on("cr_restart", f"context.{loose.pid}")[:2] == (7, lines(40))
 
 
 def test_cr_checkpoint_as_it_is_called_by_default_lets_it_run_on(loose: Loose) -> None:
     assert loose.call("cr_checkpoint", "-f", "here", loose.pid).returncode == 0
-    assert loose.process.wait(30) == 7
+    loose.may_end.touch()
+    assert loose.process.wait(LIMIT_SECONDS) == 7
 
 
 def test_cr_restart_tells_kinds_of_failure_apart(site: Site, user: User) -> None:
-    loose = Loose(site, user, 100)  # it still runs at the first restart
+    loose = Loose(site, user, 100)
     assert loose.call("cr_checkpoint", "-f", "here", loose.pid).returncode == 0
     kinds = [f"--run-on-fail-{kind}=echo {kind} >>told" for kind in ("temp", "env", "perm")]
     words = ("cr_restart", *kinds, "--run-on-success=echo success >>told", "here")
     status, _, errors = loose.go_on(*words)
     assert (status, "still runs" in errors) == (125, True)
     loose.end()
+    loose.may_end.touch()
     image = next(loose.site.store.glob("jobs/*/*@*/1/image"))
     loose.site.configure(criu_path="/nonexistent")
     assert loose.go_on(*words)[0] == 125

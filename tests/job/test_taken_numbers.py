@@ -24,7 +24,6 @@ def _hold_until(stack: ExitStack, name: str) -> None:
 
 
 def test_a_restart_waits_for_the_number_of_its_terminal(site: Site, user: User) -> None:
-    site.configure(pid_wait_seconds=120)
     running = started(site, user, _PROGRAM, pause=0.2)
     crashed_at(running, 5, 8)
     name = (running.directory / "data" / "terminal").read_text()
@@ -34,5 +33,5 @@ def test_a_restart_waits_for_the_number_of_its_terminal(site: Site, user: User) 
         again = site.resume(user, running.job, running.directory)
         said = site.lineage(running.job) / "1" / "work" / "restore.log"
         wait_until(lambda: "with specified index" in said.read_text())
-    assert again.wait(180) == 0, again.err()
+    assert again.wait() == 0, again.err()
     assert again.out() == lines(60)

@@ -62,8 +62,8 @@ class LsfJob:
         """The user's part of that."""
         return [pid for pid in self.tree() if b"/rootdoor\0" not in _cmdline(pid)]
 
-    def wait_for_line(self, number: int, seconds: float = 30) -> None:
-        wait_until(lambda: f"line {number}\n" in self.spooled(), seconds)
+    def wait_for_line(self, number: int) -> None:
+        wait_until(lambda: f"line {number}\n" in self.spooled())
 
 
 def _children(pid: int) -> list[int]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.lsf.lsf_job import LsfJob
-from tests.support import Site, User, lines, stat_fields, wait_until
+from tests.support import LIMIT_SECONDS, Site, User, lines, stat_fields, wait_until
 
 # As LSF's job files have it: these signals end the job's programs, not the shells above them.
 _TRAPS = "trap : 1 2 10 12 15"
@@ -142,10 +142,9 @@ class Sbatchd:
             start_new_session=True,
         )
 
-    def finish(self, job: LsfJob, action: subprocess.Popen[bytes], seconds: float = 60) -> None:
-        status = action.wait(seconds)
-        left = _group(action.pid)
-        assert left == [], "left in the action's process group"
+    def finish(self, job: LsfJob, action: subprocess.Popen[bytes]) -> None:
+        status = action.wait(LIMIT_SECONDS)
+        wait_until(lambda: not _group(action.pid))
         if status:
             self.log.append(f"job {job.id}: action ended with {status}")
 
@@ -158,10 +157,10 @@ class Sbatchd:
                 except ProcessLookupError:
                     continue
 
-    def wait(self, job: LsfJob, seconds: float = 60) -> int:
+    def wait(self, job: LsfJob) -> int:
         """The job's end: its status, its output delivered, and then POST_EXEC."""
-        status = job.res.wait(seconds)
-        wait_until(lambda: not _group(job.res.pid), 10)
+        status = job.res.wait(LIMIT_SECONDS)
+        wait_until(lambda: not _group(job.res.pid))
         job.state = "EXIT" if status else "DONE"
         delivered = self.home / f"out.{job.number}"
         delivered.write_bytes(job.out.read_bytes())
@@ -192,7 +191,7 @@ class Sbatchd:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LIMIT_SECONDS,
         )
         worked = done.returncode == 0 and (not done.stderr or "Checkpoint done" in done.stderr)
         if not worked:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.lsf.sbatchd import COUNTING, LsfJob, Sbatchd
-from tests.support import Site, wait_until
+from tests.support import LIMIT_SECONDS, Site, wait_until
 from tests.unit.grid_wrappers import WRAPPER
 from torqueckpt.batch.lsf import queues
 
@@ -118,5 +118,5 @@ def test_a_configured_wrapper_sets_no_trap_under_the_starter(
     job = queue.bsub(str(wrapper))
     wait_until(lambda: "ready" in job.spooled())
     queue.bkill(job)
-    job.res.wait(30)
+    job.res.wait(LIMIT_SECONDS)
     assert "fatal" not in job.spooled()

@@ -17,16 +17,13 @@ TRAPS = """#!/bin/sh
 trap 'echo got TERM; exit 9' TERM
 trap 'echo got HUP' HUP
 trap 'echo got USR1' USR1
-for i in $(seq 100); do
+i=0
+while :; do
+    i=$((i + 1))
     echo line $i
     sleep 0.1
 done
-exit 7
 """
-
-
-def nothing_left(lsf: Sbatchd, user: User) -> None:
-    wait_until(lambda: not user.processes(), 10)
 
 
 def suspended(lsf: Sbatchd) -> LsfJob:
@@ -43,7 +40,7 @@ def test_a_job_that_is_killed_while_it_is_saved_ends(
     job = suspended(lsf)
     lsf.bkill(job, number)
     assert lsf.wait(job) == (128 + number if number != signal.SIGKILL else -number)
-    nothing_left(lsf, user)
+    user.has_none()
     assert [row["whole"] for row in lsf.site.rows("101")] == [True]
 
 
@@ -82,30 +79,30 @@ def test_what_a_saved_job_has_missed_it_gets_when_it_is_resumed(lsf: Sbatchd) ->
     assert job.spooled().count("got USR1\n") == 1
 
 
-def slow_criu(site: Site, verb: str, before: int, after: int) -> Path:
-    """CRIU that takes its time for this, in seconds; the file has a line once it begins to."""
-    begun, program = site.root / "begun", site.root / "slow-criu"
+def waiting_criu(site: Site, verb: str, when: str) -> tuple[Path, Path]:
+    """CRIU that waits before or after this; the first file has a line once it does, and it goes on
+    when the second one is there."""
+    begun, go_on, program = (site.root / name for name in ("begun", "go-on", "waiting-criu"))
     begun.touch()
     begun.chmod(0o666)
     criu = f'{site.root}/lib/torqueckpt/criu/criu "$@"'
+    waits = f"echo >{begun}; until [ -e {go_on} ]; do sleep 0.05; done"
     program.write_text(
         f'#!/bin/sh\n[ "$1" = {verb} ] || exec {criu}\n'
-        f"[ {before} = 0 ] || {{ echo >{begun}; sleep {before}; }}\n"
-        f"{criu} || exit\n"
-        f"[ {after} = 0 ] || {{ echo >{begun}; sleep {after}; }}\n"
+        + (f"{waits}\n{criu}\n" if when == "before" else f"{criu} || exit\n{waits}\n")
     )
     program.chmod(0o755)
     site.configure(criu_path=str(program))
-    return begun
+    return begun, go_on
 
 
 @pytest.mark.parametrize(
-    ("verb", "before", "after", "status"),
+    ("verb", "when", "status"),
     [
-        ("dump", 1, 0, 9),  # its trap on TERM runs
-        ("dump", 0, 1, 9),  # its tree stands still for the end that does not come
-        ("restore", 1, 0, 143),
-        ("restore", 0, 1, 143),
+        ("dump", "before", 9),  # its trap on TERM runs
+        ("dump", "after", 9),  # its tree stands still for the end that does not come
+        ("restore", "before", 143),
+        ("restore", "after", 143),
     ],
 )
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -115,11 +112,10 @@ def test_a_job_that_is_killed_amidst_an_action_ends(
     user: User,
     number: signal.Signals,
     verb: str,
-    before: int,
-    after: int,
+    when: str,
     status: int,
 ) -> None:
-    begun = slow_criu(site, verb, before, after)
+    begun, go_on = waiting_criu(site, verb, when)
     job = lsf.bsub(script=TRAPS)
     job.wait_for_line(3)
     if verb == "restore":
@@ -127,9 +123,10 @@ def test_a_job_that_is_killed_amidst_an_action_ends(
     action = lsf.begin(job, lsf.suspend if verb == "dump" else lsf.resume)
     wait_until(lambda: begun.read_text())
     lsf.bkill(job, number)
-    lsf.finish(job, action, 20)
-    assert lsf.wait(job, 20) == (status if number == signal.SIGTERM else -9)
-    nothing_left(lsf, user)
+    go_on.touch()
+    lsf.finish(job, action)
+    assert lsf.wait(job) == (status if number == signal.SIGTERM else -9)
+    user.has_none()
 
 
 def test_a_starter_that_was_stopped_by_hand_hears_lsf_again(lsf: Sbatchd) -> None:
@@ -151,7 +148,7 @@ def test_the_job_ends_with_the_one_who_restored_it(lsf: Sbatchd, user: User) -> 
     )
     kill(supervisor)
     assert lsf.wait(job) == 137
-    nothing_left(lsf, user)
+    user.has_none()
 
 
 @pytest.mark.parametrize(

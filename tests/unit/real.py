@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import LIMIT_SECONDS
 from torqueckpt.process import proc, tree
 
 
@@ -27,7 +28,7 @@ def end(started: subprocess.Popen[bytes]) -> None:
     for each in tree.session(started.pid):
         kill(each.pid)
     started.kill()
-    started.wait(10)
+    started.wait(LIMIT_SECONDS)
     for pipe in (started.stdin, started.stdout, started.stderr):
         if pipe is not None:
             pipe.close()
@@ -40,15 +41,15 @@ def kill(pid: int) -> None:
         return
 
 
-def until(fact: Callable[[], Any], what: str, seconds: float = 10) -> Any:
+def until(fact: Callable[[], Any], what: str) -> Any:
     """Wait until `fact` gives something true, and give that."""
-    limit = time.monotonic() + seconds
+    limit = time.monotonic() + LIMIT_SECONDS
     while time.monotonic() < limit:
         found = fact()
         if found:
             return found
         time.sleep(0.005)
-    pytest.fail(f"waited {seconds} s in vain: {what}")
+    pytest.fail(f"waited {LIMIT_SECONDS} s in vain: {what}")
 
 
 def children(pid: int, count: int) -> list[proc.Stat]:
@@ -82,7 +83,7 @@ def python(code: str, *arguments: str) -> list[str]:
     return [sys.executable, "-I", "-c", code, *arguments]
 
 
-def in_child(work: Callable[[], Any], seconds: float = 20) -> Any:
+def in_child(work: Callable[[], Any]) -> Any:
     """Run `work` in a forked process, for what changes a whole process; gives what it returns.
 
     Its result goes through JSON; its exception fails the test, traceback and all.
@@ -91,7 +92,7 @@ def in_child(work: Callable[[], Any], seconds: float = 20) -> Any:
     pid = os.fork()
     if pid == 0:
         os.close(read_end)
-        signal.alarm(int(seconds))  # a child that hangs ends by itself
+        signal.alarm(LIMIT_SECONDS)  # a child that hangs ends by itself
         try:
             answer = {"result": work()}
         except BaseException:

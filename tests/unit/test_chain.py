@@ -6,12 +6,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from tests.support import wait_until
 from tests.unit import samples
 from torqueckpt.chain import link, server_jobs
 from torqueckpt.errors import ChainStopped, RecordTorn, UnknownChain
@@ -217,17 +217,16 @@ def test_a_script_is_run_by_the_interpreter_that_the_kernel_would_take(
     assert link.interpreter(script, {b"SHELL": shell}) == argv
 
 
-def running(place: Path, script: str) -> subprocess.Popen[bytes]:
-    """The shell that runs a script, in a session of its own, once that has begun; the program that
-    it calls writes down its words."""
+def running(place: Path, script: str, traps: str = ":") -> subprocess.Popen[bytes]:
+    """The shell that runs a script, in a session of its own, once that has set its traps; the
+    program that it calls writes down its words."""
     program = place / "program"
     program.write_text(f'#!/bin/sh\necho "$@" >{place}/told\nexit 3\n')
     program.chmod(0o755)
-    words = [program, "/bin/bash", "-c", f"touch {place}/began; {script}"]
+    words = [program, "/bin/bash", "-c", f"{traps}; touch {place}/began; {script}"]
     text = link.RUN.format(chain="12.srv@1")
     started = subprocess.Popen(["/bin/sh", "-c", text, *words], start_new_session=True)
-    while not (place / "began").exists():
-        time.sleep(0.01)
+    wait_until((place / "began").exists)
     return started
 
 
@@ -247,19 +246,18 @@ def test_the_shell_that_runs_the_script_says_its_status_and_keeps_it(
 def test_a_script_that_is_ended_from_outside_has_its_time_and_is_not_done(
     tmp_path: Path, trap: str
 ) -> None:
-    started = running(tmp_path, f"trap '{trap}' TERM; while :; do sleep 0.1; done")
-    time.sleep(0.3)
+    started = running(tmp_path, "while :; do sleep 0.1; done", f"trap '{trap}' TERM")
     os.killpg(started.pid, signal.SIGTERM)
     assert started.wait() == 5
     assert told(tmp_path) == ""
 
 
 def test_a_signal_for_all_of_the_job_reaches_the_script_alone(tmp_path: Path) -> None:
-    script = "trap 'got=1' USR1; trap 'exit $got' USR2; while :; do sleep 0.1; done"
-    started = running(tmp_path, script)
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
-        time.sleep(0.3)
-        os.killpg(started.pid, number)
+    traps = f"trap 'got=1; touch {tmp_path}/got' USR1; trap 'exit $got' USR2"
+    started = running(tmp_path, "while :; do sleep 0.1; done", traps)
+    os.killpg(started.pid, signal.SIGUSR1)
+    wait_until((tmp_path / "got").exists)
+    os.killpg(started.pid, signal.SIGUSR2)
     assert started.wait() == 1
     assert told(tmp_path) == "link-ended 12.srv@1 1\n"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
+from tests.support import LIMIT_SECONDS
 from tests.unit import samples
 from torqueckpt import settings
 from torqueckpt.cli.main import cli, main
@@ -70,7 +71,11 @@ def test_what_a_shell_is_given_names_the_program(
 def _completed(line: str, **more: str) -> list[str]:
     words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1), **more}
     done = subprocess.run(
-        [sys.executable, "-c", _COMPLETE], env=words, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", _COMPLETE],
+        env=words,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_SECONDS,
     )
     return [entry.partition(",")[2] for entry in done.stdout.splitlines()]
 
@@ -102,14 +107,14 @@ def test_no_tables_are_coloured_in_a_pipe_and_they_are_on_a_terminal() -> None:
         "made.add_row(tables.styled('failure', 'bold red')); tables.show(made)"
     )
     argv = [sys.executable, "-c", code]
-    piped = subprocess.run(argv, capture_output=True, text=True, timeout=60).stdout
+    piped = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS).stdout
     assert piped.split() == ["what", "failure"]
     for more, coloured in (({}, True), ({"NO_COLOR": "1"}, False)):
         shown = subprocess.run(
             ["/usr/bin/script", "-qec", " ".join([argv[0], "-c", f'"{code}"']), "/dev/null"],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=LIMIT_SECONDS,
             env={"TERM": "xterm-256color", **more},
         )
         assert ("\x1b[1;31m" in shown.stdout) is coloured, shown
@@ -134,7 +139,7 @@ def test_on_a_small_terminal_the_columns_that_are_named_make_room() -> None:
         ["/usr/bin/script", "-qec", f'{sys.executable} -c "{code}"', "/dev/null"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
         env={"TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "32"},
     )
     assert "  2026-05-04T03:02:01" in done.stdout

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import LIMIT_SECONDS
 from torqueckpt import paths
 from torqueckpt.batch import config_block
 from torqueckpt.errors import (
@@ -277,7 +278,7 @@ def test_the_mom_of_this_mom_priv_is_told(
     lock = node.mom_priv / "mom.lock"
     lock.write_bytes(lock.read_bytes() + b"\n\0")  # as pbs_mom of 6.1 writes it
     assert mom_site.tell_mom(node.plan()) == mom.pid
-    assert mom.wait(10) == 42
+    assert mom.wait(LIMIT_SECONDS) == 42
 
 
 def test_the_mom_of_another_mom_priv_is_not_told(

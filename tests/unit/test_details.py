@@ -6,11 +6,11 @@ from __future__ import annotations
 import grp
 import os
 import subprocess
-import time
 from collections.abc import Callable
 
 import pytest
 
+from tests.unit import real
 from torqueckpt.batch import job_details
 from torqueckpt.process import proc
 from torqueckpt.settings import Settings
@@ -21,10 +21,7 @@ _SETTINGS = Settings()
 
 def _facts(started: Start, script: str = "sleep 60 & wait", **environment: str) -> dict[str, str]:
     job = started("/bin/sh", "-c", script, env={"PATH": os.environ["PATH"], **environment})
-    until = time.monotonic() + 10
-    while not any(_runs_sleep(pid) for pid in proc.children(job.pid)):
-        assert time.monotonic() < until
-        time.sleep(0.01)
+    real.until(lambda: any(map(_runs_sleep, proc.children(job.pid))), "its child")
     return job_details.facts(job.pid, _SETTINGS)
 
 
@@ -71,7 +68,5 @@ def test_of_a_process_that_is_gone_nothing_is_known() -> None:
 
 def test_a_site_names_its_own_variables(started: Start) -> None:
     job = started("/bin/sleep", "60", env={"SITE_VO": "theophys", "LCG_GFAL_VO": "x"})
-    until = time.monotonic() + 10
-    while not _runs_sleep(job.pid) and proc.argv(job.pid)[:1] != ["/bin/sleep"]:
-        assert time.monotonic() < until
+    real.execed(job.pid, "/bin/sleep")
     assert job_details.facts(job.pid, Settings(vo_variables=("SITE_VO",))) == {"vo": "theophys"}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import LIMIT_SECONDS
 from tests.unit import floors
 
 _PACKAGE = Path(__file__).resolve().parents[2] / "torqueckpt"
@@ -140,7 +141,7 @@ def test_a_hook_imports_nothing_slow(name: str) -> None:
     hook = f"torqueckpt.hooks.{name}"
     code = f"import sys; sys.path.insert(0, {str(_PACKAGE.parent)!r}); import {hook}"
     argv = [sys.executable, "-I", "-X", "importtime", "-c", code]
-    ended = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=60)
+    ended = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=LIMIT_SECONDS)
     names = {line.rpartition("|")[2].strip() for line in ended.stderr.splitlines()}
     assert hook in names
     assert {name for name in names if name.partition(".")[0] in _SLOW} == set()

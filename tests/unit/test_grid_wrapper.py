@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support import LIMIT_SECONDS
 from tests.unit.grid_wrappers import FILES, PERL, WRAPPER
 from torqueckpt.batch.lsf import grid_wrapper
 from torqueckpt.cli.main import main
@@ -61,7 +62,7 @@ def _signalled(wrapper: Path, number: signal.Signals, **environment: str) -> tup
         assert running.stdout.readline() == "ready\n"
         os.kill(running.pid, number)
         said = running.stdout.read()
-        return running.wait(10), said
+        return running.wait(LIMIT_SECONDS), said
     finally:
         with suppress(ProcessLookupError):  # none of them is left
             os.killpg(running.pid, signal.SIGKILL)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import LIMIT_SECONDS
 from tests.unit import samples
 from torqueckpt import settings
 from torqueckpt.cli import progress
@@ -23,6 +24,7 @@ from torqueckpt.store.store import OwnerStore
 _READ = """
 import time
 from torqueckpt.cli import progress
+progress.PATIENCE_SECONDS = {patience}
 with progress.shown("{what}", 8 << 20) as read:
     for _ in range({pieces}):
         time.sleep(0.3)
@@ -31,13 +33,18 @@ print("done")
 """
 
 
-def _on_a_terminal(pieces: int, what: str = "verify 12.node1", columns: int = 100) -> str:
-    code = _READ.format(pieces=pieces, what=what)
+def _on_a_terminal(
+    pieces: int,
+    what: str = "verify 12.node1",
+    columns: int = 100,
+    patience: float = progress.PATIENCE_SECONDS,
+) -> str:
+    code = _READ.format(pieces=pieces, what=what, patience=patience)
     done = subprocess.run(
         ["/usr/bin/script", "-qec", f"{sys.executable} -c '{code}'", "/dev/null"],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
         env={"TERM": "xterm-256color", "COLUMNS": str(columns)},
     )
     return done.stdout
@@ -60,15 +67,16 @@ def test_a_long_job_id_is_cut_off_and_the_line_stays_one_of_80_columns() -> None
 
 
 def test_what_takes_less_than_a_second_tells_nothing() -> None:
-    assert _on_a_terminal(2).split() == ["done"]
+    assert progress.PATIENCE_SECONDS == 1
+    assert _on_a_terminal(2, patience=LIMIT_SECONDS).split() == ["done"]
 
 
 def test_a_pipe_gets_nothing_of_it() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", _READ.format(pieces=6, what="verify 12.node1")],
+        [sys.executable, "-c", _READ.format(pieces=6, what="verify 12.node1", patience=1)],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT_SECONDS,
     )
     assert (done.stdout, done.stderr) == ("done\n", "")
 
@@ -87,6 +95,7 @@ def test_verify_tells_every_byte_that_it_reads(
     monkeypatch.setattr(progress, "PATIENCE_SECONDS", 0)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("TTY_COMPATIBLE", "1")  # rich takes it for a terminal
+    monkeypatch.setenv("TERM", "xterm")
     assert main(["verify", samples.JOB]) == 0
     told = capsys.readouterr()
     assert told.out.count(": whole\n") == 2

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import LIMIT_SECONDS
 from tests.unit.test_report import Journals, a_site, journals  # noqa: F401 (fixtures)
 from torqueckpt import settings
 from torqueckpt.cli.main import main
@@ -154,12 +155,14 @@ def test_a_browser_draws_it_and_runs_nothing(site: Journals, place: Path) -> Non
     page.write_text(_page(site))
     argv = [str(_CHROMIUM), *_ALONE, f"--user-data-dir={place}/profile", "--window-size=900,1500"]
     shown = subprocess.run(
-        [*argv, f"--screenshot={picture}", page.as_uri()], capture_output=True, timeout=100
+        [*argv, f"--screenshot={picture}", page.as_uri()],
+        capture_output=True,
+        timeout=LIMIT_SECONDS,
     )
     assert shown.returncode == 0, shown.stderr
     assert len(set(_pixels(picture))) > 20  # drawn: a blank page has one colour
     dom = subprocess.run(
-        [*argv, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=100
+        [*argv, "--dump-dom", page.as_uri()], capture_output=True, text=True, timeout=LIMIT_SECONDS
     ).stdout
     assert "<title>Checkpoints and restarts" in dom and "<title>taken" not in dom
     assert dom.count("<circle") == 402

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import LIMIT_SECONDS
 from tests.unit import real
 from torqueckpt.errors import ProgramMissing
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges, proc
 from torqueckpt.run import PATH, run
+
+_TIME_TO_BEGIN = 2  # seconds, for a shell on a machine that has much else to do
 
 
 def _sh(script: str, *arguments: str) -> list[str]:
@@ -37,20 +40,18 @@ def test_the_reason_of_a_failure_is_its_last_line_with_words_in_it() -> None:
 
 
 def test_a_program_that_is_stopped_is_ended_at_the_time_limit() -> None:
-    before = time.monotonic()
     finished = run(_sh("kill -STOP $$; echo never"), timeout_seconds=0.3)
     assert finished.status is None and not finished.ok
-    assert time.monotonic() - before < 2
 
 
 def test_a_program_that_ignores_term_is_ended_at_the_time_limit() -> None:
     finished = run(
         _sh("trap '' TERM INT HUP; echo begun >&2; while :; do sleep 0.05; done"),
-        timeout_seconds=0.3,
+        timeout_seconds=_TIME_TO_BEGIN,
     )
     assert finished.status is None
     assert finished.stderr == "begun\n"
-    assert finished.wall_ms >= 300
+    assert finished.wall_ms >= 1000 * _TIME_TO_BEGIN
 
 
 def test_a_program_ended_at_its_time_limit_is_no_zombie_afterwards() -> None:
@@ -66,11 +67,11 @@ def test_a_grandchild_that_holds_the_pipe_does_not_hang_the_caller(
     """The program ends, or hangs; what it started in a session of its own goes on."""
     file, before = tmp_path / "pid", time.monotonic()
     finished = run(
-        _sh(f'echo begun >&2; setsid sleep 60 & echo $! >"$1"; {rest}', str(file)),
-        timeout_seconds=0.3,
+        _sh(f'echo begun >&2; setsid sleep {2 * LIMIT_SECONDS} & echo $! >"$1"; {rest}', str(file)),
+        timeout_seconds=_TIME_TO_BEGIN,
     )
     real.kill(int(file.read_text()))
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < LIMIT_SECONDS
     assert finished.status == status
     assert finished.stderr == "begun\n"
 
@@ -137,9 +138,10 @@ _LEAVES_ONE = "sh -c 'kill -STOP $$; echo never' & echo $!; {}"
 def test_what_a_program_that_is_alone_leaves_stopped_is_ended_with_it(end: str) -> None:
     """As CRIU does that is killed while it tries the kernel out: with the lineage's lock."""
     before = time.monotonic()
-    finished = run(_sh(_LEAVES_ONE.format(end)), timeout_seconds=30, alone=True)
+    script = _sh(_LEAVES_ONE.format(end))
+    finished = run(script, timeout_seconds=2 * LIMIT_SECONDS, alone=True)
     assert finished.status == (3 if end == "exit 3" else -9)
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < LIMIT_SECONDS
     real.until(lambda: real.ended(int(finished.output)), "its end")
 
 
@@ -154,8 +156,8 @@ def test_what_a_program_that_failed_has_left_with_its_output_is_ended_by_its_cal
         called.append(True)
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
-    script = f"sleep 60 & echo $! >$1/pid; exit {status}"
-    seconds = 20 if status else 1
+    script = f"sleep 6000 & echo $! >$1/pid; exit {status}"
+    seconds = LIMIT_SECONDS if status else _TIME_TO_BEGIN
     finished = run(_sh(script, str(tmp_path)), timeout_seconds=seconds, end_what_it_left=end)
     assert (finished.status, called) == (status, expected)
     if not called:
@@ -163,7 +165,7 @@ def test_what_a_program_that_failed_has_left_with_its_output_is_ended_by_its_cal
 
 
 def test_one_that_is_alone_and_takes_too_long_goes_with_all_of_its_session() -> None:
-    finished = run(_sh(_LEAVES_ONE.format("sleep 60")), timeout_seconds=0.5, alone=True)
+    finished = run(_sh(_LEAVES_ONE.format("sleep 60")), timeout_seconds=_TIME_TO_BEGIN, alone=True)
     assert finished.status is None
     real.until(lambda: real.ended(int(finished.output)), "its end")
 

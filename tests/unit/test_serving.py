@@ -168,7 +168,7 @@ def test_it_ends_with_the_restore_and_when_that_is_killed(image: Path, user: Own
         "from torqueckpt.checkpointers.criu.stream import CriuStream\n"
         "who = privileges.owner(sys.argv[1])\n"
         "with privileges.acting_as(who), serving.served(CriuStream(), Path(sys.argv[2]), who):\n"
-        "    print('serving', flush=True); time.sleep(60)\n"
+        "    print('serving', flush=True); time.sleep(6000)\n"
     )
     argv = [sys.executable, "-c", program, user.name, str(image)]
     maker = subprocess.Popen(argv, stdout=subprocess.PIPE, cwd=REPOSITORY)
@@ -178,4 +178,4 @@ def test_it_ends_with_the_restore_and_when_that_is_killed(image: Path, user: Own
     maker.send_signal(signal.SIGKILL)
     maker.wait()
     maker.stdout.close()
-    wait_until(lambda: real.ended(int(children[0])), 10)
+    wait_until(lambda: real.ended(int(children[0])))

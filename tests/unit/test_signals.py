@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import LIMIT_SECONDS
 from tests.unit import real
 from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.process import privileges, proc, signals, tree
@@ -28,7 +29,7 @@ def _id(pid: int) -> ProcessId:
 def test_a_signal_reaches_a_running_process(started: Start) -> None:
     process = started("/bin/sleep", "60")
     assert signals.send(_id(process.pid), signal.SIGTERM)
-    assert process.wait(10) == -signal.SIGTERM
+    assert process.wait(LIMIT_SECONDS) == -signal.SIGTERM
 
 
 def test_a_process_that_was_reaped_gets_no_signal(started: Start) -> None:
@@ -93,11 +94,9 @@ def test_a_tree_that_goes_on_forking_is_killed_to_the_last_process(
     top = started(*real.python(code))
     real.until(lambda: len(proc.children(top.pid)) > 3 + round_, "a tree that forks")
     signals.kill_tree(_id(top.pid))
-    top.wait(10)
+    top.wait(LIMIT_SECONDS)
     left = [each for each in tree.session(top.pid) if not each.ended]
-    real.until(
-        lambda: all(real.ended(each.pid) for each in left), f"the end of {len(left)}", seconds=3
-    )
+    real.until(lambda: all(real.ended(each.pid) for each in left), f"the end of {len(left)}")
     assert [each for each in tree.session(top.pid) if not each.ended] == []
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import LIMIT_SECONDS
 from tests.unit import real
 from torqueckpt.identity import Owner, ProcessId
 from torqueckpt.process import privileges, proc, supervise, tree
@@ -146,7 +147,9 @@ def test_a_key_of_the_terminal_reaches_the_job_once(apart: bool) -> None:
     """A restored tree has the process group of its image, which the terminal does not know."""
     program = (
         "import signal, sys, time; seen = []; signal.signal(2, lambda *_: seen.append(1)); "
-        "print('ready', flush=True); time.sleep(0.6); sys.exit(len(seen))"
+        f"signal.alarm({LIMIT_SECONDS}); print('ready', flush=True)\n"
+        "while not seen: time.sleep(0.01)\n"
+        "time.sleep(0.3); sys.exit(len(seen))"  # a second one would come at once
     )
     pid, terminal = pty.fork()
     if pid == 0:

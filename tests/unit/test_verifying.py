@@ -74,7 +74,7 @@ def test_who_waits_for_a_damaged_one_is_told_nothing_but_the_end(
 
 def test_one_that_its_owner_kills_counts_as_damaged(user: Owner) -> None:
     before = set(proc.children(os.getpid()))
-    with closing(_begun(user, _Made(seconds=60))) as verifier:
+    with closing(_begun(user, _Made(seconds=6000))) as verifier:
         (fd,) = verifier.waits_at()
         (pid,) = set(proc.children(os.getpid())) - before
         os.kill(pid, signal.SIGKILL)
@@ -85,7 +85,7 @@ def test_one_that_its_owner_kills_counts_as_damaged(user: Owner) -> None:
 
 def test_its_end_leaves_no_process_and_no_descriptor(user: Owner) -> None:
     children, files = proc.children(os.getpid()), os.listdir("/proc/self/fd")
-    with closing(_begun(user, _Made(seconds=60))) as verifier:
+    with closing(_begun(user, _Made(seconds=6000))) as verifier:
         assert len(proc.children(os.getpid())) == len(children) + 1
         verifier.close()  # before the job is waited for
         assert proc.children(os.getpid()) == children
@@ -97,9 +97,9 @@ def test_it_ends_when_its_maker_is_killed(user: Owner) -> None:
     seen, tells = os.pipe()
     maker = os.fork()
     if maker == 0:
-        _begun(user, _Made(seconds=60))
+        _begun(user, _Made(seconds=6000))
         os.write(tells, str(*proc.children(os.getpid())).encode())
-        time.sleep(60)
+        time.sleep(6000)
     verifier = int(os.read(seen, 20))
     os.kill(maker, signal.SIGKILL)
     os.waitpid(maker, 0)

@@ -14,7 +14,7 @@ def timer(first, period):
     return made
 
 
-def fires(made, seconds=5):
+def fires(made, seconds=300):
     if not select.select([made], [], [], seconds)[0]:
         return 0
     return struct.unpack("Q", os.read(made, 8))[0]
@@ -34,7 +34,7 @@ watch.register(twin, select.EPOLLIN)
 pause()
 assert watch.poll(0) == []
 os.write(write_end, b"x")
-assert sorted(watch.poll(1)) == sorted([(read_end, 1), (twin, 1)])
+assert sorted(watch.poll(300)) == sorted([(read_end, 1), (twin, 1)])
 """,
     ),
     Kind(
@@ -63,7 +63,7 @@ assert struct.unpack_from("I", os.read(ear, 128)) == (signal.SIGUSR1,)
 made = timer(3600, 0)
 soon = timer(2, 0)
 pause()
-assert fires(soon, 6) == 1 and fires(made, 0) == 0
+assert fires(soon) == 1 and fires(made, 0) == 0
 """,
     ),
     Kind(
@@ -136,7 +136,7 @@ while not fired:
     time.sleep(0.05)
 pause()
 before = len(fired)
-until = time.monotonic() + 5
+until = time.monotonic() + 300
 while len(fired) < before + 2 and time.monotonic() < until:
     time.sleep(0.05)
 assert len(fired) >= before + 2
@@ -149,7 +149,7 @@ fired = []
 signal.signal(signal.SIGVTALRM, lambda *_: fired.append(1))
 signal.setitimer(signal.ITIMER_VIRTUAL, 0.5)
 pause()
-until = time.monotonic() + 10
+until = time.monotonic() + 300
 while not fired and time.monotonic() < until:
     sum(range(1000))
 assert fired
@@ -168,7 +168,7 @@ while not fired:
     time.sleep(0.05)
 pause()
 before = len(fired)
-until = time.monotonic() + 5
+until = time.monotonic() + 300
 while len(fired) < before + 2 and time.monotonic() < until:
     time.sleep(0.05)
 assert len(fired) >= before + 2
@@ -187,7 +187,7 @@ call(libc.timer_settime(timer, 0, struct.pack("4q", 0, 100000000, 0, 100000000),
 time.sleep(0.3)
 pause()
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGRTMIN})
-until = time.monotonic() + 5
+until = time.monotonic() + 300
 while len(fired) < 3 and time.monotonic() < until:
     time.sleep(0.05)
 assert len(fired) >= 3
@@ -199,7 +199,7 @@ assert len(fired) >= 3
 before = time.monotonic()
 child = subprocess.Popen(["/usr/bin/sleep", "3"])
 pause()
-assert child.wait(20) == 0 and time.monotonic() - before >= 2.9
+assert child.wait() == 0 and time.monotonic() - before >= 2.9
 """,
     ),
 )
