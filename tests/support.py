@@ -117,16 +117,21 @@ class Running:
         return found[0]
 
     def exec_pid(self) -> int:
-        """The leader's child that stays: a login shell has had others before, for /etc/profile."""
+        """The leader's child that runs the script, or stays: a login shell has had others before,
+        for /etc/profile."""
         leader = self.leader()
         children = Path(f"/proc/{leader}/task/{leader}/children")
+        script = f"/{self.job}.SC\0".encode()
 
-        def staying() -> str:
+        def found() -> str:
             before = children.read_text()
-            time.sleep(0.05)
+            for pid in before.split():
+                if script in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    return pid
+            time.sleep(0.2)
             return before if before == children.read_text() else ""
 
-        return int(wait_until(staying).split()[0])
+        return int(wait_until(found).split()[0])
 
     def spooled(self) -> str:
         path = self.site.spool / "spool" / f"{self.job}.OU"
@@ -307,20 +312,32 @@ class Site:
         found: list[dict[str, Any]] = json.loads(answer.stdout) if answer.stdout else []
         return found
 
+    def generations(self, job: str) -> list[int]:
+        """The numbers of its images; no program is started for it, as one who waits would often."""
+        found = [name for place in self._lineages(job) for name in os.listdir(place)]
+        return sorted(int(name) for name in found if name.isdigit())
+
     def owner_of(self, job: str) -> str:
         record = json.loads((self.spool / "mom_priv" / "jobs" / f"{job}.JB").read_text())
         owner: str = record["owner"]
         return owner
 
     def lineage(self, job: str) -> Path:
-        row = self.rows(job)[-1]
-        return self.store / "jobs" / str(row["owner"]) / str(row["lineage"])
+        """Of the one owner that has such a job."""
+        (found,) = self._lineages(job)
+        return found
+
+    def _lineages(self, job: str) -> list[Path]:
+        links = [owner / "ids" / job for owner in (self.store / "jobs").iterdir()]
+        return [link.parents[1] / os.readlink(link) for link in links if link.is_symlink()]
 
     def wait_for_images(self, job: str, count: int = 1) -> int:
         """The newest generation once at least `count` are there."""
-        rows = wait_until(lambda: self.rows(job)[count - 1 :])
-        newest: int = rows[-1]["generation"]
+        newest: int = wait_until(lambda: self.generations(job)[count - 1 :])[-1]
         return newest
+
+    def wait_for_newer(self, job: str, than: int) -> None:
+        wait_until(lambda: max(self.generations(job), default=0) > than)
 
     def remove(self) -> None:
         for running in self.running:

@@ -203,7 +203,7 @@ def test_a_criu_configuration_in_the_owners_home_is_not_read(
     try:
         resumed = site.resume(user, crashed.job, user.directory())
         newest = site.wait_for_images(crashed.job)
-        wait_until(lambda: site.rows(crashed.job)[-1]["generation"] > newest)
+        site.wait_for_newer(crashed.job, newest)
         assert resumed.wait() == 7, resumed.err()
     finally:
         shutil.rmtree(place)

@@ -254,15 +254,11 @@ def test_ten_jobs_every_second_until_each_has_had_five_images(site: Site, user: 
         script = user.script(counting(90, 0.1), user.directory())
         jobs.append(site.start(user, script, "-c", "c=1s,depth=2"))
     for running in jobs:
-        wait_until(lambda job=running.job: _newest(site, job) >= 5)
+        site.wait_for_newer(running.job, 4)
         assert running.wait() == 7
         assert running.out() == lines(90)
         assert len(site.rows(running.job)) == 2, running.stderr.read_text()
         assert site.call(None, "verify", running.job).returncode == 0
-
-
-def _newest(site: Site, job: str) -> int:
-    return max((row["generation"] for row in site.rows(job)), default=0)
 
 
 def test_a_hook_killed_while_the_tree_is_stopped_for_its_end_lets_it_run_on(

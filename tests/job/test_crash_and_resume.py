@@ -52,8 +52,7 @@ def test_a_resumed_job_is_checkpointed_crashes_and_is_resumed_again_twice(
     job, reached = crashed.job, 14
     for _ in range(2):
         resumed = site.resume(user, job, crashed.directory)
-        newest = site.rows(crashed.job)[-1]["generation"]
-        wait_until(lambda newest=newest: site.rows(crashed.job)[-1]["generation"] > newest)
+        site.wait_for_newer(crashed.job, max(site.generations(crashed.job)))
         reached += 5
         resumed.wait_for_line(reached)
         resumed.crash()

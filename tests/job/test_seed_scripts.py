@@ -60,9 +60,9 @@ def test_a_job_is_dumped_every_period_and_resumed_by_its_user_twice(
     first.crash()
 
     second = _resume(seed_site, user, first, exec_pid)
-    before = {row["generation"] for row in seed_site.rows(second.job)}
+    before = max(seed_site.generations(first.job))
     child = second.exec_pid()
-    wait_until(lambda: {r["generation"] for r in seed_site.rows(second.job)} - before)
+    seed_site.wait_for_newer(first.job, before)
     wait_until(lambda: os.path.islink(seed_site.store / f"{child}.job_id"))
     second.crash()
 

@@ -111,7 +111,7 @@ def test_the_tutorial_as_it_stands(site: Site, sudoer: User) -> None:
     assert "no process of it is left" in here.type(held)
     reached = len(spooled.read_text().split("\n"))
     wait_until(lambda: len(spooled.read_text().split("\n")) > reached + 3)
-    wait_until(lambda: len(site.rows(job)) >= 3)
+    site.wait_for_images(job, 3)
 
     write, go_on, compare, away = _blocks("It dies")
     os.killpg(first.pid, signal.SIGINT)
