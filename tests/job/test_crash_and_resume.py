@@ -205,6 +205,7 @@ def test_outputs_that_a_resumed_job_joins_stay_whole_from_then_on(site: Site, us
         words = ("resume-job", running.job, "-o", str(script))
         subprocess.run(user.argv(site.program, *words), check=True)
         resumed = site.start(user, script, "-j", "oe", "-c", "enabled", "-N", "joined")
+        resumed.may_end = running.may_end
         wait_until(lambda: len(resumed.spooled().splitlines()) > (60 if turn == "two" else 90))  # noqa: B023
         if turn == "two":
             assert subprocess.run(resumed.hook_argv(name=turn)).returncode == 0
