@@ -18,7 +18,7 @@ from pathlib import Path
 import click
 
 from torqueckpt import __version__
-from torqueckpt.cli.main import cli
+from torqueckpt.cli.main import whole
 
 HERE = Path(__file__).resolve().parent
 SETTINGS = HERE.parents[1] / "conf" / "torqueckpt.toml"
@@ -39,7 +39,7 @@ def pages(doc: str = DOC) -> dict[str, str]:
     """Every page's roff, by its file's name."""
     texts = {path.name[:-3]: path.read_text("utf-8") for path in sorted(HERE.glob("*.md"))}
     listed = []
-    for name, command in commands(cli):
+    for name, command in commands(whole()):
         page = f"{name.replace(' ', '-')}.1"
         listed.append(f"- `{name}`: {_first_line(command)}")
         texts[page] = command_page(name, command, texts.get(page, ""))

@@ -16,7 +16,7 @@ import pytest
 from tests.support import LIMIT_SECONDS
 from tests.unit import samples
 from torqueckpt import settings
-from torqueckpt.cli.main import cli, main
+from torqueckpt.cli.main import main, whole
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
@@ -40,7 +40,7 @@ def _commands(
 
 
 # Those that nobody but our own programs calls are not for people's eyes.
-_ALL = {name: command for name, command in _commands(cli) if not command.hidden}
+_ALL = {name: command for name, command in _commands(whole()) if not command.hidden}
 
 
 @pytest.mark.parametrize("name", sorted(_ALL))

@@ -28,7 +28,7 @@ import click
 import pytest
 
 from tests.pages import PAGES, TOP, Command, commands, simple
-from torqueckpt.cli.main import cli
+from torqueckpt.cli.main import whole
 from torqueckpt.shims import command as shims_command
 
 _SHIMS = ("chkpnt", "resume", "cr_checkpoint", "cr_restart")
@@ -61,9 +61,9 @@ def test_torqueckpt_understands_it(told: Command) -> None:
 
 
 def parse(told: Command) -> None:
-    command: click.Command = cli
+    command: click.Command = whole()
     name = "torqueckpt"
-    context = click.Context(cli, info_name="torqueckpt")
+    context = click.Context(command, info_name="torqueckpt")
     words = list(told.words[1:])
     while isinstance(command, click.Group) and words:
         found = command.get_command(context, words[0])
@@ -98,7 +98,7 @@ def _options(group: click.Group) -> Iterator[str]:
 
 
 def test_an_option_that_stands_alone_in_a_text_is_one_of_ours() -> None:
-    known = {*_options(cli), *_OPTIONS_OF_OTHERS}
+    known = {*_options(whole()), *_OPTIONS_OF_OTHERS}
     for page in [*PAGES, *sorted((TOP / "docs" / "man").glob("torqueckpt*.md"))]:
         for told in re.findall(r"`(--[a-z-]+)[^`]*`", page.read_text()):
             assert told in known, (page.name, told)

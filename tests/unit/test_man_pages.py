@@ -21,7 +21,7 @@ assert _MADE_BY is not None and _MADE_BY.loader is not None
 pages = importlib.util.module_from_spec(_MADE_BY)
 _MADE_BY.loader.exec_module(pages)
 _PAGES: dict[str, str] = pages.pages()
-_COMMANDS: dict[str, click.Command] = dict(pages.commands(pages.cli))
+_COMMANDS: dict[str, click.Command] = dict(pages.commands(pages.whole()))
 
 
 def _words(page: str) -> str:

@@ -65,3 +65,6 @@ def completion_command(context: click.Context, shell: str) -> None:
     made = get_completion_class(shell)
     assert made is not None
     click.echo(made(context.find_root().command, {}, "torqueckpt", _VARIABLE).source())
+
+
+COMMANDS = (completion_command,)

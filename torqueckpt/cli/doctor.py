@@ -134,3 +134,6 @@ def _user(name: str | None) -> Owner | None:
     if owner.uid == 0:
         raise click.UsageError("root runs no jobs: name an ordinary user with --job-user")
     return owner
+
+
+COMMANDS = (doctor_command,)

@@ -115,3 +115,6 @@ def _seconds(text: str) -> float:
     if not found:
         raise click.BadParameter("expected HH:MM:SS or seconds", param_hint="--walltime")
     return float(found)
+
+
+COMMANDS = (interval_command,)

@@ -3,53 +3,68 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 
 import click
 
 from torqueckpt import __version__, log
-from torqueckpt.cli import (
-    chain,
-    completion,
-    configure,
-    doctor,
-    images,
-    interval,
-    node,
-    preflight,
-    report,
-    resume,
-    run,
-    show,
-)
+from torqueckpt.cli import completion
 from torqueckpt.errors import OWN_FAILURE, InternalError, TorqueCkptError
 
 # Their exit status is the job's, so that all of our own failures are one number.
 _STATUS_IS_THE_JOBS = ("run", "resume", "link")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+# Module of cli → its COMMANDS, by name.  One is imported when a command of it is called: with all
+# of them each call would take twice as long.
+_MODULES = {
+    "run": ("run", "checkpoint", "hold", "release"),
+    "resume": ("resume-job", "resume"),
+    "images": ("list", "verify", "delete", "prune", "held"),
+    "show": ("show", "diff"),
+    "configure": ("configure",),
+    "chain": ("submit", "status", "cancel", "link", "link-ended"),
+    "node": ("periodic", "last-checkpoint", "drain", "modules"),
+    "report": ("report", "metrics"),
+    "completion": ("completion",),
+    "doctor": ("doctor",),
+    "interval": ("interval",),
+    "preflight": ("preflight",),
+}
+
+
+class Commands(click.Group):
+    """All commands, each added when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(name for names in _MODULES.values() for name in names)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        for module, names in _MODULES.items():
+            if cmd_name in names and cmd_name not in self.commands:
+                self._add(module)
+        return super().get_command(ctx, cmd_name)
+
+    def _add(self, module: str) -> None:
+        for command in importlib.import_module(f"torqueckpt.cli.{module}").COMMANDS:
+            completion.complete_jobs(command)
+            self.add_command(command)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="torqueckpt")
 def cli() -> None:
     """Checkpoint and restart batch jobs."""
 
 
-for _command in (
-    *run.COMMANDS,
-    *resume.COMMANDS,
-    *images.COMMANDS,
-    *show.COMMANDS,
-    *configure.COMMANDS,
-    *chain.COMMANDS,
-    *node.COMMANDS,
-    *report.COMMANDS,
-    completion.completion_command,
-    doctor.doctor_command,
-    interval.interval_command,
-    preflight.preflight_command,
-):
-    completion.complete_jobs(_command)
-    cli.add_command(_command)
+def whole() -> click.Group:
+    """The group with all of its commands in it, for those who look through it."""
+    context = click.Context(cli)
+    for name in cli.list_commands(context):
+        assert cli.get_command(context, name) is not None, name
+    assert sorted(cli.commands) == cli.list_commands(context)
+    return cli
 
 
 def main(argv: list[str]) -> int:

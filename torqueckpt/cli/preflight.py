@@ -42,3 +42,6 @@ def preflight_command(what: str, user: str | None, as_json: bool) -> None:
     if not report.dumpable:
         refused = sum(each.severity == "refused" for each in report.findings)
         raise CannotBeDumped(what=named, reasons=f"{refused} reason(s), listed above")
+
+
+COMMANDS = (preflight_command,)
