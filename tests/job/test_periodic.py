@@ -143,7 +143,7 @@ def test_a_later_job_of_the_same_number_leaves_alone_what_the_earlier_one_asked_
         {"exec_host": "another/0+" + os.uname().nodename + "/0"},  # not mother superior
         {"Checkpoint": "enabled"},
         {"Checkpoint": "u"},
-        {"Checkpoint": "w=5"},
+        {"Checkpoint": "w=600"},
     ],
 )
 def test_what_is_not_its_business_is_left_alone(
