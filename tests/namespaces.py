@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.support import User, wait_until
+from tests.support import LIMIT_SECONDS, User, wait_until
 
 ADDRESS = "10.99.0.1"  # OpenPBS takes no address of the loopback network for a host
 _PROGRAMS = ("unshare", "nsenter", "setpriv", "mount", "ip")
@@ -110,7 +110,7 @@ class Namespaces:
         self, *words: str | Path, user: User | None = None, directory: str | Path = "/"
     ) -> list[str]:
         """argv that runs `words` in there, as root or as the user, with a clean environment."""
-        enter = ["--mount", "--net", "--pid", "--uts", f"--wd={self.inside(directory)}"]
+        enter = ["--mount", "--root", "--net", "--pid", "--uts", f"--wd={self.inside(directory)}"]
         become, given = [], {**_ENVIRONMENT, "PATH": self.path, **self.environment()}
         if user is not None:
             become = ["setpriv", "--reuid", user.name, "--regid", str(user.gid), "--init-groups"]
@@ -127,7 +127,7 @@ class Namespaces:
         *words: str | Path,
         user: User | None = None,
         directory: str | Path = "/",
-        seconds: float = 60,
+        seconds: float = LIMIT_SECONDS,
         stdin: str = "",
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -172,6 +172,6 @@ class Namespaces:
         assert self._holder.stdin is not None and self._holder.stdout is not None
         self._holder.stdin.close()
         self._holder.stdout.close()
-        self._holder.wait(30)
+        self._holder.wait(LIMIT_SECONDS)
         wait_until(lambda: not Path(f"/proc/{self.init}").exists())
         shutil.rmtree(self.root)

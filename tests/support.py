@@ -339,6 +339,17 @@ class Site:
     def wait_for_newer(self, job: str, than: int) -> None:
         wait_until(lambda: max(self.generations(job), default=0) > than)
 
+    def wait_for_restart(self, running: Running) -> None:
+        """Until it is its own processes that run: what it has written so far comes before them."""
+        noted = f'"restart", "job": "{running.job}"'
+
+        def seen() -> bool:
+            journals = self.store.glob("jobs/*/journal")
+            return any(noted in file.read_text() for file in journals)
+
+        wait_until(lambda: seen() or running.process.poll() is not None)
+        assert seen(), running.err()
+
     def remove(self) -> None:
         for running in self.running:
             if running.process.poll() is None:

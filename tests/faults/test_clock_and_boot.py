@@ -121,4 +121,4 @@ def test_a_job_goes_on_after_each_boot_whoever_has_its_process_numbers(
 
 def in_place_of(running: Running, argv: list[str]) -> list[str]:
     """The hook sees the boot that its MOM sees."""
-    return ["/usr/bin/nsenter", "--mount", f"--target={running.process.pid}", *argv]
+    return ["/usr/bin/nsenter", "--mount", "--root", f"--target={running.process.pid}", *argv]

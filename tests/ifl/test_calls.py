@@ -222,7 +222,7 @@ def test_python_goes_on_while_a_connect_blocks(library: Library) -> None:
         time.sleep(0.001)
         count += 1
     assert time.monotonic() - start >= 0.7
-    assert count > 200
+    assert count > 10  # once at most, if nobody else came to his turn
 
 
 def test_errors_can_be_pickled() -> None:

@@ -242,9 +242,13 @@ def test_sudo_does_not_stay_between_the_job_and_its_supervisor(
     site: Site, user: User, crashed: Running
 ) -> None:
     resumed = site.resume(user, crashed.job, user.directory())
-    wait_until(lambda: "line 25\n" in resumed.spooled())
-    names = [Path(f"/proc/{pid}/comm").read_text() for pid in session(resumed.leader())]
-    assert "sudo\n" not in names and len(names) > 2
+    site.wait_for_restart(resumed)
+
+    def names() -> list[str]:
+        return [Path(f"/proc/{pid}/comm").read_text() for pid in session(resumed.leader())]
+
+    wait_until(lambda: "sudo\n" not in names())
+    assert len(names()) > 2
     assert resumed.wait() == 7
 
 

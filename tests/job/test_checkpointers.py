@@ -79,7 +79,7 @@ def test_a_resumed_job_is_dumped_and_resumed_again(site: Site, user: User, kind:
     assert hook(job).returncode == 0
     job.crash()
     second = site.resume(user, job.job, job.directory)
-    second.wait_for_line(15)
+    site.wait_for_restart(second)
     answer = hook(second)
     assert answer.returncode == 0, answer.stderr
     second.crash()

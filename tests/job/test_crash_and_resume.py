@@ -136,7 +136,7 @@ def test_a_killed_supervisor_takes_its_tree_with_it_and_the_job_can_go_on(
 
 def test_qdel_of_a_resumed_job_leaves_no_process(site: Site, user: User, crashed: Running) -> None:
     resumed = site.resume(user, crashed.job, crashed.directory)
-    resumed.wait_for_line(16)
+    site.wait_for_restart(resumed)
     resumed.process.terminate()
     assert resumed.wait_as_it_is() in (137, 143)
     user.has_none()
@@ -153,7 +153,7 @@ while :; do i=$((i + 1)); echo line $i; sleep 0.1; done
     site.wait_for_images(running.job)
     running.crash()
     resumed = site.resume(user, running.job, directory)
-    resumed.wait_for_line(20)
+    site.wait_for_restart(resumed)
     resumed.process.terminate()
     resumed.wait()
     assert resumed.out().count("got TERM") == 1
@@ -206,7 +206,7 @@ def test_outputs_that_a_resumed_job_joins_stay_whole_from_then_on(site: Site, us
         subprocess.run(user.argv(site.program, *words), check=True)
         resumed = site.start(user, script, "-j", "oe", "-c", "enabled", "-N", "joined")
         resumed.may_end = running.may_end
-        wait_until(lambda: len(resumed.spooled().splitlines()) > (60 if turn == "two" else 90))  # noqa: B023
+        site.wait_for_restart(resumed)
         if turn == "two":
             assert subprocess.run(resumed.hook_argv(name=turn)).returncode == 0
             resumed.crash()

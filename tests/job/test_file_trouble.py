@@ -73,6 +73,7 @@ def test_the_same_image_restarted_twice_gives_the_same_result(
 
 def test_two_crashes_with_an_image_after_each(site: Site, user: User, crashed: Running) -> None:
     again = site.resume(user, crashed.job, crashed.directory)
+    site.wait_for_restart(again)
     again.wait_for_line(40)
     checkpoint(again, "two")
     again.wait_for_line(50)

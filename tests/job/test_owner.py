@@ -167,7 +167,7 @@ def test_the_supervisor_is_the_users_in_the_end(site: Site, user: User) -> None:
     wait_until(lambda: field(status_of(keeper), "Uid") == [str(user.uid)] * 4)
     assert int(field(status_of(keeper), "CapPrm")[0], 16) == 0
     # Root's daemon signals every process of the session; the user's own signal is passed on.
-    resumed.wait_for_line(20)
+    site.wait_for_restart(resumed)
     subprocess.run(user.argv("/bin/sh", "-c", f"kill -TERM {keeper}"), check=True)
     assert resumed.wait_as_it_is() == 128 + signal.SIGTERM
     user.has_none()

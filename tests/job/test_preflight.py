@@ -127,7 +127,7 @@ def test_a_restarted_jobs_tree_is_found_though_it_was_started_under_another_numb
     exec_pid = running.exec_pid()
     running.crash()
     resumed = site.resume(user, running.job, user.directory())
-    resumed.wait_for_line(30)  # beyond what it had written at its image
+    site.wait_for_restart(resumed)
     for caller in (user, None):
         code, told = look(site, caller, resumed.job, "--user", user.name)
         assert (code, told["pid"], told["findings"]) == (0, exec_pid, [])

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.job.file_jobs import checkpoint, hashes, started, uninterrupted
-from tests.support import Running, Site, User, wait_until
+from tests.support import Running, Site, User
 
 _NUMPY = """
 cat >../simulate.py <<'END'
@@ -149,15 +149,8 @@ def test_a_real_program_gives_the_same_bytes_after_two_crashes(
     running = started(site, user, program, rules)
     _crashed(running, "one")
     again = site.resume(user, running.job, running.directory)
-    _wait_for_restart(site, running, again)
+    site.wait_for_restart(again)
     _crashed(again, "two")
     last = site.resume(user, again.job, running.directory)
     assert last.wait() == 0, last.err()
     assert hashes(running.directory) == wanted
-
-
-def _wait_for_restart(site: Site, running: Running, again: Running) -> None:
-    journal = site.lineage(running.job).parent / "journal"
-    restarted = f'"restart", "job": "{again.job}"'
-    wait_until(lambda: restarted in journal.read_text() or again.process.poll() is not None)
-    assert again.process.poll() is None, again.err()
