@@ -16,6 +16,7 @@ import pytest
 from tests.job.nodes import Node
 from tests.namespaces import missing
 from tests.support import (
+    INSTALLED,
     LIMIT_SECONDS,
     Running,
     Site,
@@ -228,10 +229,17 @@ def test_of_two_nodes_whose_locks_do_not_reach_each_other_one_resumes_the_job(
         shutil.chown(own, user.uid, user.gid)
         own.chmod(0o600)
         each.bind(own, lineage / "lock")
-    crashed.may_end.unlink()
+    criu, go_on = crashed.site.root / "criu", crashed.site.root / "go-on"
+    criu.write_text(
+        f'#!/bin/sh\n[ "$1" != restore ] || until [ -e {go_on} ]; do sleep 0.05; done\n'
+        f'exec {INSTALLED}/criu/criu "$@"\n'
+    )
+    criu.chmod(0o755)
+    timeout = {"lock_timeout_seconds": LIMIT_SECONDS}
+    crashed.site.configure(store_shared=True, criu_path=str(criu), **timeout)
     both = [each.start(user, crashed.job, crashed.directory, "--force") for each in nodes]
     wait_until(lambda: not all(each.runs() for each in both))
-    crashed.may_end.touch()
+    go_on.touch()  # once its processes run it is told apart by its record, which --force overrules
     statuses = [each.wait() for each in both]
     assert sorted(statuses) == [7, 125], [each.err() for each in both]
     winner, loser = sorted(both, key=lambda each: each.status)
