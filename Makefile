@@ -60,7 +60,7 @@ demo: test-prefix ## install into TEST_PREFIX and show a job that is checkpointe
 	$(TEST_PREFIX)/lib/torqueckpt/venv/bin/python tests/demo.py --prefix $(TEST_PREFIX)
 
 test: test-packages test-prefix .venv/made ## install into TEST_PREFIX and run all tests on it (ARGS= for pytest)
-	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest -n 3 --dist loadfile $(ARGS)
+	TORQUECKPT_PREFIX=$(TEST_PREFIX) .venv/bin/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test-quick: .venv/made ## without root and installation, in seconds; the report's header says what is left out
 	TORQUECKPT_PREFIX=/nonexistent .venv/bin/python -m pytest --quick -n 3 --dist loadfile tests/unit $(ARGS)
