@@ -65,6 +65,8 @@ def outcome(site: Site, user: User, kind: Kind) -> Outcome:
                 lineages = (site.store / "jobs" / user.name).glob(f"{running.job}@*")
                 log = (next(lineages) / "1" / "log").read_text()
                 assert _ask(running, "release") == ""
+                # One that kills its child before CRIU has let go of both fails the restore.
+                site.wait_for_restart(running)
             (directory / "go").touch()
             status = running.wait()
             return Outcome(refusal, dumped, log, status, running.out(), running.err())
