@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -130,6 +131,17 @@ def test_the_environment_in_a_compressed_image_is_shown(
     assert f"PBS_JOBID={running.job}\n" in shown.stdout
 
 
+@pytest.fixture
+def store_of_its_own(site: Site) -> Iterator[None]:
+    """How much room there is depends on nobody else."""
+    words = ("-t", "tmpfs", "-o", "size=500M,mode=755", "tmpfs", site.store)
+    subprocess.run(["/bin/mount", *words], check=True)
+    (site.store / "jobs").mkdir()
+    yield
+    subprocess.run(["/bin/umount", "--lazy", site.store], check=True)
+
+
+@pytest.mark.usefixtures("store_of_its_own")
 @pytest.mark.parametrize(("reserve_mib", "packed"), [(0, False), (None, True)])
 def test_images_are_compressed_where_the_store_runs_out_of_room(
     site: Site, user: User, running: Running, reserve_mib: int | None, packed: bool
