@@ -14,6 +14,9 @@ import pytest
 from hypothesis import settings
 
 from tests import accounts
+from tests.batch import fixtures
+from tests.batch.fixtures import openpbs_server as openpbs_server
+from tests.batch.fixtures import torque_server as torque_server
 from tests.support import PREFIX, Site, User
 
 # Debian packages that `make test` does not bring, an init system and large ones; a program of each.
@@ -81,14 +84,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     from tests.faults import conftest as faults
     from tests.ifl import conftest as ifl
     from tests.job import tracking
-    from tests.openpbs import conftest as openpbs
-    from tests.torque import conftest as torque
 
     if possible:
         jobs = tracking.criu()[1]
     before = f"torqueckpt: tests of memory that is dumped while jobs run: {jobs}"
-    servers = (torque.report(), *openpbs.report())
-    return [own, before, ifl.report(), *servers, faults.report(), _without()]
+    return [own, before, ifl.report(), *fixtures.report(), faults.report(), _without()]
 
 
 def _without() -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What every call must do on a real server; tests/torque and tests/openpbs run it on theirs."""
+"""What every call must do on a real server; tests/batch runs it on TORQUE and OpenPBS."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Handles, memory and threads on a real server; tests/torque and tests/openpbs run it on theirs."""
+"""Handles, memory and threads on a real server; tests/batch runs it on both."""
 
 from __future__ import annotations
 

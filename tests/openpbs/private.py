@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.private_batch import PrivateBatch
+from tests.batch.private import PrivateBatch
 from tests.support import User
 
 # A minute of a job's time is over in five seconds, and MOM looks every four: less than three, and
@@ -24,8 +24,17 @@ _LEFT_BEHIND = ("mom_priv/jobs", "spool", "checkpoint", "undelivered", "mom_logs
 class PrivateOpenPBS(PrivateBatch):
     """Server with its data base, MOM, scheduler and pbs_comm, on the ports of its pbs.conf."""
 
+    name, title = "openpbs", "OpenPBS"
     status_options = ("-x", "-f")
     purge = ("-W", "force")
+    ended_state = "F"
+    exit_status = "Exit_status"
+    checkpointable = ("-c", "w=1")  # there is no qchkpt
+    config_errors = ("WARNING", "Unable to", "unrecognized", "error in line", "not set")
+    small_request = "ncpus=0"
+    saved_at_shutdown = (("-c", "s"), ())
+    memory_request = "select=1:ncpus=1:mem=200mb"
+    requeues_lost_jobs = True
 
     def __init__(self, prefix: Path, library: Path) -> None:
         self.conf = prefix / "etc" / "pbs.conf"
@@ -45,12 +54,11 @@ class PrivateOpenPBS(PrivateBatch):
     def environment(self) -> dict[str, str]:
         return {"PBS_CONF_FILE": str(self.conf)}
 
-    @property
-    def mom_config(self) -> Path:
-        return self.root / "home/mom_priv/config"
-
     def start(self) -> None:
-        self.mom_config.write_text(_FASTER)
+        of_jobs = self.root / "tmp"  # else those of another server's job with the same number
+        of_jobs.mkdir()
+        of_jobs.chmod(0o1777)
+        self.mom_config.write_text(f"{_FASTER}$tmpdir {of_jobs}\n")
         self.check(*self.configure_argv("--apply"))
         for daemon in ("pbs_comm", "pbs_mom", "pbs_sched"):
             self.check(daemon)
@@ -99,19 +107,48 @@ class PrivateOpenPBS(PrivateBatch):
         assert pid is not None
         self.kill(pid, signal.SIGHUP)
 
+    @contextmanager
+    def real_minutes(self) -> Iterator[None]:
+        faster = self.mom_config.read_bytes()
+        self.reconfigure_mom(faster.replace(b"$wallmult 12", b"$wallmult 1"))
+        try:
+            yield
+        finally:
+            self.reconfigure_mom(faster)
+
     def submit(self, user: User, script: Path, *options: str) -> str:
         """In the foreground: else qsub leaves a process of the user's behind, for the next one."""
         return super().submit(user, script, "-f", *options)
 
-    def hold(self, job: str, user: User) -> None:
-        """qhold, and held: it answers when the image is there."""
-        self.check("qhold", job, user=user)
-        self.wait_for_state(job, "H")
+    def config_in_log(self) -> list[str]:
+        actions = [f"action;{each}: " for each in ("checkpoint", "checkpoint_abort", "restart")]
+        path = f"Setting checkpoint path to {self.pointers}/"
+        return [*actions, "set_restart_transmogrify;true", path]
 
-    def release(self, job: str, user: User) -> None:
-        """qrls, and running again; the server does not hear of the restarted job's session."""
-        self.check("qrls", job, user=user)
+    def take_image(self, job: str, owner: User) -> int:
+        """By MOM's own timer: a minute of a job's time is five seconds here."""
+        return self.wait_for_image(job, self.newest(job))
+
+    def assert_checkpoint_fails(self, job: str, owner: User, why: str) -> None:
+        for _ in range(2):
+            refused = self.run("qhold", job, user=owner)
+            assert refused.returncode != 0 and "15061" in refused.stderr
+            status = self.full_status(job)
+            assert status["job_state"] == "R"
+            assert why in status["comment"], status
+
+    def release(self, job: str, user: User | None, *options: str) -> None:
+        self.check("qrls", *options, job, user=user)
+
+    def wait_until_restarted(self, job: str) -> None:
+        """The server does not hear of the restarted job's session."""
         self.wait(lambda: self.supervisor(job), "a restart", 30, lambda: self.full_status(job))
+
+    def restart_mom_without(self, job: str, owner: User) -> None:
+        """It would go on by itself."""
+        self.check("qdel", *self.purge, job, user=owner)
+        self.start_mom()
+        self.wait_until_free()
 
     def wait_for_end(self, job: str) -> dict[str, str]:
         """Of a job that is queued again: without waiting for the scheduler's next turn."""
@@ -135,9 +172,6 @@ class PrivateOpenPBS(PrivateBatch):
                 if session == entry.name and len(children[0].split()) > 1:  # the guard, the tree
                     return int(entry.name)
         return None
-
-    def mom_log(self) -> str:
-        return "".join(path.read_text() for path in (self.root / "home/mom_logs").iterdir())
 
 
 def _words(path: Path) -> list[str]:

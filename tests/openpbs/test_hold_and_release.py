@@ -1,31 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""qhold, qrls and qdel of real jobs under a real pbs_mom."""
+"""What OpenPBS alone does to jobs that were held: holds them once, and forgets them."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.openpbs.private import PrivateOpenPBS
 from tests.support import User, count_script, lines
-
-
-def test_a_held_job_goes_on_and_its_own_exit_status_is_reported(
-    openpbs: PrivateOpenPBS, owner: User, directory: Path
-) -> None:
-    job = openpbs.start_job(owner, owner.script(count_script(60), directory))
-    openpbs.wait_for_line(job, 5)
-    before = time.monotonic()
-    openpbs.hold(job, owner)
-    assert time.monotonic() - before < 10
-    assert openpbs.processes(owner) == []
-    assert [row["whole"] for row in openpbs.images(job)] == [True]
-
-    openpbs.release(job, owner)
-    status = openpbs.wait_for_state(job, "F", 60)
-    assert status["Exit_status"] == "7"
-    assert openpbs.delivered(job, directory) == (lines(60), "")
 
 
 def test_a_second_hold_takes_no_image_and_does_no_harm(
@@ -36,27 +18,11 @@ def test_a_second_hold_takes_no_image_and_does_no_harm(
     openpbs.wait_for_line(job, 5)
     openpbs.hold(job, owner)
     openpbs.release(job, owner)
+    openpbs.wait_until_restarted(job)
     openpbs.check("qhold", job, user=owner)
     status = openpbs.wait_for_state(job, "F", 60)
     assert (status["Exit_status"], openpbs.newest(job)) == ("7", 1)
     assert openpbs.delivered(job, directory) == (lines(60), "")
-
-
-def test_a_restored_job_that_is_deleted_leaves_no_process_and_can_be_resumed(
-    openpbs: PrivateOpenPBS, owner: User, directory: Path
-) -> None:
-    job = openpbs.start_job(owner, owner.script(count_script(60), directory))
-    openpbs.wait_for_line(job, 5)
-    openpbs.hold(job, owner)
-    openpbs.release(job, owner)
-    openpbs.check("qdel", job, user=owner)
-    openpbs.wait_for_state(job, "F")
-    openpbs.wait(lambda: openpbs.processes(owner) == [], "no process")
-
-    resumed = openpbs.resume(job, owner, directory)
-    status = openpbs.wait_for_state(resumed, "F", 60)
-    assert status["Exit_status"] == "7"
-    assert openpbs.delivered(resumed, directory) == (lines(60), "")
 
 
 def test_a_restarted_job_has_the_files_open_that_it_had_and_its_supervisor_none_of_moms(
@@ -69,6 +35,7 @@ def test_a_restarted_job_has_the_files_open_that_it_had_and_its_supervisor_none_
     assert len(before) == 4
     openpbs.hold(job, owner)
     openpbs.release(job, owner)
+    openpbs.wait_until_restarted(job)
     openpbs.wait_for_line(job, 40)
     supervisor = openpbs.supervisor(job)
     assert supervisor is not None

@@ -4,31 +4,16 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tests.batch.private import LONG
 from tests.openpbs.private import PrivateOpenPBS
-from tests.private_batch import LONG
 from tests.support import User, count_script, lines
 
 BURN = "#!/bin/sh\npython3 -c 'while True: pass'\n"
-
-
-@contextmanager
-def service(openpbs: PrivateOpenPBS) -> Iterator[None]:
-    """`torqueckpt periodic`, quick to ask and without grace."""
-    openpbs.configure(periodic_poll_seconds=1, periodic_grace_seconds=0)
-    with subprocess.Popen(openpbs.argv(openpbs.torqueckpt, "periodic")) as running:
-        try:
-            yield
-            assert running.poll() is None
-        finally:
-            openpbs.run("pkill", "-f", "torqueckpt periodic")  # there is none but ours in there
 
 
 def taken_by_mom(openpbs: PrivateOpenPBS, job: str) -> int:
@@ -44,7 +29,7 @@ def images_made(openpbs: PrivateOpenPBS, owner: User, job: str) -> int:
 def test_mom_takes_an_image_each_minute_of_walltime_and_the_service_none(
     openpbs: PrivateOpenPBS, owner: User, directory: Path
 ) -> None:
-    with service(openpbs):
+    with openpbs.periodic():
         script = owner.script(count_script(200), directory)
         job = openpbs.start_job(owner, script, "-c", "w=1")
         openpbs.wait_for_image(job, 1)
@@ -63,23 +48,19 @@ def test_mom_takes_an_image_each_minute_of_cpu_time(
 def test_in_real_minutes_the_service_takes_over_once_mom_has_restarted_the_job(
     openpbs: PrivateOpenPBS, owner: User, directory: Path
 ) -> None:
-    faster = openpbs.mom_config.read_bytes()
-    openpbs.reconfigure_mom(faster.replace(b"$wallmult 12", b"$wallmult 1"))
-    try:
-        with service(openpbs):
-            script = owner.script(count_script(300, pause=1), directory)
-            job = openpbs.start_job(owner, script, "-c", "w=1")
-            started = time.time()
-            openpbs.wait_for_image(job, 2, seconds=220)
-            made = [e["time"] for e in openpbs.journal(owner) if e.get("job") == job]
-            assert [round((at - started) / 60) for at in made] == [1, 2, 3]
-            assert taken_by_mom(openpbs, job) == 3, openpbs.mom_log()[-4000:]
-            openpbs.hold(job, owner)
-            openpbs.release(job, owner)
-            openpbs.wait(lambda: taken_by_mom(openpbs, job) == 4, "MOM's one more, its last")
-            openpbs.wait_for_image(job, openpbs.newest(job), seconds=100)
-            assert taken_by_mom(openpbs, job) == 4
-            assert openpbs.wait_for_state(job, "F", 200)["Exit_status"] == "7"
-            assert openpbs.delivered(job, directory) == (lines(300), "")
-    finally:
-        openpbs.reconfigure_mom(faster)
+    with openpbs.real_minutes(), openpbs.periodic():
+        script = owner.script(count_script(300, pause=1), directory)
+        job = openpbs.start_job(owner, script, "-c", "w=1")
+        started = time.time()
+        openpbs.wait_for_image(job, 2, seconds=220)
+        made = [e["time"] for e in openpbs.journal(owner) if e.get("job") == job]
+        assert [round((at - started) / 60) for at in made] == [1, 2, 3]
+        assert taken_by_mom(openpbs, job) == 3, openpbs.mom_log()[-4000:]
+        openpbs.hold(job, owner)
+        openpbs.release(job, owner)
+        openpbs.wait_until_restarted(job)
+        openpbs.wait(lambda: taken_by_mom(openpbs, job) == 4, "MOM's one more, its last")
+        openpbs.wait_for_image(job, openpbs.newest(job), seconds=100)
+        assert taken_by_mom(openpbs, job) == 4
+        assert openpbs.wait_for_state(job, "F", 200)["Exit_status"] == "7"
+        assert openpbs.delivered(job, directory) == (lines(300), "")

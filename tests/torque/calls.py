@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The calls, against a real TORQUE server and its MOM."""
+"""The calls that TORQUE alone has, against a real server and its MOM."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import pwd
 from pathlib import Path
 
 from tests.ifl.batch import Batch
-from tests.ifl.server_calls import ServerCalls
+from tests.ifl.server import ServerTests
 from torqueckpt.ifl.connection import Connection
 from torqueckpt.ifl.library import Library
 from torqueckpt.ifl.resmon import ResourceMonitor
 
 
-class TestTORQUE(ServerCalls):
+class TestTORQUE(ServerTests):
     def test_a_mom_answers_one_question_after_the_other(
         self, batch: Batch, pbs: Connection
     ) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from tests.private_batch import HOST, PrivateBatch
+from tests.batch.private import HOST, PrivateBatch
 from tests.support import User
 
 QUEUE = """
@@ -28,11 +30,19 @@ _SOONER = "$status_update_time 2\n$check_poll_time 2\n"
 class PrivateTorque(PrivateBatch):
     """Server, MOM and scheduler on the ports that TORQUE has by default."""
 
+    name, title = "torque", "TORQUE"
+    holdable = checkpointable = ("-c", "enabled")
+    config_errors = ("invalid", "cannot")
+    saved_at_shutdown = (("-c", "s"), ("-c", "shutdown"), ("-c", "enabled"))
+    checkpoint_commands = ("qchkpt",)
+    call_tests = (*PrivateBatch.call_tests, "tests/torque/calls.py")
     # 6.1's server starts a job twice that qrun and the scheduler start at once
     may_run_jobs = False
 
     def __init__(self, prefix: Path, library: Path, *of_node: str) -> None:
         super().__init__(prefix, home_of(prefix), library, *of_node)
+        if Path("/etc/pbs.conf").exists():  # an OpenPBS that is installed beside it
+            self.put("/etc/pbs.conf", "")
         run = prefix / "run"
         if run.is_dir():  # where trqauthd's socket is, in this installation
             own = self.root / "run"
@@ -63,6 +73,48 @@ class PrivateTorque(PrivateBatch):
         site = ["--pbsserver", HOST, "--usecp", "*:/ /", "--logevent", "255"]
         return [str(self.torqueckpt), *words, *site, *options]
 
+    def config_in_log(self) -> list[str]:
+        config = self.mom_config.read_text()
+        names = {line.split()[0][1:] for line in config.splitlines() if line.startswith("$")}
+        assert {"checkpoint_script", "restart_script", "checkpoint_run_exe"} < names
+        return ["sbin/mom-checkpoint", "added RemChkptDir[0]"]
+
+    def take_image(self, job: str, owner: User) -> int:
+        """By qchkpt."""
+        before = self.newest(job)
+        self.check("qchkpt", job, user=owner)
+        return self.wait_for_image(job, before)
+
+    def assert_checkpoint_fails(self, job: str, owner: User, why: str) -> None:
+        """The commands say nothing; the job's comment does."""
+        for ask in ("qchkpt", "qhold"):
+            time.sleep(1.5)  # MOM's names end with the second; 6.1 calls a second time
+            before = self._failures(owner, job)
+            self.check(ask, job, user=owner)
+            self.wait(
+                lambda seen=before: self._failures(owner, job) > seen,
+                f"{ask}'s own failure",
+            )
+            self.wait(
+                lambda: why in self.full_status(job).get("comment", ""),
+                "a comment that says why",
+                instead=lambda: self.full_status(job),
+            )
+            assert self.state(job) == "R"
+        time.sleep(1.5)
+
+    def _failures(self, owner: User, job: str) -> int:
+        noted = [(each["event"], each["job"]) for each in self.journal(owner)]
+        return noted.count(("checkpoint-failed", job))
+
+    @contextmanager
+    def quiet_scheduler(self) -> Iterator[None]:
+        self.check("qmgr", "-c", "set server scheduler_iteration=600")  # it asks MOM too
+        try:
+            yield
+        finally:
+            self.check("qmgr", "-c", "set server scheduler_iteration=1")
+
     @property
     def forgets_a_second_end(self) -> bool:
         """4.2.10's MOM reports the end of a job once, and a hold is one: only after a restart of
@@ -83,10 +135,16 @@ class PrivateTorque(PrivateBatch):
         self.check("qrls", *options, job, user=user)
 
     def _ends_told(self, job: str) -> int:
-        logs = self.inside(self.home / "mom_logs").iterdir()
-        return sum(
-            path.read_text(errors="replace").count(f"{job};obit sent to server") for path in logs
-        )
+        return self.mom_log().count(f"{job};obit sent to server")
+
+    def wait_until_restarted(self, job: str) -> None:
+        self.wait_until_running(job)
+
+    def restart_mom_without(self, job: str, owner: User) -> None:
+        """The server hears that it has ended."""
+        self.start_mom()
+        self.wait_until_free()
+        self.wait_for_state(job, "C", 60)
 
     def wait_for_hold(self, job: str) -> dict[str, str]:
         """Attributes of a job once a restart that failed has put it on hold."""

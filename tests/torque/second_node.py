@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import uuid
 
-from tests.private_batch import HOST
+from tests.batch.private import HOST
 from tests.support import PREFIX
 from tests.torque.private import _SOONER, PrivateTorque
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A job longer than its queue's walltime is done in several, one behind the other."""
+"""Chains of jobs that are deleted, wait, are damaged or stop, with TORQUE's commands for it."""
 
 from __future__ import annotations
 
@@ -7,73 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.chains import running_link, service, status, submit, traced, wait_for_end
-from tests.private_batch import LONG
+from tests.batch.chains import running_link, status, submit, traced, wait_for_end
+from tests.batch.private import LONG
 from tests.support import User, count_script, lines
 from tests.torque.private import PrivateTorque
 
 
-def test_a_job_of_several_walltimes_is_done_with_nothing_repeated(
-    torque: PrivateTorque, owner: User, directory: Path
-) -> None:
-    trace = directory / "trace"
-    script = owner.script(traced(trace, 400), directory)
-    with service(torque, margin=3, files=[f"{trace}=ignore"]):
-        chain = submit(torque, owner, script, "-l", "walltime=15", "-v", "A=1")
-        told, last = wait_for_end(torque, owner, chain, 240)
-        ended = torque.wait_for_state(last, "C", 60)
-    repeated = len(trace.read_text().split()) - 400
-    print(f"{len(told['links'])} links, {repeated} lines of 0.1 s repeated")
-    assert (told["state"], told["exit_status"], ended["exit_status"]) == ("ended", 7, "7")
-    before = [link["end"] for link in told["links"]][:-1]
-    assert len(before) >= 3  # more on a busy machine
-    assert set(before) == {"checkpointed"}
-    assert repeated == 0
-    assert torque.delivered(last, directory)[0] == lines(400)
-
-
-def crash(torque: PrivateTorque, owner: User) -> None:
-    """The node is gone: MOM first, it must not see the job end."""
-    torque.kill_mom()
-    for pid in torque.processes(owner):
-        torque.kill(pid)
-
-
-def test_when_a_node_dies_in_link_two_the_next_goes_on_from_the_newest_image(
-    torque: PrivateTorque, owner: User, directory: Path
-) -> None:
-    trace = directory / "trace"
-    script = owner.script(traced(trace, 300), directory)
-    with service(torque, margin=3, files=[f"{trace}=ignore"]):
-        chain = submit(torque, owner, script, "-l", "walltime=15")
-        second = running_link(torque, owner, chain, 2)["job"]
-        begun = len(trace.read_text().split())
-        torque.wait(lambda: len(trace.read_text().split()) > begun + 20, "work in link two")
-        lost_until = len(trace.read_text().split())
-        crash(torque, owner)
-        torque.start_mom()
-        torque.wait_until_free()
-        told, last = wait_for_end(torque, owner, chain, 240)
-        ended = torque.wait_for_state(last, "C", 60)
-    repeated = len(trace.read_text().split()) - 300
-    print(f"{len(told['links'])} links, {repeated} lines of 0.1 s repeated")
-    assert (told["state"], told["exit_status"], ended["exit_status"]) == ("ended", 7, "7")
-    ends = {link["job"]: link["end"] for link in told["links"]}
-    assert ends[second] == "lost"
-    assert 0 < repeated <= lost_until - begun + 10
-    assert torque.delivered(last, directory)[0] == lines(300)
-
-
-def test_a_link_that_is_deleted_is_followed_by_the_next_and_cancel_ends_all(
+def test_the_link_after_one_that_was_deleted_goes_on_from_its_image_and_its_name_cancels_all(
     torque: PrivateTorque, owner: User, directory: Path
 ) -> None:
     script = owner.script(count_script(600), directory)
-    with service(torque, margin=3):
+    with torque.periodic(chain_margin_seconds=3):
         chain = submit(torque, owner, script, "-l", "walltime=200", "-c", "enabled")
         running_link(torque, owner, chain, 1)
         torque.wait_for_line(chain, 10)
-        torque.check("qchkpt", chain, user=owner)
-        torque.wait_for_image(chain, 0)
+        torque.take_image(chain, owner)
         torque.check("qdel", chain, user=owner)
         second = running_link(torque, owner, chain, 2)
         torque.wait_for_line(second["job"], 20)
@@ -112,7 +60,7 @@ def test_what_waits_for_the_job_waits_until_the_chain_has_ended(
 ) -> None:
     script = owner.script(count_script(250, status=0), directory)
     then = owner.script("#!/bin/sh\necho then\n", directory, "then.sh")
-    with service(torque, margin=2):
+    with torque.periodic(chain_margin_seconds=2):
         chain = submit(torque, owner, script, "-l", "walltime=10")
         after = torque.submit(owner, then, "-W", f"depend=afterok:{chain}")
         second = running_link(torque, owner, chain, 2)["job"]
@@ -136,7 +84,7 @@ def test_the_image_before_is_taken_where_the_newest_is_damaged(
     torque: PrivateTorque, owner: User, directory: Path
 ) -> None:
     script = owner.script(count_script(120), directory)
-    with service(torque, margin=3):
+    with torque.periodic(chain_margin_seconds=3):
         chain = submit(torque, owner, script, "-l", "walltime=200", "-c", "enabled")
         for number in (1, 2):
             torque.wait_for_line(chain, 20 * number)
@@ -190,7 +138,7 @@ def test_without_a_link_that_waits_the_job_is_saved_and_ended_all_the_same(
 ) -> None:
     """Its owner deleted that one; or plain qsub asked for no more: a queue's setting or -v."""
     script = owner.script(count_script(600), directory)
-    with service(torque, margin=3):
+    with torque.periodic(chain_margin_seconds=3):
         chain = submit(torque, owner, script, "-l", "walltime=12")
         waits = torque.wait(
             lambda: torque.run("qselect", "-s", "H").stdout.split(), "the waiting one"
@@ -225,7 +173,9 @@ def test_ten_minutes_in_a_queue_of_three_as_settings_come(
     for name in ("max", "default"):
         torque.check("qmgr", "-c", f"set queue batch resources_{name}.walltime=180")
     try:
-        with service(torque, margin=10, files=[f"{trace}=ignore"], periodic_poll_seconds=10):
+        with torque.periodic(
+            chain_margin_seconds=10, files=[f"{trace}=ignore"], periodic_poll_seconds=10
+        ):
             chain = submit(torque, owner, script, "-c", "c=1")
             if dies:
                 running_link(torque, owner, chain, 2, seconds=240)
@@ -233,7 +183,7 @@ def test_ten_minutes_in_a_queue_of_three_as_settings_come(
                 torque.wait(
                     lambda: len(trace.read_text().split()) > begun + 100, "work in link two", 150
                 )
-                crash(torque, owner)
+                torque.crash(owner)
                 torque.start_mom()
                 torque.wait_until_free()
             told, last = wait_for_end(torque, owner, chain, 800)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`torqueckpt configure torque` on a node with a TORQUE, and the prologue that it writes."""
+"""`torqueckpt configure torque` for a mom_priv without a config, and the prologue it writes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,6 @@ def test_an_empty_mom_priv_is_right_after_one_apply(torque: PrivateTorque) -> No
     assert "nothing to change" in torque.check(*torque.configure_argv("--apply", mom_priv=empty))
     assert (empty / "config").read_text() == text
     assert [path.name for path in empty.iterdir()] == ["config"]
-
-
-def test_pbs_mom_has_taken_every_line_of_the_block(torque: PrivateTorque) -> None:
-    assert torque.run(*torque.configure_argv("--check")).returncode == 0
-    config = torque.inside(torque.mom_priv / "config").read_text()
-    names = {line.split()[0][1:] for line in config.splitlines() if line.startswith("$")}
-    assert {"checkpoint_script", "restart_script", "checkpoint_run_exe"} < names
-    logs = torque.inside(torque.home / "mom_logs").iterdir()
-    told = "".join(path.read_text(errors="replace") for path in logs)
-    assert "sbin/mom-checkpoint" in told and "added RemChkptDir[0]" in told
-    assert "invalid" not in told and "cannot" not in told.lower()
 
 
 def test_the_prologue_refuses_a_job_whose_directory_is_a_command(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Checkpoints that nobody asks for: each minute, and when the node goes down."""
+"""Checkpoints that nobody asks for, where MOM's own timer may not work."""
 
 from __future__ import annotations
 
@@ -9,25 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.private_batch import LONG
+from tests.batch.private import LONG
 from tests.support import User, count_script, lines
 from tests.torque.private import PrivateTorque
-
-
-def test_when_the_node_goes_down_every_job_that_can_be_is_checkpointed(
-    torque: PrivateTorque, owner: User, directory: Path
-) -> None:
-    script = owner.script(count_script(400), directory)
-    can = [torque.start_job(owner, script, "-c", spec) for spec in ("s", "shutdown", "enabled")]
-    cannot = torque.start_job(owner, script, "-c", "n")
-    for job in (*can, cannot):
-        torque.wait_for_line(job, 1)
-    told = torque.check(torque.torqueckpt, "periodic", "--shutdown")
-    assert sorted(told.split()) == sorted(can)
-    for job in can:
-        assert [row["whole"] for row in torque.images(job)] == [True]
-    assert torque.images(cannot) == []
-    assert {torque.state(job) for job in can} == {"R"}
 
 
 def test_qsub_and_mom_take_auto_for_a_number_of_minutes(

@@ -12,7 +12,7 @@ begins with torqueckpt or make in their text, is looked at here:
 Run as well, as they stand: the first half of docs/tutorial.md by tests/job/test_tutorial.py, and
 torqueckpt's own commands of all pages by tests/job/test_page_commands.py, which says where those
 that need a batch server are run.  qsub, qhold and their like of the tutorial are typed by
-tests/torque/test_tutorial.py and tests/openpbs/test_tutorial.py where these systems are; else, as
+test_tutorial.py of tests/batch, tests/torque and tests/openpbs where these systems are; else, as
 LSF's, they are only known by name here.
 """
 

@@ -13,9 +13,12 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 from tests.namespaces import ADDRESS, Namespaces, missing
@@ -67,13 +70,29 @@ def _cannot(library: Path) -> str:
     return ""
 
 
-class PrivateBatch(Namespaces):
-    """Base: what TORQUE and OpenPBS have in common.  start() is the subclass's."""
+class PrivateBatch(Namespaces, ABC):
+    """Base: what TORQUE and OpenPBS have in common, and the names for what each does its way."""
 
+    name: str  # torque or openpbs
+    title: str  # as `torqueckpt doctor` and the pages call it
     mom_lock = "mom_priv/mom.lock"
     status_options: tuple[str, ...] = ("-f",)
     may_run_jobs = True  # beside the scheduler
     purge: tuple[str, ...] = ("-p",)  # qdel's, for a job that does not go
+    ended_state = "C"
+    exit_status = "exit_status"  # the attribute
+    requeues_lost_jobs = False  # a job whose node died begins again, under its old id
+    checkpoint_commands: tuple[str, ...] = ()  # beside qhold
+    config_errors: tuple[str, ...]  # words of MOM's log on a line of its config that it refuses
+    call_tests: tuple[str, ...] = ("tests/batch/calls.py",)
+    # qsub's options: for a job that qhold checkpoints; of which there are images while it runs;
+    # that is checkpointed when the node goes down
+    holdable: tuple[str, ...] = ()
+    checkpointable: tuple[str, ...] = ()
+    saved_at_shutdown: tuple[tuple[str, ...], ...]
+    # qsub -l: memory; as little of a node as can be asked for
+    memory_request = "mem=200mb"
+    small_request = "nodes=1"
 
     def __init__(
         self, prefix: Path, home: Path, library: Path, host: str = HOST, address: str = ADDRESS
@@ -105,6 +124,53 @@ class PrivateBatch(Namespaces):
         self.bind(self.root / "etc", PREFIX / "etc")
         self.bind(self.root / "var", PREFIX / "var")
         self.configure()
+
+    @abstractmethod
+    def start(self) -> None:
+        """Server, MOM and scheduler, until a node is free."""
+
+    @abstractmethod
+    def wait_until_free(self) -> None:
+        """Until the node takes jobs."""
+
+    @abstractmethod
+    def configure_argv(self, *options: str) -> list[str]:
+        """`torqueckpt configure` as this site's administrator types it."""
+
+    @abstractmethod
+    def config_in_log(self) -> list[str]:
+        """What MOM's log says of each line that `torqueckpt configure` has written for it."""
+
+    @abstractmethod
+    def take_image(self, job: str, owner: User) -> int:
+        """One more image while the job runs on; its number."""
+
+    @abstractmethod
+    def assert_checkpoint_fails(self, job: str, owner: User, why: str) -> None:
+        """Each command that asks for an image fails in this system's way; the job runs on, and
+        its comment says why."""
+
+    @abstractmethod
+    def release(self, job: str, user: User | None, *options: str) -> None:
+        """qrls of a held job; it need not run again."""
+
+    @abstractmethod
+    def wait_until_restarted(self, job: str) -> None:
+        """Until a job that was released runs again."""
+
+    @abstractmethod
+    def restart_mom_without(self, job: str, owner: User) -> None:
+        """After crash(): MOM runs again, and the job that was lost is over."""
+
+    @contextmanager
+    def real_minutes(self) -> Iterator[None]:
+        """A minute of a job's time takes one."""
+        yield
+
+    @contextmanager
+    def quiet_scheduler(self) -> Iterator[None]:
+        """The scheduler asks the server and MOM nothing meanwhile."""
+        yield
 
     def configure(self, **options: object) -> None:
         """The settings of the installation with these besides."""
@@ -138,6 +204,22 @@ class PrivateBatch(Namespaces):
         job = self.submit(user, script, *options)
         self.wait_until_running(job)
         return job
+
+    @contextmanager
+    def periodic(self, **options: object) -> Iterator[None]:
+        """With `torqueckpt periodic` beside it, quick to ask and without grace."""
+        self.configure(**{"periodic_poll_seconds": 1, "periodic_grace_seconds": 0, **options})
+        with Popen(self.argv(self.torqueckpt, "periodic")) as running:
+            try:
+                yield
+                assert running.poll() is None
+            finally:
+                self.run("pkill", "-f", "torqueckpt periodic")  # there is none but ours in there
+
+    def hold(self, job: str, user: User) -> None:
+        """qhold, and held."""
+        self.check("qhold", job, user=user)
+        self.wait_for_state(job, "H")
 
     def resume(self, job: str, user: User, directory: Path) -> str:
         """As a user does: the script, and qsub of it; running."""
@@ -179,6 +261,10 @@ class PrivateBatch(Namespaces):
             return status if status.get("job_state") == state else None
 
         return self.wait(look, f"{job} in state {state}", seconds, lambda: self.full_status(job))
+
+    def wait_for_exit(self, job: str, seconds: float = 60) -> str:
+        """The job's exit status, once it has ended."""
+        return self.wait_for_state(job, self.ended_state, seconds)[self.exit_status]
 
     def wait(
         self,
@@ -238,6 +324,19 @@ class PrivateBatch(Namespaces):
             lambda: (self.written(job), self.full_status(job)),
         )
 
+    @property
+    def mom_config(self) -> Path:
+        """As it is seen from here."""
+        return self.inside(self.home / "mom_priv/config")
+
+    def mom_log(self) -> str:
+        logs = self.inside(self.home / "mom_logs").iterdir()
+        return "".join(path.read_text(errors="replace") for path in logs)
+
+    def pointer_files(self) -> list[str]:
+        """What lies where MOM expects its images."""
+        return sorted(self.check("find", self.pointers, "-type", "f").split())
+
     def mom(self) -> int | None:
         """pbs_mom's pid in there."""
         lock = self.inside(self.home / self.mom_lock)
@@ -262,6 +361,12 @@ class PrivateBatch(Namespaces):
         assert pid is not None
         self.kill(pid)
         wait_until(lambda: self.mom() is None)
+
+    def crash(self, owner: User) -> None:
+        """The node is gone: MOM first, it must not see the job end."""
+        self.kill_mom()
+        for pid in self.processes(owner):
+            self.kill(pid)
 
     def start_mom(self) -> None:
         self.check("pbs_mom")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The node goes down, or the server does: every job that can be is checkpointed."""
+"""The server goes down: every job that can be is checkpointed."""
 
 from __future__ import annotations
 
@@ -20,18 +20,6 @@ def three_jobs(openpbs: PrivateOpenPBS, owner: User, directory: Path) -> list[st
         openpbs.wait_until_running(job)
         openpbs.wait_for_line(job, 3)
     return jobs
-
-
-def test_the_shutdown_unit_takes_an_image_of_all_but_those_that_want_none(
-    openpbs: PrivateOpenPBS, owner: User, directory: Path
-) -> None:
-    asked, silent, never = three_jobs(openpbs, owner, directory)
-    told = openpbs.check(openpbs.torqueckpt, "periodic", "--shutdown").split()
-    assert sorted(told) == sorted([asked, silent])
-    assert [openpbs.newest(job) for job in (asked, silent, never)] == [1, 1, 0]
-    for job in (asked, silent, never):
-        assert openpbs.wait_for_state(job, "F", 60)["Exit_status"] == "7"
-        assert openpbs.delivered(job, directory) == (lines(60), "")
 
 
 def test_with_the_launch_hook_jobs_go_on_when_the_server_is_there_again(

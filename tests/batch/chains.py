@@ -4,27 +4,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 
-from tests.private_batch import PrivateBatch
+from tests.batch.private import PrivateBatch
 from tests.support import User, count_script
-
-
-@contextmanager
-def service(batch: PrivateBatch, margin: int, **options: object) -> Iterator[None]:
-    """`torqueckpt periodic`, quick to ask."""
-    given = {"periodic_poll_seconds": 1, "periodic_grace_seconds": 0, **options}
-    batch.configure(chain_margin_seconds=margin, **given)
-    with Popen(batch.argv(batch.torqueckpt, "periodic")) as running:
-        try:
-            yield
-            assert running.poll() is None
-        finally:
-            batch.run("pkill", "-f", "torqueckpt periodic")  # there is none but ours in there
 
 
 def status(batch: PrivateBatch, owner: User, chain: str) -> dict[str, Any]:
