@@ -70,6 +70,15 @@ def test_without_any_chain_there_is_none(owner_store: OwnerStore, acting: Owner)
     assert chain.of_job(owner_store, "12.srv") is None
 
 
+def test_a_chain_whose_first_link_is_still_making_it_is_none_yet(
+    owner_store: OwnerStore, acting: Owner
+) -> None:
+    made = chain.make(owner_store, "12.srv", 1700000000)
+    assert chain.of_job(owner_store, "12.srv") is None
+    made.write(links(NONE))
+    assert chain.of_job(owner_store, "12.srv") is not None
+
+
 @pytest.mark.parametrize("name", ["chain.json", "end.json"])
 @pytest.mark.parametrize("text", ["", "{}", '{"first": 1}', "[" * 10000])
 def test_a_record_that_is_torn_is_said_to_be(

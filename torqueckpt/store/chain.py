@@ -132,7 +132,9 @@ def of_owner(owner_store: OwnerStore) -> Iterator[Chain]:
             names = sorted(filter(is_lineage_name, chains.names()), key=_began, reverse=True)
             for name in names[:_LOOKED_AT]:
                 with suppress(FileNotFoundError):  # removed meanwhile
-                    yield Chain(chains.sub(name))
+                    found = Chain(chains.sub(name))
+                    if found.directory.has("chain.json"):  # else it is being made just now
+                        yield found
     except FileNotFoundError:
         return
 
