@@ -134,7 +134,7 @@ def test_the_environment_in_a_compressed_image_is_shown(
 @pytest.fixture
 def store_of_its_own(site: Site) -> Iterator[None]:
     """How much room there is depends on nobody else."""
-    words = ("-t", "tmpfs", "-o", "size=500M,mode=755", "tmpfs", site.store)
+    words = ("-t", "tmpfs", "-o", "size=2G,mode=755", "tmpfs", site.store)
     subprocess.run(["/bin/mount", *words], check=True)
     (site.store / "jobs").mkdir()
     yield

@@ -273,7 +273,7 @@ def test_copies_go_with_the_images_that_need_them_and_unchanged_files_are_not_co
     site: Site, user: User
 ) -> None:
     program = python(
-        "open('still', 'w').write('x'); os.utime('still', (1, 1))\n"
+        "open('still', 'w').write('x'); time.sleep(3)\n"
         "for i in steps(): open('changing', 'w').write(f'{i}')\n"
     )
     script = user.script(f"mkdir -p data; cd data || exit 9\n{program}", user.directory())
