@@ -274,14 +274,17 @@ def test_copies_go_with_the_images_that_need_them_and_unchanged_files_are_not_co
 ) -> None:
     program = python(
         "open('still', 'w').write('x'); time.sleep(3)\n"
-        "for i in steps(): open('changing', 'w').write(f'{i}')\n"
+        "end, i = os.environ['PBS_O_WORKDIR'] + '/may-end', 0\n"
+        "while not os.path.exists(end):\n"
+        "    i += 1; os.write(1, b'line %d\\n' % i); open('changing', 'w').write(f'{i}')\n"
+        "    time.sleep(0.05)\n"
     )
     script = user.script(f"mkdir -p data; cd data || exit 9\n{program}", user.directory())
-    variables = "PAUSE=0.1,TORQUECKPT_FILES=data/*=snapshot"
+    variables = "TORQUECKPT_FILES=data/*=snapshot"
     running = site.start(user, script, "-c", "enabled", "-v", variables)
     seen = []
     for turn in range(1, 5):
-        running.wait_for_line(3 * turn)
+        running.wait_for_line(running.spooled().count("\n") + 3)
         checkpoint(running, f"turn{turn}")
         shown = json.loads(site.call(user, "show", running.job, "--json").stdout)
         seen.append({Path(each["path"]).name: each["copy"] for each in shown["watched"]})
