@@ -160,6 +160,26 @@ def test_a_job_that_is_not_held_after_all_is_told_and_its_hold_taken_back(
     assert ("delete", "1.srv") not in server.done
 
 
+def test_a_job_that_its_server_does_not_know_for_a_moment_is_held_all_the_same(
+    owner_store: OwnerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Forgets(Server):
+        answers = 0
+
+        def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job:
+            self.answers += 1
+            if self.answers < 3:
+                raise errors.UnknownJob(call="pbs_statjob", text="asks its MOM", number=15001)
+            return super().job(job_id, attributes, ended=ended)
+
+    monkeypatch.setattr(drain, "_UNKNOWN_SECONDS", 600)
+    monkeypatch.setattr(drain, "_QUIET_SECONDS", 600)
+    journal.note(owner_store, "checkpoint", "1.srv", ended=True)
+    server = Forgets({"1.srv": running(after="H")})
+    (row,) = drain.drain("node7", settings(owner_store), server)
+    assert (row.outcome, server.answers) == ("held", 3)
+
+
 def test_what_mom_says_of_a_checkpoint_that_failed_early_is_told(owner_store: OwnerStore) -> None:
     server = Server({"1.srv": running(comment="Job started", says="criu is missing")})
     (row,) = drain.drain("node7", settings(owner_store), server)

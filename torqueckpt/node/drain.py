@@ -31,8 +31,7 @@ _MARK = "held by torqueckpt drain"  # how its comment begins
 _QUIET_SECONDS = 60  # a server that was asked for a hold, and a MOM that does nothing
 _UNKNOWN_SECONDS = 10
 _SUBMIT_SECONDS = 180
-_OVER = "CFX"
-_ENDED = f"E{_OVER}"
+_OVER = ("C", "F", "X")
 
 
 class Server(Protocol):
@@ -137,26 +136,27 @@ def _not_held(job: Job, since: int, settings: Settings, server: Server) -> str:
     """Wait until its image is safe and it is held, which is ""; else why it is not."""
     limit = settings.lock_timeout_seconds + settings.dump_timeout_seconds + _QUIET_SECONDS
     until, quiet_until = time.monotonic() + limit, time.monotonic() + _QUIET_SECONDS
-    owner, known, comment = _owner(job), time.monotonic(), job.comment
+    owner, known = _owner(job), time.monotonic()
     while time.monotonic() < until:
         try:
             now, known = server.job(job.id, ["job_state", "comment"]), time.monotonic()
-            state, comment = now.state, now.comment
         except TorqueCkptError:  # 6.1 knows no such job for a moment, while it asks the MOM
-            state = "" if time.monotonic() < known + _UNKNOWN_SECONDS else "C"
+            now = Job(job.id, {})
+        gone = now.state in _OVER or time.monotonic() > known + _UNKNOWN_SECONDS
         noted, busy = _noted(job, owner, since, settings)
-        if state in _ENDED and noted.get("ended") is not True:
+        if (gone or now.state == "E") and noted.get("ended") is not True:
             return "it ended meanwhile"
-        if state in _OVER:
+        if gone:
             return f"ended by its server, with an image: torqueckpt resume-job {job.id}"
-        if state == "H":
+        if now.state == "H":
             return ""
         if noted.get("event") == "checkpoint-failed":
             _let_go(job, server)
             return str(noted.get("reason", "its checkpoint failed"))
-        if state == "R" and comment != job.comment and not busy and noted.get("ended") is not True:
-            _let_go(job, server)  # of a checkpoint that fails MOM makes a comment
-            return comment
+        failed = now.state == "R" and now.comment != job.comment  # MOM makes a comment of that
+        if failed and not busy and noted.get("ended") is not True:
+            _let_go(job, server)
+            return now.comment
         if not busy and not noted and time.monotonic() > quiet_until:
             _let_go(job, server)
             return "its MOM takes no checkpoint"
