@@ -20,9 +20,6 @@ T = TypeVar("T")
 _ANSWER_SECONDS = 30
 
 
-_ENDED = "CFX"  # completed; finished; a finished member of an array
-
-
 def connect(settings: Settings, server: str | None = None, timeout_seconds: int = 60) -> Connection:
     """An open connection; None is the default server.
 
@@ -92,7 +89,7 @@ def server_says_ended(server: Server, job: str) -> bool:
     if not _same_host(server_of(job), server.server):
         return False
     try:
-        return server.job(job, ["job_state"], ended=True).state in _ENDED
+        return server.job(job, ["job_state"], ended=True).has_ended
     except errors.UnknownJob:
         return True
 

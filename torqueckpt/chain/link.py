@@ -173,7 +173,7 @@ def _see_to_the_next(
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             jobs = server_jobs.of_chain(pbs, found.first, user)
-            waiting = [job for job in jobs if job.id != present and server_jobs.waits(job)]
+            waiting = [job for job in jobs if job.id != present and job.waits]
             if waiting:
                 server_jobs.tie_to_this_node(pbs, waiting[0], settings)
             elif present != found.first:  # which is being submitted just now, with the next

@@ -22,7 +22,6 @@ from torqueckpt.resubmit.resubmit import ANSWER_SECONDS, move_waiting, qsub
 from torqueckpt.settings import Settings
 
 Tell = Callable[[str], None]
-_WAITING = "HQWT"
 _BEHIND = re.compile(r"afterany:([^:@,]+)")
 _OF = re.compile(rf"(?:^|,){walltime.VARIABLE}=([^,]+)")
 
@@ -81,7 +80,7 @@ def of_chain(pbs: Connection, chain: str, user: str) -> list[Job]:
     names = ("Job_Owner", "job_state", "Variable_List", "depend")
     own = [job for job in pbs.jobs(names) if job.owner == user]
     found = [job for job in own if chain in (job.id, chain_named_by(job))]
-    return sorted(found, key=lambda job: not waits(job))
+    return sorted(found, key=lambda job: not job.waits)
 
 
 def chain_named_by(job: Job) -> str:
@@ -90,17 +89,13 @@ def chain_named_by(job: Job) -> str:
     return found.group(1) if found is not None and not found.group(1).isdigit() else ""
 
 
-def waits(job: Job) -> bool:
-    return job.state in _WAITING
-
-
 def cancel_waiting(chain: str, present: str, user: str, settings: Settings, tell: Tell) -> None:
     """The job is done: what waits to go on with it goes, and what waited for that waits for the
     present link.  A server that does not answer now: the waiting link sees that all is done."""
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             for job in of_chain(pbs, chain, user):
-                if job.id != present and waits(job):
+                if job.id != present and job.waits:
                     move_waiting(pbs, user, {job.id}, present, tell)
                     pbs.delete(job.id)
     except (TorqueCkptError, ImportError) as refusal:
@@ -113,10 +108,10 @@ def move_dependents(pbs: Alters, jobs: Sequence[Job], here: set[str], tell: Tell
 
     jobs: all of the server, with depend and Variable_List.
     """
-    for behind in (job for job in jobs if chain_named_by(job) and waits(job)):
+    for behind in (job for job in jobs if chain_named_by(job) and job.waits):
         links = here & set(_BEHIND.findall(behind.text("depend")))
         for job in jobs:
-            if job.owner != behind.owner or not waits(job) or job.id == behind.id:
+            if job.owner != behind.owner or not job.waits or job.id == behind.id:
                 continue
             depend = qsub_options.moved(job.text("depend"), links, behind.id)
             if depend != job.text("depend"):

@@ -60,10 +60,10 @@ def status(job: str, owner: Owner, settings: Settings) -> Status:
         end = found[1].end() if found is not None else None
         rows = [_row(found[0], link, links, at_server, end) for link in links] if found else []
     begun = {each.job for each in links}
-    waiting = [e for e in at_server.values() if e.id not in begun and server_jobs.waits(e)]
+    waiting = [e for e in at_server.values() if e.id not in begun and e.waits]
     rows += [LinkRow(each.id, each.state, "", 0, "", 0, "") for each in waiting]
     if end is None:
-        runs = any(at_server[each].state in "RE" for each in begun & set(at_server))
+        runs = any(_is_under_way(at_server[each]) for each in begun & set(at_server))
         state = "runs" if runs else "waits" if waiting else "over"
         return Status(first, owner.name, state, None, "", rows)
     exit_status = end.status if end.how == chain.ENDED else None
@@ -84,7 +84,7 @@ def cancel(job: str, owner: Owner, settings: Settings) -> list[str]:
                 found[1].write_end(End(chain.CANCELLED, 0, job, int(time.time()), why))
         gone = []
         for each in server_jobs.of_chain(pbs, first, owner.name):
-            if server_jobs.waits(each) or each.state in "RE":
+            if each.waits or _is_under_way(each):
                 pbs.delete(each.id)
                 gone.append(each.id)
         return gone
@@ -120,6 +120,10 @@ def _chain_of(job: Job) -> str:
     return server_jobs.chain_named_by(job)
 
 
+def _is_under_way(job: Job) -> bool:
+    return job.runs or job.is_exiting
+
+
 def _in_store(job: str, owner: Owner, settings: Settings) -> tuple[OwnerStore, Chain] | None:
     with privileges.acting_as(owner):
         try:
@@ -141,19 +145,18 @@ def _row(
         each for each in journal.since(owner_store, link.started) if each.get("job") == link.job
     ]
     images = [each for each in told if each.get("event") == "checkpoint"]
-    state = at_server[link.job].state if link.job in at_server else ""
-    how = ""
+    job, how = at_server.get(link.job), ""
     if images and images[-1].get("ended") is True:
         how = "checkpointed"
     elif end is not None and end.how == chain.ENDED and end.job == link.job:
         how = f"exit {end.status}"
     elif end is not None and end.how == chain.CANCELLED and link is links[-1]:
         how = "cancelled"
-    elif link is not links[-1] or state not in ("R", "E"):
+    elif link is not links[-1] or job is None or not _is_under_way(job):
         how = "lost"
     return LinkRow(
         job=link.job,
-        state=state,
+        state=job.state if job is not None else "",
         host=link.host,
         started=link.started,
         began_from=str(link.generation) if link.generation else "beginning",

@@ -40,7 +40,7 @@ class Waiting:
         if limit is None or (key in self._all and self._all[key].poll() in (None, 0)):
             return
         if _is_near(job, limit, self._settings):
-            words = [job.id, str(job.session_id), _user_of(job), f"{limit:.1f}"]
+            words = [job.id, str(job.session_id), job.user, f"{limit:.1f}"]
             program = str(paths.program("bin", "torqueckpt"))
             null = subprocess.DEVNULL
             self._all[key] = subprocess.Popen(
@@ -68,13 +68,9 @@ def _is_near(job: Job, limit: float, settings: Settings) -> bool:
     leader = proc.stat(job.session_id or 0)
     if leader is None:
         return False
-    expected = _expected(job.id, leader, _user_of(job), settings)
+    expected = _expected(job.id, leader, job.user, settings)
     ahead = expected + _AHEAD_SECONDS
     return proc.age_seconds(leader) >= walltime.begins(limit, ahead, settings.chain_margin_seconds)
-
-
-def _user_of(job: Job) -> str:
-    return job.text("euser") or job.owner
 
 
 def end_in_time(job: str, sid: int, user: str, limit: float, settings: Settings) -> None:
@@ -118,7 +114,7 @@ def _is_wanted(job: Job, settings: Settings) -> bool:
         return True
     if job.queue in settings.chain_queues:
         return True
-    owner = privileges.owner(_user_of(job))
+    owner = privileges.owner(job.user)
     with privileges.acting_as(owner):
         try:
             owner_store = Store.open(settings.store).owner(owner)

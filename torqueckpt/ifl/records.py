@@ -11,6 +11,28 @@ from torqueckpt.ifl.attributes import BatchStatus
 R = TypeVar("R", bound="Record")
 Value = Union[str, Mapping[str, str]]
 
+# The letters that servers give the states of jobs (qstat(1B) of TORQUE and of OpenPBS):
+#
+#   letter  the job                                           TORQUE  OpenPBS
+#   Q       is queued, and may start at any moment               x       x
+#   H       is held: so it was submitted, or a checkpoint        x       x
+#           has ended its processes and it waits to go on
+#   W       waits for its time (qsub -a)                         x       x
+#   T       is in transit: to another queue, or to its MOM       x       x
+#   R       runs                                                 x       x
+#   S       is suspended (qsig -s suspend)                       x       x
+#   U       is suspended: somebody works at its node                     x
+#   B       is an array, of which a member has begun                     x
+#   E       exits: its processes are gone, its files are         x       x
+#           being delivered
+#   C       has completed; kept for keep_completed seconds       x
+#   F       has finished; known from the job history                     x
+#   X       has finished, as a member of an array                        x
+#   M       was moved to another server                                  x
+_IN_QUEUE = frozenset("QHW")
+_WAITS = frozenset("QHWT")
+_ENDED = frozenset("CFX")
+
 
 class Record(NamedTuple):
     """One object: its name and its attributes, a text each or, with resources, a mapping of texts.
@@ -49,7 +71,7 @@ class Record(NamedTuple):
 
 
 class Job(Record):
-    """A job; `state` is the server's letter: Q, R, H, E, C…"""
+    """A job; `state` is the server's letter, "" where it was not asked for."""
 
     @property
     def id(self) -> str:
@@ -61,12 +83,45 @@ class Job(Record):
         return self.text("Job_Owner").partition("@")[0]
 
     @property
+    def user(self) -> str:
+        """Whose processes it has: seldom another than its owner (qsub -u, -P)."""
+        return self.text("euser") or self.owner
+
+    @property
     def title(self) -> str:
         return self.text("Job_Name")
 
     @property
     def state(self) -> str:
         return self.text("job_state")
+
+    @property
+    def waits(self) -> bool:
+        """It has not begun yet, or waits to go on."""
+        return self.state in _WAITS
+
+    @property
+    def is_in_queue(self) -> bool:
+        """It waits in the queue of this server, where it can be altered: it is not in transit."""
+        return self.state in _IN_QUEUE
+
+    @property
+    def is_held(self) -> bool:
+        return self.state == "H"
+
+    @property
+    def runs(self) -> bool:
+        return self.state == "R"
+
+    @property
+    def is_exiting(self) -> bool:
+        """Its processes are gone, and its end is not settled yet."""
+        return self.state == "E"
+
+    @property
+    def has_ended(self) -> bool:
+        """For good: it is known only as something of the past."""
+        return self.state in _ENDED
 
     @property
     def queue(self) -> str:

@@ -24,8 +24,6 @@ from torqueckpt.store import chain, journal, marks
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
-_WAITING = "QHWT"
-
 
 class JobState:
     """Judges lineages by what lives here and by what the batch systems say; server None: only by
@@ -78,7 +76,7 @@ class JobState:
             if may_see != "True":  # then it shows root's own only
                 return True
             listed = server.jobs(["Job_Owner", "job_state"])
-            self._owners_waiting = {job.owner for job in listed if job.state in _WAITING}
+            self._owners_waiting = {job.owner for job in listed if job.waits}
         return owner_store.path.name in self._owners_waiting
 
 

@@ -31,7 +31,6 @@ _MARK = "held by torqueckpt drain"  # how its comment begins
 _QUIET_SECONDS = 60  # a server that was asked for a hold, and a MOM that does nothing
 _UNKNOWN_SECONDS = 10
 _SUBMIT_SECONDS = 180
-_OVER = ("C", "F", "X")
 
 
 class Server(Protocol):
@@ -100,7 +99,7 @@ def undo(node: str, server: Server) -> list[Drained]:
     server.set_node(node, "free", "")
     rows = []
     for job in server.jobs(ASKED_FOR):
-        if job.state == "H" and job.comment == _comment(node):
+        if job.is_held and job.comment == _comment(node):
             try:
                 server.release(job.id, _HOLD)
                 rows.append(Drained(job.id, job.owner, RELEASED, "goes on from its image"))
@@ -117,7 +116,7 @@ def _refuse_users() -> None:
 def _running_on(node: str, server: Server) -> Iterator[Job]:
     short = node.partition(".")[0]
     for job in server.jobs(ASKED_FOR):
-        if job.state == "R" and short in (host.partition(".")[0] for host in job.hosts):
+        if job.runs and short in (host.partition(".")[0] for host in job.hosts):
             yield job
 
 
@@ -136,24 +135,24 @@ def _not_held(job: Job, since: int, settings: Settings, server: Server) -> str:
     """Wait until its image is safe and it is held, which is ""; else why it is not."""
     limit = settings.lock_timeout_seconds + settings.dump_timeout_seconds + _QUIET_SECONDS
     until, quiet_until = time.monotonic() + limit, time.monotonic() + _QUIET_SECONDS
-    owner, known = _owner(job), time.monotonic()
+    owner, known = privileges.owner(job.user), time.monotonic()
     while time.monotonic() < until:
         try:
             now, known = server.job(job.id, ["job_state", "comment"]), time.monotonic()
         except TorqueCkptError:  # 6.1 knows no such job for a moment, while it asks the MOM
             now = Job(job.id, {})
-        gone = now.state in _OVER or time.monotonic() > known + _UNKNOWN_SECONDS
+        gone = now.has_ended or time.monotonic() > known + _UNKNOWN_SECONDS
         noted, busy = _noted(job, owner, since, settings)
-        if (gone or now.state == "E") and noted.get("ended") is not True:
+        if (gone or now.is_exiting) and noted.get("ended") is not True:
             return "it ended meanwhile"
         if gone:
             return f"ended by its server, with an image: torqueckpt resume-job {job.id}"
-        if now.state == "H":
+        if now.is_held:
             return ""
         if noted.get("event") == "checkpoint-failed":
             _let_go(job, server)
             return str(noted.get("reason", "its checkpoint failed"))
-        failed = now.state == "R" and now.comment != job.comment  # MOM makes a comment of that
+        failed = now.runs and now.comment != job.comment  # MOM makes a comment of that
         if failed and not busy and noted.get("ended") is not True:
             _let_go(job, server)
             return now.comment
@@ -209,7 +208,7 @@ def _go_on(job: Job, node: str, settings: Settings, server: Server) -> Drained:
 def _resubmitted(job: Job) -> tuple[str, str]:
     """The resume job's id, or why there is none.  Its user submits it; he gets no terminal of ours,
     and of the environment what tells where qsub and the server are."""
-    owner = _owner(job)
+    owner = privileges.owner(job.user)
     kept = ("PATH", "PBS_CONF_FILE", "PBS_DEFAULT")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
     words = [str(paths.program("bin", "torqueckpt")), "resume-job", job_id(job.id), "--submit"]
@@ -227,10 +226,6 @@ def _resubmitted(job: Job) -> tuple[str, str]:
         )
     except TorqueCkptError as odd:
         return "", str(odd)
-
-
-def _owner(job: Job) -> Owner:
-    return privileges.owner(job.text("euser") or job.owner)
 
 
 def _comment(node: str) -> str:

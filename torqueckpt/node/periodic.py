@@ -153,7 +153,7 @@ class Periodic:
         found = []
         self._odd.clear()
         for job in everywhere:
-            if job.state != "R" or not job.hosts or not _is_here(job.hosts[0]):
+            if not job.runs or not job.hosts or not _is_here(job.hosts[0]):
                 continue
             try:
                 found.append((job, checkpoint_spec.parse(job.checkpoint or "u")))
@@ -210,7 +210,7 @@ class Periodic:
         move those after it.  What a first checkpoint will cost nobody knows yet."""
         if not spec.auto or history.last_image is None:
             return spec.interval_seconds or self._settings.interval_minutes * 60
-        owner = privileges.owner(job.text("euser") or job.owner)
+        owner = privileges.owner(job.user)
         known = self._rates.get(owner.name)
         if known is None or time.monotonic() > known[0] + _RATE_LASTS_SECONDS:
             known = time.monotonic(), interval.rate_of(owner, self._settings)[0]
@@ -235,7 +235,7 @@ class Periodic:
 
     def _call_hook(self, job: Job) -> bool:
         program = paths.program("sbin", "mom-checkpoint")
-        words = [str(job.session_id or "-"), job.id, job.text("euser") or job.owner]
+        words = [str(job.session_id or "-"), job.id, job.user]
         # It waits for the lock, dumps, and writes a large image to the disk.
         limit = self._settings.lock_timeout_seconds + 4 * self._settings.dump_timeout_seconds
         finished = run.run([str(program), *words], timeout_seconds=limit)

@@ -25,7 +25,7 @@ class Newest(NamedTuple):
 @contextmanager
 def lineage_of(job: Job, settings: Settings) -> Iterator[Lineage | None]:
     """Its lineage, acting as its owner; None when it has no image yet."""
-    owner = privileges.owner(job.text("euser") or job.owner)
+    owner = privileges.owner(job.user)
     with privileges.acting_as(owner):
         try:
             owner_store = Store.open(settings.store).owner(owner)

@@ -24,7 +24,6 @@ from torqueckpt.store import access
 from torqueckpt.store.store import Store
 
 FINISHED, FAILED, GOES_ON, UNKNOWN = "finished", "failed", "goes on", "unknown"
-_ENDED = "CFX"
 _KILLED = 128  # by a signal, or the server's 256 and more: not the job's own end
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([1-9][0-9]{0,8}))?)?")
 _MOST = 100_000  # members; a server allows fewer
@@ -176,7 +175,7 @@ def _asked(server: Server, job: str, names: Iterable[str] = ()) -> Job | None:
 def _fate(job: Job | None) -> str:
     if job is None:
         return UNKNOWN
-    if job.state not in _ENDED:
+    if not job.has_ended:
         return GOES_ON
     status = job.exit_status
     if status is None:

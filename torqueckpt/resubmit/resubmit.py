@@ -60,7 +60,7 @@ def submit(
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             for job in pbs.jobs(["Job_Owner", "job_state"]):
-                if job.id in old and job.state == "R":
+                if job.id in old and job.runs:
                     tell(f"{job.id} counts as running; if its node is dead: qdel -p {job.id}")
             move_waiting(pbs, owner.name, old, new, tell)
     except (TorqueCkptError, ImportError) as refusal:
@@ -74,7 +74,7 @@ def move_waiting(
     """Have what the user's jobs wait for be `new` where it was one of `old`."""
     for job in pbs.jobs(["Job_Owner", "depend", "job_state"]):
         depend = qsub_options.moved(job.text("depend"), old, new)
-        own = job.owner == user and job.state in "HQW" and job.id != new
+        own = job.owner == user and job.is_in_queue and job.id != new
         if own and depend != job.text("depend"):
             pbs.alter(job.id, {"depend": depend})
             tell(f"{job.id}: waits for {new} now: {depend}")
