@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 
 from torqueckpt import log
 from torqueckpt.ifl import Connection, errors
+from torqueckpt.ifl.attributes import Wanted
 from torqueckpt.ifl.errors import CallTimedOut
 from torqueckpt.ifl.library import Library
 from torqueckpt.ifl.records import Job
@@ -30,8 +31,29 @@ def connect(settings: Settings, server: str | None = None, timeout_seconds: int 
     return Connection(server, timeout_seconds=timeout_seconds, library=library)
 
 
+class Server(Protocol):
+    """What is asked of a batch server, over one connection; torqueckpt.ifl.Connection has it."""
+
+    server: str
+
+    @property
+    def is_openpbs(self) -> bool: ...
+
+    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
+
+    def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job: ...
+
+    def server_status(self, attributes: Iterable[str] = ()) -> ServerStatus: ...
+
+    def alter(self, job_id: str, attributes: Wanted) -> None: ...
+
+    def checkpoint(self, job_id: str) -> None: ...
+
+    def delete(self, job_id: str) -> None: ...
+
+
 class Afresh:
-    """Speaks to the server over a connection of its own for each request.
+    """Speaks to the server over a connection of its own for each request: what drain asks.
 
     After it has refused something, or is slow to, 6.1's server may leave a connection unanswered
     for minutes: nothing else is to wait for that, nor for the end of the connection.
@@ -52,8 +74,8 @@ class Afresh:
     def release(self, job_id: str, hold_type: str = "u") -> None:
         self._ask(lambda pbs: pbs.release(job_id, hold_type))
 
-    def delete(self, job_id: str, extend: str | None = None) -> None:
-        self._ask(lambda pbs: pbs.delete(job_id, extend))
+    def delete(self, job_id: str) -> None:
+        self._ask(lambda pbs: pbs.delete(job_id))
 
     def comment(self, job_id: str, text: str) -> None:
         self._ask(lambda pbs: pbs.comment(job_id, text))
@@ -70,18 +92,6 @@ class Afresh:
                 pbs.close()
             except CallTimedOut as silent:
                 log.info(str(silent))
-
-
-class Server(Protocol):
-    """What is asked of the server: torqueckpt.ifl.Connection has it."""
-
-    server: str
-
-    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
-
-    def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job: ...
-
-    def server_status(self, attributes: Iterable[str] = ()) -> ServerStatus: ...
 
 
 def server_says_ended(server: Server, job: str) -> bool:

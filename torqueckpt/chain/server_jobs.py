@@ -8,14 +8,11 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from torqueckpt.batch import qsub_options, walltime
-from torqueckpt.batch.server import connect
+from torqueckpt.batch.server import Server, connect
 from torqueckpt.chain import link_script
 from torqueckpt.errors import NotSubmitted, ScriptUnreadable, TorqueCkptError
-from torqueckpt.ifl import Connection
-from torqueckpt.ifl.attributes import Wanted
 from torqueckpt.ifl.errors import PbsError, UnknownJob
 from torqueckpt.ifl.records import Job
 from torqueckpt.resubmit.resubmit import ANSWER_SECONDS, move_waiting, qsub
@@ -24,12 +21,6 @@ from torqueckpt.settings import Settings
 Tell = Callable[[str], None]
 _BEHIND = re.compile(r"afterany:([^:@,]+)")
 _OF = re.compile(rf"(?:^|,){walltime.VARIABLE}=([^,]+)")
-
-
-class Alters(Protocol):
-    """torqueckpt.ifl.Connection does."""
-
-    def alter(self, job_id: str, attributes: Wanted) -> None: ...
 
 
 def submit(options: Sequence[str], script: Path, settings: Settings, tell: Tell) -> str:
@@ -69,13 +60,13 @@ def submit(options: Sequence[str], script: Path, settings: Settings, tell: Tell)
     return first
 
 
-def set_up_next(pbs: Connection, chain: str, behind: str, directory: str, host: str | None) -> str:
+def set_up_next(pbs: Server, chain: str, behind: str, directory: str, host: str | None) -> str:
     """Submit the job that waits for `behind`, and have it ask for the same; gives its id."""
     wanted = qsub_options.of_server(pbs.job(behind))
     return qsub(link_script.following(chain, behind, wanted, host), behind, directory)
 
 
-def of_chain(pbs: Connection, chain: str, user: str) -> list[Job]:
+def of_chain(pbs: Server, chain: str, user: str) -> list[Job]:
     """Those that the server has, the first and all behind it; those that wait come first."""
     names = ("Job_Owner", "job_state", "Variable_List", "depend")
     own = [job for job in pbs.jobs(names) if job.owner == user]
@@ -102,7 +93,7 @@ def cancel_waiting(chain: str, present: str, user: str, settings: Settings, tell
         tell(f"what waits for chain {chain} is not cancelled, it ends when it starts: {refusal}")
 
 
-def move_dependents(pbs: Alters, jobs: Sequence[Job], here: set[str], tell: Tell) -> None:
+def move_dependents(pbs: Server, jobs: Sequence[Job], here: set[str], tell: Tell) -> None:
     """What waits for a link that runs here waits for the one behind it: with the link's end the job
     is not over.  The chain's end moves it back.
 
@@ -122,7 +113,7 @@ def move_dependents(pbs: Alters, jobs: Sequence[Job], here: set[str], tell: Tell
                     tell(f"{job.id}: waits for {job.text('depend')} still: {refusal}")
 
 
-def tie_to_this_node(pbs: Connection, job: Job, settings: Settings) -> None:
+def tie_to_this_node(pbs: Server, job: Job, settings: Settings) -> None:
     """The first link has begun here, and here its images will be: what waits is to run here."""
     if settings.store_shared:
         return

@@ -7,11 +7,10 @@ import time
 from typing import NamedTuple
 
 from torqueckpt import log
-from torqueckpt.batch.server import connect
+from torqueckpt.batch.server import Server, connect
 from torqueckpt.chain import server_jobs
 from torqueckpt.errors import StoreMissing, TorqueCkptError, UnknownChain
 from torqueckpt.identity import Owner
-from torqueckpt.ifl import Connection
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import privileges
 from torqueckpt.resubmit.resubmit import ANSWER_SECONDS
@@ -101,7 +100,7 @@ def _asked(job: str, owner: Owner, settings: Settings) -> tuple[Chain | None, li
         return known, []
 
 
-def _own(pbs: Connection, owner: Owner) -> list[Job]:
+def _own(pbs: Server, owner: Owner) -> list[Job]:
     jobs = pbs.jobs(["Job_Owner", "job_state", "Variable_List"])
     return [each for each in jobs if each.owner == owner.name]
 

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from torqueckpt import paths, run
 from torqueckpt.batch import checkpoint_spec
+from torqueckpt.batch.server import Afresh
 from torqueckpt.errors import NeedsRoot, StoreMissing, TorqueCkptError, UnknownJob
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.ifl import errors
@@ -33,24 +34,6 @@ _UNKNOWN_SECONDS = 10
 _SUBMIT_SECONDS = 180
 
 
-class Server(Protocol):
-    """What is asked of the server: torqueckpt.ifl.Connection has it."""
-
-    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
-
-    def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job: ...
-
-    def hold(self, job_id: str, hold_type: str = "u") -> None: ...
-
-    def release(self, job_id: str, hold_type: str = "u") -> None: ...
-
-    def delete(self, job_id: str, extend: str | None = None) -> None: ...
-
-    def comment(self, job_id: str, text: str) -> None: ...
-
-    def set_node(self, name: str, state: str, note: str | None = None) -> None: ...
-
-
 class Drained(NamedTuple):
     """What became of a job; its fields are those of --json.
 
@@ -64,7 +47,7 @@ class Drained(NamedTuple):
     what: str
 
 
-def drain(node: str, settings: Settings, server: Server) -> list[Drained]:
+def drain(node: str, settings: Settings, server: Afresh) -> list[Drained]:
     """One row for each job that ran there."""
     _refuse_users()
     began = int(time.time())
@@ -93,7 +76,7 @@ def drain(node: str, settings: Settings, server: Server) -> list[Drained]:
     return rows
 
 
-def undo(node: str, server: Server) -> list[Drained]:
+def undo(node: str, server: Afresh) -> list[Drained]:
     """The node is back: it takes jobs again, and those that drain has held there go on."""
     _refuse_users()
     server.set_node(node, "free", "")
@@ -113,7 +96,7 @@ def _refuse_users() -> None:
         raise NeedsRoot(what="drain", remedy="run it as root, who is an operator of the server")
 
 
-def _running_on(node: str, server: Server) -> Iterator[Job]:
+def _running_on(node: str, server: Afresh) -> Iterator[Job]:
     short = node.partition(".")[0]
     for job in server.jobs(ASKED_FOR):
         if job.runs and short in (host.partition(".")[0] for host in job.hosts):
@@ -131,7 +114,7 @@ def _cannot(job: Job) -> str:
     return "" if spec.checkpointable else f"not checkpointable: -c {spec.text}"
 
 
-def _not_held(job: Job, since: int, settings: Settings, server: Server) -> str:
+def _not_held(job: Job, since: int, settings: Settings, server: Afresh) -> str:
     """Wait until its image is safe and it is held, which is ""; else why it is not."""
     limit = settings.lock_timeout_seconds + settings.dump_timeout_seconds + _QUIET_SECONDS
     until, quiet_until = time.monotonic() + limit, time.monotonic() + _QUIET_SECONDS
@@ -177,7 +160,7 @@ def _noted(
     return (noted if isinstance(when, int) and when >= since else {}), busy
 
 
-def _let_go(job: Job, server: Server) -> None:
+def _let_go(job: Job, server: Afresh) -> None:
     """A hold of a job that runs on would catch it at its next start."""
     try:
         server.release(job.id, _HOLD)
@@ -185,7 +168,7 @@ def _let_go(job: Job, server: Server) -> None:
         return
 
 
-def _go_on(job: Job, node: str, settings: Settings, server: Server) -> Drained:
+def _go_on(job: Job, node: str, settings: Settings, server: Afresh) -> Drained:
     """Where the store is shared, as a new job: TORQUE ties a held one to its node."""
     try:
         server.comment(job.id, _comment(node))

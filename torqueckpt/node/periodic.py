@@ -12,18 +12,16 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from torqueckpt import log, paths, run
 from torqueckpt.batch import checkpoint_spec, qsub_options, schedule
-from torqueckpt.batch import server as batch_server
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.schedule import Rate
-from torqueckpt.batch.server import connect
+from torqueckpt.batch.server import Server, connect
 from torqueckpt.chain import server_jobs, walltime
 from torqueckpt.errors import InvalidSpec, NeedsRoot, TorqueCkptError
-from torqueckpt.ifl.attributes import Wanted
 from torqueckpt.ifl.errors import PbsError, SymbolMissing
 from torqueckpt.ifl.records import Job, seconds
 from torqueckpt.images import prune
@@ -43,21 +41,6 @@ ASKED_FOR = (
     *("queue", "Variable_List", "Resource_List", "resources_used", "depend"),
 )
 _RATE_LASTS_SECONDS = 3600  # it is read from a whole journal
-
-
-class Server(Protocol):
-    """What is asked of the server: torqueckpt.ifl.Connection has it."""
-
-    @property
-    def is_openpbs(self) -> bool: ...
-
-    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
-
-    def job(self, job_id: str) -> Job: ...
-
-    def checkpoint(self, job_id: str) -> None: ...
-
-    def alter(self, job_id: str, attributes: Wanted) -> None: ...
 
 
 class _Try(NamedTuple):
@@ -119,7 +102,7 @@ class Periodic:
         ]
         return [job.id for job, spec in ours if self._is_due(job, spec) and self._take(server, job)]
 
-    def _prune(self, server: batch_server.Server) -> None:
+    def _prune(self, server: Server) -> None:
         """Once in a while remove the images that the settings no longer keep."""
         pause = self._settings.prune_interval_minutes * 60
         if not pause or time.monotonic() < self._pruned + pause:

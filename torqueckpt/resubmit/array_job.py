@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from torqueckpt.batch import qsub_options
+from torqueckpt.batch.server import Server
 from torqueckpt.errors import NoArray, NoImage, StoreMissing, UnknownJob
 from torqueckpt.identity import Owner
 from torqueckpt.ifl import errors
@@ -27,17 +28,6 @@ FINISHED, FAILED, GOES_ON, UNKNOWN = "finished", "failed", "goes on", "unknown"
 _KILLED = 128  # by a signal, or the server's 256 and more: not the job's own end
 _RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([1-9][0-9]{0,8}))?)?")
 _MOST = 100_000  # members; a server allows fewer
-
-
-class Server(Protocol):
-    """What is asked of the server: torqueckpt.ifl.Connection has it."""
-
-    @property
-    def is_openpbs(self) -> bool: ...
-
-    def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]: ...
-
-    def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job: ...
 
 
 class Array(NamedTuple):

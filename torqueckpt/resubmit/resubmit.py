@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 
 from torqueckpt import log, run
 from torqueckpt.batch import qsub_options
-from torqueckpt.batch.server import connect
+from torqueckpt.batch.server import Server, connect
 from torqueckpt.errors import InvalidJobId, NotSubmitted, ProgramMissing, TorqueCkptError
 from torqueckpt.identity import Owner, job_id
-from torqueckpt.ifl import Connection
 from torqueckpt.manifest import Manifest
 from torqueckpt.resubmit.resume_script import ResumeSource
 from torqueckpt.settings import Settings
@@ -69,7 +68,7 @@ def submit(
 
 
 def move_waiting(
-    pbs: Connection, user: str, old: set[str], new: str, tell: Callable[[str], None]
+    pbs: Server, user: str, old: set[str], new: str, tell: Callable[[str], None]
 ) -> None:
     """Have what the user's jobs wait for be `new` where it was one of `old`."""
     for job in pbs.jobs(["Job_Owner", "depend", "job_state"]):
