@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from torqueckpt import log
-from torqueckpt.ifl import Connection, errors
+from torqueckpt import ifl, log
+from torqueckpt.ifl import errors
 from torqueckpt.ifl.attributes import Wanted
-from torqueckpt.ifl.errors import CallTimedOut
-from torqueckpt.ifl.library import Library
+from torqueckpt.ifl.errors import CallTimedOut, LibraryNotLoaded
 from torqueckpt.ifl.records import Job
 from torqueckpt.ifl.records import Server as ServerStatus
 from torqueckpt.settings import Settings
@@ -21,14 +20,22 @@ T = TypeVar("T")
 _ANSWER_SECONDS = 30
 
 
-def connect(settings: Settings, server: str | None = None, timeout_seconds: int = 60) -> Connection:
+def connect(
+    settings: Settings, server: str | None = None, timeout_seconds: int = 60
+) -> ifl.Connection:
     """An open connection; None is the default server.
 
-    The errors are torqueckpt.ifl's: LibraryNotFound, CannotConnect…
+    The errors are torqueckpt.ifl's and no others: LibraryNotFound, also where cffi is missing,
+    CannotConnect…
     """
     named = settings.pbs_library
-    library = None if named == Path("/") else Library(str(named))
-    return Connection(server, timeout_seconds=timeout_seconds, library=library)
+    try:
+        library = None if named == Path("/") else ifl.Library(str(named))
+        return ifl.Connection(server, timeout_seconds=timeout_seconds, library=library)
+    except ImportError as missing:  # not on every node
+        raise LibraryNotLoaded(problem="cffi is missing") from missing
+    except OSError as problem:  # pbs-config, which tells where the library is, cannot be run
+        raise LibraryNotLoaded(problem=problem) from problem
 
 
 class Server(Protocol):
@@ -83,7 +90,7 @@ class Afresh:
     def set_node(self, name: str, state: str, note: str | None = None) -> None:
         self._ask(lambda pbs: pbs.set_node(name, state, note))
 
-    def _ask(self, request: Callable[[Connection], T]) -> T:
+    def _ask(self, request: Callable[[ifl.Connection], T]) -> T:
         pbs = connect(self._settings, self._server, timeout_seconds=_ANSWER_SECONDS)
         try:
             return request(pbs)

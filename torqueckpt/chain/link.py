@@ -178,7 +178,7 @@ def _see_to_the_next(
                 server_jobs.tie_to_this_node(pbs, waiting[0], settings)
             elif present != found.first:  # which is being submitted just now, with the next
                 server_jobs.set_up_next(pbs, found.first, present, known.directory, host)
-    except (TorqueCkptError, ImportError) as refusal:
+    except TorqueCkptError as refusal:
         _tell(f"no job may be waiting to go on after this one: {refusal}")
 
 
@@ -200,7 +200,7 @@ def _stop_unless_rerunable(found: Chain, present: str, settings: Settings) -> No
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             may = pbs.job(present).text("Rerunable") != "False"
-    except (TorqueCkptError, ImportError) as refusal:
+    except TorqueCkptError as refusal:
         log.warning(str(refusal))
         may = True
     if not may:

@@ -89,7 +89,7 @@ def cancel_waiting(chain: str, present: str, user: str, settings: Settings, tell
                 if job.id != present and job.waits:
                     move_waiting(pbs, user, {job.id}, present, tell)
                     pbs.delete(job.id)
-    except (TorqueCkptError, ImportError) as refusal:
+    except TorqueCkptError as refusal:
         tell(f"what waits for chain {chain} is not cancelled, it ends when it starts: {refusal}")
 
 

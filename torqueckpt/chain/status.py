@@ -95,7 +95,7 @@ def _asked(job: str, owner: Owner, settings: Settings) -> tuple[Chain | None, li
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             return known, _own(pbs, owner)
-    except (TorqueCkptError, ImportError) as silent:
+    except TorqueCkptError as silent:
         log.info(f"told by the store alone: {silent}")
         return known, []
 

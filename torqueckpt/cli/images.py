@@ -218,7 +218,7 @@ def _asked(chosen: Settings, name: str | None) -> Iterator[Server | None]:
     """The batch server; without one its jobs are not known to be over, and their images stay."""
     try:
         connection = connect(chosen, name, timeout_seconds=_ANSWER_SECONDS)
-    except (TorqueCkptError, ImportError) as silent:  # cffi is not on every node
+    except TorqueCkptError as silent:
         _tell(f"jobs of a server are not known to be over: {silent}")
         yield None
         return

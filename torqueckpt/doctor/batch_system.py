@@ -15,7 +15,7 @@ from torqueckpt.batch.server import connect
 from torqueckpt.batch.torque import mom_config as torque_config
 from torqueckpt.doctor.checks import Check, Node, Told, failure, mom_priv, ok, warning
 from torqueckpt.errors import TorqueCkptError
-from torqueckpt.ifl.errors import LibraryNotFound
+from torqueckpt.ifl.errors import LibraryNotFound, LibraryNotLoaded
 from torqueckpt.ifl.records import Server
 from torqueckpt.process import proc
 from torqueckpt.process.job_processes import running
@@ -94,11 +94,12 @@ def server(node: Node) -> Iterator[Told]:
         with connect(node.settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
             answer = pbs.server_status(_ASKED_FOR)
             openpbs = pbs.is_openpbs
+    except LibraryNotLoaded as problem:
+        told = f"not asked: {problem.details['problem']}"
+        yield warning(told, "see the row on Python packages")
+        return
     except LibraryNotFound:
         yield ok("no PBS library here: no server to ask")
-        return
-    except ImportError:
-        yield warning("not asked: cffi is missing", "see the row on Python packages")
         return
     except TorqueCkptError as silent:
         fix = "start pbs_server (TORQUE: and trqauthd); server_name or pbs.conf names its host"

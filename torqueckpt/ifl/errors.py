@@ -15,6 +15,12 @@ class LibraryNotFound(TorqueCkptError):
     exit_code = 90
 
 
+class LibraryNotLoaded(LibraryNotFound):
+    """It could not even be looked for."""
+
+    message = "no libtorque or libpbs: {problem}"
+
+
 class NotAPbsLibrary(TorqueCkptError):
     message = "{path} is not a PBS library: {problem}"
     exit_code = 91

@@ -101,14 +101,13 @@ def known_to_have_ended(
         return True
     if _ended_by_a_hold(owner_store, job):
         return True
-    try:
-        # slow to import, with cffi: only where it has come to this
-        from torqueckpt.batch.server import connect, server_says_ended
+    from torqueckpt.batch.server import connect, server_says_ended  # seldom wanted
 
+    try:
         asking = privileges.acting_as_root() if os.getuid() == 0 else nullcontext()
         with asking, connect(settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
             return server_says_ended(pbs, job_id(job))
-    except (TorqueCkptError, ImportError) as unknown:  # cffi is not on every node
+    except TorqueCkptError as unknown:
         log.info(f"{job}: whether it is over cannot be asked: {unknown}")
         return False
 

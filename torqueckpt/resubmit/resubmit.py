@@ -30,7 +30,7 @@ def as_known(image: ResumeSource, settings: Settings) -> ResumeSource:
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             known = pbs.job(job.id, ended=True)
-    except (TorqueCkptError, ImportError) as unknown:  # cffi is not on every node
+    except TorqueCkptError as unknown:
         log.info(f"{job.id}: asked for as kept beside its image: {unknown}")
         return image
     created = known.text("ctime")
@@ -62,7 +62,7 @@ def submit(
                 if job.id in old and job.runs:
                     tell(f"{job.id} counts as running; if its node is dead: qdel -p {job.id}")
             move_waiting(pbs, owner.name, old, new, tell)
-    except (TorqueCkptError, ImportError) as refusal:
+    except TorqueCkptError as refusal:
         tell(f"{new} is submitted; what waits for {named} was not moved to it: {refusal}")
     return new
 

@@ -19,13 +19,13 @@ _WHERE_PBS_IS = "PBS_CONF_FILE"
 
 def comment(job: str, text: str, settings: Settings) -> None:
     """Set it; never the reason that something else fails."""
+    from torqueckpt.batch import server  # seldom wanted
+
     _as_mom_was_started()
     try:
-        from torqueckpt.batch import server  # cffi only where it has come to this
-
         with server.connect(settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
             pbs.comment(job, f"torqueckpt: {log.one_line(text)}")
-    except (TorqueCkptError, ImportError, OSError) as refusal:
+    except TorqueCkptError as refusal:
         log.warning(f"{job}: no comment: {refusal}")
 
 

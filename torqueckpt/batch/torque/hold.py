@@ -25,14 +25,14 @@ def keep_held(job: str, why: str, settings: Settings) -> None:
     """
     if (settings.local_home / "mom_priv" / "jobs" / f"{job}.JB").exists():
         return
-    try:
-        from torqueckpt.batch import server  # cffi only where it has come to this
+    from torqueckpt.batch import server  # seldom wanted
 
+    try:
         with server.connect(settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
             pbs.alter(job, {"Hold_Types": "s"})
             pbs.comment(job, f"restart failed, held: {why}; then qrls -h s {job}")
             pbs.rerun(job)
-    except (TorqueCkptError, ImportError, OSError) as refusal:
+    except TorqueCkptError as refusal:
         log.error(f"{job}: the server does not hold it: {refusal}")
         return
     time.sleep(_KILLED_WITHIN_SECONDS)
