@@ -19,6 +19,7 @@ FLOORS = (
         "manifest",
         "typed_json",
         "records",
+        "findings",
         "paths",
         "safe_files",
         "log",

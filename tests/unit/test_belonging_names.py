@@ -44,5 +44,5 @@ def test_blcr_refuses_a_program_with_a_socket_and_no_other(
         root = proc.stat(process.pid)
         assert root is not None
         held = resources.of_tree([root], tree.open_links([root]))
-        told.append([(each.severity, each.object) for each in blcr.findings(held)])
+        told.append([(each.severity, each.subject) for each in blcr.findings(held)])
     assert told == [[("refused", "TCP socket, descriptor 3")], []]

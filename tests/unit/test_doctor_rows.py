@@ -17,7 +17,8 @@ import pytest
 from torqueckpt.checkpointers.criu.criu import Criu
 from torqueckpt.doctor import batch_system, cleaners, kernel
 from torqueckpt.doctor import store as store_place
-from torqueckpt.doctor.checks import Node, Told
+from torqueckpt.doctor.checks import Node
+from torqueckpt.findings import Finding
 from torqueckpt.ifl.records import Server
 from torqueckpt.process import memory, node, privileges
 from torqueckpt.settings import Settings
@@ -33,8 +34,8 @@ def _node(**options: object) -> Node:
     return Node(Settings(**options), None, None, privileges.owner("nobody"))  # type: ignore[arg-type]
 
 
-def _fixes(told: list[Told]) -> list[str]:
-    return [each.fix for each in told if each.outcome != "ok"]
+def _fixes(told: list[Finding]) -> list[str]:
+    return [each.remedy for each in told if each.severity != "ok"]
 
 
 def test_root_of_a_node_who_is_no_operator_and_sees_no_other_jobs() -> None:
@@ -73,7 +74,7 @@ def test_root_of_the_servers_own_host_needs_neither() -> None:
 )
 def test_a_store_that_cannot_be_written(number: int, outcome: str, told: str) -> None:
     found = store_place._not_writable(Path("/store"), OSError(number, os.strerror(number)))
-    assert found.outcome == outcome and told in found.what and found.fix
+    assert found.severity == outcome and told in found.what and found.remedy
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_a_file_system_that_does_not_fit_the_settings(
 ) -> None:
     monkeypatch.setattr(node, "kind_of", lambda path: kind)
     (told,) = store_place.file_system(_node(store_shared=shared))
-    assert told.outcome == outcome and bool(told.fix) is (outcome != "ok")
+    assert told.severity == outcome and bool(told.remedy) is (outcome != "ok")
 
 
 def test_the_file_system_of_a_path_below_a_mount() -> None:
@@ -155,7 +156,7 @@ def test_changed_pages_are_no_failure_whatever_the_kernel_and_the_checkpointer_c
     assert what in told.what
     limited = Path("/proc/sys/fs/pipe-user-pages-soft").read_text().strip() != "0"
     expected = "warning" if settings and limited else "ok"
-    assert (told.outcome, bool(told.fix)) == (expected, expected == "warning")
+    assert (told.severity, bool(told.remedy)) == (expected, expected == "warning")
 
 
 def test_a_kernel_that_tracks_is_of_no_use_without_a_checkpointer_that_asks_it(
@@ -163,7 +164,7 @@ def test_a_kernel_that_tracks_is_of_no_use_without_a_checkpointer_that_asks_it(
 ) -> None:
     monkeypatch.setattr(memory, "dirty_ones_are_tracked", lambda: True)
     (told,) = kernel.changed_pages(_node())
-    assert (told.outcome, told.fix) == ("ok", "")
+    assert (told.severity, told.remedy) == ("ok", "")
     assert "the checkpointer does not use it" in told.what
 
 
@@ -203,8 +204,8 @@ def test_lines_of_an_epilogue(
     (tmp_path / "epilogue").write_text(f"#!/bin/sh\n{line}\n")
     here = [(mom.SYSTEMS["torque"], tmp_path)]
     monkeypatch.setattr(cleaners, "mom_priv", lambda: here)
-    found = [t for t in cleaners.scripts(_node()) if "epilogue:" in t.what or t.outcome == "ok"]
-    assert [told.outcome for told in found] == [outcome]
+    found = [t for t in cleaners.scripts(_node()) if "epilogue:" in t.what or t.severity == "ok"]
+    assert [told.severity for told in found] == [outcome]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +228,7 @@ def test_a_unit_that_ends_the_jobs_with_its_mom(
     monkeypatch.setattr(batch_system, "_SYSTEMCTL", str(program))
     monkeypatch.setattr(batch_system, "_unit_of", lambda pid: "x.service")
     (told,) = batch_system.mom_unit(_node())
-    assert told.outcome == outcome and f"KillMode={mode}" in told.what or outcome == "ok"
+    assert told.severity == outcome and f"KillMode={mode}" in told.what or outcome == "ok"
 
 
 def test_the_unit_of_a_process_that_is_in_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit import real
 from torqueckpt.checkpointers.criu import limits
-from torqueckpt.checkpointers.finding import HAZARD, REFUSED, Finding
+from torqueckpt.findings import HAZARD, REFUSED, Finding
 from torqueckpt.process import job_processes, monotonic_waits, proc, resources, sockets, tree
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -66,7 +66,7 @@ def test_a_stream_to_a_daemon_is_refused_with_its_name_and_what_to_set(
         process = connected(started, str(path))
         other = ear.accept()[0] if accepted else None
         (one,) = found(process)
-        assert (one.severity, one.pid, one.object) == (
+        assert (one.severity, one.where.pid, one.subject) == (
             REFUSED,
             process.pid,
             f"UNIX socket to {path}",
@@ -95,7 +95,7 @@ def test_a_tcp_connection_to_another_program_is_told_with_its_address(
         process = connected(started, address, family, str(port))
         with ear.accept()[0]:
             (one,) = found(process)
-    assert (one.severity, one.object) == (HAZARD, f"TCP connection to {told}:{port}")
+    assert (one.severity, one.subject) == (HAZARD, f"TCP connection to {told}:{port}")
 
 
 def test_a_process_without_sockets_has_the_kernel_asked_for_none(

@@ -15,9 +15,10 @@ from torqueckpt.checkpoint import preflight
 from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer
-from torqueckpt.checkpointers.finding import REFUSED, finding
 from torqueckpt.errors import CannotBeDumped
+from torqueckpt.findings import REFUSED
 from torqueckpt.process import privileges, proc, tree
+from torqueckpt.process.resources import finding
 from torqueckpt.settings import Settings
 
 Start = Callable[..., subprocess.Popen[bytes]]

@@ -10,14 +10,15 @@ import pytest
 
 from tests.unit.mom_configs import OPENPBS, TORQUE
 from torqueckpt.batch import config_block, mom_config, program_checks
-from torqueckpt.batch.mom_config import Dialect, Problem
+from torqueckpt.batch.mom_config import Dialect
 from torqueckpt.batch.openpbs import mom_config as openpbs
 from torqueckpt.batch.torque import mom_config as torque
+from torqueckpt.findings import HAZARD, REFUSED, Finding
 
 _BLOCK = ["$checkpoint_script /usr/local/sbin/mom-checkpoint", "$checkpoint_interval 10"]
 
 
-def _check(data: bytes, dialect: Dialect = torque.DIALECT) -> list[Problem]:
+def _check(data: bytes, dialect: Dialect = torque.DIALECT) -> list[Finding]:
     ours = config_block.ours(data, "config")
     return mom_config.check(data, ours, dialect, "config", lambda line: line)
 
@@ -39,9 +40,9 @@ def _names(data: bytes, dialect: Dialect) -> list[tuple[str, str]]:
 )
 def test_what_is_wrong_in_a_file_is_told_with_its_line(name: str, lines: dict[int, str]) -> None:
     found = _check(TORQUE[name])
-    assert [problem.line for problem in found] == list(lines)
+    assert [problem.where.number for problem in found] == list(lines)
     for problem, told in zip(found, lines.values()):
-        assert told in f"{problem.reason}; {problem.remedy}" and not problem.stops
+        assert told in f"{problem.what}; {problem.remedy}" and problem.severity == HAZARD
 
 
 _FAULTY = ("misspelt", "duplicates", "capitals", "a line of 200")
@@ -54,8 +55,8 @@ def test_a_file_that_works_has_no_problem(name: str) -> None:
 
 def test_torques_directives_are_no_directives_of_openpbs() -> None:
     found = _check(OPENPBS["torque's directives"], openpbs.DIALECT)
-    assert [problem.line for problem in found] == [1, 2]
-    assert all("pbs_mom ends" in each.reason and each.stops for each in found)
+    assert [problem.where.number for problem in found] == [1, 2]
+    assert all("pbs_mom ends" in each.what and each.severity == REFUSED for each in found)
 
 
 @pytest.mark.parametrize("name", sorted(set(OPENPBS) - {"torque's directives"}))
@@ -70,7 +71,7 @@ def test_openpbs_takes_a_hash_within_a_line_for_text_and_torque_for_a_comment() 
 
 
 def test_a_directive_without_a_value() -> None:
-    assert "has no value" in _check(b"$pbsserver\n")[0].reason
+    assert "has no value" in _check(b"$pbsserver\n")[0].what
 
 
 def test_the_end_of_a_windows_line_is_not_part_of_a_value() -> None:
@@ -88,8 +89,10 @@ def test_the_end_of_a_windows_line_is_not_part_of_a_value() -> None:
 def test_a_line_that_contradicts_ours_stops(data: bytes, behind: bool) -> None:
     block = config_block.merge(b"", _BLOCK, "config")
     found = _check(block + data if behind else config_block.merge(data, _BLOCK, "config"))
-    assert [(problem.line, problem.stops) for problem in found] == [(5 if behind else 1, True)]
-    assert "contradicts torqueckpt's" in found[0].reason
+    assert [(problem.where.number, problem.severity) for problem in found] == [
+        (5 if behind else 1, REFUSED)
+    ]
+    assert "contradicts torqueckpt's" in found[0].what
 
 
 def test_a_line_that_says_what_ours_says_is_told_and_does_not_stop(tmp_path: Path) -> None:
@@ -98,13 +101,14 @@ def test_a_line_that_says_what_ours_says_is_told_and_does_not_stop(tmp_path: Pat
     theirs = f"$checkpoint_script\t{tmp_path}//mom-checkpoint.sh \n".encode()
     merged = config_block.merge(theirs, [f"$checkpoint_script {tmp_path}/mom-checkpoint"], "config")
     (found,) = _check(merged)
-    assert found.line == 1 and "torqueckpt's says the same" in found.reason and not found.stops
+    assert (found.where.number, found.severity) == (1, HAZARD)
+    assert "torqueckpt's says the same" in found.what
 
 
 def test_each_action_of_openpbs_may_be_there_once() -> None:
     data = b"$action checkpoint 1 !/a\n$action restart 1 !/b\n$action checkpoint 2 !/c\n"
     (found,) = _check(data, openpbs.DIALECT)
-    assert found.line == 3 and "$action checkpoint occurs twice" in found.reason
+    assert found.where.number == 3 and "$action checkpoint occurs twice" in found.what
 
 
 def test_the_blocks_themselves_have_no_problem_and_their_lines_fit() -> None:
@@ -130,7 +134,7 @@ def script(root: None, place: Path) -> Path:
 
 def _told(script: Path, group_matters: bool = False) -> str:
     found = program_checks.check(script, "config", 7, group_matters=group_matters)
-    assert all(problem.stops and problem.line == 7 for problem in found)
+    assert all(problem.severity == REFUSED and problem.where.number == 7 for problem in found)
     return "\n".join(map(str, found))
 
 

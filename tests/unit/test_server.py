@@ -53,7 +53,7 @@ def test_a_restart_that_failed_where_the_server_cannot_be_asked_ends_with_its_ow
 def test_the_doctor_says_what_is_missing(without_cffi: None) -> None:
     node = Node(NAMED, None, None, privileges.owner("nobody"))
     (row,) = batch_system.server(node)
-    assert (row.outcome, row.what) == ("warning", "not asked: cffi is missing")
+    assert (row.severity, row.what) == ("warning", "not asked: cffi is missing")
 
 
 def test_records_errors_and_connect_are_imported_without_cffi_and_without_what_is_slow() -> None:

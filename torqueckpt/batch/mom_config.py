@@ -11,23 +11,15 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from torqueckpt.findings import HAZARD, REFUSED, Finding, Line
 
-@dataclass(frozen=True)
-class Problem:
+
+def in_file(file: str, line: int, what: str, remedy: str, stops: bool = False) -> Finding:
     """What is not as it should be.  stops: nothing is written while it is so.
 
     line is 0 where no line is meant, but a file as a whole.
     """
-
-    file: str
-    line: int
-    reason: str
-    remedy: str
-    stops: bool = False
-
-    def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line else self.file
-        return f"{where}: {self.reason}; {self.remedy}"
+    return Finding(REFUSED if stops else HAZARD, "", what, remedy, Line(file, line))
 
 
 @dataclass(frozen=True)
@@ -85,7 +77,7 @@ class Dialect:
 
 def check(
     data: bytes, ours: range, dialect: Dialect, file: str, line_now: Callable[[int], int]
-) -> list[Problem]:
+) -> list[Finding]:
     """What is wrong with the lines.  line_now gives a line's number as people see it now."""
     directives = [replace(each, line=line_now(each.line)) for each in dialect.parse(data, ours)]
     found = [
@@ -93,7 +85,7 @@ def check(
         *_unknown(directives, dialect, file),
         *_twice(directives, dialect, file),
     ]
-    return sorted(found, key=lambda problem: problem.line)
+    return sorted(found, key=_line)
 
 
 def same_value(one: str, other: str) -> bool:
@@ -109,27 +101,27 @@ def text_lines(data: bytes) -> list[str]:
 
 def _too_long(
     data: bytes, dialect: Dialect, file: str, line_now: Callable[[int], int]
-) -> Iterable[Problem]:
+) -> Iterable[Finding]:
     for number, line in enumerate(data.split(b"\n"), 1):
         if len(line) > dialect.longest_line:
             reason = f"{len(line)} bytes, and pbs_mom cuts lines after {dialect.longest_line}"
             remedy = "make it shorter: what is cut off is read as a line of its own"
-            yield Problem(file, line_now(number), reason, remedy)
+            yield in_file(file, line_now(number), reason, remedy)
 
 
-def _unknown(directives: list[Directive], dialect: Dialect, file: str) -> Iterable[Problem]:
+def _unknown(directives: list[Directive], dialect: Dialect, file: str) -> Iterable[Finding]:
     for each in directives:
         if each.name not in dialect.known:
             near = nearest(each.name, dialect.known)
             remedy = f"did you mean ${near}?" if near else "correct it or take it out"
             reason = f"${each.name} is unknown to {dialect.system}: {dialect.unknown_means}"
-            yield Problem(file, each.line, reason, remedy, stops=dialect.unknown_stops)
+            yield in_file(file, each.line, reason, remedy, stops=dialect.unknown_stops)
         elif not each.value:
             reason, remedy = f"${each.name} has no value", "give it one, or take it out"
-            yield Problem(file, each.line, reason, remedy, stops=dialect.unknown_stops)
+            yield in_file(file, each.line, reason, remedy, stops=dialect.unknown_stops)
 
 
-def _twice(directives: list[Directive], dialect: Dialect, file: str) -> Iterable[Problem]:
+def _twice(directives: list[Directive], dialect: Dialect, file: str) -> Iterable[Finding]:
     first: dict[str, Directive] = {}
     known = [d for d in directives if d.name in dialect.known and d.value]
     for each in sorted(known, key=lambda d: (not d.ours, d.line)):  # ours is what others contradict
@@ -143,12 +135,16 @@ def _twice(directives: list[Directive], dialect: Dialect, file: str) -> Iterable
             reason = (
                 f"${each.name} {each.value} contradicts torqueckpt's ${before.name} {before.value}"
             )
-            yield Problem(file, each.line, reason, "take it out", stops=True)
+            yield in_file(file, each.line, reason, "take it out", stops=True)
         else:
             where = "torqueckpt's" if before.ours else f"line {before.line}"
             how = "says the same" if same else "says something else; the later one counts"
             reason = f"${name} occurs twice: {where} {how}"
-            yield Problem(file, each.line, reason, "keep one of the two")
+            yield in_file(file, each.line, reason, "keep one of the two")
+
+
+def _line(found: Finding) -> int:
+    return found.where.number if isinstance(found.where, Line) else 0
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -14,14 +14,15 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from torqueckpt.batch.mom_config import Problem
+from torqueckpt.batch.mom_config import in_file
+from torqueckpt.findings import Finding
 
 LAST_SYSTEM_GROUP = 10  # OpenPBS: the number is in its source
 
 
 def check(
     script: Path, file: str, line: int, *, group_matters: bool, by_users: bool = False
-) -> list[Problem]:
+) -> list[Finding]:
     """What is wrong with a program that line `line` of `file` names; every one of them stops.
 
     by_users: it is run as whoever has a job, else as root.
@@ -30,9 +31,9 @@ def check(
         status = os.stat(script)
     except OSError as missing:
         remedy = "install it (make install)"
-        return [Problem(file, line, f"{script}: {missing.strerror}", remedy, stops=True)]
+        return [in_file(file, line, f"{script}: {missing.strerror}", remedy, stops=True)]
     return [
-        Problem(file, line, f"{script} {reason}", remedy, stops=True)
+        in_file(file, line, f"{script} {reason}", remedy, stops=True)
         for reason, remedy in (
             *_not_runnable(script, status, group_matters),
             *(_closed_to_users(script, status) if by_users else ()),

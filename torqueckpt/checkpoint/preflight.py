@@ -17,12 +17,12 @@ from torqueckpt.checkpoint.target import Target, find_tree
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.checkpointers.criu import sockets
-from torqueckpt.checkpointers.finding import HAZARD, NOTE, REFUSED, Finding, finding
 from torqueckpt.errors import BadFileRule, CannotBeDumped, NothingToLookAt, StoreMissing, UnknownJob
 from torqueckpt.files import record
+from torqueckpt.findings import HAZARD, NOTE, REFUSED, Finding
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.process import job_processes, monotonic_waits, privileges, proc, resources, tree
-from torqueckpt.process.resources import Links
+from torqueckpt.process.resources import Links, finding
 from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
@@ -106,7 +106,7 @@ def before_dump(
         refused = [
             str(each)
             for each in found
-            if each.severity == REFUSED or (refuse_connections and each.is_connection)
+            if each.severity == REFUSED or (refuse_connections and sockets.is_connection(each))
         ]
         if not refused:
             _tell(found)

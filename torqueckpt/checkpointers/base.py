@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from torqueckpt.checkpointers.finding import Finding
+from torqueckpt.findings import Finding
 from torqueckpt.manifest import Build, Manifest, OpenFile, Process
 from torqueckpt.process.resources import Holdings
 

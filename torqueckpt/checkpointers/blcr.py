@@ -10,8 +10,8 @@ import shlex
 from pathlib import Path
 
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
-from torqueckpt.checkpointers.finding import REFUSED, Finding, finding
-from torqueckpt.process.resources import Holdings
+from torqueckpt.findings import REFUSED, Finding
+from torqueckpt.process.resources import Holdings, finding
 from torqueckpt.process.sockets import protocol
 from torqueckpt.settings import Settings
 

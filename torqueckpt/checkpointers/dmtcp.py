@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
-from torqueckpt.checkpointers.finding import REFUSED, Finding, finding
 from torqueckpt.errors import CheckpointerMissing
+from torqueckpt.findings import REFUSED, Finding
 from torqueckpt.process import proc
-from torqueckpt.process.resources import Holdings
+from torqueckpt.process.resources import Holdings, finding
 from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
 

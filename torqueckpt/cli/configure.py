@@ -249,11 +249,11 @@ def wrapper_command(files: tuple[Path, ...], mode: str | None, undo: bool) -> in
 
 
 def _check_wrappers(plans: list[PlannedFile]) -> None:
-    found = [problem for plan in plans for problem in grid_wrapper.check(plan)]
-    for problem in found:
+    found = [(plan.file, problem) for plan in plans for problem in grid_wrapper.check(plan)]
+    for _, problem in found:
         click.echo(str(problem))
     if found:
-        raise ConfigNotRight(file=found[0].file, count=len(found), which="", consequence="")
+        raise ConfigNotRight(file=found[0][0], count=len(found), which="", consequence="")
 
 
 for _name in SYSTEMS:

@@ -10,6 +10,7 @@ import click
 from torqueckpt import settings
 from torqueckpt.checkpoint.preflight import preflight
 from torqueckpt.errors import CannotBeDumped
+from torqueckpt.findings import REFUSED, Finding, Process
 from torqueckpt.log import one_line
 from torqueckpt.typed_json import plain
 
@@ -33,15 +34,23 @@ def preflight_command(what: str, user: str | None, as_json: bool) -> None:
     report = preflight(what, settings.load(), user)
     named = f"job {report.job}" if report.job else f"process {report.pid}"
     if as_json:
-        click.echo(json.dumps(plain(report), indent=1))
+        told = {**plain(report), "findings": [_plain(each) for each in report.findings]}
+        click.echo(json.dumps(told, indent=1))
     else:
         for each in report.findings:
             click.echo(one_line(f"{each.severity}: {each}"))
         if report.dumpable:
             click.echo(f"{named}: can be dumped, {report.processes} process(es)")
     if not report.dumpable:
-        refused = sum(each.severity == "refused" for each in report.findings)
+        refused = sum(each.severity == REFUSED for each in report.findings)
         raise CannotBeDumped(what=named, reasons=f"{refused} reason(s), listed above")
+
+
+def _plain(found: Finding) -> dict[str, object]:
+    """One of --json's findings (torqueckpt(1)): of a process and an object of it."""
+    pid, name = found.where if isinstance(found.where, Process) else (0, "")
+    named = {"severity": found.severity, "pid": pid, "process": name, "object": found.subject}
+    return {**named, "what": found.what, "remedy": found.remedy}
 
 
 COMMANDS = (preflight_command,)

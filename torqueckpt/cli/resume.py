@@ -221,7 +221,7 @@ def show(request: RestartRequest, settings: Settings, as_json: bool) -> None:
         click.echo(json.dumps(_facts(found), indent=1))
     else:
         table = tables.table("", "looked at", "found")
-        for each in found.fits:
+        for each in found.findings:
             table.add_row(each.severity, each.subject, one_line(each.what))
         tables.show(table)
     if found.refused:
@@ -236,7 +236,7 @@ def _facts(found: Rehearsal) -> dict[str, object]:
         "would_restart": not found.refused,
         "findings": [
             {"severity": each.severity, "subject": each.subject, "what": each.what}
-            for each in found.fits
+            for each in found.findings
         ],
     }
 

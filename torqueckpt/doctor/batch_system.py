@@ -13,8 +13,9 @@ from torqueckpt import run
 from torqueckpt.batch.lsf.lsf_conf import Site
 from torqueckpt.batch.server import connect
 from torqueckpt.batch.torque import mom_config as torque_config
-from torqueckpt.doctor.checks import Check, Node, Told, failure, mom_priv, ok, warning
+from torqueckpt.doctor.checks import Check, Node, failure, mom_priv, ok, warning
 from torqueckpt.errors import TorqueCkptError
+from torqueckpt.findings import Finding
 from torqueckpt.ifl.errors import LibraryNotFound, LibraryNotLoaded
 from torqueckpt.ifl.records import Server
 from torqueckpt.process import proc
@@ -27,7 +28,7 @@ _SYSTEMCTL = "/usr/bin/systemctl"
 _SERVICE = "systemctl enable --now torqueckpt-periodic"
 
 
-def mom_config(node: Node) -> Iterator[Told]:
+def mom_config(node: Node) -> Iterator[Finding]:
     """What `configure --check` says, of each MOM that has its directory here."""
     present = mom_priv()
     if not present:
@@ -36,15 +37,14 @@ def mom_config(node: Node) -> Iterator[Told]:
         plan = mom.plan(system.name, place, {}, node.settings)
         problems = mom.check(plan)
         for each in problems:
-            where = f"{each.file}:{each.line}" if each.line else each.file
-            yield failure(f"{where}: {each.reason}", each.remedy)
+            yield failure(f"{each.where}: {each.what}", each.remedy)
         if not problems:
             yield ok(f"{plan.file} is as it should be")
         if not running("pbs_mom"):
             yield warning(f"{plan.file} is here, and no pbs_mom runs", "systemctl start pbs_mom")
 
 
-def mom_unit(node: Node) -> Iterator[Told]:
+def mom_unit(node: Node) -> Iterator[Finding]:
     """A unit of systemd's that ends all of its processes ends the jobs when MOM is restarted."""
     unit = _unit_of(running("pbs_mom"))
     if not unit:
@@ -69,7 +69,7 @@ def _unit_of(pid: int) -> str:
     return found.group(1) if found else ""
 
 
-def lsf_queues(node: Node) -> Iterator[Told]:
+def lsf_queues(node: Node) -> Iterator[Finding]:
     """What `configure lsf --check` says, of each queue that has lines of torqueckpt's."""
     site = Site()
     if not site.value("LSB_CONFDIR"):
@@ -82,13 +82,12 @@ def lsf_queues(node: Node) -> Iterator[Told]:
     for name in names:
         problems = lsf_queue.check(lsf_queue.plan(name, None, None, {}, site))
         for each in problems:
-            where = f"{each.file}:{each.line}" if each.line else each.file
-            yield failure(f"{where}: {each.reason}", each.remedy)
+            yield failure(f"{each.where}: {each.what}", each.remedy)
         if not problems:
             yield ok(f"{name} is as it should be")
 
 
-def server(node: Node) -> Iterator[Told]:
+def server(node: Node) -> Iterator[Finding]:
     """Whether it answers, which version it is, and what it lets this node's root do."""
     try:
         with connect(node.settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
@@ -111,7 +110,7 @@ def server(node: Node) -> Iterator[Told]:
         yield from _timer(answer.version)
 
 
-def _rights(answer: Server) -> Iterator[Told]:
+def _rights(answer: Server) -> Iterator[Finding]:
     """On the server's own host root may do all that he likes."""
     host, me = os.uname().nodename, f"root@{socket.getfqdn()}"
     if answer.name.partition(".")[0] == host.partition(".")[0]:
@@ -125,7 +124,7 @@ def _rights(answer: Server) -> Iterator[Told]:
         yield warning("root may not see all jobs: images of ended jobs stay for ever", fix)
 
 
-def _timer(version: str) -> Iterator[Told]:
+def _timer(version: str) -> Iterator[Finding]:
     armed = torque_config.works(version)
     served = _periodic_runs()
     if armed is False and not served:

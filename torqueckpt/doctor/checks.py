@@ -8,20 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from torqueckpt.checkpointers.base import Checkpointer
+from torqueckpt.findings import FAILURE, OK, WARNING, Finding
 from torqueckpt.identity import Owner
 from torqueckpt.settings import Settings
 from torqueckpt.site import mom
 from torqueckpt.site.mom import System
-
-OK, WARNING, FAILURE = "ok", "warning", "failure"
-
-
-class Told(NamedTuple):
-    """One thing that a check found; fix is "" where nothing is to be done."""
-
-    outcome: str
-    what: str
-    fix: str = ""
 
 
 class CheckRow(NamedTuple):
@@ -46,19 +37,19 @@ class Node(NamedTuple):
 class Check(NamedTuple):
     group: str
     name: str
-    look: Callable[[Node], Iterable[Told]]
+    look: Callable[[Node], Iterable[Finding]]
 
 
-def ok(what: str) -> Told:
-    return Told(OK, what)
+def ok(what: str) -> Finding:
+    return Finding(OK, "", what)
 
 
-def warning(what: str, fix: str) -> Told:
-    return Told(WARNING, what, fix)
+def warning(what: str, fix: str) -> Finding:
+    return Finding(WARNING, "", what, fix)
 
 
-def failure(what: str, fix: str) -> Told:
-    return Told(FAILURE, what, fix)
+def failure(what: str, fix: str) -> Finding:
+    return Finding(FAILURE, "", what, fix)
 
 
 def mom_priv() -> list[tuple[System, Path]]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from torqueckpt.doctor.checks import Check, Node, Told, failure, mom_priv, ok, warning
+from torqueckpt.doctor.checks import Check, Node, failure, mom_priv, ok, warning
+from torqueckpt.findings import Finding
 from torqueckpt.process.job_processes import running
 
 _CONFIG_DIRS = ("/usr/lib", "/usr/local/lib", "/run", "/etc")  # the later one wins
@@ -35,7 +36,7 @@ _WHERE_JOBS_WRITE = ("/dev/shm", "/tmp", "/var/tmp", "/scratch", "$TMPDIR", "${T
 _LARGEST = 1 << 20  # what is more is no script
 
 
-def logind(node: Node) -> Iterator[Told]:
+def logind(node: Node) -> Iterator[Finding]:
     """RemoveIPC takes a user's shared memory away when his last session ends, jobs or not."""
     value, where = "", "/etc/systemd/logind.conf"
     for file in _configured("systemd/logind.conf", "systemd/logind.conf.d"):
@@ -54,7 +55,7 @@ def logind(node: Node) -> Iterator[Told]:
         yield ok(f"RemoveIPC={value}" if value else "no logind")
 
 
-def tmpfiles(node: Node) -> Iterator[Told]:
+def tmpfiles(node: Node) -> Iterator[Finding]:
     """Rules that reach the store, or take files of jobs away sooner than images go."""
     rules = [
         (file, words)
@@ -84,7 +85,7 @@ def tmpfiles(node: Node) -> Iterator[Told]:
         yield ok(f"none of {len(rules)} rules reaches what a restart needs")
 
 
-def scripts(node: Node) -> Iterator[Told]:
+def scripts(node: Node) -> Iterator[Finding]:
     """Epilogues and cron jobs: their lines that delete, where jobs or images lie."""
     looked, found = 0, False
     for file in _scripts():

@@ -11,6 +11,7 @@ from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.doctor import batch_system, cleaners, kernel, programs, proof, store
 from torqueckpt.doctor.checks import Check, CheckRow, Node, failure
 from torqueckpt.errors import NeedsRoot, TorqueCkptError
+from torqueckpt.findings import Finding
 from torqueckpt.identity import Owner
 from torqueckpt.log import one_line
 from torqueckpt.process import privileges
@@ -39,11 +40,15 @@ def examine(settings: Settings, user: Owner | None, full: bool = False) -> Itera
 def _rows(check: Check, node: Node) -> Iterator[CheckRow]:
     try:
         for told in check.look(node):
-            what = one_line(told.what)
-            yield CheckRow(check.group, check.name, told.outcome, what, one_line(told.fix))
+            yield _row(check, told)
     except (TorqueCkptError, OSError) as failed:
-        told = failure(f"cannot be looked at: {failed}", "torqueckpt-exit-codes(7); the system log")
-        yield CheckRow(check.group, check.name, told.outcome, one_line(told.what), told.fix)
+        fix = "torqueckpt-exit-codes(7); the system log"
+        yield _row(check, failure(f"cannot be looked at: {failed}", fix))
+
+
+def _row(check: Check, found: Finding) -> CheckRow:
+    what, fix = one_line(found.what), one_line(found.remedy)
+    return CheckRow(check.group, check.name, found.severity, what, fix)
 
 
 def _checkpointer(settings: Settings) -> Checkpointer | None:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from torqueckpt.checkpoint import pre_dump
-from torqueckpt.doctor.checks import Check, Node, Told, failure, ok, warning
+from torqueckpt.doctor.checks import Check, Node, failure, ok, warning
+from torqueckpt.findings import Finding
 from torqueckpt.process import memory
 from torqueckpt.process.job_processes import running
 
@@ -21,7 +22,7 @@ _TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 _TIMEX_BYTES = 256  # more than a struct timex has anywhere
 
 
-def release(node: Node) -> Iterator[Told]:
+def release(node: Node) -> Iterator[Finding]:
     found = os.uname().release
     needed = node.checkpointer.needs_kernel if node.checkpointer is not None else (0, 0)
     numbers = tuple(int(part) for part in re.findall(r"[0-9]+", found)[:2])
@@ -35,7 +36,7 @@ def release(node: Node) -> Iterator[Told]:
         yield ok(f"Linux {found}")
 
 
-def yama(node: Node) -> Iterator[Told]:
+def yama(node: Node) -> Iterator[Finding]:
     scope = _number("/proc/sys/kernel/yama/ptrace_scope")
     if scope == 3:
         fix = "put kernel.yama.ptrace_scope = 1 into /etc/sysctl.d and boot: 3 lasts until then"
@@ -46,7 +47,7 @@ def yama(node: Node) -> Iterator[Told]:
         yield ok("any process may be traced by its user" if scope == 0 else "no Yama")
 
 
-def selinux(node: Node) -> Iterator[Told]:
+def selinux(node: Node) -> Iterator[Finding]:
     if _number("/sys/fs/selinux/enforce") == 1:
         store = node.settings.store
         fix = f"restorecon -R {store}; after a failed dump ask: ausearch -m avc -ts recent"
@@ -55,7 +56,7 @@ def selinux(node: Node) -> Iterator[Told]:
         yield ok("SELinux enforces nothing")
 
 
-def limits(node: Node) -> Iterator[Told]:
+def limits(node: Node) -> Iterator[Finding]:
     """Of pbs_mom, which hooks and jobs inherit; where none runs of this process."""
     pid = running("pbs_mom")
     whose, unit = ("pbs_mom", "pbs_mom's unit") if pid else ("this shell", "limits.conf")
@@ -71,7 +72,7 @@ def limits(node: Node) -> Iterator[Told]:
         yield ok(f"{whose}: {files} open files, files of any size")
 
 
-def process_numbers(node: Node) -> Iterator[Told]:
+def process_numbers(node: Node) -> Iterator[Finding]:
     most = _number("/proc/sys/kernel/pid_max") or 0
     if most <= _FEW_PIDS:
         told = f"kernel.pid_max is {most}: others soon have the numbers that a restart needs"
@@ -81,7 +82,7 @@ def process_numbers(node: Node) -> Iterator[Told]:
         yield ok(f"kernel.pid_max is {most}")
 
 
-def clock(node: Node) -> Iterator[Told]:
+def clock(node: Node) -> Iterator[Finding]:
     libc = ctypes.CDLL(None)
     if libc.adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES)) == _TIME_ERROR:
         fix = "run chronyd or another NTP client; nodes that share a store compare times"
@@ -90,7 +91,7 @@ def clock(node: Node) -> Iterator[Told]:
         yield ok("kept right by NTP")
 
 
-def changed_pages(node: Node) -> Iterator[Told]:
+def changed_pages(node: Node) -> Iterator[Finding]:
     """Whether memory can be dumped while a job runs; without that each dump is a full one."""
     full = "each image is written while its job stands still"
     if not memory.dirty_ones_are_tracked():

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from torqueckpt import paths, run
 from torqueckpt.checkpointers import registry
-from torqueckpt.doctor.checks import Check, Node, Told, failure, ok, warning
+from torqueckpt.doctor.checks import Check, Node, failure, ok, warning
 from torqueckpt.errors import CheckpointerMissing, CheckpointerTooOld, ProgramMissing
+from torqueckpt.findings import Finding
 from torqueckpt.process import privileges
 from torqueckpt.process.job_processes import running
 from torqueckpt.restart.door import SUDO
@@ -23,7 +24,7 @@ _HOOKS = {"kill": 5, "setgid": 6, "setuid": 7}
 _BITS = {"setpcap": 8, "net_admin": 12, "sys_ptrace": 19, "checkpoint_restore": 40}
 
 
-def checkpointer(node: Node) -> Iterator[Told]:
+def checkpointer(node: Node) -> Iterator[Finding]:
     fix = "make install brings CRIU along; else install it and set criu_path"
     if node.settings.criu() == node.settings.criu_path:  # what is installed is not looked at
         place = f"criu_path in {paths.settings_file()}"
@@ -39,7 +40,7 @@ def checkpointer(node: Node) -> Iterator[Told]:
         yield failure(str(old), fix)
 
 
-def own_check(node: Node) -> Iterator[Told]:
+def own_check(node: Node) -> Iterator[Finding]:
     """What the checkpointer itself says of this kernel, run as it would be for a job."""
     argv = node.checkpointer.check_argv() if node.checkpointer is not None else []
     if node.checkpointer is None or not argv or not os.access(argv[0], os.X_OK):
@@ -60,7 +61,7 @@ def own_check(node: Node) -> Iterator[Told]:
         yield failure(done.last_line() or f"{argv[0]} ended with {done.status}", fix)
 
 
-def capabilities(node: Node) -> Iterator[Told]:
+def capabilities(node: Node) -> Iterator[Finding]:
     """What pbs_mom (else this shell) can still give: a container or unit may have taken it away."""
     pid = running("pbs_mom")
     whose = "pbs_mom" if pid else "this shell"
@@ -79,7 +80,7 @@ def capabilities(node: Node) -> Iterator[Told]:
         yield ok(f"{whose} has {', '.join(needed)}")
 
 
-def setpriv(node: Node) -> Iterator[Told]:
+def setpriv(node: Node) -> Iterator[Finding]:
     """Becoming an owner with the rights that a dump needs, tried."""
     rights = node.checkpointer.capabilities(True) if node.checkpointer is not None else ()
     words = privileges.as_owner_argv(node.nobody, rights, ["/bin/true"], orphan_seconds=_SECONDS)
@@ -95,7 +96,7 @@ def setpriv(node: Node) -> Iterator[Told]:
         yield failure(f"{words[0]}: {done.last_line() or done.status}", fix)
 
 
-def sudo(node: Node) -> Iterator[Told]:
+def sudo(node: Node) -> Iterator[Finding]:
     """The door, knocked at as an ordinary user."""
     try:
         status = os.stat(SUDO)
@@ -120,7 +121,7 @@ def sudo(node: Node) -> Iterator[Told]:
     yield failure(f"no user gets through {door}: {done.last_line() or done.status}", fix)
 
 
-def kernel_modules(node: Node) -> Iterator[Told]:
+def kernel_modules(node: Node) -> Iterator[Finding]:
     if node.settings.checkpointer != "altix":
         yield ok(f"{node.settings.checkpointer} has none")
         return
@@ -132,7 +133,7 @@ def kernel_modules(node: Node) -> Iterator[Told]:
         yield ok(f"loaded: {', '.join(altix_modules.ORDER)}")
 
 
-def psutil_is_there(node: Node) -> Iterator[Told]:
+def psutil_is_there(node: Node) -> Iterator[Finding]:
     absent = [name for name in ("psutil", "cffi") if not _importable(name)]
     if absent:
         pip = f"{paths.installation()}/venv/bin/pip install --force-reinstall"

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from torqueckpt.doctor.checks import Check, Node, Told, failure, ok, warning
+from torqueckpt.doctor.checks import Check, Node, failure, ok, warning
 from torqueckpt.doctor.resource_programs import PROGRAMS, REFUSED, program
 from torqueckpt.doctor.trial import GO, HELD, Outcome, Trial
 from torqueckpt.errors import TorqueCkptError
+from torqueckpt.findings import Finding
 
 # It remembers what only its memory holds, counts into its output and into a file, and tells which
 # cgroups it is in, before and after.
@@ -48,7 +49,7 @@ _STATUS = 7
 _NOT_HERE = "not here"  # a program's first word where the kernel does not let users have it
 
 
-def proof(node: Node) -> Iterator[Told]:
+def proof(node: Node) -> Iterator[Finding]:
     if node.user is None:
         yield warning("not tried: no user was named", "torqueckpt doctor --job-user USER")
         return
@@ -85,7 +86,7 @@ def _differences(outcome: Outcome) -> Iterator[str]:
         yield "its file does not have what it wrote"
 
 
-def _cgroups(outcome: Outcome) -> Iterator[Told]:
+def _cgroups(outcome: Outcome) -> Iterator[Finding]:
     """sudo with pam_systemd moves what it starts out of the job's cgroup, and its limits."""
     told = [line for line in outcome.out.splitlines() if line.startswith("cgroup ")]
     before, after = told[: len(told) // 2], told[len(told) // 2 :]
@@ -99,7 +100,7 @@ def _cgroups(outcome: Outcome) -> Iterator[Told]:
 class _Kind(NamedTuple):
     name: str
 
-    def look(self, node: Node) -> Iterator[Told]:
+    def look(self, node: Node) -> Iterator[Finding]:
         if node.user is None:
             yield warning("not tried: no user was named", "torqueckpt doctor --job-user USER")
             return

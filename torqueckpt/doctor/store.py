@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from torqueckpt.doctor.checks import Check, Node, Told, failure, ok, warning
+from torqueckpt.doctor.checks import Check, Node, failure, ok, warning
 from torqueckpt.errors import KeyMissing, StoreMissing, StoreNotWritable, TorqueCkptError
+from torqueckpt.findings import Finding
 from torqueckpt.process import node as this_node
 from torqueckpt.process import privileges
 from torqueckpt.safe_files import Directory
@@ -30,7 +31,7 @@ _CLOCKS_APART = 5  # seconds between this node and who keeps the files
 _INODES = 1000
 
 
-def whose(node: Node) -> Iterator[Told]:
+def whose(node: Node) -> Iterator[Finding]:
     """The store and its jobs/: root's, nobody else's to write, open for all to pass."""
     wrong = False
     for path in (node.settings.store, node.settings.store / "jobs"):
@@ -58,7 +59,7 @@ def _wrong(path: Path, status: os.stat_result) -> Iterator[tuple[str, str]]:
         yield "keeps users from their images", f"chmod 0755 {path}"
 
 
-def file_system(node: Node) -> Iterator[Told]:
+def file_system(node: Node) -> Iterator[Finding]:
     path = node.settings.store
     try:
         kind = this_node.kind_of(path)
@@ -80,7 +81,7 @@ def file_system(node: Node) -> Iterator[Told]:
         yield ok(kind or "not known")
 
 
-def room(node: Node) -> Iterator[Told]:
+def room(node: Node) -> Iterator[Finding]:
     reserve = node.settings.reserve_mib
     try:
         with Directory.open(node.settings.store) as store:
@@ -100,7 +101,7 @@ def room(node: Node) -> Iterator[Told]:
         yield ok(f"{free} MiB are free")
 
 
-def speed(node: Node) -> Iterator[Told]:
+def speed(node: Node) -> Iterator[Finding]:
     """Write, sync, lock and date a file, as an image's are; as the user where root may not."""
     store = node.settings.store
     try:
@@ -141,7 +142,7 @@ def _measure(directory: Path) -> tuple[float, float]:
         return written / seconds, os.fstat(file.fileno()).st_mtime - time.time()
 
 
-def _not_writable(store: Path, problem: OSError) -> Told:
+def _not_writable(store: Path, problem: OSError) -> Finding:
     if problem.errno in _SQUASHED:
         return _squashed(store)
     if problem.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -156,12 +157,12 @@ def _not_writable(store: Path, problem: OSError) -> Told:
     return failure(f"{store}: {problem.strerror}", "mount it for writing; make it as root, 0755")
 
 
-def _squashed(store: Path) -> Told:
+def _squashed(store: Path) -> Finding:
     fix = f"where root may, make {store}/jobs/USER for each user: his, 0700"
     return warning(f"{store} takes root for nobody: he cannot make users' directories", fix)
 
 
-def users_part(node: Node) -> Iterator[Told]:
+def users_part(node: Node) -> Iterator[Finding]:
     if node.user is None:
         yield ok("no user was named")
         return
@@ -177,7 +178,7 @@ def users_part(node: Node) -> Iterator[Told]:
         yield failure(str(wrong), f"chown {name} {path}; chmod 0700 {path}")
 
 
-def signature_key(node: Node) -> Iterator[Told]:
+def signature_key(node: Node) -> Iterator[Finding]:
     path = node.settings.key()
     try:
         key.read(path)
@@ -193,7 +194,7 @@ def signature_key(node: Node) -> Iterator[Told]:
         yield ok(f"{path}, root's alone")
 
 
-def _not_there(store: Path, problem: OSError) -> Told:
+def _not_there(store: Path, problem: OSError) -> Finding:
     return failure(f"{store}: {problem.strerror}", f"install -d -m 0755 {store} {store}/jobs")
 
 

@@ -11,6 +11,7 @@ import re
 import time
 from typing import NamedTuple
 
+from torqueckpt.findings import Finding, Process
 from torqueckpt.process import proc
 from torqueckpt.process import sockets as net
 
@@ -47,6 +48,11 @@ class Holdings(NamedTuple):
 
     def unix(self) -> dict[str, net.Unix]:
         return net.unix() if self.sockets else {}
+
+
+def finding(severity: str, process: proc.Stat, thing: str, what: str, remedy: str) -> Finding:
+    """One on something that a process of the tree holds."""
+    return Finding(severity, thing, what, remedy, Process(process.pid, process.name))
 
 
 def of_tree(tree: list[proc.Stat], links: Links) -> Holdings:

@@ -14,10 +14,10 @@ from typing import NamedTuple
 from torqueckpt import log
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer
-from torqueckpt.checkpointers.finding import HAZARD, NOTE, REFUSED
 from torqueckpt.errors import GroupsChanged, NodeDiffers, RestoreFailed, TorqueCkptError
 from torqueckpt.files import build_ids, relocate
 from torqueckpt.files.check import Findings
+from torqueckpt.findings import HAZARD, NOTE, OK, REFUSED, Finding
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import node, privileges
@@ -28,18 +28,15 @@ from torqueckpt.restart.choose import StepProgress, no_progress
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
-FINE = "ok"
-
 _TOLD = 5  # of many libraries or numbers
 
 NUMBERS = "process numbers"
 
 
 class Examination(NamedTuple):
-    """fits are what was found; files is what is to be done for the job's files, None when one of
-    the fits says that it cannot be."""
+    """files is what is to be done for the job's files, None where a finding says that it cannot."""
 
-    fits: tuple[Fit, ...]
+    findings: tuple[Finding, ...]
     files: Findings | None
 
 
@@ -55,35 +52,35 @@ def examine(
     progress: StepProgress = no_progress,
 ) -> Examination:
     """Nothing is changed here.  wait_seconds: how long process numbers may still be in use."""
-    files, fits = None, []
+    files, found = None, []
     try:
         files = rollback.checked(lineage, manifest, request, streams, attempt, settings, progress)
         changes = len(files.changes)
-        fits.append(Fit(FINE, "files", f"all there, {changes} to be brought back"))
+        found.append(Finding(OK, "files", f"all there, {changes} to be brought back"))
     except TorqueCkptError as wrong:
-        fits.append(Fit(REFUSED, "files", str(wrong), wrong))
+        found.append(fails_with("files", wrong))
     try:
         privileges.with_groups(owner, manifest.job.gid, manifest.job.groups)
-        fits.append(Fit(FINE, "groups", f"the {len(manifest.job.groups)} of the image"))
+        found.append(Finding(OK, "groups", f"the {len(manifest.job.groups)} of the image"))
     except GroupsChanged as lost:
-        fits.append(Fit(REFUSED, "groups", str(lost), lost))
+        found.append(fails_with("groups", lost))
     try:
         checkpointer = registry.load(manifest.checkpointer, settings)
     except TorqueCkptError as unknown:
-        return Examination((*fits, Fit(REFUSED, "checkpointer", str(unknown), unknown)), files)
-    fits += of_node(manifest, checkpointer, request.moves)
-    if any(each.severity == REFUSED for each in fits):
+        return Examination((*found, fails_with("checkpointer", unknown)), files)
+    found += of_node(manifest, checkpointer, request.moves)
+    if any(each.severity == REFUSED for each in found):
         wait_seconds = 0
-    fits.append(numbers_in_time(manifest, checkpointer, wait_seconds))
-    return Examination(tuple(fits), files)
+    found.append(numbers_in_time(manifest, checkpointer, wait_seconds))
+    return Examination(tuple(found), files)
 
 
 def approved(found: Examination, manifest: Manifest, request: RestartRequest) -> Findings:
     """What is to be done for the files, when nothing stands in the way of the restart."""
-    refused = [each for each in found.fits if each.severity == REFUSED]
-    for each in found.fits:
-        if each.severity not in (FINE, NOTE):
-            log.warning(f"{manifest.job.id}: {each.severity}: {each.subject}: {each.what}")
+    refused = [each for each in found.findings if each.severity == REFUSED]
+    for each in found.findings:
+        if each.severity not in (OK, NOTE):
+            log.warning(f"{manifest.job.id}: {each.severity}: {each}")
     for each in refused:
         if each.error is not None:
             raise each.error
@@ -95,22 +92,17 @@ def approved(found: Examination, manifest: Manifest, request: RestartRequest) ->
             job=request.job_id,
             generation=manifest.generation,
             host=os.uname().nodename,
-            problems="; ".join(f"{each.subject}: {each.what}" for each in refused),
+            problems="; ".join(map(str, refused)),
         )
     return found.files
 
 
-class Fit(NamedTuple):
-    """One thing that was looked at: severity is ok, note, hazard or refused; error is what a
-    restart fails with then, None where the reasons of several are told together."""
-
-    severity: str
-    subject: str
-    what: str
-    error: TorqueCkptError | None = None
+def fails_with(subject: str, error: TorqueCkptError) -> Finding:
+    """What makes a restart fail with this very error."""
+    return Finding(REFUSED, subject, str(error), error=error)
 
 
-def of_node(manifest: Manifest, checkpointer: Checkpointer, moves: relocate.Moves) -> list[Fit]:
+def of_node(manifest: Manifest, checkpointer: Checkpointer, moves: relocate.Moves) -> list[Finding]:
     """Everything but what only shows in time: process_numbers()."""
     return [
         *_cpu(manifest),
@@ -120,7 +112,7 @@ def of_node(manifest: Manifest, checkpointer: Checkpointer, moves: relocate.Move
     ]
 
 
-def numbers_in_time(manifest: Manifest, checkpointer: Checkpointer, seconds: float) -> Fit:
+def numbers_in_time(manifest: Manifest, checkpointer: Checkpointer, seconds: float) -> Finding:
     """process_numbers() once they are free, or when that time is over: a number in use is often
     that of a process which has ended and which nobody has asked for."""
     until = time.monotonic() + seconds
@@ -132,56 +124,57 @@ def numbers_in_time(manifest: Manifest, checkpointer: Checkpointer, seconds: flo
         time.sleep(0.2)
 
 
-def process_numbers(manifest: Manifest, checkpointer: Checkpointer) -> Fit:
+def process_numbers(manifest: Manifest, checkpointer: Checkpointer) -> Finding:
     wanted = sorted(checkpointer.numbers(manifest))
     if wanted and wanted[-1] > node.largest_number():
         what = f"{wanted[-1]} is needed, {node.largest_number()} is the largest here"
-        return Fit(REFUSED, NUMBERS, f"{what}: raise kernel.pid_max")
+        return Finding(REFUSED, NUMBERS, f"{what}: raise kernel.pid_max")
     taken = [f"{number} ({who})" for number in wanted if (who := node.holder(number))]
     if taken:
-        return Fit(REFUSED, NUMBERS, f"in use: {_some(taken)}")
-    return Fit(FINE, NUMBERS, f"{len(wanted)}, all free" if wanted else "any will do")
+        return Finding(REFUSED, NUMBERS, f"in use: {_some(taken)}")
+    return Finding(OK, NUMBERS, f"{len(wanted)}, all free" if wanted else "any will do")
 
 
-def _cpu(manifest: Manifest) -> Iterator[Fit]:
+def _cpu(manifest: Manifest) -> Iterator[Finding]:
     if manifest.node is None:
-        yield Fit(NOTE, "CPU", "the image, of an older version, does not tell what it needs")
+        yield Finding(NOTE, "CPU", "the image, of an older version, does not tell what it needs")
         return
     here = os.uname().machine
     lacking = sorted(set(manifest.node.features) - set(node.features()))
     if here != manifest.node.machine:
-        yield Fit(REFUSED, "CPU", f"{manifest.node.machine} is needed, this is {here}")
+        yield Finding(REFUSED, "CPU", f"{manifest.node.machine} is needed, this is {here}")
     elif lacking:
-        yield Fit(REFUSED, "CPU", f"lacks what that of {manifest.host} had: {' '.join(lacking)}")
+        what = f"lacks what that of {manifest.host} had: {' '.join(lacking)}"
+        yield Finding(REFUSED, "CPU", what)
     else:
-        yield Fit(FINE, "CPU", f"{len(manifest.node.features)} instruction sets, all there")
+        yield Finding(OK, "CPU", f"{len(manifest.node.features)} instruction sets, all there")
 
 
-def _kernel(manifest: Manifest) -> Iterator[Fit]:
+def _kernel(manifest: Manifest) -> Iterator[Finding]:
     here = os.uname().release
     if _numbers(here) < _numbers(manifest.kernel):
         what = f"{here} is older than {manifest.kernel}: what the job uses may not be there"
-        yield Fit(HAZARD, "kernel", what)
+        yield Finding(HAZARD, "kernel", what)
     elif here != manifest.kernel:
-        yield Fit(NOTE, "kernel", f"{here}, {manifest.kernel} at the checkpoint")
+        yield Finding(NOTE, "kernel", f"{here}, {manifest.kernel} at the checkpoint")
     else:
-        yield Fit(FINE, "kernel", here)
+        yield Finding(OK, "kernel", here)
 
 
-def _program(manifest: Manifest, checkpointer: Checkpointer) -> Iterator[Fit]:
+def _program(manifest: Manifest, checkpointer: Checkpointer) -> Iterator[Finding]:
     try:
         here = registry.usable_version(checkpointer)
     except TorqueCkptError as unusable:
-        yield Fit(REFUSED, "checkpointer", str(unusable), unusable)
+        yield fails_with("checkpointer", unusable)
         return
     if _numbers(here) < _numbers(manifest.checkpointer_version):
         what = f"{here} is older than {manifest.checkpointer_version}, which made the image"
-        yield Fit(HAZARD, "checkpointer", f"{checkpointer.name} {what}")
+        yield Finding(HAZARD, "checkpointer", f"{checkpointer.name} {what}")
     else:
-        yield Fit(FINE, "checkpointer", f"{checkpointer.name} {here}")
+        yield Finding(OK, "checkpointer", f"{checkpointer.name} {here}")
 
 
-def _builds(manifest: Manifest, moves: relocate.Moves) -> Iterator[Fit]:
+def _builds(manifest: Manifest, moves: relocate.Moves) -> Iterator[Finding]:
     """A file that is missing is told with the job's other files."""
     needed = manifest.node.builds if manifest.node is not None else ()
     other = []
@@ -192,9 +185,9 @@ def _builds(manifest: Manifest, moves: relocate.Moves) -> Iterator[Fit]:
             now = f"build {found[:12]}" if found else "a file without a build id"
             other.append(f"{path} is {now}, {each.build_id[:12]} at the checkpoint")
     if other:
-        yield Fit(REFUSED, "libraries", _some(other))
+        yield Finding(REFUSED, "libraries", _some(other))
     elif manifest.node is not None:
-        yield Fit(FINE, "libraries", f"{len(needed)} programs and libraries, the same builds")
+        yield Finding(OK, "libraries", f"{len(needed)} programs and libraries, the same builds")
 
 
 def _some(items: list[str]) -> str:

@@ -6,13 +6,13 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
-from torqueckpt.checkpointers.finding import HAZARD, REFUSED
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
+from torqueckpt.findings import HAZARD, OK, REFUSED, Finding
 from torqueckpt.identity import Owner
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import checks, claiming, door
-from torqueckpt.restart.checks import FINE, Fit
+from torqueckpt.restart.checks import fails_with
 from torqueckpt.restart.choose import StepProgress, chosen, no_progress
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, claim, key
@@ -26,11 +26,11 @@ class Rehearsal(NamedTuple):
     job: str
     host: str
     generation: int
-    fits: tuple[Fit, ...]
+    findings: tuple[Finding, ...]
 
     @property
     def refused(self) -> int:
-        return sum(each.severity == REFUSED for each in self.fits)
+        return sum(each.severity == REFUSED for each in self.findings)
 
 
 def rehearse(
@@ -43,40 +43,41 @@ def rehearse(
     """Root also looks at the image's signature, which only root can."""
     secret = key.read(settings.key()) if by_root else None
     with access.lineage_of(request.job_id, owner, settings) as (owner_store, lineage):
-        fits = _not_at_it(owner_store, lineage, request, settings)
+        findings = _not_at_it(owner_store, lineage, request, settings)
         shut = "" if by_root else door.closed()
         if shut:
-            fits.append(Fit(REFUSED, "the door", shut))
+            findings.append(Finding(REFUSED, "the door", shut))
         number = 0
         try:
             manifest = chosen(lineage, request, owner, secret, progress)
         except TorqueCkptError as defect:
-            fits.append(Fit(REFUSED, "image", str(defect), defect))
+            findings.append(fails_with("image", defect))
         else:
             number = manifest.generation
-            fits.append(Fit(FINE, "image", f"generation {number}, every byte as it was written"))
+            what = f"generation {number}, every byte as it was written"
+            findings.append(Finding(OK, "image", what))
             now = ((), "rehearsal", owner, settings, 0)
             found = checks.examine(lineage, manifest, request, *now, progress)
-            fits += found.fits
-    return Rehearsal(request.job_id, os.uname().nodename, number, tuple(fits))
+            findings += found.findings
+    return Rehearsal(request.job_id, os.uname().nodename, number, tuple(findings))
 
 
 def _not_at_it(
     owner_store: OwnerStore, lineage: Lineage, request: RestartRequest, settings: Settings
-) -> list[Fit]:
+) -> list[Finding]:
     """That nobody runs the job, and nobody is about to."""
-    fits = []
+    found = []
     try:
         claiming.refuse_if_running(owner_store, lineage.live(), request, settings)
         held = claim.read(lineage.directory)
         if held is not None and claiming.blocks(owner_store, held, request, settings):
             raise claiming.refusal(request, held)
-        fits.append(Fit(FINE, "the job", "runs nowhere, as far as is known"))
+        found.append(Finding(OK, "the job", "runs nowhere, as far as is known"))
     except TorqueCkptError as running:
-        fits.append(Fit(REFUSED, "the job", str(running), running))
+        found.append(fails_with("the job", running))
     if intent.pending(lineage.directory):
         what = "a restart is under way, or has died; what it changed would be undone first"
-        fits.append(Fit(HAZARD, "the job's files", what))
+        found.append(Finding(HAZARD, "the job's files", what))
     elif lineage.is_locked():
-        fits.append(Fit(HAZARD, "the job", "a checkpoint or restart of it is under way"))
-    return fits
+        found.append(Finding(HAZARD, "the job", "a checkpoint or restart of it is under way"))
+    return found

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torqueckpt import log, safe_files
-from torqueckpt.batch.mom_config import Problem
 from torqueckpt.errors import ConfigNotRight, ConfigNotWritten
+from torqueckpt.findings import REFUSED, Finding
 from torqueckpt.safe_files import Directory
 
 
@@ -24,7 +24,7 @@ class PlannedFile:
     old: bytes
     new: bytes
     status: os.stat_result | None
-    problems: list[Problem]
+    problems: list[Finding]
 
     @property
     def changes(self) -> bool:
@@ -56,7 +56,7 @@ def diff(plan: PlannedFile) -> str:
 
 def refuse_if_stopped(plan: PlannedFile) -> None:
     """ConfigNotRight while something is wrong that daemons or jobs would suffer from."""
-    stopping = [problem for problem in plan.problems if problem.stops]
+    stopping = [each for each in plan.problems if each.severity == REFUSED]
     if stopping:
         raise ConfigNotRight(
             file=plan.file,

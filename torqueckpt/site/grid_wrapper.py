@@ -6,8 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from torqueckpt.batch.lsf import grid_wrapper
-from torqueckpt.batch.mom_config import Problem
+from torqueckpt.batch.mom_config import in_file
 from torqueckpt.errors import NoTermTrap
+from torqueckpt.findings import Finding
 from torqueckpt.site import config_file
 from torqueckpt.site.config_file import PlannedFile
 
@@ -24,9 +25,9 @@ def plan(path: Path, *, undo: bool = False) -> PlannedFile:
     return PlannedFile(file, old, change(old, str(file)), status, [])
 
 
-def check(plan: PlannedFile) -> list[Problem]:
+def check(plan: PlannedFile) -> list[Finding]:
     """A line for each trap that would still end a job of our starter."""
     reason = "SIGTERM calls fatal_error also in jobs that torqueckpt suspends"
     remedy = f"torqueckpt configure grid-wrapper --apply {plan.file}"
     lines = grid_wrapper.armed(plan.old)
-    return [Problem(str(plan.file), line, reason, remedy) for line in lines]
+    return [in_file(str(plan.file), line, reason, remedy) for line in lines]

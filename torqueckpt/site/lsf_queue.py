@@ -17,8 +17,9 @@ from torqueckpt.batch import program_checks
 from torqueckpt.batch.lsf import queue_checks, queues
 from torqueckpt.batch.lsf.lsf_conf import Site
 from torqueckpt.batch.lsf.queues import Keyword
-from torqueckpt.batch.mom_config import Problem
+from torqueckpt.batch.mom_config import in_file
 from torqueckpt.errors import BadArguments, ConfigNotWritten, ProgramMissing, QueuesNotRead
+from torqueckpt.findings import Finding
 from torqueckpt.render import render
 from torqueckpt.safe_files import Directory
 from torqueckpt.site import config_file
@@ -89,13 +90,13 @@ def plan(
     return QueuePlan(file, old, new, status, found, queue, where, links)
 
 
-def check(plan: QueuePlan) -> list[Problem]:
+def check(plan: QueuePlan) -> list[Finding]:
     """All that is not as it should be, the block's absence included."""
     if not plan.changes:
         return plan.problems
     reason = f"torqueckpt's lines of the queue {plan.queue} are not there, or not up to date"
     remedy = f"torqueckpt configure lsf --queue {plan.queue} --apply"
-    return [Problem(str(plan.file), 0, reason, remedy), *plan.problems]
+    return [in_file(str(plan.file), 0, reason, remedy), *plan.problems]
 
 
 def configured(site: Site) -> list[str]:
@@ -175,7 +176,7 @@ def _block(wanted: Mapping[str, str], method: str) -> list[str]:
     return [line for line in render("lsf/keywords.j2", values).splitlines() if line.strip()]
 
 
-def _programs(links: Mapping[str, Path], file: str, now: Mapping[str, int]) -> list[Problem]:
+def _programs(links: Mapping[str, Path], file: str, now: Mapping[str, int]) -> list[Finding]:
     by_keyword = [
         ("JOB_STARTER", paths.program("sbin", "lsf-jobstarter")),
         ("POST_EXEC", paths.program("bin", "torqueckpt")),

@@ -19,10 +19,11 @@ from typing import NamedTuple
 
 from torqueckpt import log, paths
 from torqueckpt.batch import config_block, mom_config, program_checks
-from torqueckpt.batch.mom_config import Dialect, Problem
+from torqueckpt.batch.mom_config import Dialect, in_file
 from torqueckpt.batch.openpbs import mom_config as openpbs
 from torqueckpt.batch.torque import mom_config as torque
 from torqueckpt.errors import BadArguments, MomPrivMissing
+from torqueckpt.findings import Finding
 from torqueckpt.process import proc, signals
 from torqueckpt.process.job_processes import running
 from torqueckpt.settings import Settings
@@ -57,7 +58,7 @@ def plan(
     return Plan(file, old, new, status, found, system, directory)
 
 
-def check(plan: Plan) -> list[Problem]:
+def check(plan: Plan) -> list[Finding]:
     """All that is not as it should be, the block's absence included."""
     if not plan.changes:
         return plan.problems
@@ -67,7 +68,7 @@ def check(plan: Plan) -> list[Problem]:
     )
     remedy = f"torqueckpt configure {plan.system.name} --apply"
     line = present.start if present else 0
-    return [Problem(str(plan.file), line, reason, remedy), *plan.problems]
+    return [in_file(str(plan.file), line, reason, remedy), *plan.problems]
 
 
 def _directory(system: System, given: Path | None) -> Path:
@@ -118,7 +119,7 @@ def _misuse(problem: str) -> BadArguments:
     return BadArguments(program="torqueckpt configure", problem=problem, usage=usage)
 
 
-def _problems(system: System, file: Path, old: bytes, new: bytes) -> list[Problem]:
+def _problems(system: System, file: Path, old: bytes, new: bytes) -> list[Finding]:
     """Of the file as it will be; the lines are numbered as they are now, 0 for what is to come."""
     ours = config_block.ours(new, str(file))
     before = config_block.ours(old, str(file))
@@ -141,22 +142,22 @@ def _problems(system: System, file: Path, old: bytes, new: bytes) -> list[Proble
     return found
 
 
-def _file_itself(file: Path, status: os.stat_result | None) -> list[Problem]:
+def _file_itself(file: Path, status: os.stat_result | None) -> list[Finding]:
     if status is None or (status.st_uid == 0 and not status.st_mode & 0o022):
         return []
     reason = "pbs_mom does not read a file that is not root's or that others can write"
-    return [Problem(str(file), 0, reason, f"chown root {file}; chmod go-w {file}")]
+    return [in_file(str(file), 0, reason, f"chown root {file}; chmod go-w {file}")]
 
 
-def _pointer_dir(directory: Path) -> list[Problem]:
+def _pointer_dir(directory: Path) -> list[Finding]:
     remedy = f"make it root's, 0755: install -d -m 0755 {directory}"
     try:
         status = os.stat(directory)
     except OSError as missing:
-        return [Problem(str(directory), 0, f"pointer_dir: {missing.strerror}", remedy, stops=True)]
+        return [in_file(str(directory), 0, f"pointer_dir: {missing.strerror}", remedy, stops=True)]
     if status.st_uid != 0 or status.st_mode & 0o022:
         reason = "pointer_dir is open to others: users could put links in MOM's way"
-        return [Problem(str(directory), 0, reason, remedy, stops=True)]
+        return [in_file(str(directory), 0, reason, remedy, stops=True)]
     return []
 
 

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from torqueckpt.batch.lsf.lsf_conf import Site
 from torqueckpt.batch.lsf.queues import Keyword, Queue, together
-from torqueckpt.batch.mom_config import Problem
+from torqueckpt.batch.mom_config import in_file
+from torqueckpt.findings import Finding
 
 _OURS = "torqueckpt's"
 
 
-def keywords(admins: list[Keyword], block: list[tuple[str, str]], file: str) -> Iterator[Problem]:
+def keywords(admins: list[Keyword], block: list[tuple[str, str]], file: str) -> Iterator[Finding]:
     """admins: the section's keywords outside of our block; block: ours, as they will be."""
     wanted = dict(block)
     before: list[Keyword] = []
@@ -24,50 +25,50 @@ def keywords(admins: list[Keyword], block: list[tuple[str, str]], file: str) -> 
         mine = wanted.get(each.name)
         if mine is not None and mine == each.value:
             reason = f"{each.name} occurs twice: {_OURS} says the same"
-            yield Problem(file, each.line, reason, "keep one of the two")
+            yield in_file(file, each.line, reason, "keep one of the two")
         elif mine is not None:
             reason = f"{each.name} = {each.value} contradicts {_OURS} {each.name} = {mine}"
-            yield Problem(file, each.line, reason, "take it out", stops=True)
+            yield in_file(file, each.line, reason, "take it out", stops=True)
         for other in before:
             if other.name == each.name and together(other.branch, each.branch):
                 how = "says the same" if other.value == each.value else "the later one counts"
                 reason = f"{each.name} occurs twice: line {other.line}, {how}"
-                yield Problem(file, each.line, reason, "keep one of the two")
+                yield in_file(file, each.line, reason, "keep one of the two")
                 break
         before.append(each)
         yield from _against_suspending(each, file)
 
 
-def _against_suspending(each: Keyword, file: str) -> Iterator[Problem]:
+def _against_suspending(each: Keyword, file: str) -> Iterator[Finding]:
     if each.name == "PRE_POST_EXEC_USER":
         yield _post_exec_user(file, each.line, each.value)
     elif each.name == "TERMINATE_WHEN":
         reason = f"TERMINATE_WHEN = {each.value}: jobs are killed then, and not suspended"
-        yield Problem(file, each.line, reason, "take it out")
+        yield in_file(file, each.line, reason, "take it out")
 
 
-def post_exec_user(user: str) -> Iterator[Problem]:
+def post_exec_user(user: str) -> Iterator[Finding]:
     """LSB_PRE_POST_EXEC_USER of lsf.sudoers, "" for none."""
     if user:
         yield _post_exec_user("/etc/lsf.sudoers", 0, user)
 
 
-def _post_exec_user(file: str, line: int, user: str) -> Problem:
+def _post_exec_user(file: str, line: int, user: str) -> Finding:
     reason = f"POST_EXEC would run as {user} and remove what a job's user names"
-    return Problem(file, line, reason, "take it out: POST_EXEC is the job's user's", stops=True)
+    return in_file(file, line, reason, "take it out: POST_EXEC is the job's user's", stops=True)
 
 
-def twice(found: list[Queue], file: str) -> Iterator[Problem]:
+def twice(found: list[Queue], file: str) -> Iterator[Finding]:
     """Sections of one queue that hold at one time: LSF takes the first and passes over the rest."""
     for number, queue in enumerate(found):
         for other in found[:number]:
             if together(queue.branch, other.branch):
                 reason = f"the queue {queue.name} has a section in line {other.begin} already"
-                yield Problem(file, queue.begin, reason, "keep one of the two")
+                yield in_file(file, queue.begin, reason, "keep one of the two")
                 break
 
 
-def checkpoint_directory(value: str, file: str, line: int) -> Iterator[Problem]:
+def checkpoint_directory(value: str, file: str, line: int) -> Iterator[Finding]:
     """CHKPNT = DIR [PERIOD].  Where the job's user cannot write, it never starts, and flaps."""
     directory = Path(value.split()[0])
     remedy = f"install -d -m 1777 {directory}"
@@ -75,46 +76,46 @@ def checkpoint_directory(value: str, file: str, line: int) -> Iterator[Problem]:
         status = os.stat(directory)
     except OSError as problem:
         reason = f"CHKPNT: {directory}: {problem.strerror}; no job of the queue would start"
-        yield Problem(file, line, reason, remedy, stops=True)
+        yield in_file(file, line, reason, remedy, stops=True)
         return
     if not stat.S_ISDIR(status.st_mode):
         reason = f"CHKPNT: {directory} is no directory; no job of the queue would start"
-        yield Problem(file, line, reason, remedy, stops=True)
+        yield in_file(file, line, reason, remedy, stops=True)
         return
     for each in (directory, *Path(os.path.realpath(directory)).parents):
         needed, what = (0o003, "write in") if each == directory else (0o001, "pass")
         if os.stat(each).st_mode & needed != needed:
             reason = f"CHKPNT: users cannot {what} {each}; no job of theirs would start"
-            yield Problem(file, line, reason, remedy, stops=True)
+            yield in_file(file, line, reason, remedy, stops=True)
     if status.st_mode & 0o002 and not status.st_mode & stat.S_ISVTX:
         reason = f"CHKPNT: in {directory} users can take away each other's directories"
-        yield Problem(file, line, reason, f"chmod +t {directory}")
+        yield in_file(file, line, reason, f"chmod +t {directory}")
 
 
-def periodic(value: str, method: str, site: Site, file: str, line: int) -> Iterator[Problem]:
+def periodic(value: str, method: str, site: Site, file: str, line: int) -> Iterator[Finding]:
     """CHKPNT = DIR PERIOD.  The echkpnt that LSF calls by itself is not named in the queue."""
     if " " not in value:
         return
     if method not in site.value("LSB_ECHKPNT_METHOD").split():
         reason = "CHKPNT: what LSF calls every so often is its own echkpnt, not torqueckpt's"
-        yield Problem(file, line, reason, f"LSB_ECHKPNT_METHOD={method} in lsf.conf")
+        yield in_file(file, line, reason, f"LSB_ECHKPNT_METHOD={method} in lsf.conf")
     elsewhere = site.value("LSB_ECHKPNT_METHOD_DIR")
     if elsewhere and elsewhere != site.value("LSF_SERVERDIR"):
         reason = f"CHKPNT: LSF looks for echkpnt.{method} in {elsewhere}, not in LSF_SERVERDIR"
-        yield Problem(file, line, reason, "link it there too")
+        yield in_file(file, line, reason, "link it there too")
 
 
-def link(serverdir: Path | None, name: str, target: Path, file: str) -> Iterator[Problem]:
+def link(serverdir: Path | None, name: str, target: Path, file: str) -> Iterator[Finding]:
     """LSF_SERVERDIR/echkpnt.METHOD must lead to our program."""
     if serverdir is None:
         reason = f"LSF_SERVERDIR is not known: {name} belongs there, a link to {target}"
-        yield Problem(file, 0, reason, "name it with --serverdir")
+        yield in_file(file, 0, reason, "name it with --serverdir")
         return
     place = serverdir / name
     if os.path.realpath(place) == os.path.realpath(target):
         return
     if os.path.lexists(place):
         remedy = "take another --method"
-        yield Problem(str(place), 0, "is there and not torqueckpt's", remedy, stops=True)
+        yield in_file(str(place), 0, "is there and not torqueckpt's", remedy, stops=True)
     else:
-        yield Problem(str(place), 0, "is missing", f"--apply makes it, or ln -s {target} {place}")
+        yield in_file(str(place), 0, "is missing", f"--apply makes it, or ln -s {target} {place}")

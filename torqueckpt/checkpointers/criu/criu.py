@@ -10,7 +10,7 @@ from pathlib import Path
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageDetails, ImageFacts, Restore
 from torqueckpt.checkpointers.criu import limits, log, rights
 from torqueckpt.checkpointers.criu.stream import CriuStream
-from torqueckpt.checkpointers.finding import Finding
+from torqueckpt.findings import Finding
 from torqueckpt.manifest import PACKED, Manifest
 from torqueckpt.process.resources import Holdings
 from torqueckpt.settings import Settings

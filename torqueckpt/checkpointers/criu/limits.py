@@ -12,9 +12,9 @@ import stat
 from collections.abc import Callable, Iterator
 
 from torqueckpt.checkpointers.criu.sockets import tcp_connections, unix_connections, unknown_sockets
-from torqueckpt.checkpointers.finding import HAZARD, NOTE, REFUSED, Finding, finding
+from torqueckpt.findings import HAZARD, NOTE, REFUSED, Finding
 from torqueckpt.process.proc import Stat
-from torqueckpt.process.resources import Holdings, detail, status_of, waits_in
+from torqueckpt.process.resources import Holdings, detail, finding, status_of, waits_in
 
 GHOST_LIMIT_MIB = 64
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torqueckpt.checkpointers.finding import CONNECTION, HAZARD, REFUSED, Finding, finding
+from torqueckpt.findings import HAZARD, REFUSED, Finding
 from torqueckpt.process.proc import Stat
-from torqueckpt.process.resources import Holdings
+from torqueckpt.process.resources import Holdings, finding
 from torqueckpt.process.sockets import (
     CLOSED,
     ESTABLISHED,
@@ -27,6 +27,7 @@ _DAEMONS = (
 )
 _KNOWN = ("UNIX", "TCP", "UDP", "RAW", "PING", "PACKET", "NETLINK")
 _PENDING = "not accepted yet: CRIU saves no connection that waits"
+_CONNECTION = "TCP connection to"
 _AGAIN = "checkpoint again: as a rule it lasts a moment only"
 
 
@@ -109,5 +110,10 @@ def tcp_connections(held: Holdings) -> Iterator[Finding]:
             yield finding(REFUSED, held.tree[owner[0]], _named(each), what, _AGAIN)
 
 
+def is_connection(found: Finding) -> bool:
+    """Whether it is one of tcp_connections()."""
+    return found.subject.startswith(_CONNECTION)
+
+
 def _named(connection: Tcp) -> str:
-    return f"{CONNECTION} {connection.peer}"
+    return f"{_CONNECTION} {connection.peer}"
