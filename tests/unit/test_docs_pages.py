@@ -59,7 +59,7 @@ def _texts() -> Iterator[tuple[str, str]]:
         for each in told:
             if isinstance(each.value, str):
                 yield str(path.relative_to(TOP)), each.value
-    for name, command in pages.commands(pages.cli):
+    for name, command in pages.commands(pages.whole()):
         yield name, command.help or ""
     for path in sorted([*(TOP / "templates").rglob("*"), *(TOP / "conf").iterdir()]):
         if path.is_file():
