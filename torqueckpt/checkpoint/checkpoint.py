@@ -9,16 +9,16 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
-from functools import partial
+from contextlib import closing, contextmanager
 
 from torqueckpt import log
 from torqueckpt.batch import job_details
 from torqueckpt.checkpoint import describe, dumping, preflight, publish, space
 from torqueckpt.checkpoint.describe import Reader
+from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped, SavedImage
 from torqueckpt.checkpoint.target import Target, find_lineage, find_tree, made_already, owner_of
 from torqueckpt.checkpointers import registry
-from torqueckpt.checkpointers.base import Checkpointer, Dump
+from torqueckpt.checkpointers.base import Dump
 from torqueckpt.errors import (
     DumpFailed,
     InternalError,
@@ -34,6 +34,7 @@ from torqueckpt.identity import ImageRef, job_id
 from torqueckpt.manifest import Manifest, Stream
 from torqueckpt.process import job_processes, monotonic_waits, privileges, proc, signals, tree
 from torqueckpt.process.guard import Guard, run_on
+from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import journal, key
@@ -73,78 +74,66 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
             waiting = monotonic_waits.waiting(target.tree)
             version = told_version()
             may_stop = request.end or not checkpointer.has_freeze_hook
-            with _opened(target) as sources, _running_again(target, may_stop) as guarded:
-                with ExitStack() as stack:
-                    stack.enter_context(translated(settings.store))
-                    generation = stack.enter_context(lineage.new_generation())
-                    dump = dumping.plan(target, generation, request.end)
-                    reader = stack.enter_context(closing(Reader(checkpointer, dump, target)))
-                    if target.live != known:  # before there is an image to resume from
-                        lineage.write_live(target.live)
-                    scripts = _keep_scripts(target, lineage)
-                    task = dumping.task(
-                        checkpointer, target, generation, lineage, scripts, sources, settings
-                    )
-                    held = (lock, *guarded)
-                    seen, wall_ms, frozen_before_us = _dumped(
-                        checkpointer, dump, target, task, held, generation, owner_store, settings
-                    )
-                    describe.repair(checkpointer, dump, target)
-                    reader.start()
-                    packs = space.packs(checkpointer, generation, depth, settings)
-                    with generation.sealing(packs) as image:  # and meanwhile:
-                        left_out = preflight.tell_strays(target)
-                        facts = reader.facts(seen, frozen_before_us)
-                        streams = _grow_streams(lineage, target, sources, seen)
-                    manifest = describe.manifest_of(
-                        request,
-                        target,
-                        facts,
-                        seen,
-                        lineage=lineage.name,
-                        generation=generation.number,
-                        job=describe.job_of(target, lineage, scripts, settings),
-                        checkpointer=checkpointer.name,
-                        checkpointer_version=version,
-                        established_tcp=dump.established_tcp,
-                        waiting=waiting,
-                        streams=streams,
-                        kept=job_script.as_of_freeze(scripts, facts.files),
-                        image=tuple(image),
-                        wall_ms=wall_ms,
-                    )
-                    generation.write_manifest(manifest, secret)
-                    generation.directory.append_line("log", log.lines())
+            with _opened(target) as outputs, _running_again(target, may_stop) as guarded:
+                plan = CheckpointPlan(
+                    request=request,
+                    settings=settings,
+                    owner_store=owner_store,
+                    lineage=lineage,
+                    depth=depth,
+                    checkpointer=checkpointer,
+                    checkpointer_version=version,
+                    target=target,
+                    waiting=waiting,
+                    outputs=outputs,
+                    inherited=(lock, *guarded),
+                )
+                manifest, left_out = _new_image(plan, known, secret)
                 publish.make_known(store, owner_store, lineage, manifest, request)
                 took_ms = int((time.time() - arrived) * 1000)
-                publish.tidy(
-                    owner_store, lineage, manifest, target, request, left_out, took_ms, settings
-                )
+                publish.tidy(plan, manifest, left_out, took_ms)
                 if request.end:
                     signals.end_job(target.root, target.sessions)
     log.info(
-        f"{manifest.job.id}: generation {manifest.generation}, {manifest.bytes} bytes, {wall_ms} ms"
+        f"{manifest.job.id}: generation {manifest.generation}, {manifest.bytes} bytes,"
+        f" {manifest.wall_ms} ms"
     )
     return manifest
 
 
-def _dumped(
-    checkpointer: Checkpointer,
-    dump: Dump,
-    target: Target,
-    task: Task,
-    held: tuple[int, ...],
-    generation: Generation,
-    owner_store: OwnerStore,
-    settings: Settings,
-) -> tuple[Look, int, int]:
-    """What was seen of the files; milliseconds of the dump; microseconds that it froze before."""
-    if settings.pre_dump == "off":
-        return (*dumping.dump(checkpointer, dump, target, task, held, settings), 0)
+def _new_image(plan: CheckpointPlan, known: Live | None, secret: bytes) -> tuple[Manifest, int]:
+    """Have the tree dumped into a new generation, which is whole and signed after this; gives also
+    how many of the job's processes are not in it.  known: the lineage's live record so far."""
+    lineage, target, settings = plan.lineage, plan.target, plan.settings
+    with translated(settings.store), lineage.new_generation() as generation:
+        dump = dumping.what_to_dump(plan, generation)
+        with closing(Reader(plan, dump)) as reader:
+            if target.live != known:  # before there is an image to resume from
+                lineage.write_live(target.live)
+            scripts = _keep_scripts(target, lineage)
+            task = dumping.what_to_look_at(plan, generation, scripts)
+            dumped = _dumped(plan, dump, generation, task)
+            describe.repair(plan, dump)
+            reader.start()
+            packs = space.packs(plan.checkpointer, generation, plan.depth, settings)
+            with generation.sealing(packs) as image:  # and meanwhile:
+                left_out = preflight.tell_strays(target)
+                facts = reader.facts(dumped)
+                streams = _grow_streams(plan, dumped.seen)
+            saved = SavedImage(facts, scripts, streams, tuple(image))
+            manifest = describe.manifest_of(plan, generation, dump, dumped, saved)
+            generation.write_manifest(manifest, secret)
+            generation.directory.append_line("log", log.lines())
+    return manifest, left_out
+
+
+def _dumped(plan: CheckpointPlan, dump: Dump, generation: Generation, task: Task) -> Dumped:
+    """As the setting `pre_dump` wants it."""
+    if plan.settings.pre_dump == "off":
+        return dumping.dump(plan, dump, task)
     from torqueckpt.checkpoint import pre_dump  # slow to import, and seldom wanted
 
-    has_room = partial(space.for_pre_dump, owner_store, target.tree, settings)
-    return pre_dump.dump(checkpointer, dump, target, task, held, generation, has_room, settings)
+    return pre_dump.dump(plan, dump, generation, task)
 
 
 def _keep_scripts(target: Target, lineage: Lineage) -> dict[str, str]:
@@ -156,13 +145,13 @@ def _keep_scripts(target: Target, lineage: Lineage) -> dict[str, str]:
 
 
 @contextmanager
-def _opened(target: Target) -> Iterator[list[int]]:
+def _opened(target: Target) -> Iterator[tuple[int, ...]]:
     """The job's output files for reading."""
     sources: list[int] = []
     try:
         for stream in target.live.streams:
             sources.append(stdio.open_now(stream, target.root.pid))
-        yield sources
+        yield tuple(sources)
     except FileNotFoundError as gone:
         raise DumpFailed(job=target.live.job, reason=gone.strerror) from gone
     finally:
@@ -170,14 +159,14 @@ def _opened(target: Target) -> Iterator[list[int]]:
             os.close(source)
 
 
-def _grow_streams(
-    lineage: Lineage, target: Target, sources: list[int], seen: Look
-) -> tuple[Stream, ...]:
-    """Keep the job's output up to the freeze; `sources` were opened before it."""
-    with lineage.directory.make("output") as output:
+def _grow_streams(plan: CheckpointPlan, seen: Look) -> tuple[Stream, ...]:
+    """Keep the job's output up to the freeze."""
+    with plan.lineage.directory.make("output") as directory:
         return tuple(
-            stdio.grow(output, stream, source, size)
-            for stream, source, size in zip(target.live.streams, sources, seen.stream_sizes)
+            stdio.grow(directory, stream, output, size)
+            for stream, output, size in zip(
+                plan.target.live.streams, plan.outputs, seen.stream_sizes
+            )
         )
 
 

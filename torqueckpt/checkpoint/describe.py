@@ -8,69 +8,77 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torqueckpt import log, manifest
 from torqueckpt.batch import job_details
+from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped, SavedImage
 from torqueckpt.checkpoint.target import Target
-from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageFacts
+from torqueckpt.checkpointers.base import Dump, ImageFacts
 from torqueckpt.errors import DumpFailed, TorqueCkptError
-from torqueckpt.files import build_ids
+from torqueckpt.files import build_ids, job_script
 from torqueckpt.files.record import Look
-from torqueckpt.identity import Owner
 from torqueckpt.manifest import Job, Manifest, Node, OpenFile, Process
 from torqueckpt.process import monotonic_waits, node, proc
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
-from torqueckpt.request import CheckpointRequest
-from torqueckpt.settings import Settings
+from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 
 _SECONDS = 300  # for reading, once the image is there
 
 
 def manifest_of(
-    request: CheckpointRequest, target: Target, facts: ImageFacts, seen: Look, **rest: Any
+    plan: CheckpointPlan, generation: Generation, dump: Dump, dumped: Dumped, saved: SavedImage
 ) -> Manifest:
-    """`rest` are the fields that only the action itself knows."""
+    facts, seen = saved.facts, dumped.seen
     return Manifest(
         format=manifest.FORMAT,
-        checkpoint_name=request.name,
-        sid=request.sid,
-        exec_pid=target.root.pid,
+        lineage=plan.lineage.name,
+        generation=generation.number,
+        job=_job(plan, saved.scripts),
+        checkpoint_name=plan.request.name,
+        created=int(time.time()),
+        host=os.uname().nodename,
+        boot_id=proc.boot_id(),
+        monotonic_seconds=monotonic_waits.now(),
+        waiting=plan.waiting,
+        kernel=os.uname().release,
+        checkpointer=plan.checkpointer.name,
+        checkpointer_version=plan.checkpointer_version,
+        exec_pid=plan.target.root.pid,
+        sid=plan.request.sid,
+        established_tcp=dump.established_tcp,
         processes=facts.processes,
         files=facts.files,
         watched=seen.watched,
         rules=seen.rules,
         remarks=seen.remarks,
+        streams=saved.streams,
+        kept=job_script.as_of_freeze(saved.scripts, facts.files),
+        image=saved.image,
         frozen_us=facts.frozen_us,
-        created=int(time.time()),
-        host=os.uname().nodename,
-        boot_id=proc.boot_id(),
-        monotonic_seconds=monotonic_waits.now(),
-        kernel=os.uname().release,
+        wall_ms=dumped.wall_ms,
         node=Node(os.uname().machine, node.features(), facts.builds),
-        **rest,
     )
 
 
-def job_of(target: Target, lineage: Lineage, scripts: dict[str, str], settings: Settings) -> Job:
-    owner: Owner = target.owner
-    known = job_details.of_job(
-        target.live.job, target.leader_pid, _script(lineage, scripts), settings
-    )
+def _job(plan: CheckpointPlan, scripts: dict[str, str]) -> Job:
+    owner, live, lineage = plan.target.owner, plan.target.live, plan.lineage
+    script = _script(lineage, scripts)
+    known = job_details.of_job(live.job, plan.target.leader_pid, script, plan.settings)
     if not known.submit_dir:  # restarted in place: MOM sets nothing then
         for generation in reversed(lineage.generations()):
             try:
-                return generation.manifest().job._replace(id=target.live.job)
+                return generation.manifest().job._replace(id=live.job)
             except TorqueCkptError as torn:
                 log.warning(str(torn))
     return Job(
-        id=target.live.job,
+        id=live.job,
         owner=owner.name,
         uid=owner.uid,
         gid=owner.gid,
         groups=owner.groups,
-        start=proc.start_epoch(target.live.keeper),
+        start=proc.start_epoch(live.keeper),
         name=known.name,
         spec=known.spec,
         submit_dir=known.submit_dir,
@@ -90,7 +98,8 @@ class Reader:
     reading one takes, which is longer than the reading of most.
     """
 
-    def __init__(self, checkpointer: Checkpointer, dump: Dump, target: Target) -> None:
+    def __init__(self, plan: CheckpointPlan, dump: Dump) -> None:
+        checkpointer, target = plan.checkpointer, plan.target
         waits, self._says = os.pipe()
 
         def told() -> ImageFacts:
@@ -104,7 +113,7 @@ class Reader:
             mapped = (file.path for file in found.files if file.fd < 0 and not file.deleted)
             return found._replace(builds=build_ids.of_files(mapped))
 
-        self._job = target.live.job
+        self._job = plan.job
         self._worker = OwnerWorker(target.owner, told, _SECONDS)
         self._running = True
         os.close(waits)
@@ -120,7 +129,7 @@ class Reader:
         with suppress(BrokenPipeError):  # it was killed: facts() tells
             os.write(self._says, b"\n")
 
-    def facts(self, seen: Look, frozen_before_us: int) -> ImageFacts:
+    def facts(self, dumped: Dumped) -> ImageFacts:
         """What the image says, with what only a look at the files themselves could tell, and with
         the time for which the tree stood still before its dump, at a pre-dump."""
         self._running = False
@@ -128,8 +137,8 @@ class Reader:
             found = self._worker.result(ImageFacts)
         except WorkerFailed as failed:
             raise unreadable(self._job, failed) from failed
-        files = _completed(found.files, seen) or seen.open
-        return found._replace(files=files, frozen_us=found.frozen_us + frozen_before_us)
+        files = _completed(found.files, dumped.seen) or dumped.seen.open
+        return found._replace(files=files, frozen_us=found.frozen_us + dumped.frozen_before_us)
 
 
 class _Mended(NamedTuple):
@@ -138,17 +147,18 @@ class _Mended(NamedTuple):
     timers: int
 
 
-def repair(checkpointer: Checkpointer, dump: Dump, target: Target) -> None:
+def repair(plan: CheckpointPlan, dump: Dump) -> None:
     """Put right what the checkpointer is known to save wrongly."""
+    checkpointer, target = plan.checkpointer, plan.target
     if not any(to in checkpointer.links_to_repair for _, _, to in target.open_files):
         return
     mending = OwnerWorker(target.owner, lambda: _Mended(checkpointer.repair(dump.image_dir)))
     try:
         count = mending.result(_Mended).timers
     except WorkerFailed as failed:
-        raise unreadable(target.live.job, failed) from failed
+        raise unreadable(plan.job, failed) from failed
     if count:
-        log.info(f"{target.live.job}: {count} timer(s) that had expired unread armed again")
+        log.info(f"{plan.job}: {count} timer(s) that had expired unread armed again")
 
 
 def unreadable(job: str, why: WorkerFailed) -> DumpFailed:

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from torqueckpt import file_rules, log, paths, run
+from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped
 from torqueckpt.checkpoint.target import Target
-from torqueckpt.checkpointers.base import Checkpointer, Dump
+from torqueckpt.checkpointers.base import Dump
 from torqueckpt.errors import (
     BadFileRule,
     DumpFailed,
@@ -34,34 +35,23 @@ _ROOM_FOR_A_LOG = 64 * 1024
 _LET_GO_SECONDS = 10  # behind our own limit: this one is for when we are gone
 
 
-def plan(target: Target, generation: Generation, stopped: bool) -> Dump:
+def what_to_dump(plan: CheckpointPlan, generation: Generation) -> Dump:
     return Dump(
-        exec_pid=target.root.pid,
+        exec_pid=plan.target.root.pid,
         image_dir=generation.image_dir,
         work_dir=generation.work_dir,
-        stopped=stopped,
-        established_tcp=tree.has_established_tcp(target.open_files),
+        stopped=plan.request.end,
+        established_tcp=tree.has_established_tcp(plan.target.open_files),
         at_freeze=paths.installation() / "at-freeze",
     )
 
 
-def dump(
-    checkpointer: Checkpointer,
-    dump: Dump,
-    target: Target,
-    task: Task,
-    held: tuple[int, ...],
-    settings: Settings,
-) -> tuple[Look, int]:
-    """Run the dump as the owner; gives what was seen of the files meanwhile, and wall time in ms.
-
-    held: what it inherits, the lineage's lock above all: it outlives a caller that is killed, and
-    the next action waits until it has let go of the job.
-    """
-    job = target.live.job
+def dump(plan: CheckpointPlan, dump: Dump, task: Task) -> Dumped:
+    """Run the dump as the owner, with the job's files looked at meanwhile."""
+    checkpointer, target = plan.checkpointer, plan.target
     proc.still(target.root.id)
-    limit = settings.dump_timeout_seconds
-    with _files_of(job):
+    limit = plan.settings.dump_timeout_seconds
+    with _files_of(plan.job):
         checkpointer.before_dump(dump)
         words = checkpointer.dump_argv(dump)
     freeze = Freeze()
@@ -71,11 +61,10 @@ def dump(
     looking = OwnerWorker(target.owner, lambda: look(task, freeze, stands_still), 2 * limit)
     freeze.leave_to_looker()
     try:
-        held = (*held, *freeze.hook_fds)
-        finished = as_owner(checkpointer, dump, words, target, held, freeze.environment, limit)
-        with _files_of(job):
+        finished = as_owner(plan, dump, words, freeze)
+        with _files_of(plan.job):
             checkpointer.after_dump(dump)
-        _check(checkpointer, dump, target, finished, settings)
+        _check(plan, dump, finished)
         if not checkpointer.has_freeze_hook:
             _stand_still(target, freeze, dump.stopped, limit)
     except BaseException:
@@ -87,31 +76,30 @@ def dump(
         seen = looking.result(Look)
         if not seen.frozen:
             raise WorkerFailed(f"{finished.program} did not call {dump.at_freeze}")
-        return seen, finished.wall_ms
+        return Dumped(seen, finished.wall_ms)
     except WorkerFailed as unseen:
-        raise DumpFailed(job=job, reason=f"its files were not looked at: {unseen}") from unseen
+        reason = f"its files were not looked at: {unseen}"
+        raise DumpFailed(job=plan.job, reason=reason) from unseen
 
 
 def as_owner(
-    checkpointer: Checkpointer,
-    dump: Dump,
-    words: list[str],
-    target: Target,
-    held: tuple[int, ...],
-    environment: dict[str, str],
-    limit: int,
+    plan: CheckpointPlan, dump: Dump, words: list[str], freeze: Freeze | None = None
 ) -> run.Finished:
-    """Run the checkpointer on the job's tree."""
+    """Run the checkpointer on the job's tree; freeze: the one that it is to tell of."""
+    limit = plan.settings.dump_timeout_seconds
     return run.run(
         privileges.as_owner_argv(
-            target.owner,
-            checkpointer.capabilities(dump.established_tcp),
+            plan.target.owner,
+            plan.checkpointer.capabilities(dump.established_tcp),
             words,
             orphan_seconds=limit + _LET_GO_SECONDS,
         ),
         timeout_seconds=limit,
-        environment={"XDG_RUNTIME_DIR": str(dump.work_dir), **environment},
-        keep_fds=held,
+        environment={
+            "XDG_RUNTIME_DIR": str(dump.work_dir),
+            **(freeze.environment if freeze is not None else {}),
+        },
+        keep_fds=(*plan.inherited, *(freeze.hook_fds if freeze is not None else ())),
         as_root=True,
         alone=True,
     )
@@ -138,26 +126,20 @@ def _stand_still(target: Target, freeze: Freeze, stopped: bool, seconds: float) 
         signals.continue_tree(target.root)
 
 
-def _check(
-    checkpointer: Checkpointer,
-    dump: Dump,
-    target: Target,
-    finished: run.Finished,
-    settings: Settings,
-) -> None:
-    job = target.live.job
+def _check(plan: CheckpointPlan, dump: Dump, finished: run.Finished) -> None:
+    checkpointer, settings, root = plan.checkpointer, plan.settings, plan.target.root
     if finished.status is None:
-        raise DumpTimeout(job=job, seconds=settings.dump_timeout_seconds)
+        raise DumpTimeout(job=plan.job, seconds=settings.dump_timeout_seconds)
     if not finished.ok:
-        if proc.alive(target.root.id) is None:
-            raise JobEnded(job=job, pid=target.root.pid)
+        if proc.alive(root.id) is None:
+            raise JobEnded(job=plan.job, pid=root.pid)
         if _no_room(dump.work_dir):
             raise StoreFull(path=settings.store, problem="no room for another image")
         reason = checkpointer.reason(dump.work_dir, "dump") or finished.last_line()
-        raise DumpFailed(job=job, reason=reason or f"{finished.program} gave no reason")
+        raise DumpFailed(job=plan.job, reason=reason or f"{finished.program} gave no reason")
     missing = checkpointer.incomplete(dump)
     if missing:
-        raise DumpFailed(job=job, reason=missing)
+        raise DumpFailed(job=plan.job, reason=missing)
 
 
 def _no_room(directory: Path) -> bool:
@@ -166,28 +148,21 @@ def _no_room(directory: Path) -> bool:
     return left.f_bavail * left.f_frsize < _ROOM_FOR_A_LOG
 
 
-def task(
-    checkpointer: Checkpointer,
-    target: Target,
-    generation: Generation,
-    lineage: Lineage,
-    scripts: dict[str, str],
-    sources: list[int],
-    settings: Settings,
-) -> Task:
-    manifest = _last(lineage)
-    if manifest and not proc.environment(target.root.pid):  # restored by one that does not show it
+def what_to_look_at(plan: CheckpointPlan, generation: Generation, scripts: dict[str, str]) -> Task:
+    root_pid, settings = plan.target.root.pid, plan.settings
+    manifest = _last(plan.lineage)
+    if manifest and not proc.environment(root_pid):  # restored by one that does not show it
         known = tuple(rule._replace(complete=True) for rule in manifest.rules)
     else:
-        known = rules(target.root.pid, target.leader_pid, settings)
+        known = rules(root_pid, plan.target.leader_pid, settings)
     return Task(
-        root=target.root,
+        root=plan.target.root,
         rules=known,
-        streams=tuple(sources),
+        streams=plan.outputs,
         spooled=tuple(scripts),
-        lineage=lineage.directory,
+        lineage=plan.lineage.directory,
         store=str(settings.store),
-        foreign=checkpointer.own_directories(target.root.pid, generation.image_dir),
+        foreign=plan.checkpointer.own_directories(root_pid, generation.image_dir),
         prefix=str(generation.number),
         copy_limit=settings.snapshot_limit_mib * 1024 * 1024,
         earlier={file.path: file for file in manifest.watched} if manifest else {},

@@ -11,18 +11,19 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
 from torqueckpt import log, run
-from torqueckpt.checkpoint import describe, dumping
+from torqueckpt.checkpoint import describe, dumping, space
+from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped
 from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers.base import Checkpointer, Dump
 from torqueckpt.errors import DumpFailed, StoreFull
-from torqueckpt.files.record import Look, Task
+from torqueckpt.files.record import Task
 from torqueckpt.identity import Owner
 from torqueckpt.process import memory, privileges, proc, signals, tree
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
-from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
 
 _BEFORE = "before"
@@ -31,36 +32,27 @@ _ANSWER_SECONDS = 10
 _UNSEEN = "the kernel may be writing into its memory (io_setup)"
 
 
-def dump(
-    checkpointer: Checkpointer,
-    dump: Dump,
-    target: Target,
-    task: Task,
-    held: tuple[int, ...],
-    generation: Generation,
-    has_room: Callable[[], bool],
-    settings: Settings,
-) -> tuple[Look, int, int]:
-    """As dumping.dump(); also for how many microseconds the tree stood still before that."""
+def dump(plan: CheckpointPlan, dump: Dump, generation: Generation, task: Task) -> Dumped:
+    """As dumping.dump(), with the memory dumped before it where that can be done and pays."""
     began, frozen_us = time.monotonic(), 0
-    job = target.live.job
-    if checkpointer.pre_dump_checks():
-        why = _reason_against(checkpointer, target, has_room)
-        why = why or _memory_first(checkpointer, dump, target, held, generation, settings)
+    if plan.checkpointer.pre_dump_checks():
+        has_room = partial(space.for_pre_dump, plan.owner_store, plan.target.tree, plan.settings)
+        why = _reason_against(plan.checkpointer, plan.target, has_room)
+        why = why or _memory_first(plan, dump, generation)
         if not why:
             try:
                 since = dump._replace(before=generation.path / _BEFORE)
-                seen, _ = dumping.dump(checkpointer, since, target, task, held, settings)
-                frozen_us = _merge(checkpointer, since, target, settings)
+                seen = dumping.dump(plan, since, task).seen
+                frozen_us = _merge(plan, since)
                 generation.directory.remove_tree(_BEFORE)
-                log.info(f"{job}: memory was dumped before, with {frozen_us} us of standing still")
-                return seen, _ms_since(began), frozen_us
+                told = f"memory was dumped before, with {frozen_us} us of standing still"
+                log.info(f"{plan.job}: {told}")
+                return Dumped(seen, _ms_since(began), frozen_us)
             except (DumpFailed, StoreFull) as failed:
                 why = str(failed)
-                _begin_again(dump, target, generation)
-        log.info(f"{job}: a full dump: {why}")
-    seen, wall_ms = dumping.dump(checkpointer, dump, target, task, held, settings)
-    return seen, wall_ms, frozen_us
+                _begin_again(plan.target, dump, generation)
+        log.info(f"{plan.job}: a full dump: {why}")
+    return dumping.dump(plan, dump, task)._replace(frozen_before_us=frozen_us)
 
 
 def refused(checkpointer: Checkpointer, owner: Owner) -> str:
@@ -93,22 +85,15 @@ def _reason_against(
     return refused(checkpointer, target.owner)
 
 
-def _memory_first(
-    checkpointer: Checkpointer,
-    dump: Dump,
-    target: Target,
-    held: tuple[int, ...],
-    generation: Generation,
-    settings: Settings,
-) -> str:
+def _memory_first(plan: CheckpointPlan, dump: Dump, generation: Generation) -> str:
     """Have memory dumped into before/; gives why that failed, and nothing of it is left then."""
+    checkpointer, target = plan.checkpointer, plan.target
     generation.directory.make(_BEFORE).close()
     before = dump._replace(before=generation.path / _BEFORE, work_dir=generation.path / _BEFORE)
     words = checkpointer.pre_dump_argv(before)
     proc.still(target.root.id)
-    limit = settings.dump_timeout_seconds
     with _as_many_files_as_may_be():
-        finished = dumping.as_owner(checkpointer, before, words, target, held, {}, limit)
+        finished = dumping.as_owner(plan, before, words)
     if finished.ok and not _written_unseen(target):  # it may just have begun with that
         return ""
     reason = checkpointer.reason(before.work_dir, "pre-dump") or finished.last_line()
@@ -136,21 +121,21 @@ class _Merged(NamedTuple):
     frozen_us: int
 
 
-def _merge(checkpointer: Checkpointer, dump: Dump, target: Target, settings: Settings) -> int:
+def _merge(plan: CheckpointPlan, dump: Dump) -> int:
     image_dir, before = dump.image_dir, dump.before
     assert before is not None
     merging = OwnerWorker(
-        target.owner,
-        lambda: _Merged(checkpointer.merge(image_dir, before)),
-        settings.dump_timeout_seconds,
+        plan.target.owner,
+        lambda: _Merged(plan.checkpointer.merge(image_dir, before)),
+        plan.settings.dump_timeout_seconds,
     )
     try:
         return merging.result(_Merged).frozen_us
     except WorkerFailed as unreadable:
-        raise describe.unreadable(target.live.job, unreadable) from unreadable
+        raise describe.unreadable(plan.job, unreadable) from unreadable
 
 
-def _begin_again(dump: Dump, target: Target, generation: Generation) -> None:
+def _begin_again(target: Target, dump: Dump, generation: Generation) -> None:
     if dump.stopped:
         signals.continue_tree(target.root)  # one that is dumped while stopped comes back stopped
     for name in ("image", "work"):

@@ -7,11 +7,10 @@ from contextlib import nullcontext
 
 from torqueckpt import log
 from torqueckpt.batch import job_details, pointer
-from torqueckpt.checkpoint.target import Target
+from torqueckpt.checkpoint.plan import CheckpointPlan
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges
 from torqueckpt.request import CheckpointRequest
-from torqueckpt.settings import Settings
 from torqueckpt.store import journal
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.lineage import Lineage
@@ -46,31 +45,23 @@ def make_known(
             pointer.write(*where, lineage.name, manifest.generation)
 
 
-def tidy(
-    owner_store: OwnerStore,
-    lineage: Lineage,
-    manifest: Manifest,
-    target: Target,
-    request: CheckpointRequest,
-    left_out: int,
-    took_ms: int,
-    settings: Settings,
-) -> None:
+def tidy(plan: CheckpointPlan, manifest: Manifest, left_out: int, took_ms: int) -> None:
     """Remember which files keep the output now, let go of what is too old, write the journal."""
+    live, lineage, settings = plan.target.live, plan.lineage, plan.settings
     kept_in = {stream.name: stream.kept for stream in manifest.streams}
-    streams = tuple(each._replace(kept=kept_in[each.name]) for each in target.live.streams)
+    streams = tuple(each._replace(kept=kept_in[each.name]) for each in live.streams)
     with translated(settings.store):
-        if streams != target.live.streams:
-            lineage.write_live(target.live._replace(streams=streams))
-        lineage.prune(request.depth or settings.depth)
+        if streams != live.streams:
+            lineage.write_live(live._replace(streams=streams))
+        lineage.prune(plan.depth)
         journal.note(
-            owner_store,
+            plan.owner_store,
             "checkpoint",
             manifest.job.id,
             generation=manifest.generation,
             bytes=manifest.bytes,
             frozen_us=manifest.frozen_us,
-            ended=request.end,
+            ended=plan.request.end,
             left_out=left_out,
             took_ms=took_ms,
             **job_details.facts(manifest.exec_pid, settings),

@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: MIT
+"""What is known of a checkpoint before its dump, of the dump after it, and of the whole image."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from torqueckpt.checkpoint.target import Target
+from torqueckpt.checkpointers.base import Checkpointer, ImageFacts
+from torqueckpt.files.record import Look
+from torqueckpt.manifest import ImageFile, Stream
+from torqueckpt.request import CheckpointRequest
+from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore
+
+
+class CheckpointPlan(NamedTuple):
+    """A checkpoint that nothing forbids, as it stands right before the dump.
+
+    depth: how many generations are kept.  waiting: pids of the tree that wait for a time of the
+    monotonic clock.  outputs: descriptors of the job's stdout and stderr, for reading.  inherited:
+    descriptors that the checkpointer inherits, the lineage's lock above all: it outlives a caller
+    that is killed, and the next action waits until it has let go of the job.
+    """
+
+    request: CheckpointRequest
+    settings: Settings
+    owner_store: OwnerStore
+    lineage: Lineage
+    depth: int
+    checkpointer: Checkpointer
+    checkpointer_version: str
+    target: Target
+    waiting: tuple[int, ...]
+    outputs: tuple[int, ...]
+    inherited: tuple[int, ...]
+
+    @property
+    def job(self) -> str:
+        return self.target.live.job
+
+
+class Dumped(NamedTuple):
+    """What was seen of the job's files during its dump, how long that took, and for how long the
+    tree stood still before it, at a pre-dump."""
+
+    seen: Look
+    wall_ms: int
+    frozen_before_us: int = 0
+
+
+class SavedImage(NamedTuple):
+    """What an image holds and what is kept beside it: scripts are the batch system's files (path →
+    its copy), streams the job's output up to the freeze, image the checksums."""
+
+    facts: ImageFacts
+    scripts: dict[str, str]
+    streams: tuple[Stream, ...]
+    image: tuple[ImageFile, ...]
