@@ -13,6 +13,7 @@ from torqueckpt.identity import Owner
 from torqueckpt.manifest import Rule
 from torqueckpt.process import privileges
 from torqueckpt.restart import rollback
+from torqueckpt.restart.plan import Attempt, Restart
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
@@ -35,5 +36,6 @@ def test_the_pointer_of_a_directory_among_the_jobs_files_stays(
     with privileges.acting_as(user):
         pointer.write(run / "ckpt", "ckpt.one", samples.LINEAGE, 1)
         (run / "new").write_bytes(b"made since")
-        found = rollback.checked(lineage, manifest, call.to_restart(1), (), "a1", Settings())
+        restart = Restart(call.to_restart(1), user, Settings())
+        found = rollback.checked(restart, lineage, manifest, Attempt("a1", {}))
     assert [each.path for each in found.changes] == [str(run / "new")]

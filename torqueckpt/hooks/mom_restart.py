@@ -24,6 +24,7 @@ from torqueckpt.hooks import entry
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.process import privileges, supervise
 from torqueckpt.restart import output
+from torqueckpt.restart.plan import Restart
 from torqueckpt.restart.restart import prepare, restore
 from torqueckpt.restart.verify import MemoryVerifier
 from torqueckpt.settings import Settings
@@ -62,10 +63,9 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
     request = call.to_restart(found.generation if found else None)
 
     def restarted(verifier: MemoryVerifier | None) -> int:
-        outputs = output.spooled_outputs
-        with prepare(request, owner, outputs, chosen, secret, verifier=verifier) as prepared:
-            owner_store, lineage, manifest, lock = prepared
-            return restore(owner_store, lineage, manifest, owner, lock, chosen, verifier)
+        wanted = Restart(request, owner, chosen, secret, verifier=verifier)
+        with prepare(wanted, output.spooled_outputs) as prepared:
+            return restore(prepared)
 
     try:
         with closing(MemoryVerifier(owner, chosen)) as verifier:

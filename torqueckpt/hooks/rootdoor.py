@@ -28,6 +28,7 @@ from torqueckpt.identity import is_lineage_name, job_id
 from torqueckpt.process import privileges
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import claiming
+from torqueckpt.restart.plan import Prepared
 from torqueckpt.restart.restart import failures_noted, restore, undo_unless_it_runs
 from torqueckpt.store import access, key
 from torqueckpt.store.store import Store
@@ -107,7 +108,7 @@ def _restore(user: str, lineage_name: str, number: int, present_job: str) -> int
                 raise ForeignImage(
                     path=lineage.path, owner=manifest.job.owner, uid=manifest.job.uid, caller=user
                 )
-            return restore(owner_store, lineage, manifest, owner, lock, chosen)
+            return restore(Prepared(owner_store, lineage, manifest, lock, owner, chosen))
         except BaseException:
             if os.getuid() == 0:  # not once the job has run
                 undo_unless_it_runs(lineage)

@@ -14,55 +14,44 @@ from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from torqueckpt import log, run
-from torqueckpt.checkpointers.base import Checkpointer, Restore
+from torqueckpt.checkpointers.base import Restore
 from torqueckpt.errors import ProgramMissing, RestoreFailed, RestoreTimeout
 from torqueckpt.files import job_script
-from torqueckpt.identity import Owner, ProcessId
-from torqueckpt.manifest import Manifest
+from torqueckpt.identity import ProcessId
 from torqueckpt.process import privileges, proc, signals
-from torqueckpt.records import Intent
 from torqueckpt.restart.output import descriptors
+from torqueckpt.restart.plan import RestorePlan
 from torqueckpt.safe_files import Directory
-from torqueckpt.settings import Settings
-from torqueckpt.store.lineage import Lineage
 
 _LOOK_SECONDS = 0.01
 
 
-def restore(
-    checkpointer: Checkpointer,
-    lineage: Lineage,
-    manifest: Manifest,
-    plan: Intent,
-    owner: Owner,
-    settings: Settings,
-) -> tuple[ProcessId, ProcessId]:
+def restore(plan: RestorePlan) -> tuple[ProcessId, ProcessId]:
     """The program, our own child, and the job's root, which is below it or has become it."""
-    generation = lineage.generation(manifest.generation)
+    checkpointer, manifest = plan.checkpointer, plan.manifest
+    generation = plan.lineage.generation(manifest.generation)
     began, longest = time.monotonic(), 0
-    with descriptors(lineage, manifest, plan) as inherited:
+    with descriptors(plan.lineage, manifest, plan.intended) as inherited:
         now = [(path, os.readlink(f"/proc/self/fd/{fd}")) for fd, path in inherited]
         moved = tuple((old, new) for old, new in now if old != new)
-        restore = Restore(
+        asked = Restore(
             *(generation.image_dir, generation.work_dir, manifest.established_tcp, inherited),
             directory=manifest.processes[0].cwd or "/",
             relocated=moved,
         )
-        words = checkpointer.restore_argv(restore)
-        argv = privileges.as_owner_argv(
-            owner, checkpointer.capabilities(manifest.established_tcp), words
-        )
-        output = [fd for fd, _ in inherited[: len(plan.streams)]]
+        rights = checkpointer.capabilities(asked.established_tcp)
+        argv = privileges.as_owner_argv(plan.owner, rights, checkpointer.restore_argv(asked))
+        output = [fd for fd, _ in inherited[: len(plan.intended.streams)]]
         while True:
             generation.forget_log("restore")
             with _under_old_names(manifest.job.id, manifest.generation, moved):
-                checkpointer.before_restore(restore)
+                checkpointer.before_restore(asked)
                 program = _start(argv, output)
-                root = _root_below(program, checkpointer, restore, manifest, owner, settings)
+                root = _root_below(program, plan, asked)
             if root is not None:
                 return program, root
             reason = checkpointer.reason(generation.work_dir, "restore")
-            lasts = checkpointer.passes_seconds(reason, settings.pid_wait_seconds)
+            lasts = checkpointer.passes_seconds(reason, plan.settings.pid_wait_seconds)
             longest = max(longest, lasts)
             if not lasts or time.monotonic() - began >= longest:
                 reason = (
@@ -96,20 +85,15 @@ def _start(argv: list[str], output: list[int]) -> ProcessId:
     return started.id
 
 
-def _root_below(
-    program: ProcessId,
-    checkpointer: Checkpointer,
-    restore: Restore,
-    manifest: Manifest,
-    owner: Owner,
-    settings: Settings,
-) -> ProcessId | None:
+def _root_below(program: ProcessId, plan: RestorePlan, asked: Restore) -> ProcessId | None:
     """The job's root once it is itself again; None when the program ended before."""
-    until = time.monotonic() + settings.restore_timeout_seconds
+    checkpointer, manifest = plan.checkpointer, plan.manifest
+    limit = plan.settings.restore_timeout_seconds
+    until = time.monotonic() + limit
     name = manifest.processes[0].name
 
     def ask(argv: list[str]) -> str:
-        question = privileges.as_owner_argv(owner, (), argv)
+        question = privileges.as_owner_argv(plan.owner, (), argv)
         return run.run(question, timeout_seconds=10, as_root=True).output
 
     while time.monotonic() < until:
@@ -118,11 +102,11 @@ def _root_below(
         root = proc.stat(checkpointer.restored_root(program.pid, manifest.exec_pid))
         younger = root is not None and root.start_ticks >= program.start_ticks
         itself = root is not None and younger and checkpointer.is_itself(root.name, name)
-        if root is not None and itself and checkpointer.settled(restore, ask):
+        if root is not None and itself and checkpointer.settled(asked, ask):
             return root.id
         time.sleep(_LOOK_SECONDS)
     signals.end_child(program.pid)
-    raise RestoreTimeout(job=manifest.job.id, seconds=settings.restore_timeout_seconds)
+    raise RestoreTimeout(job=manifest.job.id, seconds=limit)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from torqueckpt import log
@@ -18,14 +18,11 @@ from torqueckpt.errors import GroupsChanged, NodeDiffers, RestoreFailed, TorqueC
 from torqueckpt.files import build_ids, relocate
 from torqueckpt.files.check import Findings
 from torqueckpt.findings import HAZARD, NOTE, OK, REFUSED, Finding
-from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import node, privileges
-from torqueckpt.records import LiveStream
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import rollback
-from torqueckpt.restart.choose import StepProgress, no_progress
-from torqueckpt.settings import Settings
+from torqueckpt.restart.plan import Attempt, Restart
 from torqueckpt.store.lineage import Lineage
 
 _TOLD = 5  # of many libraries or numbers
@@ -41,34 +38,30 @@ class Examination(NamedTuple):
 
 
 def examine(
+    restart: Restart,
     lineage: Lineage,
     manifest: Manifest,
-    request: RestartRequest,
-    streams: Iterable[LiveStream],
-    attempt: str,
-    owner: Owner,
-    settings: Settings,
+    attempt: Attempt,
     wait_seconds: float,
-    progress: StepProgress = no_progress,
 ) -> Examination:
     """Nothing is changed here.  wait_seconds: how long process numbers may still be in use."""
     files, found = None, []
     try:
-        files = rollback.checked(lineage, manifest, request, streams, attempt, settings, progress)
+        files = rollback.checked(restart, lineage, manifest, attempt)
         changes = len(files.changes)
         found.append(Finding(OK, "files", f"all there, {changes} to be brought back"))
     except TorqueCkptError as wrong:
         found.append(fails_with("files", wrong))
     try:
-        privileges.with_groups(owner, manifest.job.gid, manifest.job.groups)
+        privileges.with_groups(restart.owner, manifest.job.gid, manifest.job.groups)
         found.append(Finding(OK, "groups", f"the {len(manifest.job.groups)} of the image"))
     except GroupsChanged as lost:
         found.append(fails_with("groups", lost))
     try:
-        checkpointer = registry.load(manifest.checkpointer, settings)
+        checkpointer = registry.load(manifest.checkpointer, restart.settings)
     except TorqueCkptError as unknown:
         return Examination((*found, fails_with("checkpointer", unknown)), files)
-    found += of_node(manifest, checkpointer, request.moves)
+    found += of_node(manifest, checkpointer, restart.request.moves)
     if any(each.severity == REFUSED for each in found):
         wait_seconds = 0
     found.append(numbers_in_time(manifest, checkpointer, wait_seconds))

@@ -15,13 +15,13 @@ from torqueckpt import paths, run
 from torqueckpt.checkpointers.base import Checkpointer, Restore
 from torqueckpt.errors import ImageDamaged, ManifestTorn, RestoreFailed, RestoreTimeout
 from torqueckpt.files import intent
-from torqueckpt.identity import Owner, ProcessId
+from torqueckpt.identity import ProcessId
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges, proc, signals, tree
 from torqueckpt.records import Intent
 from torqueckpt.restart import image_view, output
-from torqueckpt.restart.verify import VARIABLE, MemoryVerifier
-from torqueckpt.settings import Settings
+from torqueckpt.restart.plan import RestorePlan
+from torqueckpt.restart.verify import VARIABLE
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 
@@ -44,50 +44,28 @@ def intended(lineage: Lineage, manifest: Manifest) -> Intent:
     return plan
 
 
-def restore(
-    checkpointer: Checkpointer,
-    lineage: Lineage,
-    manifest: Manifest,
-    plan: Intent,
-    owner: Owner,
-    lock: int,
-    settings: Settings,
-    verifier: MemoryVerifier | None = None,
-) -> ProcessId:
+def restore(plan: RestorePlan) -> ProcessId:
     """The restored root, our own child.
 
     What passes is waited for: a taken pid is often a zombie's whose parent has not looked yet.
-    While what is done `beside` goes on, the restored tree stands still.
+    While the job's memory is still verified, the restored tree stands still.
     """
-    generation = lineage.generation(manifest.generation)
+    checkpointer, manifest, verifier = plan.checkpointer, plan.manifest, plan.verifier
+    generation = plan.lineage.generation(manifest.generation)
     began, longest = time.monotonic(), 0
-    edited = {name: lineage.path / intent.EDITED / name for name in plan.edited}
-    sight = _in_sight(checkpointer, generation, manifest, owner, edited)
-    with output.descriptors(lineage, manifest, plan) as inherited, sight as image_dir:
+    files = output.descriptors(plan.lineage, manifest, plan.intended)
+    with files as inherited, _in_sight(plan, generation) as image_dir:
         work_dir, tcp = generation.work_dir, manifest.established_tcp
-        plain = Restore(image_dir, work_dir, tcp, inherited, streamed=manifest.packed)
+        asked = Restore(image_dir, work_dir, tcp, inherited, streamed=manifest.packed)
         while True:
             generation.forget_log("restore")
-            waits_at = verifier.waits_at() if verifier is not None else ()
-            at_freeze = paths.installation() / "at-freeze" if waits_at else None
-            argv = checkpointer.restore_argv(plain._replace(at_freeze=at_freeze))
-            limit = settings.restore_timeout_seconds
-            limit += round(verifier.seconds) if waits_at and verifier is not None else 0
-            told = {VARIABLE: str(waits_at[0])} if waits_at else {}
-            finished = run.run(
-                privileges.as_owner_argv(owner, checkpointer.capabilities(tcp), argv),
-                timeout_seconds=limit,
-                environment={"XDG_RUNTIME_DIR": str(work_dir), **told},
-                keep_fds=(lock, *waits_at, *(fd for fd, _ in inherited)),
-                as_root=True,
-                end_what_it_left=lambda: _end_what_was_left(checkpointer, manifest.exec_pid),
-            )
+            finished, limit = _run(plan, asked)
             if finished.ok:
                 break
             signals.end_child(manifest.exec_pid)
             reason = checkpointer.reason(generation.work_dir, "restore") or finished.last_line()
             reason = reason or f"{checkpointer.name} ended with {finished.status}"
-            lasts = checkpointer.passes_seconds(reason, settings.pid_wait_seconds)
+            lasts = checkpointer.passes_seconds(reason, plan.settings.pid_wait_seconds)
             longest = max(longest, lasts)
             if finished.status is not None and lasts and time.monotonic() - began < longest:
                 time.sleep(0.5)
@@ -104,6 +82,31 @@ def restore(
             signals.end_child(manifest.exec_pid)
             raise
         verifier.close()
+    return _own_child(manifest)
+
+
+def _run(plan: RestorePlan, asked: Restore) -> tuple[run.Finished, int]:
+    """Run the checkpointer once, and within how many seconds it had to end."""
+    checkpointer, verifier = plan.checkpointer, plan.verifier
+    waits_at = verifier.waits_at() if verifier is not None else ()
+    at_freeze = paths.installation() / "at-freeze" if waits_at else None
+    argv = checkpointer.restore_argv(asked._replace(at_freeze=at_freeze))
+    limit = plan.settings.restore_timeout_seconds
+    limit += round(verifier.seconds) if waits_at and verifier is not None else 0
+    told = {VARIABLE: str(waits_at[0])} if waits_at else {}
+    rights = checkpointer.capabilities(asked.established_tcp)
+    finished = run.run(
+        privileges.as_owner_argv(plan.owner, rights, argv),
+        timeout_seconds=limit,
+        environment={"XDG_RUNTIME_DIR": str(asked.work_dir), **told},
+        keep_fds=(plan.lock, *waits_at, *(fd for fd, _ in asked.inherited)),
+        as_root=True,
+        end_what_it_left=lambda: _end_what_was_left(checkpointer, plan.manifest.exec_pid),
+    )
+    return finished, limit
+
+
+def _own_child(manifest: Manifest) -> ProcessId:
     root = proc.stat(manifest.exec_pid)
     if root is None or root.ppid != os.getpid():
         raise RestoreFailed(
@@ -115,15 +118,11 @@ def restore(
 
 
 @contextmanager
-def _in_sight(
-    checkpointer: Checkpointer,
-    generation: Generation,
-    manifest: Manifest,
-    owner: Owner,
-    edited: dict[str, Path],
-) -> Iterator[Path]:
+def _in_sight(plan: RestorePlan, generation: Generation) -> Iterator[Path]:
     """Where the restore finds the image; one that has compressed files is handed to it there."""
-    with image_view.image(checkpointer, generation, manifest, owner, edited) as image_dir:
+    checkpointer, manifest = plan.checkpointer, plan.manifest
+    edited = {name: plan.lineage.path / intent.EDITED / name for name in plan.intended.edited}
+    with image_view.image(checkpointer, generation, manifest, plan.owner, edited) as image_dir:
         if not manifest.packed:
             yield image_dir
             return
@@ -135,7 +134,7 @@ def _in_sight(
                 generation=manifest.generation,
                 reason=f"it is compressed, and this node cannot unpack it: {missing}",
             ) from missing
-        with serving.served(checkpointer.stream(), image_dir, owner):
+        with serving.served(checkpointer.stream(), image_dir, plan.owner):
             yield image_dir
 
 

@@ -13,6 +13,7 @@ from torqueckpt.process import privileges
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import output
 from torqueckpt.restart.choose import BeforeExec, StepProgress, no_display, no_progress
+from torqueckpt.restart.plan import Restart
 from torqueckpt.restart.restart import prepare
 from torqueckpt.settings import Settings
 
@@ -72,9 +73,10 @@ def resume(
     if shut:
         raise ProgramMissing(program=door, problem=shut)
     me = privileges.owner_of_uid(os.getuid())
-    prepared = prepare(request, me, output.own_outputs, settings, progress=progress)
-    with prepared as (_, lineage, manifest, lock):
-        before_exec(lineage, manifest, lock)
-        os.dup2(lock, 0)
+    restart = Restart(request, me, settings, progress=progress)
+    with prepare(restart, output.own_outputs) as prepared:
+        lineage, manifest = prepared.lineage, prepared.manifest
+        before_exec(lineage, manifest, prepared.lock)
+        os.dup2(prepared.lock, 0)
         words = ["restore", lineage.name, str(manifest.generation), request.present_job]
         os.execve(SUDO, [SUDO, "-n", door, *words], {"PATH": run.PATH})

@@ -16,8 +16,8 @@ from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest, Stream
 from torqueckpt.process import monotonic_waits, proc
 from torqueckpt.records import Cut, Intent, LiveStream
-from torqueckpt.request import RestartRequest
 from torqueckpt.restart.choose import StepProgress
+from torqueckpt.restart.plan import Attempt
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
 from torqueckpt.store.lineage import Lineage
@@ -163,25 +163,19 @@ def _live_stream(fd: int, name: str, path: str, kept_name: str) -> LiveStream:
     return LiveStream(name, path, status.st_dev, status.st_ino, status.st_size, kept_name)
 
 
-def plan(
-    lineage: Lineage,
-    manifest: Manifest,
-    request: RestartRequest,
-    outputs: dict[str, LiveStream],
-    attempt: str,
-) -> Intent:
+def plan(lineage: Lineage, manifest: Manifest, attempt: Attempt, present_job: str) -> Intent:
     """Which files the output goes to, and which of them still hold what was written so far."""
     streams, cuts = [], []
     with beside_its_image(manifest), lineage.directory.make("output") as output:
         for stream in manifest.streams:
             kept = stdio.branch(output, stream, _needed_by_others(lineage, manifest, stream))
-            now = outputs[stream.name]._replace(kept=kept)
+            now = attempt.streams[stream.name]._replace(kept=kept)
             with opened_stream(now) as target:
                 if stdio.holds(output, stream, target):
                     now = now._replace(base=0)
-                    cuts.append(Cut(stream.name, stream.size, f"{attempt}.{stream.name}"))
+                    cuts.append(Cut(stream.name, stream.size, f"{attempt.id}.{stream.name}"))
             streams.append(now)
-    return Intent(attempt, request.present_job, manifest.generation, tuple(streams), tuple(cuts))
+    return Intent(attempt.id, present_job, manifest.generation, tuple(streams), tuple(cuts))
 
 
 def _needed_by_others(lineage: Lineage, manifest: Manifest, stream: Stream) -> int:

@@ -14,6 +14,7 @@ from torqueckpt.request import RestartRequest
 from torqueckpt.restart import checks, claiming, door
 from torqueckpt.restart.checks import fails_with
 from torqueckpt.restart.choose import StepProgress, chosen, no_progress
+from torqueckpt.restart.plan import Attempt, Restart
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, claim, key
 from torqueckpt.store.lineage import Lineage
@@ -56,9 +57,9 @@ def rehearse(
             number = manifest.generation
             what = f"generation {number}, every byte as it was written"
             findings.append(Finding(OK, "image", what))
-            now = ((), "rehearsal", owner, settings, 0)
-            found = checks.examine(lineage, manifest, request, *now, progress)
-            findings += found.findings
+            restart = Restart(request, owner, settings, secret, progress)
+            attempt = Attempt("rehearsal", streams={})
+            findings += checks.examine(restart, lineage, manifest, attempt, wait_seconds=0).findings
     return Rehearsal(request.job_id, os.uname().nodename, number, tuple(findings))
 
 

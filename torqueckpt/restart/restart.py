@@ -14,19 +14,15 @@ from contextlib import ExitStack, contextmanager
 
 from torqueckpt import log
 from torqueckpt.checkpointers import registry
-from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
-from torqueckpt.identity import Owner, ProcessId
+from torqueckpt.identity import ProcessId
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges, proc, supervise
 from torqueckpt.process.guard import Guard, kill, kill_restored
 from torqueckpt.records import Intent, Live
-from torqueckpt.request import RestartRequest
 from torqueckpt.restart import attached, checks, choose, claiming, detached, output, rollback
-from torqueckpt.restart.choose import StepProgress, no_progress
-from torqueckpt.restart.verify import MemoryVerifier
-from torqueckpt.settings import Settings
+from torqueckpt.restart.plan import Attempt, Prepared, Restart, RestorePlan
 from torqueckpt.store import access, journal, marks
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.journal import RESTART_FAILED
@@ -35,21 +31,13 @@ from torqueckpt.store.store import OwnerStore
 
 
 @contextmanager
-def prepare(
-    request: RestartRequest,
-    owner: Owner,
-    outputs: output.Outputs,
-    settings: Settings,
-    key: bytes | None = None,
-    progress: StepProgress = no_progress,
-    verifier: MemoryVerifier | None = None,
-) -> Iterator[tuple[OwnerStore, Lineage, Manifest, int]]:
+def prepare(restart: Restart, outputs: output.Outputs) -> Iterator[Prepared]:
     """All that is the owner's: choose and verify the image, check files, fill the new stdout.
 
-    `outputs` opens where stdout and stderr go now.  Gives the lineage's lock too, which is held
-    until the caller is done; what was changed is undone when the caller fails.  beside: what of the
-    image need not be verified before it is restored; restore() is to be given it too.
+    `outputs` opens where stdout and stderr go now.  The lineage's lock is held until the caller is
+    done; what was changed is undone when the caller fails.
     """
+    request, owner, settings = restart.request, restart.owner, restart.settings
     found = access.lineage_of(request.job_id, owner, settings)
     with ExitStack() as stack:
         owner_store, lineage = stack.enter_context(found)
@@ -62,27 +50,36 @@ def prepare(
         with translated(lineage.path):
             intent.settle(lineage.directory, live)
             lineage.sweep()
-        manifest = choose.chosen(lineage, request, owner, key, progress, verifier)
-        attempt = os.urandom(8).hex()
-        streams = outputs(manifest)
-        now = (streams.values(), attempt, owner, settings, settings.pid_wait_seconds)
-        examined = checks.examine(lineage, manifest, request, *now, progress)
-        files = checks.approved(examined, manifest, request)
-        edited = rollback.edit(lineage, manifest, request, files, owner, settings)
-        plan = output.plan(lineage, manifest, request, streams, attempt)._replace(
-            files=tuple(files.changes),
-            directories=tuple(files.directories),
-            edited=edited,
+        manifest = choose.chosen(
+            lineage, request, owner, restart.key, restart.progress, restart.verifier
         )
-        intent.write(lineage.directory, plan)
+        intended = _intended(restart, lineage, manifest, outputs)
+        intent.write(lineage.directory, intended)
         try:
-            rollback.apply(lineage, manifest, plan, progress)
-            output.fill(lineage, manifest, plan, progress)
+            rollback.apply(lineage, manifest, intended, restart.progress)
+            output.fill(lineage, manifest, intended, restart.progress)
             owner_store.belongs(request.present_job, lineage)
-            yield owner_store, lineage, manifest, lock
+            yield Prepared(owner_store, lineage, manifest, lock, owner, settings, restart.verifier)
         except BaseException:
             undo_unless_it_runs(lineage)
             raise
+
+
+def _intended(
+    restart: Restart, lineage: Lineage, manifest: Manifest, outputs: output.Outputs
+) -> Intent:
+    """What is to be done for the job's files and output, once nothing stands in the way; none of
+    them is changed here."""
+    attempt = Attempt(os.urandom(8).hex(), outputs(manifest))
+    wait_seconds = restart.settings.pid_wait_seconds
+    examined = checks.examine(restart, lineage, manifest, attempt, wait_seconds)
+    files = checks.approved(examined, manifest, restart.request)
+    edited = rollback.edit(restart, lineage, manifest, files)
+    return output.plan(lineage, manifest, attempt, restart.request.present_job)._replace(
+        files=tuple(files.changes),
+        directories=tuple(files.directories),
+        edited=edited,
+    )
 
 
 def undo_unless_it_runs(lineage: Lineage) -> None:
@@ -106,87 +103,94 @@ def failures_noted(owner_store: OwnerStore, lineage: Lineage) -> Iterator[None]:
         raise
 
 
-def restore(
-    owner_store: OwnerStore,
-    lineage: Lineage,
-    manifest: Manifest,
-    owner: Owner,
-    lock: int,
-    settings: Settings,
-    verifier: MemoryVerifier | None = None,
-) -> int:
+def restore(prepared: Prepared) -> int:
     """Restore the tree as our own child and stay until it ends; gives the job's exit status.
 
     Called as root, acting as the owner, with the lock held and the intent written.  It drops to the
     owner for good once the tree runs.
     """
-    owner = privileges.with_groups(owner, manifest.job.gid, manifest.job.groups)
-    plan = detached.intended(lineage, manifest)
-    checkpointer = registry.load(manifest.checkpointer, settings)
-    registry.usable_version(checkpointer)
+    lineage, manifest = prepared.lineage, prepared.manifest
+    plan = _restore_plan(prepared)
     keeper = proc.still_me()
-    claiming.refuse_without(lineage, plan.job)
+    claiming.refuse_without(lineage, plan.intended.job)
     before = lineage.live()
-    live = Live(
-        job=plan.job,
-        host=os.uname().nodename,
-        keeper=keeper,
-        tree=None,
-        attempt=plan.attempt,
-        streams=output.as_written_now(plan.streams),
-        written=int(time.time()),
-    )
+    live = _live_record(plan.intended, keeper)
     supervise.prepare()
-    guard = Guard(owner, kill_restored(manifest.exec_pid))
+    guard = Guard(plan.owner, kill_restored(manifest.exec_pid))
     lineage.write_live(live)
     try:
-        root, program = _restored(
-            checkpointer, lineage, manifest, plan, owner, lock, settings, verifier
-        )
+        root, program = _restored(plan)
     except BaseException:
         guard.dismiss()
         if before is not None:
             lineage.write_live(before)
         raise
     if root.pid != manifest.exec_pid:
-        before_it, guard = guard, Guard(owner, kill(root))
+        before_it, guard = guard, Guard(plan.owner, kill(root))
         before_it.dismiss()
     lineage.write_live(live._replace(tree=root))
+    _note_that_it_runs(prepared, plan.intended)
+    detached.unlock(prepared.lock)
+    privileges.drop(plan.owner)
+    status = supervise.wait_for(root, program)
+    guard.dismiss()
+    log.info(f"{live.job}: restarted from generation {manifest.generation}, ended with {status}")
+    return status
+
+
+def _restore_plan(prepared: Prepared) -> RestorePlan:
+    lineage, manifest, settings = prepared.lineage, prepared.manifest, prepared.settings
+    owner = privileges.with_groups(prepared.owner, manifest.job.gid, manifest.job.groups)
+    intended = detached.intended(lineage, manifest)
+    checkpointer = registry.load(manifest.checkpointer, settings)
+    registry.usable_version(checkpointer)
+    return RestorePlan(
+        checkpointer=checkpointer,
+        lineage=lineage,
+        manifest=manifest,
+        intended=intended,
+        owner=owner,
+        lock=prepared.lock,
+        settings=settings,
+        verifier=prepared.verifier,
+    )
+
+
+def _live_record(intended: Intent, keeper: ProcessId) -> Live:
+    """Of the job that is restored now; its tree is not there yet."""
+    return Live(
+        job=intended.job,
+        host=os.uname().nodename,
+        keeper=keeper,
+        tree=None,
+        attempt=intended.attempt,
+        streams=output.as_written_now(intended.streams),
+        written=int(time.time()),
+    )
+
+
+def _restored(plan: RestorePlan) -> tuple[ProcessId, ProcessId | None]:
+    """The job's root, and the restore program if it stays as the root's parent."""
+    if plan.checkpointer.stays_as_parent:
+        program, root = attached.restore(plan)
+        return root, program
+    return detached.restore(plan), None
+
+
+def _note_that_it_runs(prepared: Prepared, intended: Intent) -> None:
+    """The restart has served: nothing is to be undone any more, and the journal tells of it."""
+    owner_store, lineage, manifest = prepared.owner_store, prepared.lineage, prepared.manifest
     intent.done(lineage.directory)
-    output.tell_of_another_boot(manifest, plan)
+    output.tell_of_another_boot(manifest, intended)
     claiming.end(lineage)
     marks.resumed(lineage)
     journal.note(
         owner_store,
         "restart",
-        plan.job,
+        intended.job,
         lineage=lineage.name,
         generation=manifest.generation,
         image_of=manifest.job.id,
-        tails={change.path: change.tail for change in plan.files if change.tail},
+        tails={change.path: change.tail for change in intended.files if change.tail},
         **journal.of_checkpoint(owner_store, manifest.job.id),
     )
-    detached.unlock(lock)
-    privileges.drop(owner)
-    status = supervise.wait_for(root, program)
-    guard.dismiss()
-    log.info(f"{plan.job}: restarted from generation {manifest.generation}, ended with {status}")
-    return status
-
-
-def _restored(
-    checkpointer: Checkpointer,
-    lineage: Lineage,
-    manifest: Manifest,
-    plan: Intent,
-    owner: Owner,
-    lock: int,
-    settings: Settings,
-    verifier: MemoryVerifier | None,
-) -> tuple[ProcessId, ProcessId | None]:
-    """The job's root, and the restore program if it stays as the root's parent."""
-    if checkpointer.stays_as_parent:
-        program, root = attached.restore(checkpointer, lineage, manifest, plan, owner, settings)
-        return root, program
-    root = detached.restore(checkpointer, lineage, manifest, plan, owner, lock, settings, verifier)
-    return root, None

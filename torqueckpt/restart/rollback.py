@@ -3,20 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from torqueckpt.checkpointers import registry
 from torqueckpt.errors import FilesChanged, RestoreFailed
 from torqueckpt.files import check, intent, relocate, rollback
 from torqueckpt.files.check import Findings
-from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
-from torqueckpt.records import Intent, LiveStream
-from torqueckpt.request import RestartRequest
-from torqueckpt.restart.choose import StepProgress, no_progress
-from torqueckpt.settings import Settings
+from torqueckpt.records import Intent
+from torqueckpt.restart.choose import StepProgress
+from torqueckpt.restart.plan import Attempt, Restart
 from torqueckpt.store.lineage import Lineage
 
 
@@ -26,25 +23,18 @@ class Edited(NamedTuple):
     names: tuple[str, ...]
 
 
-def checked(
-    lineage: Lineage,
-    manifest: Manifest,
-    request: RestartRequest,
-    streams: Iterable[LiveStream],
-    attempt: str,
-    settings: Settings,
-    progress: StepProgress = no_progress,
-) -> Findings:
+def checked(restart: Restart, lineage: Lineage, manifest: Manifest, attempt: Attempt) -> Findings:
     """What is to be done for the files of the image; FilesChanged, all files in it, when it
-    cannot be restarted.  Nothing is changed here.  streams is where the output goes now."""
+    cannot be restarted.  Nothing is changed here."""
+    request, settings = restart.request, restart.settings
     handed_over = _handed_over(manifest)
     now = relocate.relocated(manifest, request.moves, handed_over)
-    new_outputs = {stream.path for stream in streams}
+    new_outputs = {stream.path for stream in attempt.streams.values()}
     elsewhere = handed_over | new_outputs
     if request.pointer is not None:  # under qsub's -c dir= it may lie among the job's files
         elsewhere.add(str(request.pointer.parent.resolve() / request.pointer.name))
-    with progress("compare files with their copies", check.compared(now)) as read:
-        found = check.find(now, lineage.directory, elsewhere, attempt, str(settings.store), read)
+    with restart.progress("compare files with their copies", check.compared(now)) as read:
+        found = check.find(now, lineage.directory, elsewhere, attempt.id, str(settings.store), read)
     problems, remedies = [f"{path} is missing" for path in found.missing] + found.wrong, []
     if found.missing:
         top = found.moved_away()[0]
@@ -63,18 +53,14 @@ def checked(
 
 
 def edit(
-    lineage: Lineage,
-    manifest: Manifest,
-    request: RestartRequest,
-    found: Findings,
-    owner: Owner,
-    settings: Settings,
+    restart: Restart, lineage: Lineage, manifest: Manifest, found: Findings
 ) -> tuple[str, ...]:
     """Write image files for names and sizes that are others now, beside the image; gives their
     names.  Done as the owner for good: the image is his, so its reader must have no more rights."""
+    request = restart.request
     if not request.moves and not found.positions:
         return ()
-    checkpointer = registry.load(manifest.checkpointer, settings)
+    checkpointer = registry.load(manifest.checkpointer, restart.settings)
     handed_over = _handed_over(manifest)
 
     def name_now(path: str) -> str:
@@ -89,7 +75,7 @@ def edit(
         return Edited(tuple(files))
 
     try:
-        return OwnerWorker(owner, write).result(Edited).names
+        return OwnerWorker(restart.owner, write).result(Edited).names
     except WorkerFailed as failed:
         reason = f"its image cannot be changed: {failed}"
         raise RestoreFailed(
@@ -97,9 +83,7 @@ def edit(
         ) from failed
 
 
-def apply(
-    lineage: Lineage, manifest: Manifest, plan: Intent, progress: StepProgress = no_progress
-) -> None:
+def apply(lineage: Lineage, manifest: Manifest, plan: Intent, progress: StepProgress) -> None:
     """Bring the files back to what they were at the freeze; the caller settles the intent when
     this, or anything after it, fails."""
     try:
