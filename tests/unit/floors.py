@@ -21,6 +21,7 @@ FLOORS = (
         "records",
         "findings",
         "paths",
+        "layout",
         "safe_files",
         "log",
         "file_rules",

@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from typing import NoReturn
 
-from torqueckpt import log, paths
+from torqueckpt import layout, log, paths
 from torqueckpt.batch.server import connect
 from torqueckpt.chain import server_jobs
 from torqueckpt.errors import (
@@ -64,10 +64,12 @@ def begin(present: str, script: bytes, words: Sequence[str], settings: Settings)
     if found is None or not _is_same(found, present, script):
         chain.forget_old(owner_store, settings)
         found = chain.make(owner_store, present, int(time.time()))
-        found.directory.write_whole("script", script, 0o700)
-        found.directory.write_whole("words", b"".join(os.fsencode(word) + b"\0" for word in words))
+        found.directory.write_whole(layout.SCRIPT, script, 0o700)
+        found.directory.write_whole(
+            layout.WORDS, b"".join(os.fsencode(word) + b"\0" for word in words)
+        )
         given = b"\0".join(name + b"=" + value for name, value in environment().items())
-        found.directory.write_whole("environment", given)
+        found.directory.write_whole(layout.ENVIRONMENT, given)
         found.write(Links(present, os.environ.get("PBS_O_WORKDIR", os.getcwd()), ()))
     return _go_on(found, owner_store, present, settings)
 
@@ -116,7 +118,9 @@ def _go_on(found: Chain, owner_store: OwnerStore, present: str, settings: Settin
 def _is_same(found: Chain, present: str, script: bytes) -> bool:
     """Not a chain of an earlier job that had the same id."""
     return (
-        found.first == present and found.end() is None and found.directory.read("script") == script
+        found.first == present
+        and found.end() is None
+        and found.directory.read(layout.SCRIPT) == script
     )
 
 
@@ -260,13 +264,13 @@ def run_script(found: Chain, first_time: bool) -> NoReturn:
     """Become the shell that runs it, by its own interpreter: the store may be mounted noexec."""
     given: Given = environment()
     if not first_time:
-        saved = found.directory.read("environment").split(b"\0")
+        saved = found.directory.read(layout.ENVIRONMENT).split(b"\0")
         before = dict(item.split(b"=", 1) for item in saved if b"=" in item)
         now = {n: v for n, v in given.items() if n.startswith(b"PBS_") or n == b"TMPDIR"}
         given = {**before, **now}
-    path = found.directory.path / "script"
-    script = found.directory.read("script")
-    words = found.directory.read("words").split(b"\0")[:-1]
+    path = found.directory.path / layout.SCRIPT
+    script = found.directory.read(layout.SCRIPT)
+    words = found.directory.read(layout.WORDS).split(b"\0")[:-1]
     argv = [*interpreter(script, given), os.fsencode(path), *words]
     program = os.fsencode(paths.program("bin", "torqueckpt"))
     text = RUN.format(chain=shlex.quote(found.name))

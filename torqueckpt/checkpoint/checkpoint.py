@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
-from torqueckpt import log
+from torqueckpt import layout, log
 from torqueckpt.batch import job_details
 from torqueckpt.checkpoint import describe, dumping, preflight, publish, space
 from torqueckpt.checkpoint.describe import Reader
@@ -123,7 +123,7 @@ def _new_image(plan: CheckpointPlan, known: Live | None, secret: bytes) -> tuple
             saved = SavedImage(facts, scripts, streams, tuple(image))
             manifest = describe.manifest_of(plan, generation, dump, dumped, saved)
             generation.write_manifest(manifest, secret)
-            generation.directory.append_line("log", log.lines())
+            generation.directory.append_line(layout.LOG, log.lines())
     return manifest, left_out
 
 
@@ -137,7 +137,7 @@ def _dumped(plan: CheckpointPlan, dump: Dump, generation: Generation, task: Task
 
 
 def _keep_scripts(target: Target, lineage: Lineage) -> dict[str, str]:
-    with lineage.directory.make("kept") as directory:
+    with lineage.directory.make(layout.KEPT) as directory:
         try:
             return job_script.keep(directory, target.open_files)
         except FileNotFoundError as gone:
@@ -161,7 +161,7 @@ def _opened(target: Target) -> Iterator[tuple[int, ...]]:
 
 def _grow_streams(plan: CheckpointPlan, seen: Look) -> tuple[Stream, ...]:
     """Keep the job's output up to the freeze."""
-    with plan.lineage.directory.make("output") as directory:
+    with plan.lineage.directory.make(layout.OUTPUT) as directory:
         return tuple(
             stdio.grow(directory, stream, output, size)
             for stream, output, size in zip(

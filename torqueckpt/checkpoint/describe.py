@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from typing import NamedTuple
 
-from torqueckpt import log, manifest
+from torqueckpt import layout, log, manifest
 from torqueckpt.batch import job_details
 from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped, SavedImage
 from torqueckpt.checkpoint.target import Target
@@ -88,7 +88,7 @@ def _job(plan: CheckpointPlan, scripts: dict[str, str]) -> Job:
 
 def _script(lineage: Lineage, scripts: dict[str, str]) -> str:
     """The job script's text, for its directives."""
-    with lineage.directory.make("kept") as directory:
+    with lineage.directory.make(layout.KEPT) as directory:
         texts = [directory.read(name) for name in scripts.values() if name.endswith(".SC")]
     return texts[0].decode("utf-8", "replace") if texts else ""
 

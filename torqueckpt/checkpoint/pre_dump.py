@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
-from torqueckpt import log, run
+from torqueckpt import layout, log, run
 from torqueckpt.checkpoint import describe, dumping, space
 from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped
 from torqueckpt.checkpoint.target import Target
@@ -26,7 +26,6 @@ from torqueckpt.process import memory, privileges, proc, signals, tree
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.store.generation import Generation
 
-_BEFORE = "before"
 _LEAST = 64 * 1024 * 1024  # a dump of less takes hardly longer than to stop the job twice
 _ANSWER_SECONDS = 10
 _UNSEEN = "the kernel may be writing into its memory (io_setup)"
@@ -41,10 +40,10 @@ def dump(plan: CheckpointPlan, dump: Dump, generation: Generation, task: Task) -
         why = why or _memory_first(plan, dump, generation)
         if not why:
             try:
-                since = dump._replace(before=generation.path / _BEFORE)
+                since = dump._replace(before=generation.path / layout.BEFORE)
                 seen = dumping.dump(plan, since, task).seen
                 frozen_us = _merge(plan, since)
-                generation.directory.remove_tree(_BEFORE)
+                generation.directory.remove_tree(layout.BEFORE)
                 told = f"memory was dumped before, with {frozen_us} us of standing still"
                 log.info(f"{plan.job}: {told}")
                 return Dumped(seen, _ms_since(began), frozen_us)
@@ -88,8 +87,9 @@ def _reason_against(
 def _memory_first(plan: CheckpointPlan, dump: Dump, generation: Generation) -> str:
     """Have memory dumped into before/; gives why that failed, and nothing of it is left then."""
     checkpointer, target = plan.checkpointer, plan.target
-    generation.directory.make(_BEFORE).close()
-    before = dump._replace(before=generation.path / _BEFORE, work_dir=generation.path / _BEFORE)
+    generation.directory.make(layout.BEFORE).close()
+    place = generation.path / layout.BEFORE
+    before = dump._replace(before=place, work_dir=place)
     words = checkpointer.pre_dump_argv(before)
     proc.still(target.root.id)
     with _as_many_files_as_may_be():
@@ -98,7 +98,7 @@ def _memory_first(plan: CheckpointPlan, dump: Dump, generation: Generation) -> s
         return ""
     reason = checkpointer.reason(before.work_dir, "pre-dump") or finished.last_line()
     reason = _UNSEEN if finished.ok else reason
-    generation.directory.remove_tree(_BEFORE)
+    generation.directory.remove_tree(layout.BEFORE)
     return f"pre-dump: {reason or f'it ended with {finished.status}'}"
 
 
@@ -138,10 +138,10 @@ def _merge(plan: CheckpointPlan, dump: Dump) -> int:
 def _begin_again(target: Target, dump: Dump, generation: Generation) -> None:
     if dump.stopped:
         signals.continue_tree(target.root)  # one that is dumped while stopped comes back stopped
-    for name in ("image", "work"):
+    for name in (layout.IMAGE, layout.WORK):
         generation.directory.remove_tree(name)
         generation.directory.make(name).close()
-    generation.directory.remove_tree(_BEFORE)
+    generation.directory.remove_tree(layout.BEFORE)
 
 
 def _ms_since(began: float) -> int:

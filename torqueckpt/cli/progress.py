@@ -23,7 +23,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
-from torqueckpt import log
+from torqueckpt import layout, log
 from torqueckpt.cli import ownership, tables
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
@@ -94,13 +94,13 @@ def of_the_image(what: str, job: str, settings: Settings) -> Iterator[None]:
     if not rows:
         yield
         return
-    lineage = settings.store / "jobs" / rows[-1].owner / rows[-1].lineage
+    lineage = layout.of_owner(settings.store, rows[-1].owner) / rows[-1].lineage
     over = threading.Event()
 
     def look() -> None:
         seen = 0
         while not over.wait(_LOOK_SECONDS):
-            now = max(seen, _size(lineage, "*.partial/image/*"))
+            now = max(seen, _size(lineage, f"*{layout.PARTIAL}/{layout.IMAGE}/*"))
             told(now - seen)
             seen = now
 

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from torqueckpt import layout
 from torqueckpt.doctor.checks import Check, Node, failure, ok, warning
 from torqueckpt.errors import KeyMissing, StoreMissing, StoreNotWritable, TorqueCkptError
 from torqueckpt.findings import Finding
@@ -34,7 +35,7 @@ _INODES = 1000
 def whose(node: Node) -> Iterator[Finding]:
     """The store and its jobs/: root's, nobody else's to write, open for all to pass."""
     wrong = False
-    for path in (node.settings.store, node.settings.store / "jobs"):
+    for path in (node.settings.store, node.settings.store / layout.JOBS):
         try:
             status = path.lstat()
         except OSError as problem:
@@ -112,10 +113,10 @@ def speed(node: Node) -> Iterator[Finding]:
             return
         try:
             with privileges.acting_as(node.user):
-                rate, apart = _measure(store / "jobs" / node.user.name)
+                rate, apart = _measure(layout.of_owner(store, node.user.name))
         except OSError as closed:
             told = f"{node.user.name} cannot write there either: {closed.strerror}"
-            yield failure(told, f"make {store}/jobs/{node.user.name} for him: his, 0700")
+            yield failure(told, f"make {layout.of_owner(store, node.user.name)} for him: his, 0700")
             return
     if abs(apart) > _CLOCKS_APART:
         told = f"who keeps the store's files has another time, by {apart:.0f} s"
@@ -158,7 +159,7 @@ def _not_writable(store: Path, problem: OSError) -> Finding:
 
 
 def _squashed(store: Path) -> Finding:
-    fix = f"where root may, make {store}/jobs/USER for each user: his, 0700"
+    fix = f"where root may, make {layout.of_owner(store, 'USER')} for each user: his, 0700"
     return warning(f"{store} takes root for nobody: he cannot make users' directories", fix)
 
 
@@ -166,7 +167,8 @@ def users_part(node: Node) -> Iterator[Finding]:
     if node.user is None:
         yield ok("no user was named")
         return
-    name, path = node.user.name, node.settings.store / "jobs" / node.user.name
+    name = node.user.name
+    path = layout.of_owner(node.settings.store, name)
     try:
         store = Store.open(node.settings.store)
         with privileges.acting_as(node.user):
@@ -195,7 +197,9 @@ def signature_key(node: Node) -> Iterator[Finding]:
 
 
 def _not_there(store: Path, problem: OSError) -> Finding:
-    return failure(f"{store}: {problem.strerror}", f"install -d -m 0755 {store} {store}/jobs")
+    return failure(
+        f"{store}: {problem.strerror}", f"install -d -m 0755 {store} {store / layout.JOBS}"
+    )
 
 
 CHECKS = (

@@ -11,9 +11,8 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 
-from torqueckpt import file_rules, log
+from torqueckpt import file_rules, layout, log
 from torqueckpt.files import content, globs
-from torqueckpt.files.rollback import COPIES
 from torqueckpt.manifest import Manifest, WatchedFile
 from torqueckpt.records import FileChange
 from torqueckpt.safe_files import Directory
@@ -169,7 +168,7 @@ class _Checker:
         if not file.copy:
             return False
         try:
-            with self._lineage.sub(COPIES) as copies:
+            with self._lineage.sub(layout.COPIES) as copies:
                 fd = copies.open_file(file.copy, os.O_RDONLY)
             try:
                 whole = os.fstat(fd).st_size == file.size and content.unchanged(fd, file.blocks)
@@ -178,11 +177,11 @@ class _Checker:
         except OSError:
             whole = False
         if not whole:
-            log.warning(f"{file.path}: its copy {COPIES}/{file.copy} is damaged")
+            log.warning(f"{file.path}: its copy {layout.COPIES}/{file.copy} is damaged")
         return whole
 
     def _is_the_copy(self, file: WatchedFile, fd: int, size: int) -> bool:
-        with self._lineage.sub(COPIES) as copies:
+        with self._lineage.sub(layout.COPIES) as copies:
             copy = copies.open_file(file.copy, os.O_RDONLY)
             try:
                 return size == file.size and content.same(fd, 0, copy, 0, size, self._read)

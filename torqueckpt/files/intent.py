@@ -6,39 +6,36 @@ from __future__ import annotations
 import json
 import os
 
-from torqueckpt import log, typed_json
+from torqueckpt import layout, log, typed_json
 from torqueckpt.errors import RecordTorn
 from torqueckpt.files import rollback, stdio
 from torqueckpt.records import Intent, Live
 from torqueckpt.safe_files import Directory
 
-_NAME = "intent.json"
-EDITED = "edited"
-
 
 def write(lineage: Directory, intent: Intent) -> None:
-    lineage.write_whole(_NAME, json.dumps(typed_json.plain(intent)).encode())
+    lineage.write_whole(layout.INTENT, json.dumps(typed_json.plain(intent)).encode())
 
 
 def read(lineage: Directory) -> Intent | None:
     """None when no restart is under way; RecordTorn when it cannot be read."""
     try:
-        return typed_json.from_json(Intent, typed_json.load(lineage.read(_NAME)))
+        return typed_json.from_json(Intent, typed_json.load(lineage.read(layout.INTENT)))
     except FileNotFoundError:
         return None
     except (typed_json.Malformed, OSError) as torn:
-        raise RecordTorn(path=lineage.path / _NAME, problem=torn) from torn
+        raise RecordTorn(path=lineage.path / layout.INTENT, problem=torn) from torn
 
 
 def pending(lineage: Directory) -> bool:
     """Whether a restart is under way, or died and is not undone yet."""
-    return lineage.has(_NAME)
+    return lineage.has(layout.INTENT)
 
 
 def done(lineage: Directory) -> None:
     """The restart has happened: nothing is to be undone any more."""
-    lineage.remove(_NAME)
-    lineage.remove_tree(EDITED)
+    lineage.remove(layout.INTENT)
+    lineage.remove_tree(layout.EDITED)
 
 
 def settle(lineage: Directory, live: Live | None) -> None:
@@ -54,7 +51,7 @@ def settle(lineage: Directory, live: Live | None) -> None:
         try:
             undo(lineage, intent)
         except (ValueError, OverflowError) as odd:  # a name or a size that no file can have
-            raise RecordTorn(path=lineage.path / _NAME, problem=odd) from odd
+            raise RecordTorn(path=lineage.path / layout.INTENT, problem=odd) from odd
     done(lineage)
 
 

@@ -12,9 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from torqueckpt import file_rules, log
+from torqueckpt import file_rules, layout, log
 from torqueckpt.files import content, globs
-from torqueckpt.files.rollback import COPIES
 from torqueckpt.manifest import OpenFile, Rule, WatchedFile
 from torqueckpt.process import proc, tree
 from torqueckpt.process.freeze import Freeze
@@ -156,7 +155,7 @@ class _Looker:
             except OSError as problem:  # renamed or removed since, for the most part
                 log.info(f"{path}: not synced: {problem.strerror}")
         if self._copies:
-            with self.task.lineage.make(COPIES) as copies:
+            with self.task.lineage.make(layout.COPIES) as copies:
                 for name in self._copies:
                     _sync(copies.open_file(name, os.O_RDONLY))
                 copies.sync()
@@ -177,7 +176,7 @@ class _Looker:
             return ""
         self._copied_bytes += size
         name = f"{self.task.prefix}.{len(self._copies)}"
-        with self.task.lineage.make(COPIES) as copies:
+        with self.task.lineage.make(layout.COPIES) as copies:
             target = copies.open_file(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         try:
             content.copy(fd, 0, target, 0, size)

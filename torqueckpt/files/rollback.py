@@ -11,12 +11,11 @@ import errno
 import os
 from collections.abc import Callable, Iterable
 
-from torqueckpt import log
+from torqueckpt import layout, log
 from torqueckpt.files import content
 from torqueckpt.records import FileChange
 from torqueckpt.safe_files import Directory
 
-COPIES, TAILS = "copies", "tails"
 _LATER = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
@@ -29,7 +28,7 @@ def apply(
     """`told` is given each number of bytes that was copied, of copied_by()'s."""
     for each in directories:
         os.mkdir(each)
-    with lineage.make(COPIES) as copies, lineage.make(TAILS) as tails:
+    with lineage.make(layout.COPIES) as copies, lineage.make(layout.TAILS) as tails:
         for change in changes:
             try:
                 _apply(change, copies, tails, told)
@@ -40,7 +39,7 @@ def apply(
 def copied_by(lineage: Directory, changes: Iterable[FileChange]) -> int:
     """How many bytes apply() has to copy: what is replaced into tails/, and the copies back."""
     total = 0
-    with lineage.make(COPIES) as copies:
+    with lineage.make(layout.COPIES) as copies:
         for change in changes:
             total += change.size - change.keep if change.present else 0
             total += _size(copies, change.copy) if change.copy and copies.has(change.copy) else 0
@@ -52,7 +51,7 @@ def undo(lineage: Directory, directories: Iterable[str], changes: Iterable[FileC
 
     OSError when there is no room for it now: then it is to be called again.
     """
-    with lineage.make(COPIES) as copies, lineage.make(TAILS) as tails:
+    with lineage.make(layout.COPIES) as copies, lineage.make(layout.TAILS) as tails:
         for change in changes:
             try:
                 _undo(change, copies, tails)

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Callable
 
+from torqueckpt import layout
 from torqueckpt.files import content
 from torqueckpt.manifest import Stream
 from torqueckpt.records import Cut, LiveStream
@@ -109,7 +110,7 @@ def holds(output: Directory, stream: Stream, target: int) -> bool:
 
 def cut(lineage: Directory, cut: Cut, target: int) -> None:
     """Cut the file to its size at the freeze, what is behind that safe in tails/ first."""
-    with lineage.make("tails") as tails:
+    with lineage.make(layout.TAILS) as tails:
         tail = tails.open_file(cut.tail, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
             _copy(target, cut.size, tail, 0, os.fstat(target).st_size - cut.size)
@@ -122,7 +123,7 @@ def cut(lineage: Directory, cut: Cut, target: int) -> None:
 
 def put_back(lineage: Directory, cut: Cut, target: int) -> None:
     """Undo cut(), unless the file is another length by now: then nothing was cut, or it went on."""
-    with lineage.make("tails") as tails:
+    with lineage.make(layout.TAILS) as tails:
         if os.fstat(target).st_size != cut.size or not tails.has(cut.tail):
             return
         tail = tails.open_file(cut.tail, os.O_RDONLY)

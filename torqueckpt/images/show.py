@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from torqueckpt import layout
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import ImageDetails
 from torqueckpt.errors import InvalidJobId, TorqueCkptError
@@ -74,7 +75,11 @@ def named(text: str, settings: Settings) -> tuple[str, str | None, int | None]:
         jobs, owner, lineage, number, *_ = path.relative_to(settings.store).parts
     except ValueError as elsewhere:
         raise InvalidJobId(text=text) from elsewhere
-    if jobs != "jobs" or not is_lineage_name(lineage) or not re.fullmatch("[0-9]{1,9}", number):
+    if (
+        jobs != layout.JOBS
+        or not is_lineage_name(lineage)
+        or not re.fullmatch("[0-9]{1,9}", number)
+    ):
         raise InvalidJobId(text=text)
     return lineage, owner, int(number)
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from torqueckpt import paths, run
+from torqueckpt import layout, paths, run
 from torqueckpt.checkpointers.base import Checkpointer, Restore
 from torqueckpt.errors import ImageDamaged, ManifestTorn, RestoreFailed, RestoreTimeout
 from torqueckpt.files import intent
@@ -121,7 +121,7 @@ def _own_child(manifest: Manifest) -> ProcessId:
 def _in_sight(plan: RestorePlan, generation: Generation) -> Iterator[Path]:
     """Where the restore finds the image; one that has compressed files is handed to it there."""
     checkpointer, manifest = plan.checkpointer, plan.manifest
-    edited = {name: plan.lineage.path / intent.EDITED / name for name in plan.intended.edited}
+    edited = {name: plan.lineage.path / layout.EDITED / name for name in plan.intended.edited}
     with image_view.image(checkpointer, generation, manifest, plan.owner, edited) as image_dir:
         if not manifest.packed:
             yield image_dir

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from torqueckpt import layout
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import ImageDamaged
 from torqueckpt.identity import Owner
@@ -50,7 +51,7 @@ def image(
         os.fchown(directory.fd, 0, owner.gid)
         os.fchmod(directory.fd, 0o750)
     try:
-        with generation.directory.sub("image") as original:
+        with generation.directory.sub(layout.IMAGE) as original:
             for file in manifest.image:
                 name = file.name
                 if checkpointer.left_out(name):

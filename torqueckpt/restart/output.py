@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from torqueckpt import log
+from torqueckpt import layout, log
 from torqueckpt.errors import ImageDamaged, OutputNotAFile, RestoreFailed, TorqueCkptError
 from torqueckpt.files import job_script, stdio
 from torqueckpt.identity import Owner
@@ -138,7 +138,7 @@ def descriptors(
             for stream in plan.streams:
                 opened.append((open_stream(stream), paths[stream.name]))
                 os.lseek(opened[-1][0], 0, os.SEEK_END)  # some put the job's own flags on it again
-            with lineage.directory.make("kept") as directory:
+            with lineage.directory.make(layout.KEPT) as directory:
                 opened += job_script.open_copies(directory, manifest.kept)
         yield tuple(opened)
     finally:
@@ -166,7 +166,7 @@ def _live_stream(fd: int, name: str, path: str, kept_name: str) -> LiveStream:
 def plan(lineage: Lineage, manifest: Manifest, attempt: Attempt, present_job: str) -> Intent:
     """Which files the output goes to, and which of them still hold what was written so far."""
     streams, cuts = [], []
-    with beside_its_image(manifest), lineage.directory.make("output") as output:
+    with beside_its_image(manifest), lineage.directory.make(layout.OUTPUT) as output:
         for stream in manifest.streams:
             kept = stdio.branch(output, stream, _needed_by_others(lineage, manifest, stream))
             now = attempt.streams[stream.name]._replace(kept=kept)
@@ -199,7 +199,7 @@ def fill(lineage: Lineage, manifest: Manifest, plan: Intent, progress: StepProgr
     cuts = {cut.name: cut for cut in plan.cuts}
     total = sum(stream.size for stream in manifest.streams if stream.name not in cuts)
     output_so_far, beside = progress("put the output so far back", total), lineage.directory
-    with beside_its_image(manifest), output_so_far as written, beside.sub("output") as output:
+    with beside_its_image(manifest), output_so_far as written, beside.sub(layout.OUTPUT) as output:
         for stream in manifest.streams:
             with opened_stream(now[stream.name]) as target:
                 if stream.name in cuts:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from torqueckpt import layout
 from torqueckpt.checkpointers import registry
 from torqueckpt.errors import FilesChanged, RestoreFailed
-from torqueckpt.files import check, intent, relocate, rollback
+from torqueckpt.files import check, relocate, rollback
 from torqueckpt.files.check import Findings
 from torqueckpt.manifest import Manifest
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
@@ -69,7 +70,7 @@ def edit(
     def write() -> Edited:
         image_dir = lineage.generation(manifest.generation).image_dir
         files = checkpointer.edited_files(image_dir, name_now, found.positions)
-        with lineage.directory.make(intent.EDITED) as place:
+        with lineage.directory.make(layout.EDITED) as place:
             for name, data in files.items():
                 place.write_whole(name, data)
         return Edited(tuple(files))

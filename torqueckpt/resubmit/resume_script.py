@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from torqueckpt import log, paths, render, typed_json
+from torqueckpt import layout, log, paths, render, typed_json
 from torqueckpt.batch import qsub_options
 from torqueckpt.errors import NoImage
 from torqueckpt.identity import Owner
@@ -23,9 +23,6 @@ _LETTER = re.compile(r"[A-Za-z]")
 
 
 _BARE = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]^-]+")
-
-
-_NAME = "asked.json"
 
 
 class ResumeSource(NamedTuple):
@@ -137,16 +134,16 @@ class Remembered(NamedTuple):
 
 def keep(lineage: Lineage, job: str, directives: Iterable[Directive]) -> None:
     found = Remembered(job, tuple(directives))
-    lineage.directory.write_whole(_NAME, json.dumps(typed_json.plain(found)).encode())
+    lineage.directory.write_whole(layout.ASKED, json.dumps(typed_json.plain(found)).encode())
 
 
 def read(lineage: Lineage) -> list[Directive]:
     """Empty when nobody has kept it."""
     try:
-        data = typed_json.load(lineage.directory.read(_NAME))
+        data = typed_json.load(lineage.directory.read(layout.ASKED))
         return list(typed_json.from_json(Remembered, data).directives)
     except FileNotFoundError:
         return []
     except (OSError, typed_json.Malformed) as torn:
-        log.warning(f"{lineage.path}/{_NAME}: {torn}")
+        log.warning(f"{lineage.path}/{layout.ASKED}: {torn}")
         return []

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import NoReturn
 
-from torqueckpt import paths
+from torqueckpt import layout, paths
 from torqueckpt.checkpoint import checkpoint
 from torqueckpt.errors import CheckpointRefused, DumpFailed, SessionGone
 from torqueckpt.identity import ImageRef, Owner
@@ -46,7 +46,7 @@ def owner_of_name(place: Path) -> Owner:
 
 
 def image_path(found: ImageRef, user: str, settings: Settings) -> Path:
-    return settings.store / "jobs" / user / found.lineage / str(found.generation) / "image"
+    return layout.of_image(settings.store, user, found.lineage, found.generation)
 
 
 def resume(found: ImageRef, owner: Owner, *options: str) -> NoReturn:
@@ -65,5 +65,5 @@ def _job(pid: int, place: Path, settings: Settings) -> str:
     One that is dumped into a directory of the store is dumped by one of our own programs, which
     holds the lock of the job's lineage: that gets an id of its own too.
     """
-    inside = settings.store / "jobs" in place.parents
+    inside = settings.store / layout.JOBS in place.parents
     return f"{pid}.chkpnt" if inside else checkpoint.job_of_process(pid)

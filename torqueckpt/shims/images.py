@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from torqueckpt import layout
 from torqueckpt.batch import pointer
 from torqueckpt.errors import NotAnImage, StoreNotWritable
 from torqueckpt.identity import ImageRef, Owner, is_lineage_name
@@ -49,7 +50,7 @@ def find(place: Path, settings: Settings) -> ImageRef:
     found = None
     if place.is_symlink():
         parts = Path(os.readlink(place)).parts[-3:]
-        if len(parts) == 3 and parts[1].isdigit() and parts[2] == "image":
+        if len(parts) == 3 and parts[1].isdigit() and parts[2] == layout.IMAGE:
             found = ImageRef(parts[0], int(parts[1]))
     elif place.is_dir():
         found = pointer.read(place, _INSIDE)

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from torqueckpt import paths
+from torqueckpt import layout, paths
 from torqueckpt.errors import ConfigNotWritten
 from torqueckpt.render import render
 from torqueckpt.settings import Settings
@@ -172,7 +172,7 @@ def _torque_only(plan: Plan, site: Site, settings: Settings) -> Iterable[File]:
 def _openpbs_only(settings: Settings) -> Iterable[File]:
     values = {
         "program": str(paths.program("bin", "torqueckpt")),
-        "owners": str(settings.store / "jobs"),
+        "owners": str(settings.store / layout.JOBS),
     }
     hook = "torqueckpt-launch.hook"
     yield File(hook, 0o644, render("openpbs/launch_hook.py.j2", values).encode(), "")

@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A chain: one job done by several of the batch system's, its links, one after the other.
 
-jobs/USER/chains/JOB@TIME/     named by the first link's job and when that began
-    chain.json     the links that have begun, and what each went on from
-    script         what the user submitted      environment   what the first link was given
-    end.json       how it ended: by itself, cancelled, or given up
+Its directory (layout.py) is named by the first link's job and when that began.
 """
 
 from __future__ import annotations
@@ -15,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
-from torqueckpt import log, typed_json
+from torqueckpt import layout, log, typed_json
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.identity import is_lineage_name, lineage_name
 from torqueckpt.safe_files import Directory
@@ -25,8 +22,6 @@ from torqueckpt.store.store import OwnerStore
 
 _DAY = 86400
 
-
-_CHAINS = "chains"
 
 _LOOKED_AT = 1000  # the newest: root looks here too, for the service
 
@@ -92,24 +87,24 @@ class Chain:
         return self.name.rpartition("@")[0]
 
     def read(self) -> Links:
-        with record(self.directory.path / "chain.json"):
-            return typed_json.from_json(Links, typed_json.load(self.directory.read("chain.json")))
+        with record(self.directory.path / layout.CHAIN):
+            return typed_json.from_json(Links, typed_json.load(self.directory.read(layout.CHAIN)))
 
     def write(self, links: Links) -> None:
         with translated(self.directory.path):
-            self.directory.write_whole("chain.json", json.dumps(typed_json.plain(links)).encode())
+            self.directory.write_whole(layout.CHAIN, json.dumps(typed_json.plain(links)).encode())
 
     def end(self) -> End | None:
         """None while it goes on; RecordTorn when nobody can tell."""
         try:
-            with record(self.directory.path / "end.json"):
-                return typed_json.from_json(End, typed_json.load(self.directory.read("end.json")))
+            with record(self.directory.path / layout.END):
+                return typed_json.from_json(End, typed_json.load(self.directory.read(layout.END)))
         except FileNotFoundError:
             return None
 
     def write_end(self, end: End) -> None:
         with translated(self.directory.path):
-            self.directory.write_whole("end.json", json.dumps(typed_json.plain(end)).encode())
+            self.directory.write_whole(layout.END, json.dumps(typed_json.plain(end)).encode())
 
     def has(self, job: str) -> bool:
         """Whether this job is the first or one that has begun."""
@@ -121,19 +116,19 @@ class Chain:
 
 
 def make(owner_store: OwnerStore, first: str, now: int) -> Chain:
-    with translated(owner_store.path), owner_store.directory.make(_CHAINS) as chains:
+    with translated(owner_store.path), owner_store.directory.make(layout.CHAINS) as chains:
         return Chain(chains.make(lineage_name(first, now)))
 
 
 def of_owner(owner_store: OwnerStore) -> Iterator[Chain]:
     """All of an owner's, newest first; one at a time is open."""
     try:
-        with owner_store.directory.sub(_CHAINS) as chains:
+        with owner_store.directory.sub(layout.CHAINS) as chains:
             names = sorted(filter(is_lineage_name, chains.names()), key=_began, reverse=True)
             for name in names[:_LOOKED_AT]:
                 with suppress(FileNotFoundError):  # removed meanwhile
                     found = Chain(chains.sub(name))
-                    if found.directory.has("chain.json"):  # else it is being made just now
+                    if found.directory.has(layout.CHAIN):  # else it is being made just now
                         yield found
     except FileNotFoundError:
         return
@@ -146,7 +141,7 @@ def of_job(owner_store: OwnerStore, job: str) -> Chain | None:
 
 
 def remove(owner_store: OwnerStore, chain: Chain) -> None:
-    with translated(owner_store.path), owner_store.directory.make(_CHAINS) as chains:
+    with translated(owner_store.path), owner_store.directory.make(layout.CHAINS) as chains:
         chains.remove_tree(chain.name)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""LINEAGE/claim.json: who brings the lineage back, for nodes that do not see each other's lock.
+"""A lineage's claim: who brings the lineage back, for nodes that do not see each other's lock.
 
 Taken before anything is looked at, given up once the tree runs and the live record names it, or
 nothing was changed.  On one node the lock decides: a claim of this boot, found while holding the
@@ -11,39 +11,39 @@ from __future__ import annotations
 import json
 import time
 
-from torqueckpt import typed_json
+from torqueckpt import layout, typed_json
 from torqueckpt.records import Claim
 from torqueckpt.safe_files import Directory
 from torqueckpt.store.filesystem import record
-
-_NAME = "claim.json"
 
 
 def read(lineage: Directory) -> Claim | None:
     """None when nobody is at it; RecordTorn when it cannot be read."""
     try:
-        with record(lineage.path / _NAME):
-            return typed_json.from_json(Claim, typed_json.load(lineage.read(_NAME)))
+        with record(lineage.path / layout.CLAIM):
+            return typed_json.from_json(Claim, typed_json.load(lineage.read(layout.CLAIM)))
     except FileNotFoundError:
         return None
 
 
 def take(lineage: Directory, claim: Claim) -> bool:
     """False when somebody else was first."""
-    return lineage.write_once(_NAME, json.dumps(typed_json.plain(claim)).encode(), _aside(claim))
+    return lineage.write_once(
+        layout.CLAIM, json.dumps(typed_json.plain(claim)).encode(), _aside(claim)
+    )
 
 
 def remove(lineage: Directory, claim: Claim) -> None:
     """Take away this very claim, and no other that has come in its place meanwhile."""
     aside = _aside(claim)
     try:
-        lineage.rename(_NAME, aside)
+        lineage.rename(layout.CLAIM, aside)
     except FileNotFoundError:
         return
     moved = lineage.read(aside)
     lineage.remove(aside)
     if moved != json.dumps(typed_json.plain(claim)).encode():
-        lineage.write_once(_NAME, moved, aside)
+        lineage.write_once(layout.CLAIM, moved, aside)
 
 
 def sweep(lineage: Directory, boot_id: str) -> None:

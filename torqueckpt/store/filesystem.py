@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from torqueckpt import layout
 from torqueckpt.errors import Busy, RecordTorn, StoreFull, StoreNotWritable
 from torqueckpt.safe_files import Directory
 from torqueckpt.typed_json import Malformed
@@ -28,7 +29,7 @@ def locked(directory: Directory, seconds: float, job: str) -> Iterator[int]:
 
     The lock lasts until the last inherited copy of the descriptor is closed.
     """
-    fd = directory.open_file("lock", os.O_RDWR | os.O_CREAT)
+    fd = directory.open_file(layout.LOCK, os.O_RDWR | os.O_CREAT)
     try:
         _wait(fd, seconds, job)
         yield fd

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One image of a job: image/, manifest.json, work/ (the checkpointer's scratch), log."""
+"""One image of a job: the checkpointer's files, the manifest, its scratch and log (layout.py)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from torqueckpt import manifest
+from torqueckpt import layout, manifest
 from torqueckpt.errors import ImageDamaged, ManifestMissing, ManifestTorn, SignatureWrong
 from torqueckpt.manifest import ImageFile, Manifest, Summary
 from torqueckpt.safe_files import Directory
 from torqueckpt.store import seal
 from torqueckpt.typed_json import Malformed
-
-_MANIFEST = "manifest.json"
 
 
 class Generation:
@@ -31,11 +29,11 @@ class Generation:
 
     @property
     def image_dir(self) -> Path:
-        return self.path / "image"
+        return self.path / layout.IMAGE
 
     @property
     def work_dir(self) -> Path:
-        return self.path / "work"
+        return self.path / layout.WORK
 
     def manifest(self, key: bytes | None = None) -> Manifest:
         """What the manifest says; with a key only if it was signed with it.
@@ -43,47 +41,47 @@ class Generation:
         ManifestMissing, ManifestTorn or SignatureWrong.
         """
         with self._reading_manifest():
-            data = self.directory.read(_MANIFEST)
+            data = self.directory.read(layout.MANIFEST)
             if key is not None and not manifest.signed(data, key):
-                raise SignatureWrong(path=self.path / _MANIFEST)
+                raise SignatureWrong(path=self.path / layout.MANIFEST)
             return manifest.decode(data)
 
     def summary(self) -> Summary:
         """The part of it that a listing shows; fails as manifest() does."""
         with self._reading_manifest():
-            return manifest.summary(self.directory.read(_MANIFEST))
+            return manifest.summary(self.directory.read(layout.MANIFEST))
 
     @contextmanager
     def _reading_manifest(self) -> Iterator[None]:
         try:
             yield
         except FileNotFoundError as missing:
-            raise ManifestMissing(path=self.path / _MANIFEST) from missing
+            raise ManifestMissing(path=self.path / layout.MANIFEST) from missing
         except (Malformed, OSError) as torn:
-            raise ManifestTorn(path=self.path / _MANIFEST, problem=torn) from torn
+            raise ManifestTorn(path=self.path / layout.MANIFEST, problem=torn) from torn
 
     def write_manifest(self, data: Manifest, key: bytes) -> None:
-        self.directory.write_whole(_MANIFEST, manifest.encode(data, key))
+        self.directory.write_whole(layout.MANIFEST, manifest.encode(data, key))
 
     @contextmanager
     def sealing(self, packs: Callable[[str], bool] = lambda _: False) -> Iterator[list[ImageFile]]:
         """Within, the image is put safely on the disk, the files that `packs` names compressed;
         behind it, the list is whole."""
-        with self.directory.sub("image") as image, seal.sealing(image, packs) as files:
+        with self.directory.sub(layout.IMAGE) as image, seal.sealing(image, packs) as files:
             yield files
-        with self.directory.sub("work") as work:
+        with self.directory.sub(layout.WORK) as work:
             work.sync()
 
     def forget_log(self, verb: str) -> None:
         """Remove what the checkpointer said the last time: one that fails before it has opened its
         log would seem to have failed for the same reason again."""
-        with self.directory.make("work") as work:
+        with self.directory.make(layout.WORK) as work:
             work.remove(f"{verb}.log")
 
     def looks_whole(self, recorded: Manifest | Summary) -> bool:
         """All files there with their sizes; verify() also reads them."""
         try:
-            with self.directory.sub("image") as image:
+            with self.directory.sub(layout.IMAGE) as image:
                 return _sizes(image) == recorded.sizes
         except OSError:
             return False
@@ -102,7 +100,7 @@ class Generation:
         silence (contracts/criu.md).
         """
         try:
-            with self.directory.sub("image") as image:
+            with self.directory.sub(layout.IMAGE) as image:
                 sizes = _sizes(image)
         except OSError as problem:
             raise self._damaged(recorded, str(problem)) from problem
@@ -124,7 +122,7 @@ class Generation:
     ) -> None:
         """Of these files alone, whose sizes verify() has compared."""
         try:
-            with self.directory.sub("image") as image:
+            with self.directory.sub(layout.IMAGE) as image:
                 for file in recorded.image:
                     if file.name in names and _checksum(image, file.name, read) != file.xxh3:
                         raise self._damaged(recorded, f"{file.name} has another checksum")

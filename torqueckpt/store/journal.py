@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Iterator
 
-from torqueckpt import log
+from torqueckpt import layout, log
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
@@ -40,7 +40,7 @@ def last(store: OwnerStore, name: str, value: str, event: str = "") -> dict[str,
         of_jobs = (each for each in found if each.get("event") not in HOUSEKEEPING)
         return next((each for each in of_jobs if not event or each.get("event") == event), {})
     except (OSError, ValueError, AttributeError, RecursionError) as problem:
-        log.warning(f"{store.path}/journal: {problem}")
+        log.warning(f"{store.path}/{layout.JOURNAL}: {problem}")
         return {}
 
 
@@ -58,7 +58,7 @@ def since(store: OwnerStore, when: float) -> Iterator[dict[str, object]]:
     except FileNotFoundError:
         return
     except OSError as problem:
-        log.warning(f"{store.path}/journal: {problem}")
+        log.warning(f"{store.path}/{layout.JOURNAL}: {problem}")
         return
     for line in lines:
         try:
@@ -80,13 +80,13 @@ def note(store: OwnerStore, event: str, job: str, **facts: object) -> None:
     who = {"user": store.path.name, "outcome": outcome}
     line = {"time": int(time.time()), "event": event, "job": job, **who, **facts}
     try:
-        store.directory.append_line("journal", json.dumps(line))
+        store.directory.append_line(layout.JOURNAL, json.dumps(line))
     except OSError as problem:
-        log.warning(f"{store.path}/journal: not written: {problem.strerror}")
+        log.warning(f"{store.path}/{layout.JOURNAL}: not written: {problem.strerror}")
 
 
 def _latest_lines(store: OwnerStore, most: int = _LATEST) -> list[bytes]:
-    with os.fdopen(store.directory.open_file("journal", os.O_RDONLY), "rb") as file:
+    with os.fdopen(store.directory.open_file(layout.JOURNAL, os.O_RDONLY), "rb") as file:
         before = max(os.fstat(file.fileno()).st_size - most, 0)
         file.seek(before)
         return file.read(most).splitlines()[1 if before else 0 :]

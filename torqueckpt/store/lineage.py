@@ -1,16 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A lineage: the first job and all jobs resumed from its images.
-
-LINEAGE/lock          flock: taken before anything below is looked at
-LINEAGE/first.json    the process that was the first job's session leader
-LINEAGE/live.json     who runs this lineage now, or ran it last
-LINEAGE/N/            a whole generation       LINEAGE/N.partial   one that is being made
-LINEAGE/kept/         the job's script and what else of the batch system's a restart needs
-LINEAGE/failed-….log  what the checkpointer said of the last dump that failed
-LINEAGE/output/       stdout and stderr so far, grown from generation to generation
-LINEAGE/copies/       files of the job's as they were at a freeze, for the policy snapshot
-LINEAGE/tails/        what restarts have taken from the job's files; LINEAGE/edited/ is a restart's
-"""
+"""A lineage: the first job and all jobs resumed from its images (layout.py: what lies in it)."""
 
 from __future__ import annotations
 
@@ -22,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from torqueckpt import log, typed_json
+from torqueckpt import layout, log, typed_json
 from torqueckpt.errors import Busy, NoImage, TorqueCkptError
 from torqueckpt.identity import ProcessId
 from torqueckpt.records import Live
@@ -30,8 +19,7 @@ from torqueckpt.safe_files import Directory
 from torqueckpt.store.filesystem import locked, record, translated
 from torqueckpt.store.generation import Generation
 
-_PARTIAL = ".partial"
-_HALF_LOG = re.compile(r"failed-.*\.new")
+_HALF_LOG = re.compile(re.escape(layout.FAILED) + r".*\.new")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
 
@@ -72,7 +60,7 @@ class Lineage:
     def holds_lock(self, fd: int) -> bool:
         """Whether `fd`, handed over by another program, is this lineage's lock and holds it."""
         try:
-            given, own = os.fstat(fd), os.stat("lock", dir_fd=self.directory.fd)
+            given, own = os.fstat(fd), os.stat(layout.LOCK, dir_fd=self.directory.fd)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             return False
@@ -97,11 +85,11 @@ class Lineage:
         """A generation in the making: renamed on a clean exit, removed on an error."""
         self.sweep()
         number = max(self.numbers(), default=0) + 1
-        partial = f"{number}{_PARTIAL}"
+        partial = f"{number}{layout.PARTIAL}"
         generation = Generation(number, self.directory.make(partial))
         try:
-            generation.directory.make("image").close()
-            generation.directory.make("work").close()
+            generation.directory.make(layout.IMAGE).close()
+            generation.directory.make(layout.WORK).close()
             yield generation
             self.directory.rename(partial, str(number))
         except BaseException:
@@ -113,23 +101,23 @@ class Lineage:
     def _keep_logs(self, failed: Generation) -> None:
         """What the checkpointer said of the last dump that failed, as LINEAGE/failed-….log."""
         try:
-            with failed.directory.sub("work") as work:
+            with failed.directory.sub(layout.WORK) as work:
                 for name in work.names():
                     if name.endswith(".log"):
-                        self.directory.write_whole(f"failed-{name}", work.read(name))
+                        self.directory.write_whole(f"{layout.FAILED}{name}", work.read(name))
         except OSError as problem:  # a full store, most likely: the error itself says more
             log.warning(f"{failed.path}: its logs are not kept: {problem.strerror}")
 
     def sweep(self) -> None:
         """Remove what actions that died left behind; the lock is held, so nobody is at it."""
         for name in self.directory.names():
-            if name.endswith(_PARTIAL) or _HALF_LOG.fullmatch(name):
+            if name.endswith(layout.PARTIAL) or _HALF_LOG.fullmatch(name):
                 self.directory.remove_tree(name)
 
     def remove(self, number: int) -> None:
         """Remove one generation: first it stops being one, then its files go."""
-        self.directory.rename(str(number), f"{number}{_PARTIAL}")
-        self.directory.remove_tree(f"{number}{_PARTIAL}")
+        self.directory.rename(str(number), f"{number}{layout.PARTIAL}")
+        self.directory.remove_tree(f"{number}{layout.PARTIAL}")
 
     def prune(self, depth: int) -> list[int]:
         """Remove all but the newest `depth` generations; gives those that went."""
@@ -142,14 +130,14 @@ class Lineage:
 
     def sweep_copies(self) -> None:
         """Remove the copies of files that no generation needs any more."""
-        if not self.directory.has("copies"):
+        if not self.directory.has(layout.COPIES):
             return
         try:
             needed = {w.copy for each in self.generations() for w in each.manifest().watched}
         except TorqueCkptError as torn:  # nobody knows what that one needs
             log.warning(f"{self.path}: old copies stay: {torn}")
             return
-        with self.directory.sub("copies") as copies:
+        with self.directory.sub(layout.COPIES) as copies:
             for name in copies.names():
                 if name not in needed:
                     copies.remove(name)
@@ -157,21 +145,21 @@ class Lineage:
     def live(self) -> Live | None:
         """The live record; None when there is none yet, RecordTorn when it is damaged."""
         try:
-            with record(self.path / "live.json"):
-                return typed_json.from_json(Live, typed_json.load(self.directory.read("live.json")))
+            with record(self.path / layout.LIVE):
+                return typed_json.from_json(Live, typed_json.load(self.directory.read(layout.LIVE)))
         except FileNotFoundError:
             return None
 
     def write_live(self, live: Live) -> None:
-        self.directory.write_whole("live.json", json.dumps(typed_json.plain(live)).encode())
+        self.directory.write_whole(layout.LIVE, json.dumps(typed_json.plain(live)).encode())
 
     def first_leader(self) -> ProcessId | None:
         try:
-            with record(self.path / "first.json"):
-                data = self.directory.read("first.json")
+            with record(self.path / layout.FIRST):
+                data = self.directory.read(layout.FIRST)
                 return typed_json.from_json(ProcessId, typed_json.load(data))
         except FileNotFoundError:
             return None
 
     def write_first_leader(self, leader: ProcessId) -> None:
-        self.directory.write_whole("first.json", json.dumps(typed_json.plain(leader)).encode())
+        self.directory.write_whole(layout.FIRST, json.dumps(typed_json.plain(leader)).encode())

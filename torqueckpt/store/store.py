@@ -1,11 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The store's root: a directory of root's with a link for each job and a directory for each owner.
 
-/var/spool/checkpoint/<exec pid>.<job id> -> jobs/USER/LINEAGE/N/image      the newest whole one
-/var/spool/checkpoint/jobs/USER/                                           0700, the user's
-    ids/JOBID -> LINEAGE          which lineage a job's images belong to
-    journal                       one JSON line for each thing that was done
-    LINEAGE/                      see lineage.py
+What lies in it is drawn in layout.py.
 """
 
 from __future__ import annotations
@@ -17,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from torqueckpt import layout
 from torqueckpt.errors import StoreMissing, StoreNotWritable
 from torqueckpt.identity import Owner, is_lineage_name
 from torqueckpt.process import privileges
@@ -50,9 +47,9 @@ class Store:
 
         StoreMissing when there is none: nothing of this owner was ever checkpointed.
         """
-        path = self.root.path / "jobs" / owner.name
+        path = layout.of_owner(self.root.path, owner.name)
         try:
-            with self.root.sub("jobs") as jobs:
+            with self.root.sub(layout.JOBS) as jobs:
                 if make:
                     with translated(path):
                         _make_owned(jobs, owner)
@@ -68,7 +65,7 @@ class Store:
         return OwnerStore(below)
 
     def owners(self) -> list[str]:
-        with self.root.sub("jobs") as jobs:
+        with self.root.sub(layout.JOBS) as jobs:
             return jobs.names()
 
     def link(self, exec_pid: int, job: str, owner: str, lineage: str, generation: int) -> None:
@@ -142,27 +139,27 @@ class OwnerStore:
 
     def belongs(self, job: str, lineage: Lineage) -> None:
         """From now on the job's images belong to this lineage."""
-        with translated(self.path), self.directory.make("ids") as ids:
+        with translated(self.path), self.directory.make(layout.IDS) as ids:
             if ids.target(job) != lineage.name:
                 ids.point(job, lineage.name)
 
     def forget(self, lineage: Lineage) -> None:
         """Remove a lineage with all that it holds, and the names that led to it."""
         with translated(self.path):
-            with self.directory.make("ids") as ids:
+            with self.directory.make(layout.IDS) as ids:
                 for job in self.jobs_of(lineage):
                     ids.remove(job)
             self.directory.remove_tree(lineage.name)
 
     def jobs_of(self, lineage: Lineage) -> list[str]:
         """The ids of all jobs whose images belong to the lineage."""
-        with self.directory.make("ids") as ids:
+        with self.directory.make(layout.IDS) as ids:
             return [job for job in ids.names() if ids.target(job) == lineage.name]
 
     def ids(self) -> list[str]:
         """The ids of all jobs that have images."""
         try:
-            with self.directory.sub("ids") as ids:
+            with self.directory.sub(layout.IDS) as ids:
                 return ids.names()
         except FileNotFoundError:
             return []
@@ -175,7 +172,7 @@ class OwnerStore:
 
     def _id(self, job: str) -> str | None:
         try:
-            with self.directory.sub("ids") as ids:
+            with self.directory.sub(layout.IDS) as ids:
                 return ids.target(job)
         except FileNotFoundError:
             return None
