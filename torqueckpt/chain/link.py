@@ -31,9 +31,9 @@ from torqueckpt.request import RestartRequest
 from torqueckpt.restart import claiming, door
 from torqueckpt.resubmit.resubmit import ANSWER_SECONDS
 from torqueckpt.settings import Settings
-from torqueckpt.store import chain, journal
+from torqueckpt.store import access, chain, journal
 from torqueckpt.store.chain import Chain, End, Link, Links
-from torqueckpt.store.store import OwnerStore, Store
+from torqueckpt.store.store import OwnerStore
 
 _STILL_ENDING_SECONDS = 60.0
 
@@ -147,7 +147,7 @@ def idle_links(known: Links, now: tuple[str, int]) -> int:
 def ended(name: str, status: int, settings: Settings) -> None:
     """The user's script is done, says the shell that ran it: nothing goes on with it any more."""
     owner = privileges.owner_of_uid(os.getuid())
-    owner_store = Store.open(settings.store).owner(owner)
+    owner_store = access.owner_store(owner, settings)
     found = chain.of_job(owner_store, name)
     if found is None:
         raise UnknownChain(owner=owner.name, job=name, remedy="")
@@ -248,10 +248,10 @@ def _own_store(settings: Settings) -> OwnerStore:
     """The user's directory in the store, which root makes."""
     owner = privileges.owner_of_uid(os.getuid())
     try:
-        return Store.open(settings.store).owner(owner)
+        return access.owner_store(owner, settings)
     except StoreMissing:
         door.make_owner_store()
-        return Store.open(settings.store).owner(owner)
+        return access.owner_store(owner, settings)
 
 
 def _tell(line: str) -> None:

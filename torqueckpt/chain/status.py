@@ -9,15 +9,15 @@ from typing import NamedTuple
 from torqueckpt import log
 from torqueckpt.batch.server import Server, connect
 from torqueckpt.chain import server_jobs
-from torqueckpt.errors import StoreMissing, TorqueCkptError, UnknownChain
+from torqueckpt.errors import TorqueCkptError, UnknownChain
 from torqueckpt.identity import Owner
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import privileges
 from torqueckpt.resubmit.resubmit import ANSWER_SECONDS
 from torqueckpt.settings import Settings
-from torqueckpt.store import chain, journal
+from torqueckpt.store import access, chain, journal
 from torqueckpt.store.chain import Chain, End, Link
-from torqueckpt.store.store import OwnerStore, Store
+from torqueckpt.store.store import OwnerStore
 
 
 class LinkRow(NamedTuple):
@@ -124,13 +124,9 @@ def _is_under_way(job: Job) -> bool:
 
 
 def _in_store(job: str, owner: Owner, settings: Settings) -> tuple[OwnerStore, Chain] | None:
-    with privileges.acting_as(owner):
-        try:
-            owner_store = Store.open(settings.store).owner(owner)
-        except StoreMissing:
-            return None
-        found = chain.of_job(owner_store, job)
-        return (owner_store, found) if found is not None else None
+    with access.as_owner(owner, settings, store_optional=True) as owner_store:
+        found = chain.of_job(owner_store, job) if owner_store is not None else None
+        return (owner_store, found) if owner_store is not None and found is not None else None
 
 
 def _row(

@@ -13,14 +13,14 @@ import time
 
 from torqueckpt import log, paths, run
 from torqueckpt.batch import walltime
-from torqueckpt.errors import NeedsRoot, StoreMissing, TorqueCkptError
+from torqueckpt.errors import NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import memory, privileges, proc, tree
 from torqueckpt.settings import Settings
-from torqueckpt.store import chain, journal
+from torqueckpt.store import access, chain, journal
 from torqueckpt.store.lineage import Lineage
-from torqueckpt.store.store import OwnerStore, Store
+from torqueckpt.store.store import OwnerStore
 
 _LOOK_SECONDS = 2.0  # a job's size changes
 _AHEAD_SECONDS = 900
@@ -115,16 +115,13 @@ def _is_wanted(job: Job, settings: Settings) -> bool:
     if job.queue in settings.chain_queues:
         return True
     owner = privileges.owner(job.user)
-    with privileges.acting_as(owner):
-        try:
-            owner_store = Store.open(settings.store).owner(owner)
-            found = chain.of_job(owner_store, job.id)
+    try:
+        with access.as_owner(owner, settings, store_optional=True) as owner_store:
+            found = chain.of_job(owner_store, job.id) if owner_store is not None else None
             return found is not None and found.end() is None
-        except StoreMissing:
-            return False
-        except (TorqueCkptError, OSError) as torn:
-            log.warning(f"{job.id}: {torn}")
-            return False
+    except (TorqueCkptError, OSError) as torn:
+        log.warning(f"{job.id}: {torn}")
+        return False
 
 
 def _expected(job: str, leader: proc.Stat, user: str, settings: Settings) -> float:
@@ -135,16 +132,12 @@ def _expected(job: str, leader: proc.Stat, user: str, settings: Settings) -> flo
 
 
 def _measured_as(owner: Owner, job: str, settings: Settings) -> list[float]:
-    with privileges.acting_as(owner):
-        try:
-            owner_store = Store.open(settings.store).owner(owner)
-            lineage = owner_store.lineage_of(job)
-            return _measured(owner_store, lineage) if lineage is not None else []
-        except StoreMissing:
-            return []
-        except (TorqueCkptError, OSError) as torn:
-            log.warning(f"{job}: {torn}")
-            return []
+    try:
+        with access.lineage_if_any(job, owner, settings) as found:
+            return _measured(*found) if found is not None else []
+    except (TorqueCkptError, OSError) as torn:
+        log.warning(f"{job}: {torn}")
+        return []
 
 
 def _measured(owner_store: OwnerStore, lineage: Lineage) -> list[float]:

@@ -37,11 +37,11 @@ from torqueckpt.process.guard import Guard, run_on
 from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal, key
+from torqueckpt.store import access, journal, key
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
-from torqueckpt.store.store import OwnerStore, Store
+from torqueckpt.store.store import OwnerStore
 
 
 def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
@@ -49,7 +49,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
     arrived = time.time()
     if os.getuid() != 0:
         raise NeedsRoot(what="a checkpoint", remedy="MOM runs it, or `torqueckpt checkpoint` does")
-    store = Store.open(settings.store)
+    store = access.open_store(settings)
     secret = key.read(settings.key())
     checkpointer, told_version = registry.chosen(settings)
     owner = owner_of(request)

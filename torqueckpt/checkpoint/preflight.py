@@ -17,7 +17,7 @@ from torqueckpt.checkpoint.target import Target, find_tree
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.checkpointers.criu import sockets
-from torqueckpt.errors import BadFileRule, CannotBeDumped, NothingToLookAt, StoreMissing, UnknownJob
+from torqueckpt.errors import BadFileRule, CannotBeDumped, NothingToLookAt
 from torqueckpt.files import record
 from torqueckpt.findings import HAZARD, NOTE, REFUSED, Finding
 from torqueckpt.identity import Owner, job_id
@@ -85,11 +85,8 @@ def preflight(what: str, settings: Settings, user: str | None) -> Report:
 
 def _live(job: str, owner: Owner, settings: Settings) -> Live | None:
     """The record of who runs the job, which a restarted job's tree is found by."""
-    try:
-        with access.lineage_of(job, owner, settings) as (_, lineage):
-            return lineage.live()
-    except (UnknownJob, StoreMissing):
-        return None
+    with access.lineage_if_any(job, owner, settings) as found:
+        return found[1].live() if found is not None else None
 
 
 def before_dump(

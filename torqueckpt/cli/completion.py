@@ -9,8 +9,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from torqueckpt import settings
 from torqueckpt.cli import ownership
 from torqueckpt.errors import TorqueCkptError
-from torqueckpt.process import privileges
-from torqueckpt.store.store import Store
+from torqueckpt.store import access
 
 _VARIABLE = "_TORQUECKPT_COMPLETE"
 
@@ -32,13 +31,11 @@ class Job(click.types.StringParamType):
 def _jobs() -> list[str]:
     """Of the caller's images; for root everybody's."""
     chosen, found = settings.load(), set()
-    store = Store.open(chosen.store)
     for each in ownership.owners(chosen, None):
-        with privileges.acting_as(each):
-            owner_store = store.owner(each)
-            found |= {
-                job for lineage in owner_store.lineages() for job in owner_store.jobs_of(lineage)
-            }
+        with access.as_owner(each, chosen) as owner_store:
+            if owner_store is not None:
+                opened = owner_store.lineages()
+                found |= {job for lineage in opened for job in owner_store.jobs_of(lineage)}
     return sorted(found)
 
 

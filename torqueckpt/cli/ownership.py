@@ -13,7 +13,6 @@ from torqueckpt import log
 from torqueckpt.errors import (
     NeedsRoot,
     NodesSilent,
-    StoreMissing,
     StoreNotWritable,
     UnknownJob,
 )
@@ -21,7 +20,6 @@ from torqueckpt.identity import Owner, is_lineage_name, job_id
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
-from torqueckpt.store.store import Store
 
 
 def job_or_lineage(text: str) -> str:
@@ -36,12 +34,12 @@ def owner_of(job: str, settings: Settings, user: str | None) -> Owner:
     if user is not None:
         return privileges.owner(user)
     for owner in owners(settings, None):
-        with privileges.acting_as(owner):
-            try:
-                if Store.open(settings.store).owner(owner).lineage_of(job) is not None:
+        try:
+            with access.lineage_if_any(job, owner, settings) as found:
+                if found is not None:
                     return owner
-            except (StoreMissing, StoreNotWritable, OSError) as broken:
-                log.warning(f"{owner.name}: {broken}")
+        except (StoreNotWritable, OSError) as broken:
+            log.warning(f"{owner.name}: {broken}")
     raise UnknownJob(job=job, owner="nobody", store=settings.store)
 
 

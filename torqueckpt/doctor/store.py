@@ -14,13 +14,12 @@ from pathlib import Path
 
 from torqueckpt import layout
 from torqueckpt.doctor.checks import Check, Node, failure, ok, warning
-from torqueckpt.errors import KeyMissing, StoreMissing, StoreNotWritable, TorqueCkptError
+from torqueckpt.errors import KeyMissing, StoreNotWritable, TorqueCkptError
 from torqueckpt.findings import Finding
 from torqueckpt.process import node as this_node
 from torqueckpt.process import privileges
 from torqueckpt.safe_files import Directory
-from torqueckpt.store import filesystem, key
-from torqueckpt.store.store import Store
+from torqueckpt.store import access, filesystem, key
 
 _MIB = 1 << 20
 _TRIAL = ".torqueckpt-doctor-"  # a name, as images have: not all file systems do without
@@ -170,14 +169,13 @@ def users_part(node: Node) -> Iterator[Finding]:
     name = node.user.name
     path = layout.of_owner(node.settings.store, name)
     try:
-        store = Store.open(node.settings.store)
-        with privileges.acting_as(node.user):
-            store.owner(node.user)
-        yield ok(f"{path}, {name}'s, 0700")
-    except StoreMissing:
-        yield ok(f"root makes {path} at the first checkpoint")
+        with access.as_owner(node.user, node.settings, store_optional=True) as owner_store:
+            is_there = owner_store is not None
     except StoreNotWritable as wrong:
         yield failure(str(wrong), f"chown {name} {path}; chmod 0700 {path}")
+    else:
+        told = f"{path}, {name}'s, 0700"
+        yield ok(told if is_there else f"root makes {path} at the first checkpoint")
 
 
 def signature_key(node: Node) -> Iterator[Finding]:

@@ -21,13 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from torqueckpt import paths, run
-from torqueckpt.errors import CannotBeDumped, StoreMissing
+from torqueckpt.errors import CannotBeDumped
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges, proc, signals
 from torqueckpt.settings import Settings
+from torqueckpt.store import access
 from torqueckpt.store.journal import TRIED
 from torqueckpt.store.lineage import Lineage
-from torqueckpt.store.store import Store
 
 HELD = "held\n"  # what a program prints once it may be dumped
 GO = "go"  # the file in its directory that it waits for
@@ -172,16 +172,13 @@ class Trial:
     def _forget(self) -> None:
         """Its images, what a refused dump has left, and what a doctor that was killed has left; the
         journal's lines count for nobody."""
-        store = Store.open(self._settings.store)
-        with privileges.acting_as(self._owner):
-            try:
-                owner_store = store.owner(self._owner)
-            except StoreMissing:  # it was not dumped
+        with access.as_owner(self._owner, self._settings) as owner_store:
+            if owner_store is None:  # it was not dumped
                 return
             for each in owner_store.lineages():
                 if each.first_job == self._job or _is_left(each):
                     owner_store.forget(each)
-        store.tidy(self._owner.name)
+        access.open_store(self._settings).tidy(self._owner.name)
 
     def _let_go(self, directory: Path) -> None:
         with privileges.acting_as(self._owner):

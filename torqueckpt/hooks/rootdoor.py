@@ -31,7 +31,6 @@ from torqueckpt.restart import claiming
 from torqueckpt.restart.plan import Prepared
 from torqueckpt.restart.restart import failures_noted, restore, undo_unless_it_runs
 from torqueckpt.store import access, key
-from torqueckpt.store.store import Store
 
 _USAGE = (
     "rootdoor restore LINEAGE GENERATION JOB <lock, "
@@ -70,7 +69,7 @@ def _open(argv: list[str]) -> int:
 def _make_store(user: str) -> int:
     owner = privileges.owner(user)
     with privileges.acting_as(owner):
-        Store.open(settings.load().store).owner(owner, make=True)
+        access.open_store(settings.load()).owner(owner, make=True)
     return 0
 
 

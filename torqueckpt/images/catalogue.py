@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple, TypeVar
 
 from torqueckpt import log
-from torqueckpt.errors import LastImageKept, NoImage, RecordTorn, StoreMissing, TorqueCkptError
+from torqueckpt.errors import LastImageKept, NoImage, RecordTorn, TorqueCkptError
 from torqueckpt.files import intent
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import privileges, proc
+from torqueckpt.process import proc
 from torqueckpt.process.parallel import shared
 from torqueckpt.records import Live
 from torqueckpt.settings import Settings
@@ -21,7 +21,6 @@ from torqueckpt.store import access, journal
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.journal import RESTART_FAILED
 from torqueckpt.store.lineage import Lineage
-from torqueckpt.store.store import Store
 
 # What reading an image may raise, whatever its owner did to it.
 _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
@@ -57,11 +56,8 @@ def shown(
     if job is not None:
         with access.lineage_of(job, owner, settings) as (_, lineage):
             return [form(row) for row in _rows(lineage, owner)]
-    store = Store.open(settings.store)
-    with privileges.acting_as(owner):
-        try:
-            owner_store = store.owner(owner)
-        except StoreMissing:
+    with access.as_owner(owner, settings) as owner_store:
+        if owner_store is None:
             return []
 
         def formed(names: Iterable[str]) -> list[T]:
@@ -136,7 +132,7 @@ def delete(job: str, owner: Owner, settings: Settings, number: int | None) -> li
         if not running and not lineage.numbers():
             owner_store.forget(lineage)
         if os.getuid() == 0:  # a user's leaves a link behind that the next checkpoint takes away
-            Store.open(settings.store).tidy(owner.name)
+            access.open_store(settings).tidy(owner.name)
     return doomed
 
 

@@ -23,7 +23,7 @@ from torqueckpt.settings import Settings
 from torqueckpt.store import access, filesystem, journal, marks
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.lineage import Lineage
-from torqueckpt.store.store import OwnerStore, Store
+from torqueckpt.store.store import OwnerStore
 
 # What a lineage may raise, whatever its owner did to it: the next one's turn.
 _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
@@ -42,15 +42,18 @@ def prune(
     for each that was left alone.
     """
     who = access.owners(settings) if user is None else [user]
-    store, job_state, now = Store.open(settings.store), JobState(settings, server), int(time.time())
-    found = [each for owner in who for each in _images(store, owner, job_state, now, dry_run, tell)]
+    store = access.open_store(settings)
+    job_state, now = JobState(settings, server), int(time.time())
+    found = [
+        each for owner in who for each in _images(settings, owner, job_state, now, dry_run, tell)
+    ]
     free = filesystem.free(store.root) if user is None else None
     owners = {owner.name: owner for owner in who}
     gone: list[Removal] = []
     sound: set[tuple[str, str]] = set()
     for each in retention.plan(found, settings, now, free):
         try:
-            with _opened(store, owners[each.owner], each.lineage) as (owner_store, lineage):
+            with _opened(settings, owners[each.owner], each.lineage) as (owner_store, lineage):
                 _refuse_in_doubt(job_state, owner_store, lineage, each, sound)
                 if not dry_run:
                     _remove(owner_store, lineage, each)
@@ -64,7 +67,7 @@ def prune(
 
 
 def _images(
-    store: Store,
+    settings: Settings,
     owner: Owner,
     job_state: JobState,
     now: int,
@@ -74,13 +77,13 @@ def _images(
     found: list[LineageUsage] = []
     try:
         with privileges.acting_as(owner):
-            names = [each.name for each in store.owner(owner).lineages()]
+            names = [each.name for each in access.owner_store(owner, settings).lineages()]
     except _OWNERS_DOING as closed:
         tell(f"{owner.name}: {closed}")
         return found
     for name in names:
         try:
-            with _opened(store, owner, name) as (owner_store, lineage):
+            with _opened(settings, owner, name) as (owner_store, lineage):
                 has_ended = job_state.has_ended(owner_store, lineage)
                 since = marks.since(lineage) if has_ended else None
                 if not dry_run:
@@ -111,12 +114,10 @@ def _described(lineage: Lineage, owner: Owner, since: int | None) -> LineageUsag
 
 
 @contextmanager
-def _opened(store: Store, owner: Owner, name: str) -> Iterator[tuple[OwnerStore, Lineage]]:
-    with privileges.acting_as(owner), translated(store.root.path):
-        owner_store = store.owner(owner)
-        lineage = Lineage(owner_store.directory.sub(name))
-        with lineage.lock(0):
-            yield owner_store, lineage
+def _opened(settings: Settings, owner: Owner, name: str) -> Iterator[tuple[OwnerStore, Lineage]]:
+    found = access.lineage_of(name, owner, settings)
+    with translated(settings.store), found as (owner_store, lineage), lineage.lock(0):
+        yield owner_store, lineage
 
 
 def _refuse_in_doubt(

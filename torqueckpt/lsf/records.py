@@ -13,7 +13,6 @@ from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, journal
 from torqueckpt.store.journal import RESTART_FAILED
-from torqueckpt.store.store import Store
 
 _FAILED = "checkpoint-failed"
 
@@ -64,7 +63,7 @@ def note_failure(job: str, since: int, reason: str, settings: Settings) -> None:
     """Have the owner's journal tell of a dump that failed, where the door could not do so."""
     owner = _me()
     try:
-        owner_store = Store.open(settings.store).owner(owner)
+        owner_store = access.owner_store(owner, settings)
         if _since(journal.last(owner_store, "job", job), since).get("event") != _FAILED:
             code, facts = CheckpointRefused.exit_code, job_details.facts(os.getpid(), settings)
             journal.note(owner_store, _FAILED, job, reason=reason, code=code, **facts)

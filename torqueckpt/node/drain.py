@@ -15,7 +15,7 @@ from typing import NamedTuple
 from torqueckpt import paths, run
 from torqueckpt.batch import checkpoint_spec
 from torqueckpt.batch.server import Afresh
-from torqueckpt.errors import NeedsRoot, StoreMissing, TorqueCkptError, UnknownJob
+from torqueckpt.errors import NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.ifl import errors
 from torqueckpt.ifl.records import Job
@@ -151,11 +151,11 @@ def _noted(
     job: Job, owner: Owner, since: int, settings: Settings
 ) -> tuple[dict[str, object], bool]:
     """What its journal says of it since then, and whether somebody is at its lineage."""
-    try:
-        with access.lineage_of(job.id, owner, settings) as (owner_store, lineage):
-            noted, busy = journal.last(owner_store, "job", job.id), lineage.is_locked()
-    except (UnknownJob, StoreMissing):
-        return {}, False
+    with access.lineage_if_any(job.id, owner, settings) as found:
+        if found is None:
+            return {}, False
+        owner_store, lineage = found
+        noted, busy = journal.last(owner_store, "job", job.id), lineage.is_locked()
     when = noted.get("time")
     return (noted if isinstance(when, int) and when >= since else {}), busy
 

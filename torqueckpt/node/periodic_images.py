@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from torqueckpt.errors import StoreMissing
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import privileges, proc
 from torqueckpt.settings import Settings
+from torqueckpt.store import access
 from torqueckpt.store.lineage import Lineage
-from torqueckpt.store.store import Store
 
 
 class Newest(NamedTuple):
@@ -26,13 +25,8 @@ class Newest(NamedTuple):
 def lineage_of(job: Job, settings: Settings) -> Iterator[Lineage | None]:
     """Its lineage, acting as its owner; None when it has no image yet."""
     owner = privileges.owner(job.user)
-    with privileges.acting_as(owner):
-        try:
-            owner_store = Store.open(settings.store).owner(owner)
-        except StoreMissing:
-            yield None
-            return
-        yield owner_store.lineage_of(job.id)
+    with access.lineage_if_any(job.id, owner, settings) as found:
+        yield found[1] if found is not None else None
 
 
 def newest(job: Job, settings: Settings) -> Newest | None:

@@ -15,14 +15,12 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from torqueckpt import log, render
-from torqueckpt.errors import StoreMissing, StoreNotWritable
+from torqueckpt.errors import StoreNotWritable
 from torqueckpt.identity import Owner
-from torqueckpt.process import privileges
 from torqueckpt.reports import report
 from torqueckpt.reports.report import ReportRow
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal
-from torqueckpt.store.store import Store
+from torqueckpt.store import access, journal
 
 _MOST_BARS = 25
 _MOST_DOTS = 1000  # then the largest of each stretch of time
@@ -193,14 +191,12 @@ def duration(microseconds: float) -> str:
 
 def _taken(owners: Iterable[Owner], since: float, settings: Settings) -> Iterator[_Taken]:
     """Each checkpoint that the journals tell of, as their owners may have written it."""
-    store = Store.open(settings.store)
     for owner in owners:
-        with privileges.acting_as(owner):
-            try:
-                owner_store = store.owner(owner)
-            except (StoreMissing, StoreNotWritable):
-                continue
-            lines = list(journal.since(owner_store, since))
+        try:
+            with access.as_owner(owner, settings) as owner_store:
+                lines = list(journal.since(owner_store, since)) if owner_store is not None else []
+        except StoreNotWritable:
+            continue
         for line in lines:
             when, job = line.get("time"), line.get("job")
             held, frozen = line.get("bytes"), line.get("frozen_us")

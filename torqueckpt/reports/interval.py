@@ -15,14 +15,12 @@ from typing import NamedTuple
 
 from torqueckpt.batch import qsub_options, schedule
 from torqueckpt.batch.schedule import Rate
-from torqueckpt.errors import NoImage, StoreMissing
+from torqueckpt.errors import NoImage
 from torqueckpt.identity import Owner
 from torqueckpt.ifl.records import seconds
 from torqueckpt.images import catalogue
-from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal
-from torqueckpt.store.store import Store
+from torqueckpt.store import access, journal
 
 _DAYS = 90  # of the journal
 _ENOUGH = 3  # failures: fewer say little of how often they happen
@@ -157,9 +155,6 @@ def _reserve(cost: float, settings: Settings) -> float:
 
 
 def _lines(owner: Owner, settings: Settings) -> list[dict[str, object]]:
-    with privileges.acting_as(owner):
-        try:
-            owner_store = Store.open(settings.store).owner(owner)
-        except StoreMissing:
-            return []
-        return list(journal.since(owner_store, time.time() - _DAYS * 86400))
+    since = time.time() - _DAYS * 86400
+    with access.as_owner(owner, settings, store_optional=True) as owner_store:
+        return list(journal.since(owner_store, since)) if owner_store is not None else []

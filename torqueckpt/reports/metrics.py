@@ -18,11 +18,9 @@ from torqueckpt import errors, log
 from torqueckpt.errors import StoreMissing, StoreNotWritable, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.images import catalogue
-from torqueckpt.process import privileges
 from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
-from torqueckpt.store import filesystem, journal
-from torqueckpt.store.store import Store
+from torqueckpt.store import access, filesystem, journal
 
 _EVENTS = ("checkpoint", "checkpoint-failed", "restart", "restart-failed")
 _REASONS = {
@@ -90,12 +88,8 @@ def write(path: Path, data: bytes) -> None:
 
 def _events(owner: Owner, settings: Settings) -> Iterable[tuple[str, int]]:
     """(event, exit code) of the owner's journal, as he may have written it."""
-    with privileges.acting_as(owner):
-        try:
-            owner_store = Store.open(settings.store).owner(owner)
-        except StoreMissing:
-            return
-        for line in journal.since(owner_store, 0):
+    with access.as_owner(owner, settings) as owner_store:
+        for line in journal.since(owner_store, 0) if owner_store is not None else ():
             event, code = line.get("event"), line.get("code")
             if event in _EVENTS:
                 yield str(event), code if type(code) is int else 0

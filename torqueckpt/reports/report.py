@@ -21,14 +21,11 @@ from torqueckpt.errors import (
     DumpFailed,
     RestoreFailed,
     RestoreTimeout,
-    StoreMissing,
     StoreNotWritable,
 )
 from torqueckpt.identity import Owner
-from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
-from torqueckpt.store import journal
-from torqueckpt.store.store import Store
+from torqueckpt.store import access, journal
 
 LOCAL, GRID = "local users", "grid VOs"
 
@@ -108,18 +105,14 @@ def report(owners: Iterable[Owner], by: str, since: float, settings: Settings) -
     since: seconds of the epoch.  Only an owner himself and root may read his journal.
     """
     found: dict[tuple[str, str], list[Job]] = defaultdict(list)
-    store = Store.open(settings.store)
     for owner in owners:
-        with privileges.acting_as(owner):
-            try:
-                owner_store = store.owner(owner)
-            except StoreMissing:
-                continue
-            except StoreNotWritable as broken:
-                log.warning(f"left out: {broken}")
-                continue
-            for job in _jobs(owner.name, journal.since(owner_store, since)):
-                found[_BY[by](job)].append(job)
+        try:
+            with access.as_owner(owner, settings) as owner_store:
+                lines = journal.since(owner_store, since) if owner_store is not None else ()
+                for job in _jobs(owner.name, lines):
+                    found[_BY[by](job)].append(job)
+        except StoreNotWritable as broken:
+            log.warning(f"left out: {broken}")
     order = {LOCAL: 0, GRID: 1}
     return [
         _row(part, name, jobs)

@@ -13,16 +13,14 @@ from typing import NamedTuple
 
 from torqueckpt.batch import qsub_options
 from torqueckpt.batch.server import Server
-from torqueckpt.errors import NoArray, NoImage, StoreMissing, UnknownJob
+from torqueckpt.errors import NoArray, UnknownJob
 from torqueckpt.identity import Owner
 from torqueckpt.ifl import errors
 from torqueckpt.ifl.records import Job
-from torqueckpt.process import privileges
 from torqueckpt.resubmit import resubmit, resume_script
 from torqueckpt.resubmit.resume_script import ResumeSource
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
-from torqueckpt.store.store import Store
 
 FINISHED, FAILED, GOES_ON, UNKNOWN = "finished", "failed", "goes on", "unknown"
 _KILLED = 128  # by a signal, or the server's 256 and more: not the job's own end
@@ -126,11 +124,10 @@ def _imaged(array: str, owner: Owner, settings: Settings) -> dict[int, str]:
     """Members that have a lineage: index → job id."""
     before, after = array.split("[]", 1)
     pattern = re.compile(re.escape(before) + r"\[([0-9]{1,9})\]" + re.escape(after))
-    with privileges.acting_as(owner):
-        try:
-            ids = Store.open(settings.store).owner(owner).ids()
-        except StoreMissing as nothing:
-            raise UnknownJob(job=array, owner=owner.name, store=settings.store) from nothing
+    with access.as_owner(owner, settings, store_optional=True) as owner_store:
+        if owner_store is None:
+            raise UnknownJob(job=array, owner=owner.name, store=settings.store)
+        ids = owner_store.ids()
     found = ((pattern.fullmatch(job), job) for job in ids)
     return {int(match.group(1)): job for match, job in found if match is not None}
 
@@ -175,9 +172,6 @@ def _fate(job: Job | None) -> str:
 
 def _runs_as(job: str, owner: Owner, settings: Settings) -> str:
     """The job that went on with this member last, itself when none did."""
-    try:
-        with access.lineage_of(job, owner, settings) as (_, lineage):
-            live = lineage.live()
-    except (UnknownJob, NoImage):
-        return job
+    with access.lineage_if_any(job, owner, settings) as found:
+        live = found[1].live() if found is not None else None
     return live.job if live is not None else job

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Opening the store as an owner of images: his directory in it, one of his lineages."""
+"""Opening the store as an owner of images: his directory in it, one of his lineages.
+
+Nothing else opens it: who needs what is an owner's asks here, and works on it as that owner.
+"""
 
 from __future__ import annotations
 
@@ -14,25 +17,63 @@ from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
 
 
+def open_store(settings: Settings) -> Store:
+    """The store's root, for what is root's in it; StoreMissing."""
+    return Store.open(settings.store)
+
+
+def owner_store(owner: Owner, settings: Settings) -> OwnerStore:
+    """The owner's directory, for who is or acts as the owner already; StoreMissing when there is
+    none: nothing of this owner's was ever checkpointed."""
+    return open_store(settings).owner(owner)
+
+
+@contextmanager
+def as_owner(
+    owner: Owner, settings: Settings, store_optional: bool = False
+) -> Iterator[OwnerStore | None]:
+    """The owner's directory, acting as the owner; None when there is none yet.
+
+    StoreMissing where there is no store at all, unless `store_optional`: then that is None too.
+    """
+    try:
+        store = open_store(settings)
+    except StoreMissing:
+        if not store_optional:
+            raise
+        store = None
+    with privileges.acting_as(owner):
+        try:
+            found = store.owner(owner) if store is not None else None
+        except StoreMissing:
+            found = None
+        yield found
+
+
 @contextmanager
 def lineage_of(job: str, owner: Owner, settings: Settings) -> Iterator[tuple[OwnerStore, Lineage]]:
     """The lineage that a job id or a lineage's name stands for, as its owner; else UnknownJob."""
-    store = Store.open(settings.store)
-    with privileges.acting_as(owner):
-        try:
-            owner_store = store.owner(owner)
-        except StoreMissing as nothing:
-            raise UnknownJob(job=job, owner=owner.name, store=settings.store) from nothing
-        lineage = owner_store.lineage_of(job)
-        if lineage is None:
+    with as_owner(owner, settings) as owner_store:
+        lineage = owner_store.lineage_of(job) if owner_store is not None else None
+        if owner_store is None or lineage is None:
             raise UnknownJob(job=job, owner=owner.name, store=settings.store)
         yield owner_store, lineage
+
+
+@contextmanager
+def lineage_if_any(
+    job: str, owner: Owner, settings: Settings
+) -> Iterator[tuple[OwnerStore, Lineage] | None]:
+    """As lineage_of(), with None for a job that has none, also where there is no store at all."""
+    with as_owner(owner, settings, store_optional=True) as owner_store:
+        lineage = owner_store.lineage_of(job) if owner_store is not None else None
+        yield (owner_store, lineage) if owner_store is not None and lineage is not None else None
 
 
 def owners(settings: Settings) -> list[Owner]:
     """Everybody who has a directory in the store."""
     found = []
-    for name in Store.open(settings.store).owners():
+    for name in open_store(settings).owners():
         try:
             found.append(privileges.owner(name))
         except UnknownUser:  # an account that was removed; its images are the administrator's now
