@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -19,9 +20,9 @@ from torqueckpt.errors import (
 )
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import privileges
+from torqueckpt.process import privileges, proc
 from torqueckpt.store.generation import Generation
-from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.lineage import Lineage, lives_here, tree_here
 
 _FILES = {"inventory.img": b"inventory", "pages-1.img": b"\0" * 5_000_000, "empty.img": b""}
 
@@ -80,6 +81,33 @@ def test_a_number_that_is_none_is_no_generation(lineage: Lineage, manifest: Mani
     for name in ("²", "٣", "02", "0", "1x", "-1", "9" * 30):
         (lineage.path / name).mkdir()
     assert lineage.numbers() == [1]
+
+
+def test_the_newest_generation_is_the_last_that_was_finished(lineage: Lineage) -> None:
+    assert lineage.newest() is None and lineage.newest_number() == 0
+    with lineage.new_generation():
+        assert lineage.newest() is None
+    for _ in range(9):
+        samples.generation(lineage, {"a.img": b"a"})
+    newest = lineage.newest()
+    assert newest is not None and newest.number == lineage.newest_number() == 10
+
+
+def test_a_job_lives_here_by_its_tree_or_by_who_keeps_its_record(
+    started: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    keeper, tree = started("/bin/sleep", "60"), started("/bin/sleep", "60")
+    ids = [found.id for each in (keeper, tree) if (found := proc.stat(each.pid)) is not None]
+    live = samples.live(keeper=ids[0], tree=ids[1])
+    first, other = lives_here(live), tree_here(live)
+    assert first is not None and other is not None and first.pid == other.pid == tree.pid
+    tree.kill()
+    tree.wait()
+    first = lives_here(live)
+    assert first is not None and first.pid == keeper.pid and tree_here(live) is None
+    elsewhere = [each._replace(boot_id=samples.live().keeper.boot_id) for each in ids]
+    for ended in (live._replace(keeper=ids[1]), samples.live(keeper=elsewhere[0]), None):
+        assert lives_here(ended) is None and tree_here(ended) is None
 
 
 def test_a_file_or_link_in_place_of_a_generation_is_no_image(lineage: Lineage) -> None:

@@ -128,9 +128,9 @@ def newest(owner_store: OwnerStore, known: Links) -> tuple[str, int]:
     """The lineage and number of the chain's newest image; ("", 0) when there is none."""
     for each in reversed(known.links):
         lineage = owner_store.lineage_of(each.job)
-        numbers = lineage.numbers() if lineage is not None else []
-        if lineage is not None and numbers:
-            return lineage.name, numbers[-1]
+        number = lineage.newest_number() if lineage is not None else 0
+        if lineage is not None and number:
+            return lineage.name, number
     return "", 0
 
 

@@ -18,7 +18,7 @@ from torqueckpt.process import privileges, proc, tree
 from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
-from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.lineage import Lineage, tree_here
 from torqueckpt.store.store import OwnerStore
 
 
@@ -98,7 +98,7 @@ def find_lineage(
 def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings) -> Target:
     """The tree to dump; `live` is its lineage's record, None before the first checkpoint."""
     if live is not None and live.restored and live.job == request.job_id:
-        root = proc.alive(live.tree) if live.tree is not None else None
+        root = tree_here(live)
         if root is None:
             raise SessionGone(sid=request.sid)
         return _target(root, live, live.keeper.pid, request)
@@ -146,7 +146,7 @@ def _runs(lineage: Lineage, request: CheckpointRequest) -> bool:
     live = lineage.live()
     if live is None or not live.restored or live.job != request.job_id:
         return False
-    if live.tree is not None and proc.alive(live.tree):
+    if tree_here(live) is not None:
         return True
     if request.exec_pid is not None:  # that one lives, and it is not the tree that was restored
         return False
@@ -182,5 +182,4 @@ def _still_runs(lineage: Lineage, request: CheckpointRequest) -> bool:
     """Whether there is a process to end: the one that was named, or the recorded tree."""
     if request.exec_pid is not None and not gone(request):
         return True
-    live = lineage.live()
-    return live is not None and live.tree is not None and proc.alive(live.tree) is not None
+    return tree_here(lineage.live()) is not None

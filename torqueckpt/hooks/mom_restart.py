@@ -94,5 +94,5 @@ def refuse_without_pointer(
             return
         with access.lineage_of(job, owner, settings) as (_, lineage):
             pointer.make_place(directory)
-            pointer.write(directory, name, lineage.name, max(lineage.numbers(), default=0))
+            pointer.write(directory, name, lineage.name, lineage.newest_number())
     raise PointerMissing(job=job, path=directory / name)

@@ -13,14 +13,13 @@ from torqueckpt.errors import LastImageKept, NoImage, RecordTorn, TorqueCkptErro
 from torqueckpt.files import intent
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import proc
 from torqueckpt.process.parallel import shared
 from torqueckpt.records import Live
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, journal
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.journal import RESTART_FAILED
-from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.lineage import Lineage, lives_here
 
 # What reading an image may raise, whatever its owner did to it.
 _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
@@ -102,10 +101,10 @@ def recorded(
 ) -> tuple[Manifest, Live | None, bool]:
     """What `show` shows: manifest, live record, and whether its files are all there."""
     with access.lineage_of(job, owner, settings) as (_, lineage):
-        numbers = lineage.numbers()
-        if not numbers:
+        newest = lineage.newest_number()
+        if not newest:
             raise NoImage(job=job, which="")
-        generation = lineage.generation(numbers[-1] if number is None else number)
+        generation = lineage.generation(newest if number is None else number)
         found = generation.manifest()
         return found, _live(lineage), generation.looks_whole(found)
 
@@ -119,8 +118,7 @@ def delete(job: str, owner: Owner, settings: Settings, number: int | None) -> li
     with access.lineage_of(job, owner, settings) as (owner_store, lineage), lineage.lock(wait):
         _settle(lineage)  # what the job's files are still to be given back goes with its images
         doomed = lineage.numbers() if number is None else [lineage.generation(number).number]
-        live = _live(lineage)
-        running = live is not None and _runs_here(live)
+        running = lives_here(_live(lineage)) is not None
         last = next((n for n in lineage.numbers()[::-1] if not _defect(lineage, n)), None)
         if running and last in doomed:
             raise LastImageKept(job=job, generation=last, why="still runs")
@@ -143,10 +141,6 @@ def _settle(lineage: Lineage) -> None:
             intent.settle(lineage.directory, lineage.live())
     except RecordTorn as torn:
         log.warning(str(torn))
-
-
-def _runs_here(live: Live) -> bool:
-    return any(each is not None and proc.alive(each) for each in (live.keeper, live.tree))
 
 
 def _live(lineage: Lineage) -> Live | None:

@@ -17,11 +17,11 @@ from torqueckpt.batch.local.spool import Spool
 from torqueckpt.batch.server import Server
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
-from torqueckpt.process import privileges, proc
+from torqueckpt.process import privileges
 from torqueckpt.records import Live
 from torqueckpt.settings import Settings
 from torqueckpt.store import chain, journal, marks
-from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.lineage import Lineage, lives_here
 from torqueckpt.store.store import OwnerStore
 
 
@@ -43,7 +43,7 @@ class JobState:
             return False
         if live is None or live.host != os.uname().nodename or intent.pending(lineage.directory):
             return False
-        if any(each is not None and proc.alive(each) for each in (live.keeper, live.tree)):
+        if lives_here(live) is not None:
             return False
         jobs = {live.job, *owner_store.jobs_of(lineage)}
         if self._is_local(live, jobs):

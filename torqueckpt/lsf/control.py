@@ -116,7 +116,7 @@ def clean(
         failed = catalogue.could_not_restart(job, owner, settings)
         if failed or calls.comes_again(environment, held):
             with access.lineage_of(job, owner, settings) as (_, lineage):
-                newest = max(lineage.numbers(), default=0)
+                newest = lineage.newest_number()
             why = "could not be restarted from it" if failed else "may be started from it again"
             raise LastImageKept(job=job, generation=newest, why=why)
         return job, catalogue.delete(job, owner, settings, None)

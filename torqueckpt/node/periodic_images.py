@@ -34,9 +34,10 @@ def newest(job: Job, settings: Settings) -> Newest | None:
     with lineage_of(job, settings) as lineage:
         if lineage is not None and lineage.is_locked():
             return None
-        if lineage is None or not lineage.numbers():
+        generation = lineage.newest() if lineage is not None else None
+        if generation is None:
             return Newest()
-        summary = lineage.generation(lineage.numbers()[-1]).summary()
+        summary = generation.summary()
         return Newest(summary.created, summary.frozen_us / 1e6)
 
 
@@ -52,8 +53,8 @@ def mom_has_timer(job: Job, settings: Settings) -> bool:
 
 def is_of(lineage: Lineage, job: Job) -> bool:
     """Whether this very job has an image: a server that was reset gives the same number again."""
-    numbers = lineage.numbers()
-    return bool(numbers) and lineage.generation(numbers[-1]).summary().created >= started(job)
+    generation = lineage.newest()
+    return generation is not None and generation.summary().created >= started(job)
 
 
 def started(job: Job) -> float:

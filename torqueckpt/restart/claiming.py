@@ -20,7 +20,7 @@ from torqueckpt.request import RestartRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import claim, journal
 from torqueckpt.store.filesystem import translated
-from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.lineage import Lineage, lives_here
 from torqueckpt.store.store import OwnerStore
 
 _ANSWER_SECONDS = 20
@@ -74,11 +74,11 @@ def refuse_if_running(
     if live is None:
         return
     if live.keeper.boot_id == proc.boot_id():
-        running = [p.pid for p in (live.tree, live.keeper) if p is not None and proc.alive(p)]
-        if running:
+        running = lives_here(live)
+        if running is not None:
             raise JobStillRuns(
                 job=live.job,
-                where=f"process {running[0]} on this node",
+                where=f"process {running.pid} on this node",
                 remedy="end it first, or wait for it",
             )
         return

@@ -10,7 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from torqueckpt import layout, log
-from torqueckpt.errors import ImageDamaged, OutputNotAFile, RestoreFailed, TorqueCkptError
+from torqueckpt.errors import (
+    ImageDamaged,
+    NoImage,
+    OutputNotAFile,
+    RestoreFailed,
+    TorqueCkptError,
+)
 from torqueckpt.files import job_script, stdio
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest, Stream
@@ -91,8 +97,10 @@ def tell_in_output(job: str, owner: Owner, settings: Settings, line: str) -> Non
     """Add a line to the job's stderr (where joined, its stdout): there its owner will look."""
     try:
         with access.lineage_of(job, owner, settings) as (_, lineage):
-            manifest = lineage.generation(lineage.numbers()[-1]).manifest()
-            stream = manifest.streams[-1]
+            newest = lineage.newest()
+            if newest is None:
+                raise NoImage(job=job, which="")
+            stream = newest.manifest().streams[-1]
             fd = os.open(stream.path, _APPEND)
             try:
                 os.write(fd, f"torqueckpt: {log.one_line(line)}\n".encode())

@@ -14,6 +14,7 @@ from pathlib import Path
 from torqueckpt import layout, log, typed_json
 from torqueckpt.errors import Busy, NoImage, TorqueCkptError
 from torqueckpt.identity import ProcessId
+from torqueckpt.process import proc
 from torqueckpt.records import Live
 from torqueckpt.safe_files import Directory
 from torqueckpt.store.filesystem import locked, record, translated
@@ -70,6 +71,15 @@ class Lineage:
         """Generations that were finished, oldest first."""
         return sorted(int(name) for name in self.directory.names() if _NUMBER.fullmatch(name))
 
+    def newest_number(self) -> int:
+        """Of the generation that was finished last; 0 when there is none."""
+        return max(self.numbers(), default=0)
+
+    def newest(self) -> Generation | None:
+        """The generation that was finished last; None when there is none."""
+        number = self.newest_number()
+        return self.generation(number) if number else None
+
     def generation(self, number: int) -> Generation:
         try:
             return Generation(number, self.directory.sub(str(number)))
@@ -84,7 +94,7 @@ class Lineage:
     def new_generation(self) -> Iterator[Generation]:
         """A generation in the making: renamed on a clean exit, removed on an error."""
         self.sweep()
-        number = max(self.numbers(), default=0) + 1
+        number = self.newest_number() + 1
         partial = f"{number}{layout.PARTIAL}"
         generation = Generation(number, self.directory.make(partial))
         try:
@@ -163,3 +173,16 @@ class Lineage:
 
     def write_first_leader(self, leader: ProcessId) -> None:
         self.directory.write_whole(layout.FIRST, json.dumps(typed_json.plain(leader)).encode())
+
+
+def lives_here(live: Live | None) -> proc.Stat | None:
+    """A process of the job's that lives on this node: its tree's root, else the record's keeper;
+    None when both have ended, or are another node's."""
+    if live is None:
+        return None
+    return tree_here(live) or proc.alive(live.keeper)
+
+
+def tree_here(live: Live | None) -> proc.Stat | None:
+    """The root of the job's tree, when it lives on this node."""
+    return proc.alive(live.tree) if live is not None and live.tree is not None else None
