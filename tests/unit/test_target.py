@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.unit import samples
+from torqueckpt import log
 from torqueckpt.checkpoint import target
 from torqueckpt.checkpoint.target import find_lineage
 from torqueckpt.identity import Owner
@@ -60,8 +61,31 @@ def test_an_image_is_no_answer_to_a_call_that_ends_a_job_which_runs(
             **{"sid": job.pid, "job_id": samples.JOB, "exec_pid": job.pid, "end": end},
             name=manifest.checkpoint_name,
         )
-        found = target.made_already(lineage, asked, manifest.created - 5, samples.KEY)
+        since, last = manifest.created - 5, target.last_image(lineage, samples.KEY)
+        found = target.made_already(lineage, asked, since, last)
         assert found == (None if end else manifest)
         job.kill()
         job.wait()
-        assert target.made_already(lineage, asked, manifest.created - 5, samples.KEY) == manifest
+        assert target.made_already(lineage, asked, since, last) == manifest
+
+
+def test_an_image_that_root_did_not_sign_is_no_answer_though_it_is_read(
+    lineage: Lineage, user: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with privileges.acting_as(user):
+        monkeypatch.setattr(time, "time", lambda: samples.a_manifest().created)
+        manifest = samples.generation(lineage, {"core-4242.img": b"x"})
+        asked = CheckpointRequest(4241, samples.JOB, name=manifest.checkpoint_name)
+        for key, answer in ((samples.KEY, manifest), (bytes(32), None)):
+            last = target.last_image(lineage, key)
+            assert last is not None and last.manifest == manifest
+            assert target.made_already(lineage, asked, manifest.created - 5, last) == answer
+
+
+def test_a_file_where_the_newest_image_should_be_is_told_and_passed_over(
+    lineage: Lineage, user: Owner
+) -> None:
+    with privileges.acting_as(user):
+        (lineage.path / "7").write_text("no directory")
+        assert target.last_image(lineage, samples.KEY) is None
+    assert f"job {samples.JOB}: no whole image of generation 7" in log.lines()

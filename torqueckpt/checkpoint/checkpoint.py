@@ -16,7 +16,14 @@ from torqueckpt.batch import job_details
 from torqueckpt.checkpoint import describe, dumping, preflight, publish, space
 from torqueckpt.checkpoint.describe import Reader
 from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped, SavedImage
-from torqueckpt.checkpoint.target import Target, find_lineage, find_tree, made_already, owner_of
+from torqueckpt.checkpoint.target import (
+    Target,
+    find_lineage,
+    find_tree,
+    last_image,
+    made_already,
+    owner_of,
+)
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Dump
 from torqueckpt.errors import (
@@ -62,15 +69,16 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                 known = lineage.live()
                 intent.settle(lineage.directory, known)
             since = arrived - settings.repeat_window_seconds
-            manifest = made_already(lineage, request, since, secret)
+            last = last_image(lineage, secret)
+            manifest = made_already(lineage, request, since, last)
             if manifest is not None:
                 publish.make_known(store, owner_store, lineage, manifest, request)
                 return manifest
-            target = find_tree(known, request, settings)
+            target = find_tree(known, request, settings)._replace(last=last)
             tree.check(target.tree, owner)
             target = preflight.before_dump(checkpointer, target, request.refuse_connections)
             depth = request.depth or settings.depth
-            space.refuse_without(owner_store, lineage, target.tree, depth, settings)
+            space.refuse_without(owner_store, lineage, target, depth, settings)
             waiting = monotonic_waits.waiting(target.tree)
             version = told_version()
             may_stop = request.end or not checkpointer.has_freeze_hook

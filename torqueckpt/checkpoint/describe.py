@@ -67,6 +67,8 @@ def _job(plan: CheckpointPlan, scripts: dict[str, str]) -> Job:
     script = _script(lineage, scripts)
     known = job_details.of_job(live.job, plan.target.leader_pid, script, plan.settings)
     if not known.submit_dir:  # restarted in place: MOM sets nothing then
+        if plan.target.last is not None:
+            return plan.target.last.manifest.job._replace(id=live.job)
         for generation in reversed(lineage.generations()):
             try:
                 return generation.manifest().job._replace(id=live.job)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from torqueckpt import file_rules, log, paths, run
+from torqueckpt import file_rules, paths, run
 from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped
 from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers.base import Dump
@@ -19,16 +19,14 @@ from torqueckpt.errors import (
     DumpTimeout,
     JobEnded,
     StoreFull,
-    TorqueCkptError,
 )
 from torqueckpt.files.record import Look, Task, look
-from torqueckpt.manifest import Manifest, Rule
+from torqueckpt.manifest import Rule
 from torqueckpt.process import privileges, proc, signals, tree
 from torqueckpt.process.freeze import Freeze
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
-from torqueckpt.store.lineage import Lineage
 
 _ROOM_FOR_A_LOG = 64 * 1024
 
@@ -149,8 +147,8 @@ def _no_room(directory: Path) -> bool:
 
 
 def what_to_look_at(plan: CheckpointPlan, generation: Generation, scripts: dict[str, str]) -> Task:
-    root_pid, settings = plan.target.root.pid, plan.settings
-    manifest = _last(plan.lineage)
+    root_pid, settings, last = plan.target.root.pid, plan.settings, plan.target.last
+    manifest = last.manifest if last is not None else None
     if manifest and not proc.environment(root_pid):  # restored by one that does not show it
         known = tuple(rule._replace(complete=True) for rule in manifest.rules)
     else:
@@ -167,15 +165,6 @@ def what_to_look_at(plan: CheckpointPlan, generation: Generation, scripts: dict[
         copy_limit=settings.snapshot_limit_mib * 1024 * 1024,
         earlier={file.path: file for file in manifest.watched} if manifest else {},
     )
-
-
-def _last(lineage: Lineage) -> Manifest | None:
-    numbers = lineage.numbers()
-    try:
-        return lineage.generation(numbers[-1]).manifest() if numbers else None
-    except TorqueCkptError as torn:  # then all is copied again
-        log.warning(str(torn))
-        return None
 
 
 def rules(root_pid: int, leader_pid: int, settings: Settings) -> tuple[Rule, ...]:

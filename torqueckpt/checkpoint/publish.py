@@ -53,7 +53,10 @@ def tidy(plan: CheckpointPlan, manifest: Manifest, left_out: int, took_ms: int) 
     with translated(settings.store):
         if streams != live.streams:
             lineage.write_live(live._replace(streams=streams))
-        lineage.prune(plan.depth)
+        known = {manifest.generation: manifest}
+        if plan.target.last is not None:
+            known[plan.target.last.generation.number] = plan.target.last.manifest
+        lineage.prune(plan.depth, known)
         journal.note(
             plan.owner_store,
             "checkpoint",

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers.base import Checkpointer
-from torqueckpt.errors import StoreFull, TorqueCkptError
+from torqueckpt.errors import StoreFull
 from torqueckpt.process import memory, proc
 from torqueckpt.settings import Settings
 from torqueckpt.store import filesystem
@@ -18,10 +19,10 @@ MIB = 1024 * 1024
 
 
 def refuse_without(
-    owner_store: OwnerStore, lineage: Lineage, tree: list[proc.Stat], depth: int, settings: Settings
+    owner_store: OwnerStore, lineage: Lineage, target: Target, depth: int, settings: Settings
 ) -> None:
     """StoreFull when the next image would not fit, would eat the reserve, or exceed the quota."""
-    needed = _predicted(lineage, tree)
+    needed = _predicted(target)
     left = filesystem.free(owner_store.directory) - settings.reserve_mib * MIB
     if needed > left:
         raise StoreFull(
@@ -59,14 +60,10 @@ def packs(
     return checkpointer.packs if wanted else lambda _: False
 
 
-def _predicted(lineage: Lineage, tree: list[proc.Stat]) -> int:
+def _predicted(target: Target) -> int:
     """What the tree has in memory; where much of that is empty or shared, the last image tells."""
-    in_memory, numbers = memory.to_dump(tree), lineage.numbers()
-    try:
-        manifest = lineage.generation(numbers[-1]).manifest() if numbers else None
-    except TorqueCkptError:
-        manifest = None
-    last = manifest.bytes if manifest is not None and not manifest.packed else 0
+    in_memory, image = memory.to_dump(target.tree), target.last
+    last = image.manifest.bytes if image is not None and not image.manifest.packed else 0
     return min(in_memory, 2 * last) if last else in_memory
 
 

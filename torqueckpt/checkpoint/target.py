@@ -9,8 +9,8 @@ import os
 import time
 from typing import NamedTuple
 
-from torqueckpt import log
-from torqueckpt.errors import ForeignProcess, SessionGone, TorqueCkptError
+from torqueckpt import layout, log
+from torqueckpt.errors import ForeignProcess, SessionGone, SignatureWrong, TorqueCkptError
 from torqueckpt.files import stdio
 from torqueckpt.identity import Owner, lineage_name
 from torqueckpt.manifest import Manifest
@@ -18,8 +18,21 @@ from torqueckpt.process import privileges, proc, tree
 from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
+from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage, tree_here
 from torqueckpt.store.store import OwnerStore
+
+
+class LastImage(NamedTuple):
+    """The newest image before this checkpoint, whose manifest is read once and passed on.
+
+    signed: with root's key.  What is not signed is its owner's word, and decides nothing but what
+    happens to that owner's own files.
+    """
+
+    generation: Generation
+    manifest: Manifest
+    signed: bool
 
 
 class Target(NamedTuple):
@@ -32,6 +45,7 @@ class Target(NamedTuple):
     leader_pid: int
     open_files: list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
     named: bool  # a process that somebody named, in a session of somebody's
+    last: LastImage | None = None
 
     @property
     def sessions(self) -> set[int]:
@@ -153,24 +167,34 @@ def _runs(lineage: Lineage, request: CheckpointRequest) -> bool:
     return proc.start_epoch(_keeper(request).id) <= live.written
 
 
+def last_image(lineage: Lineage, secret: bytes) -> LastImage | None:
+    """The newest image; None when there is none, or its manifest cannot be read, which is logged as
+    a wrong signature is."""
+    try:
+        generation = lineage.newest()
+        if generation is None:
+            return None
+        manifest, signed = generation.manifest_signed_or_not(secret)
+    except TorqueCkptError as torn:
+        log.warning(str(torn))
+        return None
+    if not signed:
+        log.warning(str(SignatureWrong(path=generation.path / layout.MANIFEST)))
+    return LastImage(generation, manifest, signed)
+
+
 def made_already(
-    lineage: Lineage, request: CheckpointRequest, since: float, secret: bytes
+    lineage: Lineage, request: CheckpointRequest, since: float, last: LastImage | None
 ) -> Manifest | None:
     """The newest generation when this call asks for that one: the same name again, or where the
     name does not tell a call that arrived before it was made.  A call that is to end a job that
     still runs is never answered so: the job has gone on since."""
-    numbers = lineage.numbers()
-    if not numbers:
+    if last is None or not last.signed:
         return None
-    try:
-        generation = lineage.generation(numbers[-1])
-        newest = generation.manifest(secret)
-    except TorqueCkptError as torn:
-        log.warning(str(torn))
-        return None
+    newest = last.manifest
     if newest.job.id != request.job_id or newest.checkpoint_name != request.name:
         return None
-    if newest.lineage != lineage.name or not generation.looks_whole(newest):
+    if newest.lineage != lineage.name or not last.generation.looks_whole(newest):
         return None
     just_now = since <= newest.created <= time.time() + 1  # not ahead: the clock was set back
     if not request.named_once and not just_now:

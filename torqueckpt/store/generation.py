@@ -46,6 +46,13 @@ class Generation:
                 raise SignatureWrong(path=self.path / layout.MANIFEST)
             return manifest.decode(data)
 
+    def manifest_signed_or_not(self, key: bytes) -> tuple[Manifest, bool]:
+        """What the manifest says, and whether it was signed with the key: one that was not is its
+        owner's word.  ManifestMissing or ManifestTorn."""
+        with self._reading_manifest():
+            data = self.directory.read(layout.MANIFEST)
+            return manifest.decode(data), manifest.signed(data, key)
+
     def summary(self) -> Summary:
         """The part of it that a listing shows; fails as manifest() does."""
         with self._reading_manifest():

@@ -7,13 +7,14 @@ import fcntl
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from torqueckpt import layout, log, typed_json
 from torqueckpt.errors import Busy, NoImage, TorqueCkptError
 from torqueckpt.identity import ProcessId
+from torqueckpt.manifest import Manifest
 from torqueckpt.process import proc
 from torqueckpt.records import Live
 from torqueckpt.safe_files import Directory
@@ -129,21 +130,26 @@ class Lineage:
         self.directory.rename(str(number), f"{number}{layout.PARTIAL}")
         self.directory.remove_tree(f"{number}{layout.PARTIAL}")
 
-    def prune(self, depth: int) -> list[int]:
-        """Remove all but the newest `depth` generations; gives those that went."""
+    def prune(self, depth: int, known: Mapping[int, Manifest] | None = None) -> list[int]:
+        """Remove all but the newest `depth` generations; gives those that went.
+
+        known: manifests, by generation, that the caller has read already.
+        """
         old = self.numbers()[: -max(depth, 1)]
         for number in old:
             self.remove(number)
         if old:
-            self.sweep_copies()
+            self.sweep_copies(known)
         return old
 
-    def sweep_copies(self) -> None:
-        """Remove the copies of files that no generation needs any more."""
+    def sweep_copies(self, known: Mapping[int, Manifest] | None = None) -> None:
+        """Remove the copies of files that no generation needs any more; known: as at prune()."""
         if not self.directory.has(layout.COPIES):
             return
         try:
-            needed = {w.copy for each in self.generations() for w in each.manifest().watched}
+            read = known or {}
+            manifests = (read.get(n) or self.generation(n).manifest() for n in self.numbers())
+            needed = {watched.copy for manifest in manifests for watched in manifest.watched}
         except TorqueCkptError as torn:  # nobody knows what that one needs
             log.warning(f"{self.path}: old copies stay: {torn}")
             return
