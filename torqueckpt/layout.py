@@ -5,7 +5,8 @@ STORE/<exec pid>.<job id> -> jobs/USER/LINEAGE/N/image      the newest whole ima
 STORE/jobs/USER/                0700, the user's: all below is written and read as he
     ids/  journal  lock  chains/JOB@TIME/
     LINEAGE/                    the first job and all jobs resumed from its images
-        lock  first.json  live.json  claim.json  intent.json  kept/  output/  copies/  tails/
+        lock  first.json  live.json  claim.json  intent.json  index.json
+        kept/  output/  copies/  tails/
         N/                      a generation: image/  manifest.json  work/  log
 """
 
@@ -24,6 +25,7 @@ LOCK = "lock"  # flock; in a lineage too: taken before anything else of it is lo
 
 # In a lineage.
 FIRST = "first.json"  # the process that was the first job's session leader
+INDEX = "index.json"  # what a listing shows of each generation; unsigned, decides nothing
 LIVE = "live.json"  # who runs the lineage now, or ran it last
 CLAIM = "claim.json"  # who brings it back, for nodes that do not see each other's lock
 INTENT = "intent.json"  # what a restart that is under way changes of the job's files

@@ -35,6 +35,10 @@ class Directory:
     def path(self, now: Path) -> None:
         self._path = now
 
+    @property
+    def name(self) -> str:
+        return str(self._path).rpartition("/")[2]
+
     @classmethod
     def open(cls, path: Path) -> Directory:
         """Open an absolute path step by step; OSError(ELOOP or ENOTDIR) at the first link."""
@@ -87,6 +91,14 @@ class Directory:
     def has(self, name: str) -> bool:
         return _exists_at(_plain(name), self.fd)
 
+    def stats(self, name: str, *names: str) -> list[os.stat_result]:
+        """Of files in the sub-directory `name`, links not followed; quicker than by sub()."""
+        fd = os.open(_plain(name), _ON_THE_WAY, dir_fd=self.fd)
+        try:
+            return [os.stat(each, dir_fd=fd, follow_symlinks=False) for each in names]
+        finally:
+            os.close(fd)
+
     def open_file(self, name: str, flags: int, mode: int = 0o600) -> int:
         """A descriptor of the regular file `name`; a FIFO or device planted there is refused."""
         fd = os.open(
@@ -113,17 +125,24 @@ class Directory:
         finally:
             os.close(fd)
 
-    def write_whole(self, name: str, data: bytes, mode: int = 0o600) -> None:
-        """Write a file that after a crash is there with all of `data`, or as it was before."""
+    def write_whole(
+        self, name: str, data: bytes, mode: int = 0o600, through_crashes: bool = True
+    ) -> None:
+        """Write a file that after a crash is there with all of `data`, or as it was before.
+
+        through_crashes False: after one of the node it may be empty; the disk is not waited for.
+        """
         scratch = f"{_plain(name)}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with os.fdopen(self.open_file(scratch, flags, mode), "wb") as file:
             os.fchmod(file.fileno(), mode)  # whatever the umask, or an earlier file's
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if through_crashes:
+                os.fsync(file.fileno())
         os.rename(scratch, _plain(name), src_dir_fd=self.fd, dst_dir_fd=self.fd)
-        os.fsync(self.fd)
+        if through_crashes:
+            os.fsync(self.fd)
 
     def write_once(self, name: str, data: bytes, scratch: str) -> bool:
         """Write a file that must not be there yet, whole, also on a file system of many nodes:

@@ -73,6 +73,7 @@ def test_a_name_that_is_more_than_a_plain_name_is_refused_by_all(
         lambda: directory.sub(name),
         lambda: directory.make(name),
         lambda: directory.has(name),
+        lambda: directory.stats(name, "x"),
         lambda: directory.read(name),
         lambda: directory.remove(name),
         lambda: directory.remove_tree(name),

@@ -141,7 +141,8 @@ def test_a_job_with_a_new_exec_pid_keeps_only_its_new_link(
     with privileges.acting_as(user):
         samples.generation(lineage, {"a.img": b"a"})
         store.link(4242, samples.JOB, user.name, lineage.name, 1)
-        store.link(5555, samples.JOB, user.name, lineage.name, 1)
+        older = {f"4242.{samples.JOB}"}
+        store.link(5555, samples.JOB, user.name, lineage.name, 1, older)
     target = f"jobs/{user.name}/{lineage.name}/1/image"
     assert _links(store) == {f"5555.{samples.JOB}": target}
 
@@ -165,6 +166,41 @@ def test_tidying_takes_only_that_owners_links_that_lead_nowhere(
     with privileges.acting_as(user):
         store.tidy(user.name)
     assert _links(store) == {**kept, "6.16.srv": None}
+
+
+def test_tidying_the_store_takes_everybodys_links_that_lead_nowhere(
+    store: Store, lineage: Lineage, user: Owner
+) -> None:
+    with privileges.acting_as(user):
+        samples.generation(lineage, {"a.img": b"a"})
+        (lineage.path / "2").symlink_to("1")
+    kept = {
+        "1.11.srv": f"jobs/{user.name}/{lineage.name}/1/image",
+        "4.14.srv": "/nowhere",
+        "5.15.srv": "jobs",
+        "no-link-of-ours": f"jobs/{user.name}/x@1/1/image",
+    }
+    for name, target in kept.items():
+        store.root.point(name, target)
+    store.root.point("2.12.srv", "jobs/another/x@1/1/image")
+    store.root.point("3.13.srv", f"jobs/{user.name}/x@1/1/image")
+    store.root.point("6.16.srv", f"jobs/{user.name}/{lineage.name}/2/image")  # not followed
+    store.tidy()
+    assert _links(store) == kept
+
+
+def test_of_very_many_links_so_many_are_looked_at_and_others_the_next_time(
+    store: Store, owner_store: OwnerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torqueckpt.store.store._LOOKED_AT", 4)
+    for number in range(10):
+        store.root.point(f"{number}.11.srv", "jobs/another/x@1/1/image")
+    left = []
+    for now in (8, 1, 0):
+        monkeypatch.setattr("torqueckpt.store.store.time.time", lambda now=now: now)
+        store.tidy()
+        left.append([int(name.partition(".")[0]) for name in _links(store)])
+    assert left == [[2, 3, 4, 5, 6, 7], [2, 7], []]
 
 
 def test_links_are_roots_and_a_user_cannot_make_one(store: Store, user: Owner) -> None:

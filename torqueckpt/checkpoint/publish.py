@@ -11,7 +11,7 @@ from torqueckpt.checkpoint.plan import CheckpointPlan
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges
 from torqueckpt.request import CheckpointRequest
-from torqueckpt.store import journal
+from torqueckpt.store import index, journal
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
@@ -27,6 +27,9 @@ def make_known(
     """The image is whole: every name that leads to it does so now.  Again for a call that comes
     again: the first one may have been killed before this."""
     owner_store.belongs(manifest.job.id, lineage)
+    with translated(lineage.path):
+        before = index.read(lineage)
+        now = index.current(lineage, before, manifest)
     try:
         store.link(
             manifest.exec_pid,
@@ -34,9 +37,11 @@ def make_known(
             manifest.job.owner,
             lineage.name,
             manifest.generation,
+            {line.link for line in (*before.values(), *now.values())},
         )
     except OSError as problem:  # a file server that does not obey root; the image needs no link
         log.warning(f"no link for {manifest.job.id} in {store.root.path}: {problem.strerror}")
+    index.write(lineage, now)
     if request.pointer_dir is not None and request.name:
         where = (request.pointer_dir, request.name)
         if not request.pointer_by_root:

@@ -20,7 +20,7 @@ from torqueckpt.images.ended import JobState
 from torqueckpt.images.retention import GenerationUsage, LineageUsage, Removal
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
-from torqueckpt.store import access, filesystem, journal, marks
+from torqueckpt.store import access, filesystem, index, journal, marks
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
@@ -60,9 +60,8 @@ def prune(
                 gone.append(each)
         except _OWNERS_DOING as trouble:
             tell(f"{each.lineage}: {trouble}")
-    if not dry_run and os.getuid() == 0:
-        for name in owners:  # also where a user has pruned his own: these links are root's
-            store.tidy(name)
+    if not dry_run and os.getuid() == 0:  # also where a user has pruned his own: links are root's
+        store.tidy("" if user is None else user.name)
     return gone
 
 
@@ -89,6 +88,7 @@ def _images(
                 if not dry_run:
                     since = marks.noted(lineage, has_ended, now)
                     lineage.sweep()
+                    index.renew(lineage)
                 found.append(_described(lineage, owner, since))
         except Busy:  # at a checkpoint or restart: the next time
             continue

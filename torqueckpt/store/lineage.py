@@ -30,7 +30,7 @@ class Lineage:
 
     def __init__(self, directory: Directory) -> None:
         self.directory = directory
-        self.name = directory.path.name
+        self.name = directory.name
 
     @property
     def path(self) -> Path:

@@ -9,19 +9,23 @@ from __future__ import annotations
 import errno
 import os
 import re
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from torqueckpt import layout
-from torqueckpt.errors import StoreMissing, StoreNotWritable
-from torqueckpt.identity import Owner, is_lineage_name
+from torqueckpt.errors import InvalidJobId, StoreMissing, StoreNotWritable
+from torqueckpt.identity import Owner, is_lineage_name, job_id
 from torqueckpt.process import privileges
 from torqueckpt.safe_files import Directory
 from torqueckpt.store.filesystem import locked, translated
 from torqueckpt.store.lineage import Lineage
 
-_LINK = re.compile(r"[0-9]+\.(.+)")
+_LINK = re.compile(r"[0-9]{1,10}\.(.+)")
+_TARGET = re.compile(rf"{layout.JOBS}/([^/]+)/[^/]+/[0-9]+/{layout.IMAGE}")
+_LOOKED_AT = 20_000  # links at a time; of more, others the next time
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class Store:
@@ -68,28 +72,67 @@ class Store:
         with self.root.sub(layout.JOBS) as jobs:
             return jobs.names()
 
-    def link(self, exec_pid: int, job: str, owner: str, lineage: str, generation: int) -> None:
-        """Point <exec pid>.<job id> to a whole image, as root; older names of the job go."""
-        name, target = f"{exec_pid}.{job}", f"jobs/{owner}/{lineage}/{generation}/image"
-        old = self.root.target(name)
-        if old == target:  # a call that came again
-            return
-        with privileges.acting_as_root():
-            if old and not old.startswith(f"jobs/{owner}/") and (self.root.path / old).exists():
-                raise FileExistsError(errno.EEXIST, "it leads to another user's image")
-            self.root.point(name, target)
-        self.tidy(owner, job, keep=name)
+    def link(
+        self,
+        exec_pid: int,
+        job: str,
+        owner: str,
+        lineage: str,
+        generation: int,
+        older: Iterable[str] = (),
+    ) -> None:
+        """Point <exec pid>.<job id> to a whole image, as root.
 
-    def tidy(self, owner: str, job: str = "", keep: str = "") -> None:
-        """Remove, as root, an owner's links that lead nowhere, and those of `job` but `keep`."""
+        older: names that links to images of this lineage had, as its owner says.  Those of the same
+        job go, and those whose image has gone.
+        """
+        theirs = f"{layout.JOBS}/{owner}/"
+        name, place = f"{exec_pid}.{job}", f"{theirs}{lineage}/"
+        old, target = self.root.target(name), f"{place}{generation}/{layout.IMAGE}"
         with privileges.acting_as_root():
-            for name in self.root.names():
-                match = _LINK.fullmatch(name)
-                target = self.root.target(name) if match and name != keep else None
-                if match is None or target is None or not target.startswith(f"jobs/{owner}/"):
+            if old != target:  # else it is a call that came again
+                if old and not old.startswith(theirs) and (self.root.path / old).exists():
+                    raise FileExistsError(errno.EEXIST, "it leads to another user's image")
+                self.root.point(name, target)
+            for each in set(older) - {name}:
+                of = _job_of(each)
+                leads = self.root.target(each) if of else None
+                if leads is None or not leads.startswith(place):
                     continue
-                if match.group(1) == job or not (self.root.path / target).exists():
+                if of == job or self._is_nowhere(leads):
+                    self.root.remove(each)
+
+    def tidy(self, owner: str = "") -> None:
+        """Remove, as root, links that lead nowhere: an owner's, or everybody's."""
+        with privileges.acting_as_root():
+            names = [name for name in self.root.names() if _job_of(name)]
+            begin = int(time.time()) % len(names) if len(names) > _LOOKED_AT else 0
+            for name in (names[begin:] + names[:begin])[:_LOOKED_AT]:
+                target = self.root.target(name)
+                match = _TARGET.fullmatch(target) if target is not None else None
+                if match is None or target is None or owner not in ("", match.group(1)):
+                    continue
+                if self._is_nowhere(target):
                     self.root.remove(name)
+
+    def _is_nowhere(self, target: str) -> bool:
+        """Whether there is no such image; whatever its owner has put on the way to it is none."""
+        try:
+            below = self.root
+            for name in target.split("/"):
+                below = below.sub(name)
+        except OSError as problem:
+            return problem.errno in _NOWHERE  # else it is not known: a file server may refuse root
+        return False
+
+
+def _job_of(name: str) -> str:
+    """Whose link has this name; "" when none has."""
+    match = _LINK.fullmatch(name)
+    try:
+        return job_id(match.group(1)) if match else ""
+    except InvalidJobId:
+        return ""
 
 
 class OwnerStore:

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: MIT
+"""A lineage's index: what a listing shows of each generation, so that one read serves for all.
+
+It is unsigned and its owner's, so nothing is decided by it.  A line counts as long as manifest and
+image directory are those that it was made of; else the manifest is read.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+from torqueckpt import layout, log
+from torqueckpt.errors import TorqueCkptError
+from torqueckpt.manifest import Manifest
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.typed_json import Malformed, from_json, load, plain
+
+_LARGEST = 1024 * 1024  # bytes
+_MOST = 1000  # generations: of older ones, where there are more, the manifests are read
+
+
+class Line(NamedTuple):
+    """One generation that was whole; bytes are the image's, created is seconds of the epoch."""
+
+    generation: int
+    job: str
+    exec_pid: int
+    created: int
+    host: str
+    checkpointer: str
+    frozen_us: int
+    bytes: int
+    manifest_size: int
+    manifest_mtime_ns: int
+    image_mtime_ns: int
+
+    @property
+    def link(self) -> str:
+        """The job's name in the store's root while this was its newest image."""
+        return f"{self.exec_pid}.{self.job}"
+
+
+class _Index(NamedTuple):
+    generations: tuple[Line, ...]
+
+
+def read(lineage: Lineage) -> dict[int, Line]:
+    """The lines by generation, also of some that are gone; none where the file is missing, torn or
+    too large."""
+    try:
+        data = lineage.directory.read(layout.INDEX, _LARGEST)
+        return {line.generation: line for line in from_json(_Index, load(data)).generations}
+    except (OSError, Malformed):
+        return {}
+
+
+def counts(lineage: Lineage, line: Line) -> bool:
+    """Whether its manifest is as it was, and no file of its image has come or gone since."""
+    try:
+        return line[-3:] == _traces(lineage, line.generation)
+    except OSError:
+        return False
+
+
+def current(
+    lineage: Lineage, before: dict[int, Line], made: Manifest | None = None
+) -> dict[int, Line]:
+    """The lines of all whole generations that there are: those of `before` that count, others from
+    their manifests.  made: that of the newest one, which need not be read again."""
+    found = {}
+    for number in lineage.numbers()[-_MOST:]:
+        line = before.get(number)
+        if line is not None and counts(lineage, line):
+            found[number] = line
+            continue
+        try:
+            generation = lineage.generation(number)
+            traces = _traces(lineage, number)
+            known = made is not None and made.generation == number
+            manifest = made if made is not None and known else generation.manifest()
+            if generation.looks_whole(manifest):
+                found[number] = _line(manifest, number, traces)
+        except (TorqueCkptError, OSError):  # torn: a listing says so
+            continue
+    return found
+
+
+def write(lineage: Lineage, lines: dict[int, Line]) -> None:
+    """Nothing depends on it: where it cannot be written, listings take longer."""
+    data = json.dumps(plain(_Index(tuple(lines.values())))).encode()
+    try:
+        lineage.directory.write_whole(layout.INDEX, data, through_crashes=False)
+    except OSError as problem:
+        log.warning(f"{lineage.path}/{layout.INDEX}: not written: {problem.strerror}")
+
+
+def renew(lineage: Lineage) -> None:
+    """Write what is missing in it or does not count any more; the lineage's lock is held."""
+    before = read(lineage)
+    now = current(lineage, before)
+    if now != before:
+        write(lineage, now)
+
+
+def _traces(lineage: Lineage, number: int) -> tuple[int, int, int]:
+    """The last three of its line."""
+    manifest, image = lineage.directory.stats(str(number), layout.MANIFEST, layout.IMAGE)
+    return manifest.st_size, manifest.st_mtime_ns, image.st_mtime_ns
+
+
+def _line(manifest: Manifest, number: int, traces: tuple[int, int, int]) -> Line:
+    return Line(
+        generation=number,
+        job=manifest.job.id,
+        exec_pid=manifest.exec_pid,
+        created=manifest.created,
+        host=manifest.host,
+        checkpointer=manifest.checkpointer,
+        frozen_us=manifest.frozen_us,
+        bytes=manifest.bytes,
+        manifest_size=traces[0],
+        manifest_mtime_ns=traces[1],
+        image_mtime_ns=traces[2],
+    )
