@@ -82,7 +82,7 @@ def _parts(quick: bool) -> dict[str, Callable[[Place], Tables]]:
 
 def _store(where: Place, quick: bool) -> Tables:
     """What depends on the number of images and jobs."""
-    counts = {10_000: 0.5} if quick else {10_000: 0.5, 100_000: 3.0}
+    counts = {10_000: 0.3} if quick else {10_000: 0.3, 100_000: 2.0}
     with _many(where) as many:
         listed = listing.rows(where, many, counts, 1 if quick else 3)
         return {**listed, **service.rows(where, many, 10_000, 5 if quick else 20)}

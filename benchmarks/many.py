@@ -17,6 +17,9 @@ from typing import Any
 
 from benchmarks import ours
 from benchmarks.place import Place, newest, started
+from torqueckpt.safe_files import Directory
+from torqueckpt.store import index
+from torqueckpt.store.store import OwnerStore
 
 _GENERATIONS = 10  # of each job
 _LINKS = 1000  # a file system allows a file only so many names
@@ -53,6 +56,7 @@ class Many:
         while self.images < images:
             self.jobs += 1
             self._add(f"{self.jobs}.bench")
+        _with_index(self._directory)
         owner = f"{self._user.uid}:{self._user.gid}"
         subprocess.run(["/bin/chown", "-hR", owner, self._directory], check=True)
 
@@ -84,3 +88,9 @@ class Many:
         if not found.exists():
             shutil.copytree(self._template / "image", found)
         return found
+
+
+def _with_index(owners: Path) -> None:
+    """As the checkpoints of these jobs would have left them."""
+    for lineage in OwnerStore(Directory.open(owners)).lineages():
+        index.renew(lineage)

@@ -11,7 +11,7 @@ import hmac
 import json
 from typing import Any, NamedTuple, Optional
 
-from torqueckpt.typed_json import BITS, Malformed, from_json, load, plain
+from torqueckpt.typed_json import Malformed, from_json, load, plain
 
 PACKED = ".zst"  # ends the names of image files that were compressed
 FORMAT = 2  # 2: what the job's files were like at the freeze, who waited on the monotonic clock
@@ -198,21 +198,6 @@ class Manifest(NamedTuple):
         return any(file.name.endswith(PACKED) for file in self.image)
 
 
-class Summary(NamedTuple):
-    """What a listing shows of a manifest; sizes: of the image's files, by name."""
-
-    job: str
-    created: int
-    host: str
-    checkpointer: str
-    frozen_us: int
-    sizes: dict[str, int]
-
-    @property
-    def bytes(self) -> int:
-        return sum(self.sizes.values())
-
-
 def encode(manifest: Manifest, key: bytes) -> bytes:
     body = plain(manifest)
     return json.dumps({"manifest": body, "signature": _signature(body, key)}).encode()
@@ -221,30 +206,6 @@ def encode(manifest: Manifest, key: bytes) -> bytes:
 def decode(data: bytes) -> Manifest:
     """The manifest, its signature not looked at; Malformed when it is not one."""
     return from_json(Manifest, _parts(data)[0])
-
-
-def summary(data: bytes) -> Summary:
-    """What a listing shows, no more is looked at: a twentieth of the work of decode()."""
-    body, _ = _parts(data)
-    try:
-        sizes = {file["name"]: file["size"] for file in body["image"]}
-        found = Summary(
-            job=body["job"]["id"],
-            created=body["created"],
-            host=body["host"],
-            checkpointer=body["checkpointer"],
-            frozen_us=body["frozen_us"],
-            sizes=sizes,
-        )
-    except (KeyError, TypeError) as unlike:
-        raise Malformed(f"not a manifest's: {unlike!r}") from unlike
-    texts = (found.job, found.host, found.checkpointer, *sizes)
-    numbers = (found.created, found.frozen_us, *sizes.values())
-    if set(map(type, texts)) != {str} or set(map(type, numbers)) != {int}:
-        raise Malformed("a field of another type than a manifest's")
-    if max(numbers).bit_length() > BITS or min(numbers).bit_length() > BITS:
-        raise Malformed("too large a number")
-    return found
 
 
 def signed(data: bytes, key: bytes) -> bool:

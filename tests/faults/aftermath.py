@@ -38,6 +38,13 @@ def images_whole(site: Site, running: Running, at_least: int = 1) -> int:
     return count
 
 
+def listed_truly(site: Site, running: Running) -> None:
+    """A listing of all, by the index, tells what the manifests and the files tell."""
+    looked_at = site.rows(running.job)
+    lineages = {row["lineage"] for row in looked_at}
+    assert [row for row in site.rows() if row["lineage"] in lineages] == looked_at
+
+
 def nothing_left(site: Site, user: User, of_job: set[int]) -> None:
     """No half image, no restart half done, no lock, no process but the job's, no firewall rule.
 

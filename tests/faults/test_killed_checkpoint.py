@@ -11,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from tests.faults import strace
-from tests.faults.aftermath import hook, images_whole, nothing_left, runs_untouched
+from tests.faults.aftermath import (
+    hook,
+    images_whole,
+    listed_truly,
+    nothing_left,
+    runs_untouched,
+)
 from tests.faults.conftest import Faulty
 from tests.support import LIMIT_SECONDS, Running, Site, User, stat_fields, wait_until
 
@@ -34,6 +40,7 @@ def as_before(site: Site, user: User, running: Running, tree: int, step: strace.
     answer = hook(running, f"after-{step.name}-{step.turn}")
     assert answer.returncode == 0, f"{step}: {answer.stderr}"
     images_whole(site, running)
+    listed_truly(site, running)
     nothing_left(site, user, sessions(site))
 
 
@@ -69,6 +76,7 @@ def test_a_hook_killed_or_failing_at_each_step_of_a_later_checkpoint(
         assert answer.returncode != 70, f"{step}: {answer.stderr}"
         killed += answer.returncode in (-9, 137)
         images_whole(site, running)
+        listed_truly(site, running)
         as_before(site, user, running, tree, step)
     if what == "signal=KILL":  # how often it waits for others is not the same each time
         assert killed >= 0.8 * len(chosen)

@@ -22,6 +22,7 @@ from torqueckpt import identity, manifest
 from torqueckpt.batch import pointer
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
+from torqueckpt.identity import Owner
 from torqueckpt.images import catalogue
 from torqueckpt.records import Claim, Cut, FileChange, Intent, LiveStream
 from torqueckpt.request import RestartRequest
@@ -29,7 +30,7 @@ from torqueckpt.restart import claiming, detached, output
 from torqueckpt.resubmit import resume_script
 from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
-from torqueckpt.store import claim, journal
+from torqueckpt.store import claim, index, journal
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
@@ -105,6 +106,10 @@ def _read_all(place: Place) -> dict[str, Callable[[], object]]:
         "intent.json": lambda: intent.read(place.lineage.directory),
         "asked.json": lambda: resume_script.read(place.lineage),
         "ckpt.1": lambda: pointer.read(place.path, "ckpt.1"),
+        "index.json": lambda: (
+            list(catalogue._rows(place.lineage, _OWNER, index.read(place.lineage))),
+            index.current(place.lineage, index.read(place.lineage)),
+        ),
         "1/manifest.json": lambda: (
             catalogue._defect(place.lineage, 1),
             place.lineage.generation(1).looks_whole(generation.manifest()),
@@ -121,7 +126,9 @@ def _claim(place: Place) -> Claim:
     return claim.read(place.lineage.directory) or _CLAIM
 
 
+_OWNER = Owner("ann", 1000, 1000, ())
 _CLAIM = Claim("node1", samples.live().keeper.boot_id, 4321, samples.JOB, 1700000600)
+_LINE = plain(index.Line(1, samples.JOB, 4242, 1700000600, "node1", "criu", 7000, 6, 1, 1, 1))
 _SAMPLES: dict[str, Any] = {
     "claim.json": plain(_CLAIM),
     "live.json": plain(samples.live()),
@@ -130,6 +137,7 @@ _SAMPLES: dict[str, Any] = {
     "asked.json": plain(resume_script.Remembered(samples.JOB, samples.job().directives)),
     "ckpt.1": plain(identity.ImageRef(samples.LINEAGE, 1)),
     "1/manifest.json": json.loads(manifest.encode(samples.a_manifest(), samples.KEY)),
+    "index.json": {"generations": [_LINE, _LINE]},
     "../journal": {"time": 1, "event": "checkpoint", "job": samples.JOB, "queue": "batch"},
 }
 

@@ -8,7 +8,6 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import click
 
@@ -26,6 +25,8 @@ from torqueckpt.typed_json import plain
 _user = click.option("--user", metavar="USER", help="Whose images (root).")
 
 _json = click.option("--json", "as_json", is_flag=True, help="For programs.")
+
+_LINES = json.JSONEncoder(separators=(",\n  ", ": "))
 
 _COLUMNS = ("job", "gen", "created", "size", "frozen", "by", "host", "owner", "whole")
 
@@ -46,6 +47,9 @@ def list_command(
 ) -> None:
     """List images: your own, for root everybody's.
 
+    WHOLE is NO where the manifest is torn or a file of the image is missing; with --job, also where
+    one has another size.  `torqueckpt verify` reads them.
+
     \b
     torqueckpt list
     torqueckpt list --job 12.node1
@@ -60,19 +64,18 @@ def list_command(
         owners = [ownership.owner_of(job, chosen, user)]
     else:
         owners = ownership.owners(chosen, user)
-    form = _as_json if as_json else _cells
-    rows: list[Any] = []
+    rows: list[catalogue.GenerationRow] = []
     for owner in owners:
         try:
-            rows += catalogue.shown(owner, chosen, job, form)
+            rows += catalogue.rows(owner, chosen, job)
         except StoreNotWritable as broken:
             if os.getuid() != 0 or user is not None or job is not None:
                 raise
             click.echo(f"torqueckpt: left out: {one_line(str(broken))}", err=True)
     if as_json:
-        click.echo("[" + ",".join(rows) + "\n]" if rows else "[]")
+        click.echo("[" + ",".join(map(_as_json, rows)) + "\n]" if rows else "[]")
         return
-    columns, cells = list(_COLUMNS), rows
+    columns, cells = list(_COLUMNS), list(map(_cells, rows))
     if sys.stdout.isatty() and os.getuid() != 0:  # 80 columns are few, and all of it is his own
         at = columns.index("owner")
         for each in (columns, *cells):
@@ -101,17 +104,19 @@ def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_
 
 
 def _as_json(row: catalogue.GenerationRow) -> str:
-    """As it stands in a list."""
-    return "\n " + json.dumps(plain(row), indent=1).replace("\n", "\n ")
+    """As it stands in a list; json's own `indent` takes ten times as long."""
+    return f"\n {{\n  {_LINES.encode(plain(row))[1:-1]}\n }}"
 
 
 def _cells(row: catalogue.GenerationRow) -> list[str]:
-    cells = (
+    cells = [
         *(row.job or row.lineage, str(row.generation), row.created[:19]),
         *(tables.size(row.bytes), f"{row.frozen_ms} ms"),
         *(row.checkpointer, row.host, row.owner, "yes" if row.whole else "NO"),
-    )
-    return [one_line(cell) for cell in cells]  # manifests are their owners': root reads them here
+    ]
+    if "".join(cells).isprintable():
+        return cells
+    return list(map(one_line, cells))  # manifests are their owners': root reads them here
 
 
 @click.command("held")

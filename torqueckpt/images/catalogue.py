@@ -4,28 +4,25 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
+from typing import NamedTuple
 
 from torqueckpt import log
 from torqueckpt.errors import LastImageKept, NoImage, RecordTorn, TorqueCkptError
 from torqueckpt.files import intent
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
-from torqueckpt.process.parallel import shared
 from torqueckpt.records import Live
 from torqueckpt.settings import Settings
-from torqueckpt.store import access, journal
+from torqueckpt.store import access, index, journal
 from torqueckpt.store.filesystem import translated
+from torqueckpt.store.index import Line
 from torqueckpt.store.journal import RESTART_FAILED
 from torqueckpt.store.lineage import Lineage, lives_here
 
 # What reading an image may raise, whatever its owner did to it.
 _OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
-
-
-T = TypeVar("T")
 
 
 class GenerationRow(NamedTuple):
@@ -44,27 +41,22 @@ class GenerationRow(NamedTuple):
 
 
 def rows(owner: Owner, settings: Settings, job: str | None) -> list[GenerationRow]:
-    """One row a generation, oldest first; one whose manifest is torn has whole=False."""
-    return [GenerationRow(*cells) for cells in shown(owner, settings, job, _cells)]
+    """One row a generation, oldest first; one whose manifest is torn has whole=False.
 
-
-def shown(
-    owner: Owner, settings: Settings, job: str | None, form: Callable[[GenerationRow], T]
-) -> list[T]:
-    """What `form` makes of each row, of strings and numbers alone: several processes do it."""
+    Of one job each manifest is read and each file's size looked at.  Of all jobs that is done only
+    where the lineage's index does not tell what there is.
+    """
     if job is not None:
         with access.lineage_of(job, owner, settings) as (_, lineage):
-            return [form(row) for row in _rows(lineage, owner)]
+            return list(_rows(lineage, owner, {}))
     with access.as_owner(owner, settings) as owner_store:
         if owner_store is None:
             return []
-
-        def formed(names: Iterable[str]) -> list[T]:
-            return [
-                form(row) for lineage in owner_store.opened(names) for row in _rows(lineage, owner)
-            ]
-
-        return shared(owner_store.lineage_names(), formed)
+        return [
+            row
+            for lineage in owner_store.lineages()
+            for row in _rows(lineage, owner, index.read(lineage))
+        ]
 
 
 def waits_for_its_image(job: str, owner: Owner, settings: Settings) -> bool:
@@ -129,8 +121,8 @@ def delete(job: str, owner: Owner, settings: Settings, number: int | None) -> li
         journal.note(owner_store, "delete", job, generations=doomed)
         if not running and not lineage.numbers():
             owner_store.forget(lineage)
-        if os.getuid() == 0:  # a user's leaves a link behind that the next checkpoint takes away
-            access.open_store(settings).tidy(owner.name)
+    if os.getuid() == 0:  # a user's leaves a link behind that the periodic service takes away
+        access.open_store(settings).tidy(owner.name)
     return doomed
 
 
@@ -159,39 +151,37 @@ def _defect(lineage: Lineage, number: int, read: Callable[[int], None] | None = 
     return ""
 
 
-def _iso(seconds: int) -> str:
-    """As datetime writes it, which takes longer; ValueError for a year that it would not read."""
-    moment = time.gmtime(seconds)
-    if not 1000 <= moment.tm_year <= 9999:
-        raise ValueError(f"{seconds} is in the year {moment.tm_year}")
-    return time.strftime("%Y-%m-%dT%H:%M:%S+00:00", moment)
-
-
-def _cells(row: GenerationRow) -> tuple[Any, ...]:
-    return tuple(row)
-
-
-def _rows(lineage: Lineage, owner: Owner) -> Iterator[GenerationRow]:
+def _rows(lineage: Lineage, owner: Owner, lines: dict[int, Line]) -> Iterator[GenerationRow]:
     for number in lineage.numbers():
+        line = lines.get(number)
         try:
-            generation = lineage.generation(number)
-            summary = generation.summary()
-            whole = generation.looks_whole(summary)
-            created = _iso(summary.created)
+            if line is not None and index.counts(lineage, line):
+                row = _row(lineage, owner, number, line, True)
+            else:
+                generation = lineage.generation(number)
+                manifest = generation.manifest()
+                row = _row(lineage, owner, number, manifest, generation.looks_whole(manifest))
         except _OWNERS_DOING:
-            yield GenerationRow(
+            row = GenerationRow(
                 lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, owner.name
             )
-            continue
-        yield GenerationRow(
-            job=summary.job,
-            lineage=lineage.name,
-            generation=number,
-            created=created,
-            bytes=summary.bytes,
-            frozen_ms=round(summary.frozen_us / 1000),
-            checkpointer=summary.checkpointer,
-            host=summary.host,
-            whole=whole,
-            owner=owner.name,
-        )
+        yield row
+
+
+def _row(
+    lineage: Lineage, owner: Owner, number: int, known: Manifest | Line, whole: bool
+) -> GenerationRow:
+    if known.created < 0:  # datetime has years that long ago
+        raise ValueError(f"{known.created}: before 1970")
+    return GenerationRow(
+        job=known.job if isinstance(known, Line) else known.job.id,
+        lineage=lineage.name,
+        generation=number,
+        created=datetime.fromtimestamp(known.created, timezone.utc).isoformat(),
+        bytes=known.bytes,
+        frozen_ms=round(known.frozen_us / 1000),
+        checkpointer=known.checkpointer,
+        host=known.host,
+        whole=whole,
+        owner=owner.name,
+    )

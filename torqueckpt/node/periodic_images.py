@@ -37,8 +37,8 @@ def newest(job: Job, settings: Settings) -> Newest | None:
         generation = lineage.newest() if lineage is not None else None
         if generation is None:
             return Newest()
-        summary = generation.summary()
-        return Newest(summary.created, summary.frozen_us / 1e6)
+        manifest = generation.manifest()
+        return Newest(manifest.created, manifest.frozen_us / 1e6)
 
 
 def mom_has_timer(job: Job, settings: Settings) -> bool:
@@ -54,7 +54,7 @@ def mom_has_timer(job: Job, settings: Settings) -> bool:
 def is_of(lineage: Lineage, job: Job) -> bool:
     """Whether this very job has an image: a server that was reset gives the same number again."""
     generation = lineage.newest()
-    return generation is not None and generation.summary().created >= started(job)
+    return generation is not None and generation.manifest().created >= started(job)
 
 
 def started(job: Job) -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torqueckpt import layout, manifest
 from torqueckpt.errors import ImageDamaged, ManifestMissing, ManifestTorn, SignatureWrong
-from torqueckpt.manifest import ImageFile, Manifest, Summary
+from torqueckpt.manifest import ImageFile, Manifest
 from torqueckpt.safe_files import Directory
 from torqueckpt.store import seal
 from torqueckpt.typed_json import Malformed
@@ -53,11 +53,6 @@ class Generation:
             data = self.directory.read(layout.MANIFEST)
             return manifest.decode(data), manifest.signed(data, key)
 
-    def summary(self) -> Summary:
-        """The part of it that a listing shows; fails as manifest() does."""
-        with self._reading_manifest():
-            return manifest.summary(self.directory.read(layout.MANIFEST))
-
     @contextmanager
     def _reading_manifest(self) -> Iterator[None]:
         try:
@@ -85,7 +80,7 @@ class Generation:
         with self.directory.make(layout.WORK) as work:
             work.remove(f"{verb}.log")
 
-    def looks_whole(self, recorded: Manifest | Summary) -> bool:
+    def looks_whole(self, recorded: Manifest) -> bool:
         """All files there with their sizes; verify() also reads them."""
         try:
             with self.directory.sub(layout.IMAGE) as image:
