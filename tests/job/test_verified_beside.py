@@ -17,6 +17,7 @@ from tests.job.test_compressed import checkpoint
 from tests.job.test_images import flip
 from tests.support import (
     LIMIT_SECONDS,
+    MAY_END,
     Running,
     Site,
     User,
@@ -28,8 +29,10 @@ from tests.support import (
     wait_until,
 )
 
-_LINES = 40
-_COUNTING = python_counting(_LINES, r'log.write(f"{i}\n")')
+_LINES = 1000
+# Slow until it may end, so that it is still counting when it is killed, and then at once.
+_SLOWLY = f'os.path.exists(os.environ["PBS_O_WORKDIR"] + "/{MAY_END}") or time.sleep(0.1)'
+_COUNTING = python_counting(_LINES, rf'{_SLOWLY}; log.write(f"{{i}}\n")', pause=0)
 # Memory of which every byte is looked at in the end; a file that a restart cuts back.
 _JOB = f"""#!/usr/bin/python3 -u
 import hashlib, os, sys, time
@@ -52,7 +55,8 @@ def running(request: pytest.FixtureRequest, site: Site, user: User) -> Running:
 
 
 def killed(running: Running) -> list[str | Path]:
-    """The call that restarts it, in the place of a job that was killed: its output is there."""
+    """The call that restarts it, in the place of a job that was killed: its output is there, and it
+    may end."""
     leader, user = running.leader(), running.site.owner_of(running.job)
     running.wait_for_line(running.spooled().count("\n") + 3)
     kill(running.process.pid)
@@ -61,6 +65,7 @@ def killed(running: Running) -> list[str | Path]:
     for pid in members:
         kill(pid)
     wait_until(lambda: not session(leader))
+    running.may_end.touch()
     return [running.site.restart_program, str(leader), running.job, user, user, "-", "-"]
 
 
