@@ -5,11 +5,12 @@ Source for the latter: Linux, Documentation/admin-guide/mm/soft-dirty.rst."""
 
 from __future__ import annotations
 
-import ctypes
-import mmap
-import struct
+from typing import TYPE_CHECKING
 
 from torqueckpt.process import proc
+
+if TYPE_CHECKING:
+    import mmap
 
 _DUMPED = ("RssAnon", "VmSwap")  # each process's own pages; those of files are in the files
 
@@ -52,6 +53,8 @@ def _counts(pid: int) -> dict[str, int]:
 
 def dirty_ones_are_tracked() -> bool:
     """Write to a page of our own once the marks are cleared, and look for its mark."""
+    import mmap  # a hook seldom asks, and would wait for its import
+
     with mmap.mmap(-1, mmap.PAGESIZE) as page:
         page[0] = 1
         try:
@@ -77,10 +80,13 @@ def written_unseen(pid: int) -> bool:
 
 
 def _entry(page: mmap.mmap) -> int:
+    import ctypes
+    import struct
+
     view = ctypes.c_char.from_buffer(page)
-    address = ctypes.addressof(view)
+    address, page_bytes = ctypes.addressof(view), len(page)
     del view  # or the page could not be given back
     with open("/proc/self/pagemap", "rb", buffering=0) as file:
-        file.seek(address // mmap.PAGESIZE * 8)
+        file.seek(address // page_bytes * 8)
         (entry,) = struct.unpack("Q", file.read(8))
     return int(entry)
