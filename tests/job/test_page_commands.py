@@ -21,8 +21,8 @@ from tests.unit.grid_wrappers import WRAPPER
 _ELSEWHERE = {  # the beginnings of commands → what has them run
     **dict.fromkeys(("run", "checkpoint", "hold", "held", "release", "delete"), "docs/tutorial.md"),
     "doctor": "tests/job/test_doctor.py",
-    **dict.fromkeys(("submit", "cancel"), "tests/batch/test_chains.py"),
-    "status": "tests/batch/chains.py",  # what the tests of chains share
+    "cancel": "tests/batch/test_chains.py",
+    **dict.fromkeys(("submit", "status"), "tests/batch/chains.py"),  # what tests of chains share
     "drain": "tests/torque/test_drain.py",
     "resume-job 12[]": "tests/torque/test_arrays.py",
     "modules load": "tests/unit/test_cli_configure.py",
