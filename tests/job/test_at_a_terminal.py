@@ -71,8 +71,7 @@ def test_a_resume_tells_each_of_its_long_parts_and_then_only_the_job_speaks(
     parts = ("verify", "compare files", "bring files back", "put the output", "restore generation")
     at = [shown.find(part) for part in parts]
     assert -1 not in at and at == sorted(at), shown
-    assert re.search(r"restore generation 1 .*/4\d\.\d MiB\b.*MiB/s", shown), shown
-    assert shown.rstrip().endswith("\x1b[2K"), shown  # the last thing is that it is wiped away
+    assert shown.rstrip().endswith("restore generation 1"), shown  # an exec would leave a bar
     assert (crashed.directory / "new").read_text() == lines(60)
     assert len(hashes(crashed.directory)) == 1
 
@@ -93,9 +92,7 @@ def test_ones_own_images_are_a_line_each_on_80_columns(
     assert user.name in site.call(user, "list").stdout
 
 
-def test_a_resume_that_fails_leaves_nobody_drawing(
-    site: Site, user: User, crashed: Running
-) -> None:
+def test_a_resume_that_fails_leaves_no_process(site: Site, user: User, crashed: Running) -> None:
     site.configure(pid_wait_seconds=0, criu_path="/bin/false")
     status, shown = _at_a_terminal(site, user, crashed, "resume", crashed.job)
     assert status == 125, shown

@@ -5,20 +5,22 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import click
 
 from torqueckpt import settings
 from torqueckpt.batch.server import connect
-from torqueckpt.cli import ownership, tables, waiting
+from torqueckpt.cli import ownership, tables
 from torqueckpt.errors import NeedsRoot, NotInAJob, WouldNotRestart
 from torqueckpt.files import relocate
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.log import one_line
 from torqueckpt.process import job_processes
 from torqueckpt.request import RestartRequest
-from torqueckpt.restart import door
+from torqueckpt.restart import choose, door
+from torqueckpt.restart.choose import StepProgress
 from torqueckpt.restart.rehearse import Rehearsal, rehearse
 from torqueckpt.resubmit import array_job, resubmit, resume_script
 from torqueckpt.resubmit.array_job import FAILED, FINISHED, GOES_ON, UNKNOWN, Array
@@ -48,7 +50,7 @@ _relocate = click.option(
 def chosen_members(
     array: str, failed: bool, members: str | None, owner: Owner, settings: Settings
 ) -> Chosen:
-    """The array, and which of its members are to go on."""
+    """Choose which members of the array are to go on; gives the array too."""
     if failed == (members is not None):
         raise click.UsageError("an array needs one of --failed and --members")
     if members is not None:
@@ -76,7 +78,7 @@ def chosen_members(
 def submit_array(
     text: str, members: Chosen, image: ResumeSource, owner: Owner, settings: Settings
 ) -> str:
-    """The new array's id; the journal tells of each member which one it became."""
+    """Submit the new array and note in the journal which job each member became; gives its id."""
     found, indices = members
     new = resubmit.qsub(text, found.name, image.manifest.job.submit_dir)
     for number, index in enumerate(indices):
@@ -199,7 +201,16 @@ def resume_command(
         accept_changed=accept_changed,
         moves=_moves(moves),
     )
-    door.resume(request, settings.load(), waiting.progress(), waiting.before_exec())
+    door.resume(request, settings.load(), _progress())
+
+
+def _progress() -> StepProgress:
+    """Draw progress bars for somebody at a terminal, and nothing anywhere else."""
+    if not sys.stderr.isatty():
+        return choose.no_progress
+    from torqueckpt.cli import progress  # rich is slow to import
+
+    return progress.shown
 
 
 def _tell(line: str) -> None:
@@ -214,9 +225,9 @@ def _moves(items: tuple[str, ...]) -> relocate.Moves:
 
 
 def show(request: RestartRequest, settings: Settings, as_json: bool) -> None:
-    """A row for each thing that was looked at; WouldNotRestart when one stands in the way."""
+    """Print a row for each check; WouldNotRestart when one stands in the way."""
     owner = ownership.owner_of(request.job_id, settings, None)
-    found = rehearse(request, owner, settings, os.getuid() == 0, waiting.progress())
+    found = rehearse(request, owner, settings, os.getuid() == 0, _progress())
     if as_json:
         click.echo(json.dumps(_facts(found), indent=1))
     else:

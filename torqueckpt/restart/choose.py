@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Which image a restart goes on from: the newest that is whole, or the one asked for.
+"""Choose the image that a restart goes on from: the newest that is whole, or the one asked for.
 
-Verifying it can take long: a Progress tells people who wait, and daemons' programs tell nobody."""
+Every byte is verified, which can take long: a StepProgress shows people who wait how far it is.
+Programs of daemons show nothing.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +23,9 @@ from torqueckpt.store.lineage import Lineage
 StepProgress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 
 
-# Called with the lock's descriptor, just before this program becomes the door, which tells nobody.
-BeforeExec = Callable[[Lineage, Manifest, int], None]
-
-
 @contextmanager
 def no_progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     yield lambda count: None
-
-
-def no_display(lineage: Lineage, manifest: Manifest, lock: int) -> None:
-    """Nobody waits: nothing is left beside the restore."""
 
 
 def choose(
@@ -41,8 +35,9 @@ def choose(
     progress: StepProgress = no_progress,
     verifier: MemoryVerifier | None = None,
 ) -> tuple[Generation, Manifest]:
-    """The generation asked for, or the newest that is whole; every byte of it is verified, by
-    `beside` what it takes.
+    """Find and verify the generation asked for, or the newest that is whole.
+
+    What `verifier` takes of its memory is verified during the restore.
 
     With a key only signed ones count.  When none is good the newest one's defect is the error.
     """
@@ -75,7 +70,7 @@ def chosen(
     progress: StepProgress = no_progress,
     verifier: MemoryVerifier | None = None,
 ) -> Manifest:
-    """The image to go on from, verified, and the owner's own; else ForeignImage, or its defect."""
+    """Choose the image, verify it, and check that it is this owner's own; else ForeignImage."""
     _, manifest = choose(lineage, request, key, progress, verifier)
     if manifest.job.uid != owner.uid or manifest.lineage != lineage.name:
         raise ForeignImage(

@@ -1,18 +1,19 @@
 # SPDX-License-Identifier: MIT
-"""What a user's program asks rootdoor (hooks/rootdoor.py) for: a dump, a restore, a store."""
+"""Ask rootdoor, which users run as root through sudo, for a dump, a restore, a store."""
 
 from __future__ import annotations
 
 import os
+import sys
 from typing import NoReturn
 
 from torqueckpt import paths, run
 from torqueckpt.errors import CheckpointRefused, ProgramMissing
 from torqueckpt.identity import ImageRef, is_lineage_name
-from torqueckpt.process import privileges
+from torqueckpt.process import inherited, privileges
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import output
-from torqueckpt.restart.choose import BeforeExec, StepProgress, no_display, no_progress
+from torqueckpt.restart.choose import StepProgress, no_progress
 from torqueckpt.restart.plan import Restart
 from torqueckpt.restart.restart import prepare
 from torqueckpt.settings import Settings
@@ -30,10 +31,10 @@ def make_owner_store() -> None:
 
 
 def closed() -> str:
-    """Why sudo does not let this user through the door, "" where it does.
+    """Why sudo does not let this user call rootdoor; "" where it does.
 
-    Of its rules the last that fits counts.  Where that is another than ours it is knocked, for of
-    one that asks for a password `sudo -l rootdoor` tells the same.
+    Of sudo's rules the last that fits counts.  Where that is another than torqueckpt's, rootdoor is
+    called to see: `sudo -l rootdoor` shows the same for a rule that asks for a password.
     """
     door = str(paths.installation() / "rootdoor")
     rules = run.run([SUDO, "-n", "-l"], timeout_seconds=60).output.splitlines()
@@ -45,9 +46,11 @@ def closed() -> str:
 
 
 def dump(verb: str, pid: int, end: bool, job: str, settings: Settings) -> ImageRef:
-    """`verb` is one of the door's: checkpoint, suspend, dump.  CheckpointRefused with its reason.
+    """Have rootdoor dump a job; `verb` is checkpoint, suspend or dump.
 
-    The door gets no signal held back that the caller holds back.
+    CheckpointRefused with its reason.
+
+    Rootdoor is started with no signal held back, whatever the caller holds back.
     """
     door = str(paths.installation() / "rootdoor")
     finished = run.run(
@@ -62,12 +65,12 @@ def dump(verb: str, pid: int, end: bool, job: str, settings: Settings) -> ImageR
 
 
 def resume(
-    request: RestartRequest,
-    settings: Settings,
-    progress: StepProgress = no_progress,
-    before_exec: BeforeExec = no_display,
+    request: RestartRequest, settings: Settings, progress: StepProgress = no_progress
 ) -> NoReturn:
-    """Become the door, which becomes the job; what was changed is undone when that fails."""
+    """Prepare the restart as the owner, then become rootdoor, which becomes the job.
+
+    What was changed is undone when that fails.
+    """
     door = str(paths.installation() / "rootdoor")
     shut = closed()
     if shut:
@@ -76,7 +79,8 @@ def resume(
     restart = Restart(request, me, settings, progress=progress)
     with prepare(restart, output.own_outputs) as prepared:
         lineage, manifest = prepared.lineage, prepared.manifest
-        before_exec(lineage, manifest, prepared.lock)
+        if sys.stderr.isatty():  # for somebody who waits there; the door itself says nothing
+            inherited.tell(f"restore generation {manifest.generation}")
         os.dup2(prepared.lock, 0)
         words = ["restore", lineage.name, str(manifest.generation), request.present_job]
         os.execve(SUDO, [SUDO, "-n", door, *words], {"PATH": run.PATH})
