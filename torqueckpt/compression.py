@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Compressed files of images: zstd at its fastest usual level, with a checksum of its own.
+"""Compress files of images: zstd at its fastest usual level, with a checksum of its own.
 
 Memory is needed for a window only, whatever the size.  Only this module imports zstandard.
 """
@@ -26,7 +26,7 @@ def pack(source: int, write: Callable[[bytes], object]) -> None:
 
 
 def unpacked(source: int) -> Iterator[bytes]:
-    """What was compressed into an open file, piece by piece.
+    """Unpack an open file, piece by piece.
 
     ValueError at a piece that is damaged; a file that was cut off ends early.
     """
@@ -36,7 +36,7 @@ def unpacked(source: int) -> Iterator[bytes]:
 
 
 def parts(source: int, wanted: Iterable[tuple[int, int]]) -> Iterator[bytes]:
-    """(offset, length) parts of it, which must come in their order; fails as unpacked() does."""
+    """Unpack these (offset, length) parts, which must be in order; fails as unpacked() does."""
     with _reading(source) as reader:
         for offset, length in wanted:
             reader.seek(offset)

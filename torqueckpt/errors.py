@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Every error this package raises on purpose: its message and its exit code.
+"""All errors of this package: each with its message and its exit code.
 
 The numbers are part of the interface: site scripts and MOM comments are built on them, so a number
 is never given to another error.  The manual's table is checked against this module by a test.
@@ -324,7 +324,9 @@ class NotInAJob(TorqueCkptError):
 
 
 class PointerMissing(TorqueCkptError):
-    message = "job {job}: {path} was gone, so that MOM lets no restart go on; it is put back"
+    message = (
+        "job {job}: pointer {path} was missing, and MOM lets no restart run without it; it is back"
+    )
     exit_code = 63
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is to happen to a job's files at a restart: rules such as `scratch/**=snapshot`.
+"""Rules that say what happens to a job's files at a restart, such as `scratch/**=snapshot`.
 
 In a glob ** crosses directories, * and ? do not; $NAME stands for a variable of the job.  What a
 variable holds is no pattern, nor a directory's name: array jobs have brackets in theirs.
@@ -23,16 +23,16 @@ _PATTERNS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 class BadRule(ValueError):
-    """Not GLOB=POLICY; the text says which one and why."""
+    """A rule that is not GLOB=POLICY; the text says which and why."""
 
 
 def split(text: str) -> list[str]:
-    """The rules in one line: commas, semicolons or blanks between them."""
+    """Split a line into rules, at commas, semicolons or blanks."""
     return [item for item in re.split(r"[,;\s]+", text) if item]
 
 
 def of_job(environment: Mapping[str, str]) -> list[str]:
-    """The rules that a job brought along.
+    """The rules in a job's environment.
 
     qsub -v TORQUECKPT_FILES=A=x,B=y makes a variable of each comma's item: B comes with value y.
     """
@@ -47,12 +47,12 @@ def of_job(environment: Mapping[str, str]) -> list[str]:
 
 
 def read(items: Iterable[str], directory: str, environment: Mapping[str, str]) -> list[Rule]:
-    """Rules with absolute globs, relative ones below `directory`; BadRule."""
+    """Make rules absolute, relative globs being below `directory`; BadRule."""
     return [_rule(item, directory, environment) for item in items]
 
 
 def check(item: str) -> None:
-    """BadRule when it is not GLOB=POLICY."""
+    """Raise BadRule when the text is not GLOB=POLICY."""
     glob, equals, kind = item.rpartition("=")
     if not equals or not glob:
         raise BadRule(f"{item!r} is not GLOB=POLICY")
@@ -66,17 +66,17 @@ def check(item: str) -> None:
 
 
 def of_path(rules: Iterable[Rule], path: str) -> str:
-    """The policy of the first rule that matches, "" for none."""
+    """The policy of the first rule that matches a path; "" for none."""
     return next((rule.policy for rule in rules if _pattern(rule.glob).fullmatch(path)), "")
 
 
 def base(glob: str) -> str:
-    """The directory below which all that an absolute glob matches lies."""
+    """The directory that all matches of an absolute glob lie in."""
     return _parts(glob)[0]
 
 
 def below_base(glob: str) -> str:
-    """What of an absolute glob is behind its base."""
+    """The part of an absolute glob that follows its base."""
     return _parts(glob)[1]
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The names of things: processes, jobs, owners.  Nothing from outside becomes a path unchecked."""
+"""Names of processes, jobs and owners.  Nothing from outside becomes a path unchecked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LINEAGE = re.compile(_JOB_ID.pattern + r"@[0-9]{1,12}")
 
 
 class ImageRef(NamedTuple):
-    """Which image a pointer file leads to."""
+    """An image by its lineage and generation, as a pointer file has them."""
 
     lineage: str
     generation: int
@@ -37,7 +37,7 @@ class ProcessId(NamedTuple):
 
 
 class Owner(NamedTuple):
-    """The user a job belongs to; groups are the supplementary ones the job runs with."""
+    """The user who owns a job; groups are the supplementary ones that the job runs with."""
 
     name: str
     uid: int
@@ -46,14 +46,17 @@ class Owner(NamedTuple):
 
 
 def job_id(text: str) -> str:
-    """`text` when it is a job id of any of the batch systems, else InvalidJobId."""
+    """Check that `text` is a job id of any of the batch systems; else InvalidJobId."""
     if not _JOB_ID.fullmatch(text) or ".." in text:
         raise InvalidJobId(text=text)
     return text
 
 
 def lineage_name(first_job: str, start_epoch: int) -> str:
-    """The directory name of a lineage: server ids come again after a reset, start times do not."""
+    """Make a lineage's directory name, of id and start time.
+
+    Servers give ids again after a reset.
+    """
     return f"{job_id(first_job)}@{start_epoch}"
 
 

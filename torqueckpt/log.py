@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Where hooks tell what they did: syslog, and a generation's own log file; and how programs end.
+"""Log what hooks do, to syslog and a generation's log file; and end programs quickly.
 
-stdout belongs to nobody in a hook and stderr becomes the job's comment, so neither is used here."""
+stdout belongs to nobody in a hook and stderr becomes the job's comment, so neither is used here.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ _lines: list[str] = []
 
 
 def start(program: str) -> None:
-    """Name the program in syslog; a machine without a syslog daemon swallows the lines silently."""
+    """Set the program's name in syslog; without a syslog daemon lines are lost silently."""
     syslog.openlog(f"torqueckpt/{program}", syslog.LOG_PID, syslog.LOG_DAEMON)
 
 
@@ -42,7 +43,7 @@ def traceback_of(failure: BaseException) -> None:
 
 
 def lines() -> str:
-    """All lines of this process so far: what a generation's `log` file gets."""
+    """All lines that this process has logged: what a generation's `log` file gets."""
     return "".join(f"{line}\n" for line in _lines)
 
 
@@ -53,14 +54,14 @@ def _note(rank: str, line: str) -> None:
 
 
 def one_line(text: str) -> str:
-    """`text` with every control character, newlines included, written as an escape."""
+    """Escape every control character of `text`, newlines included."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def leave(status: int) -> NoReturn:
-    """End at once: what Python would tidy up first, for milliseconds, the kernel takes anyway."""
+    """End at once: what Python would tidy up first, for milliseconds, the kernel frees anyway."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:  # closed when the program began

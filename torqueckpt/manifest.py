@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is known about one generation, as a signed JSON file.
+"""The manifest: all that is known about one generation, as a signed JSON file.
 
 The file is written and stored by the job's owner, so it is believed by root only after signed() has
 compared its HMAC with a key that the owner cannot read.  Integers and strings only: their JSON form
@@ -49,7 +49,7 @@ class Process(NamedTuple):
 
 
 class OpenFile(NamedTuple):
-    """A regular file open in the tree; size and offset in bytes as of the freeze.
+    """A regular file that the tree has open; size and offset in bytes as of the freeze.
 
     fd is -1 for one that is only mapped or executed; mapped: shared, so that writing goes to it.
     """
@@ -67,7 +67,7 @@ class OpenFile(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """What file_rules.py makes of `scratch/**=snapshot`: the glob absolute.
+    """A rule like `scratch/**=snapshot`, its glob absolute.
 
     complete: all files that it matched at the freeze were recorded.
     """
@@ -119,7 +119,7 @@ class Stream(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A file of the batch system's that a restart needs.
+    """A file of the batch system's that a restart needs, kept in the store.
 
     path is what the image knows it by, copy its name in the lineage's kept/.
     """
@@ -145,7 +145,7 @@ class Build(NamedTuple):
 
 
 class Node(NamedTuple):
-    """What of its node a job may have come to depend on; features are instruction sets."""
+    """What of its node a job may depend on; features are instruction sets."""
 
     machine: str
     features: tuple[str, ...]
@@ -189,7 +189,7 @@ class Manifest(NamedTuple):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Of the image's files, by name."""
+        """The sizes of the image's files, by name."""
         return {file.name: file.size for file in self.image}
 
     @property
@@ -204,12 +204,12 @@ def encode(manifest: Manifest, key: bytes) -> bytes:
 
 
 def decode(data: bytes) -> Manifest:
-    """The manifest, its signature not looked at; Malformed when it is not one."""
+    """Parse a manifest, without checking its signature; Malformed."""
     return from_json(Manifest, _parts(data)[0])
 
 
 def signed(data: bytes, key: bytes) -> bool:
-    """Whether `data` was written by encode() under this key; Malformed when it is no manifest."""
+    """Whether `data` was written by encode() with this key; Malformed when it is no manifest."""
     body, signature = _parts(data)
     try:
         right = _signature(body, key)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where this installation's programs and settings lie."""
+"""Find this installation's programs and settings."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 
 def installation() -> Path:
-    """PREFIX/lib/torqueckpt: what `make install` made; it holds venv, criu, rootdoor and etc."""
+    """PREFIX/lib/torqueckpt, which `make install` made; it holds venv, criu, rootdoor and etc."""
     return Path(sys.prefix).parent
 
 
 def settings_file() -> Path:
-    """The installation's own settings file; a package that was not installed takes the default."""
+    """The installation's settings file; without an installation, the default."""
     own = installation() / "etc" / "torqueckpt.toml"
     return own if own.parent.is_dir() else Path("/etc/torqueckpt/torqueckpt.toml")
 
 
 def program(place: str, name: str) -> Path:
-    """An installed program of ours: `place` is bin or sbin under the installation's PREFIX."""
+    """The path of an installed program; `place` is bin or sbin in the installation's PREFIX."""
     return installation().parent.parent / place / name

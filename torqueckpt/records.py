@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Records of what goes on now, beside the manifests of what was: who runs a lineage, what a restart
-is about to change."""
+"""Records in the store that change: who runs a lineage, what a restart is about to change."""
 
 from typing import NamedTuple, Optional
 
@@ -8,7 +7,7 @@ from torqueckpt.identity import ProcessId
 
 
 class LiveStream(NamedTuple):
-    """Where the job's stdout or stderr goes now.
+    """The file that the job's stdout or stderr goes to now.
 
     base is the offset in that file at which the job's own output begins; kept names the file in the
     lineage's output/ that grows with it.
@@ -23,7 +22,7 @@ class LiveStream(NamedTuple):
 
 
 class Live(NamedTuple):
-    """Who runs a lineage: written under its lock before a restored tree's first instruction.
+    """Who runs a lineage; written, with its lock held, before a restored tree's first instruction.
 
     keeper is the session leader of a first job, the supervisor of a restored one; tree is None
     while a restore is under way.  attempt names the intent that led to it, "" for a first job.
@@ -43,7 +42,7 @@ class Live(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """Who is bringing a lineage back just now: where locks do not reach, one file for all nodes.
+    """Who is restarting a lineage, in one file for all nodes, where locks do not reach them.
 
     boot_id and pid are of the program that does it, job is the job that it does it for, since is in
     seconds of the epoch by its node's clock.
@@ -57,7 +56,7 @@ class Claim(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """A stream whose file still holds the job's output: cut to its size at the freeze.
+    """A stream whose file still holds the job's output, to be cut to its size at the freeze.
 
     tail names the file in the lineage's tails/ that keeps what was behind that.
     """

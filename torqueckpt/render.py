@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Generated files: jinja2 templates that decide nothing; a site's own copy wins."""
+"""Render generated files from jinja2 templates that decide nothing; a site's own copy wins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torqueckpt.errors import SettingsError
 
 
 def directories() -> list[Path]:
-    """Where templates are looked for, first come first served."""
+    """The directories that templates are looked for in, the first one wins."""
     return [
         paths.settings_file().parent / "templates",
         Path(sys.prefix) / "share" / "torqueckpt" / "templates",
@@ -22,7 +22,7 @@ def directories() -> list[Path]:
 
 
 def render(template: str, values: Mapping[str, object]) -> str:
-    """The text of e.g. "torque/resume_job.sh.j2"; a value that the template lacks is an error."""
+    """Render e.g. "torque/resume_job.sh.j2"; a value that the template lacks is an error."""
     import jinja2
 
     environment = jinja2.Environment(

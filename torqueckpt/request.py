@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a daemon or a person asks for, in the words of this package whatever the batch system."""
+"""The requests for a checkpoint and a restart, the same for all batch systems."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ class CheckpointRequest(NamedTuple):
 
     @property
     def named_once(self) -> bool:
-        """Whether no other checkpoint has this name: MOM's own names end with the time, but one
-        that a user gave (-c name=) comes with each call."""
+        """Whether no other checkpoint has this name.
+
+        MOM's own names end with the time, but one that a user gave (-c name=) comes with each call.
+        """
         return self.name.startswith(f"ckpt.{self.job_id}.")
 
 
@@ -45,6 +47,6 @@ class RestartRequest(NamedTuple):
     generation: int | None = None
     hint: int | None = None
     pointer: Path | None = None
-    force: bool = False  # believe that the tree recorded on another node is over
+    force: bool = False  # believe that the tree recorded on another node has ended
     accept_changed: bool = False  # go on with files that were changed by somebody else
     moves: tuple[tuple[str, str], ...] = ()  # files below the first path lie below the second now

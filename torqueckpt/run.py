@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Running a program: an argv list, absolute, a clean environment, a time limit."""
+"""Run a program: an argv list, absolute, a clean environment, a time limit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class Finished(NamedTuple):
-    """How a program ended; status is negative for a signal, None when the time limit ended it."""
+    """How a program ended; status is negative for a signal, None for the time limit."""
 
     program: str
     status: int | None
@@ -49,7 +49,7 @@ def run(
     alone: bool = False,
     end_what_it_left: Callable[[], None] | None = None,
 ) -> Finished:
-    """Run to the end; KILLed after the time limit (a stopped program is ended too).
+    """Run a program to its end; it is killed at the time limit (a stopped program is ended too).
 
     alone: in a session of its own, of which nothing outlives it: a checkpointer that is killed may
     leave a helper behind, stopped for ever, with all descriptors that it was given.
@@ -79,7 +79,7 @@ def run(
 
 
 def begin(argv: Sequence[str], timeout_seconds: float) -> Callable[[], Finished]:
-    """Start a program and go on; what this gives waits for its end, as run() does."""
+    """Start a program; gives a function that waits for its end, as run() does."""
     before = time.monotonic()
     try:
         child = subprocess.Popen(
@@ -133,7 +133,7 @@ def _communicate(
     alone: bool,
     end_what_it_left: Callable[[], None] | None,
 ) -> tuple[bytes, bytes]:
-    """All that it says, and no waiting for what it has left behind."""
+    """Read all that it prints, but do not wait for programs that it has left behind."""
     given: bytes | None = stdin_text.encode() or None
     if not alone and end_what_it_left is None:
         return child.communicate(given, seconds)
@@ -153,8 +153,10 @@ def _communicate(
 
 
 def _how_it_ended(child: subprocess.Popen[bytes]) -> int | None:
-    """Its status, or the signal; None while it runs.  It is not waited for yet: as long as it is a
-    zombie its number is nobody else's."""
+    """Its exit status, or the signal; None while it runs.  It is not reaped yet.
+
+    As long as it is a zombie its number is nobody else's.
+    """
     if child.returncode is not None:
         return child.returncode
     ended = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -168,7 +170,7 @@ def _kill_session(child: subprocess.Popen[bytes]) -> None:
 
 
 def _what_is_left(child: subprocess.Popen[bytes]) -> bytes:
-    """stderr of a killed program; its own children may hold the pipe open, so not for long."""
+    """Read the stderr of a killed program, not for long: its children may hold the pipe open."""
     try:
         return child.communicate(timeout=2)[1]
     except subprocess.TimeoutExpired as held:

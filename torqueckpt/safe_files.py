@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Files and directories as root must handle them: step by step, never through a link, whole.
+"""Handle files and directories as root must: step by step, through no link, each file whole.
 
-Functions raise plain OSError; the floor that knows what the file means translates it."""
+Functions raise plain OSError; the floor that knows what the file means translates it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +29,10 @@ class Directory:
 
     @property
     def path(self) -> Path:
-        """Made when asked for: a listing opens many directories and names few."""
+        """The directory's path, made when asked for.
+
+        A listing opens many directories and names few.
+        """
         return Path(self._path)
 
     @path.setter
@@ -100,7 +104,7 @@ class Directory:
             os.close(fd)
 
     def open_file(self, name: str, flags: int, mode: int = 0o600) -> int:
-        """A descriptor of the regular file `name`; a FIFO or device planted there is refused."""
+        """Open the regular file `name`; a FIFO or device planted there is refused."""
         fd = os.open(
             _plain(name),
             flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC,
@@ -145,9 +149,12 @@ class Directory:
             os.fsync(self.fd)
 
     def write_once(self, name: str, data: bytes, scratch: str) -> bool:
-        """Write a file that must not be there yet, whole, also on a file system of many nodes:
-        False when somebody else has (link(2) decides, as in open(2) under O_EXCL).  `scratch` is a
-        name that nobody else uses; a writer that is killed may leave it, also with .new behind."""
+        """Write a file that must not be there yet, whole; False when somebody else was first.
+
+        Also on a file system of many nodes: link(2) decides, as in open(2) under O_EXCL.  `scratch`
+        is a name that nobody else uses; a writer that is killed may leave it, also with .new
+        behind.
+        """
         self.write_whole(scratch, data)
         try:
             os.link(
@@ -199,7 +206,7 @@ class Directory:
             raise
 
     def remove(self, name: str) -> None:
-        """Remove one file or link; fine when there is none."""
+        """Remove a file or link; fine when there is none."""
         try:
             os.unlink(_plain(name), dir_fd=self.fd)
         except FileNotFoundError:

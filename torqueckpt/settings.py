@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The settings: one TOML file, every option with a default, an unknown key an error."""
+"""The settings: one TOML file, a default for every option, an unknown key is an error."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def load(file: Path | None = None) -> Settings:
 
 
 def parse(text: str, file: str) -> Settings:
-    """Settings from TOML text; `file` is for the messages."""
+    """Parse settings from TOML text; `file` is for the messages."""
     if not any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
         return Settings()  # the common case, without importing a TOML reader
     values = _read_toml(text, file)

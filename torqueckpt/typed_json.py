@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Records, as NamedTuples, from and to JSON.
+"""Convert records, as NamedTuples, from and to JSON.
 
 What is read somebody else may have written: each field's type is checked.  A field with a default
 may be missing; a field that the class has not is left alone.
@@ -31,7 +31,7 @@ def from_json(cls: type[T], value: object) -> T:
 
 
 def plain(value: Any) -> Any:
-    """What json.dumps takes: a record is an object there, not a list of its values."""
+    """Convert a record for json.dumps: it is an object there, not a list of its values."""
     if _is_record(type(value)):
         return {name: plain(part) for name, part in zip(value._fields, value)}
     if isinstance(value, (tuple, list)):
@@ -59,7 +59,7 @@ class _Unlike(Exception):
 
 @cache
 def _reader(kind: Any) -> Callable[[object], Any]:
-    """What checks and builds a value of this type, made once: a listing reads thousands."""
+    """Make what checks and builds a value of this type, once: a listing reads thousands."""
     if _is_record(kind):
         return _object_reader(kind)
     if get_origin(kind) is tuple:

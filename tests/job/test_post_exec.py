@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`torqueckpt delete --post-exec`, as sbatchd runs it: images go when a job is over for good."""
+"""`torqueckpt delete --post-exec`, as sbatchd runs it: images go when a job has ended for good."""
 
 from __future__ import annotations
 

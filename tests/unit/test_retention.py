@@ -19,7 +19,7 @@ def images(
     lineage: str = "12.srv@1",
     sizes: tuple[int, ...] = (10, 10, 10),
     newest: int | None = None,
-    over_since: int | None = None,
+    ended_since: int | None = None,
     age_days: int = 0,
 ) -> LineageUsage:
     """A lineage with images of so many MiB, a day apart, the last one age_days old."""
@@ -28,7 +28,7 @@ def images(
         for n, size in enumerate(sizes, 1)
     )
     newest = len(sizes) if newest is None else newest
-    return LineageUsage(owner, lineage, made, newest, over_since, sum(sizes) * MIB)
+    return LineageUsage(owner, lineage, made, newest, ended_since, sum(sizes) * MIB)
 
 
 def went(
@@ -51,13 +51,13 @@ def test_old_ones_go_but_not_the_newest_that_is_whole() -> None:
 
 def test_what_is_over_goes_whole_after_its_grace_and_not_before() -> None:
     for since, expected in ((NOW - 7 * DAY, [("12.srv@1", (1, 2, 3))]), (NOW - 7 * DAY + 1, [])):
-        assert went(images(over_since=since)) == expected
-    assert went(images(over_since=1), keep_ended_days=0) == []
-    assert went(images(over_since=None, age_days=400)) == []
+        assert went(images(ended_since=since)) == expected
+    assert went(images(ended_since=1), keep_ended_days=0) == []
+    assert went(images(ended_since=None, age_days=400)) == []
 
 
 def test_a_clock_that_was_set_back_lets_nothing_go() -> None:
-    later = images(over_since=NOW + 90 * DAY, age_days=-90)
+    later = images(ended_since=NOW + 90 * DAY, age_days=-90)
     assert went(later, keep_days=1) == []
 
 
@@ -70,7 +70,7 @@ def test_over_its_quota_a_users_oldest_go_until_he_is_within_and_nobody_elses() 
 
 
 def test_a_job_that_ended_keeps_its_newest_for_its_grace_whatever_is_short() -> None:
-    ended = images(over_since=NOW - DAY)
+    ended = images(ended_since=NOW - DAY)
     assert went(ended, user_quota_mib=1, store_limit_mib=1, free=0, reserve_mib=10**6) == [
         ("12.srv@1", (1,)),
         ("12.srv@1", (2,)),
@@ -91,7 +91,7 @@ def test_too_little_free_makes_room_for_the_next_image_beside_the_reserve() -> N
 
 
 def test_what_goes_for_being_over_makes_room_first() -> None:
-    gone, running = images(lineage="1.srv@1", over_since=1), images(lineage="2.srv@1")
+    gone, running = images(lineage="1.srv@1", ended_since=1), images(lineage="2.srv@1")
     answer = [("1.srv@1", (1, 2, 3))]
     assert went(gone, running, free=20 * MIB, reserve_mib=40) == answer
     assert went(gone, running, store_limit_mib=30) == answer
@@ -109,7 +109,7 @@ def stores(draw: st.DrawFn) -> list[LineageUsage]:
             f"{n}.srv@1",
             tuple(draw(st.lists(st.integers(0, 50), min_size=1, max_size=4))),
             newest=draw(st.integers(0, 4)),
-            over_since=draw(st.none() | st.integers(NOW - 20 * DAY, NOW + DAY)),
+            ended_since=draw(st.none() | st.integers(NOW - 20 * DAY, NOW + DAY)),
             age_days=draw(st.integers(-5, 60)),
         )
         for n in range(draw(st.integers(0, 5)))
@@ -128,6 +128,6 @@ def test_whatever_the_limits_a_job_that_is_not_over_keeps_its_newest_and_nothing
     for each in going:
         lineage = names[each.lineage]
         if each.all:
-            assert lineage.over_since is not None and lineage.over_since + 7 * DAY <= NOW
+            assert lineage.ended_since is not None and lineage.ended_since + 7 * DAY <= NOW
         else:
             assert all(n < lineage.newest for n in each.generations)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""qsub's -c: when and how a job is checkpointed (source: qsub(1) of TORQUE and of OpenPBS).
+"""Parse qsub's -c: when and how a job is checkpointed (source: qsub(1) of TORQUE and of OpenPBS).
 
 OpenPBS's w= are minutes of walltime, as TORQUE's c= are; its own c= are minutes of CPU time.  In
 the place of minutes "auto" stands for the interval that is best (batch/schedule.py); TORQUE's qsub
@@ -28,8 +28,10 @@ _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 
 
 class CheckpointSpec(NamedTuple):
-    """A parsed -c; interval_seconds None means the site's default interval, or with auto the best
-    one."""
+    """A parsed -c.
+
+    interval_seconds None means the site's default interval, with auto the best one.
+    """
 
     text: str
     periodic: bool = False
@@ -47,13 +49,18 @@ class CheckpointSpec(NamedTuple):
 
     @property
     def never(self) -> bool:
-        """-c n: OpenPBS checkpoints a job that says nothing (u) when it is told to, TORQUE does
-        not."""
+        """Whether the job must never be checkpointed: -c n.
+
+        OpenPBS checkpoints a job that says nothing (u) when asked to, TORQUE does not.
+        """
         return self.text in ("n", "none")
 
 
 def parse(text: str) -> CheckpointSpec:
-    """qsub's forms, comma-separated; minutes, or seconds with a trailing s (ours: to try out)."""
+    """Parse -c as qsub has it, comma-separated.
+
+    Minutes, or seconds with an s (torqueckpt's own).
+    """
 
     def refuse(problem: str) -> InvalidSpec:
         return InvalidSpec(spec=text, problem=problem)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A config file as lines of bytes: our marked block in it, and the administrator's lines kept.
+"""Put torqueckpt's marked block into a config file, with the administrator's lines as they are.
 
 Bytes, because nobody promised an encoding, and every line that is not ours comes out as it went in:
 CRLF, tabs, blanks at its end, a last line without a newline.  The file is mom_priv/config, or what
@@ -22,7 +22,7 @@ _FIRST_LINE_AFTER_CUT = _FIRST_LINE + b" (joined)"
 
 
 class Split(NamedTuple):
-    """A file taken apart; before + block + after is the file."""
+    """A config file in three parts: before + block + after is the file."""
 
     before: bytes
     block: bytes
@@ -30,7 +30,7 @@ class Split(NamedTuple):
 
 
 def split(data: bytes, file: str, first_line: int = 1) -> Split:
-    """Find the block; ConfigBlockDamaged when it has no end, no beginning, or a second one.
+    """Find the block; ConfigBlockDamaged when its end or beginning is missing, or there are two.
 
     first_line: the number in the file of data's first line, where data is a part of it.
     """
@@ -67,7 +67,7 @@ def _refuse_damage(begins: list[int], ends: list[int], file: str) -> None:
 
 
 def merge(data: bytes, lines: Iterable[str], file: str, first_line: int = 1) -> bytes:
-    """The file with a block of these lines: where the block stood, else at the end.
+    """The file with a block of these lines, where the block stood, else at the end.
 
     At the end, because the daemon takes the last of two lines that say different things.
     """
@@ -82,7 +82,7 @@ def merge(data: bytes, lines: Iterable[str], file: str, first_line: int = 1) -> 
 
 
 def remove(data: bytes, file: str, first_line: int = 1) -> bytes:
-    """The administrator's bytes alone, as they were before merge()."""
+    """The file without the block, byte by byte as it was before merge()."""
     parts = split(data, file, first_line)
     before = parts.before
     if parts.block and _is_joined(parts) and not parts.after and before.endswith(b"\n"):
@@ -95,13 +95,13 @@ def _is_joined(parts: Split) -> bool:
 
 
 def block_lines(data: bytes, file: str) -> list[str]:
-    """The lines between our marks, as they stand; [] without a block."""
+    """The lines between the block's marks; [] without a block."""
     inner = split(data, file).block.splitlines()[1:-1]
     return [line.decode("utf-8", "surrogateescape") for line in inner]
 
 
 def ours(data: bytes, file: str, first_line: int = 1) -> range:
-    """The numbers of the lines that are ours, marks included."""
+    """The line numbers of the block, its marks included."""
     parts = split(data, file, first_line)
     first = parts.before.count(b"\n") + first_line
     return range(first, first + parts.block.count(b"\n"))

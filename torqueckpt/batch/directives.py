@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""#PBS lines of a job script (source: qsub(1)): options before the first command of the script."""
+"""Read the #PBS lines of a job script (source: qsub(1)): options before its first command."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ _WITHOUT_VALUE = frozenset("fhIVxXz")
 
 
 def read(script: str) -> list[Directive]:
-    """In the order of the script; a line that cannot be split into words is left out."""
+    """The options in the order of the script.
+
+    A line that cannot be split into words is left out.
+    """
     found: list[Directive] = []
     for line in script.splitlines():
         if line.startswith(_PREFIX) and line[len(_PREFIX) : len(_PREFIX) + 1] in (" ", "\t"):

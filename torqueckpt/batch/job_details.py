@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is known of a job beyond the arguments of a call: name, -c, directory, queue, grid VO."""
+"""Find a job's name, -c, directory, queue and grid VO, which a call's arguments do not have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _LONGEST = 64  # characters: a job's environment is whatever its owner likes
 
 
 class Details(NamedTuple):
-    """Empty where nobody knows; the local MOM writes them down as its record of the job."""
+    """A job's details, empty where unknown.
+
+    The local MOM writes them down as its record of the job.
+    """
 
     owner: str
     name: str
@@ -32,7 +35,7 @@ class Details(NamedTuple):
 
 
 def of_job(job: str, leader_pid: int, script: str, settings: Settings) -> Details:
-    """From the local MOM's record of the job, else from its script and its leader's environment."""
+    """Read a job's details from the local MOM's record, else from its script and environment."""
     try:
         with Directory.open(settings.local_home / "mom_priv" / "jobs") as jobs:
             return typed_json.from_json(Details, typed_json.load(jobs.read(f"{job}.JB")))
@@ -49,7 +52,7 @@ def of_job(job: str, leader_pid: int, script: str, settings: Settings) -> Detail
 
 
 def facts(pid: int, settings: Settings) -> dict[str, str]:
-    """What a journal's line tells of the job of this process, or below it: batch (lsf), queue, vo.
+    """The batch system (lsf), queue and VO of a process's job, for a line of the journal.
 
     A grid's wrapper exports for its children what it was not started with itself, so these are
     asked too.  What nobody knows is left out; a job without `vo` is a local user's.
@@ -79,7 +82,7 @@ def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str:
 
 
 def _group(pid: int) -> str:
-    """The process's group: accounts of a grid's pool are in a group of their VO's name."""
+    """The name of the process's group: a grid's pool accounts have a group named like their VO."""
     credentials = proc.credentials(pid)
     try:
         return grp.getgrgid(credentials.gids[0]).gr_name if credentials is not None else ""

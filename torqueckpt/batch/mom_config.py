@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a MOM makes of the lines of its config file, and what is wrong with them.
+"""Read a MOM's config file as that MOM does, and find what is wrong with it.
 
 TORQUE and OpenPBS read the same kind of file in two ways; a Dialect says which.
 """
@@ -24,7 +24,7 @@ def in_file(file: str, line: int, what: str, remedy: str, stops: bool = False) -
 
 @dataclass(frozen=True)
 class Directive:
-    """One `$name value` line; ours says whether it stands in the marked block."""
+    """A line `$name value`; ours: whether it stands in the marked block."""
 
     line: int
     name: str
@@ -34,7 +34,7 @@ class Directive:
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one batch system's MOM reads the file."""
+    """How one batch system's MOM reads its config file."""
 
     system: str
     known: frozenset[str]
@@ -48,7 +48,7 @@ class Dialect:
     same_as: dict[str, str] = field(default_factory=dict)  # other names of a directive
 
     def parse(self, data: bytes, ours: range = range(0)) -> list[Directive]:
-        """The directives; comments and static resources are left out."""
+        """The file's directives; comments and static resources are left out."""
         found = []
         for number, text in enumerate(text_lines(data), 1):
             if text.startswith("#"):
@@ -65,7 +65,7 @@ class Dialect:
         return found
 
     def key(self, directive: Directive) -> str:
-        """What may stand once only."""
+        """What may stand only once in the file, as a key."""
         if directive.name in self.by_first_word:
             return f"{directive.name} {directive.value.split(None, 1)[0]}"
         return directive.name
@@ -78,7 +78,7 @@ class Dialect:
 def check(
     data: bytes, ours: range, dialect: Dialect, file: str, line_now: Callable[[int], int]
 ) -> list[Finding]:
-    """What is wrong with the lines.  line_now gives a line's number as people see it now."""
+    """Find what is wrong with the lines.  line_now gives a line's number as people see it now."""
     directives = [replace(each, line=line_now(each.line)) for each in dialect.parse(data, ours)]
     found = [
         *_too_long(data, dialect, file, line_now),
@@ -89,7 +89,7 @@ def check(
 
 
 def same_value(one: str, other: str) -> bool:
-    """Blanks make no difference, nor by which links a path leads to a file."""
+    """Whether two values are equal but for blanks, and for links that paths lead through."""
     return _normal(one) == _normal(other)
 
 

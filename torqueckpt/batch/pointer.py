@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The small file that goes where a batch system expects an image.
+"""Write and read pointers, small files that lie where a batch system expects an image.
 
 Batch systems delete, move and copy that place, so no image ever lies there.  A pointer is a hint
 about which generation was meant, never a permission: the user can write it.
@@ -18,7 +18,7 @@ from torqueckpt.safe_files import Directory
 
 
 def make_place(directory: Path) -> None:
-    """Make CKPTDIR with all above it, as the owner; StoreNotWritable when he may not.
+    """Make CKPTDIR and all above it, as the owner; StoreNotWritable when he may not.
 
     MOM makes the last part only: under a directory of qsub's -c dir= that is not there, nothing.
     """
@@ -31,7 +31,7 @@ def make_place(directory: Path) -> None:
 
 
 def write(directory: Path, name: str, lineage: str, generation: int) -> None:
-    """Write it as the owner; StoreNotWritable when the batch system's directory refuses it."""
+    """Write a pointer as the owner; StoreNotWritable when CKPTDIR refuses it."""
     try:
         with _opened(directory) as opened:
             put(opened, name, ImageRef(lineage, generation))
@@ -45,7 +45,10 @@ def put(directory: Directory, name: str, pointer: ImageRef) -> None:
 
 
 def read(directory: Path, name: str) -> ImageRef | None:
-    """None when it is gone or is not one of ours: the newest image is taken then."""
+    """Read a pointer.
+
+    None when it is missing or not one of ours: the newest image is taken then.
+    """
     try:
         with _opened(directory) as opened:
             return typed_json.from_json(ImageRef, typed_json.load(opened.read(name, limit=4096)))
@@ -55,7 +58,7 @@ def read(directory: Path, name: str) -> ImageRef | None:
 
 
 def remove(directory: Path, name: str) -> None:
-    """Take it away again; fine when it is not there."""
+    """Remove a pointer; fine when there is none."""
     try:
         with _opened(directory) as opened:
             opened.remove(name)
@@ -64,5 +67,8 @@ def remove(directory: Path, name: str) -> None:
 
 
 def _opened(directory: Path) -> Directory:
-    """What is above CKPTDIR often lies behind links (MOM's home, scratch): not CKPTDIR itself."""
+    """Open CKPTDIR, which must be no link itself.
+
+    Above it links are usual (MOM's home, scratch).
+    """
     return Directory.open(directory.parent.resolve(strict=True) / directory.name)

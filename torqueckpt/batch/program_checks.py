@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether a MOM will run the programs that its config file names, and whether root should.
+"""Check that a MOM will run the programs that its config file names, and that root may run them.
 
 TORQUE's MOM wants them there and `u+x` when it reads the file, else it drops the line; OpenPBS's
 wants them root's, of a group up to 10, when it runs them.  What others can write must not be run by
@@ -23,7 +23,9 @@ LAST_SYSTEM_GROUP = 10  # OpenPBS: the number is in its source
 def check(
     script: Path, file: str, line: int, *, group_matters: bool, by_users: bool = False
 ) -> list[Finding]:
-    """What is wrong with a program that line `line` of `file` names; every one of them stops.
+    """Find what is wrong with a program that a line of `file` names.
+
+    Each problem stops the writing.
 
     by_users: it is run as whoever has a job, else as root.
     """

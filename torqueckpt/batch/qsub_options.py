@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a job asked for, in qsub's options: as its server knows it, or as its script said.
+"""Find what a job asked for, in qsub's options, from its server or from its script.
 
 The server knows what was given on qsub's command line too, but forgets a job soon after its end.
 """
@@ -35,7 +35,7 @@ _RESUMED = "resumed:"
 
 
 def of_script(directives: Iterable[Directive]) -> list[Directive]:
-    """Those of a script's directives that a job which goes on asks for again."""
+    """The options of a script's directives that a job which goes on asks for again."""
     wanted = []
     for each in directives:
         if each.option in _CARRIED or (each.option == "W" and each.value.startswith(_CARRIED_W)):
@@ -44,7 +44,7 @@ def of_script(directives: Iterable[Directive]) -> list[Directive]:
 
 
 def of_server(job: Job) -> list[Directive]:
-    """The same of a job that its server still knows.
+    """The options of a job that its server still knows.
 
     A job without an account string gets one that names the old job, for the server's accounting.
     """
@@ -72,7 +72,7 @@ def of_server(job: Job) -> list[Directive]:
 
 
 def on_node(wanted: Iterable[Directive], host: str) -> list[Directive]:
-    """The same with their nodes=, or OpenPBS's select=, narrowed to one host, the image's.
+    """The options with nodes=, or OpenPBS's select=, narrowed to the image's host.
 
     OpenPBS takes one of the two; of what nodes= asked for on a node, as in ":ppn=2", all stays.
     """
@@ -97,7 +97,7 @@ def on_node(wanted: Iterable[Directive], host: str) -> list[Directive]:
 
 
 def variables(listed: str) -> list[str]:
-    """NAME=VALUE of those that are ours in qsub's -v or a Variable_List."""
+    """The settings of torqueckpt, NAME=VALUE, in qsub's -v or a Variable_List."""
     return _OURS.findall(listed)
 
 
@@ -115,7 +115,7 @@ def of_array(wanted: Iterable[Directive], array: str, index: int) -> list[Direct
 
 
 def moved(depend: str, old: Iterable[str], new: str) -> str:
-    """A depend attribute with the new job's id in the place of the old ones'."""
+    """A depend attribute with the new job's id in place of the old ones."""
     for each in old:
         depend = re.sub(rf"(?<=:){re.escape(each)}(?:@[^:,]*)?(?=[:,]|$)", new, depend)
     return depend
@@ -131,13 +131,13 @@ def _resources(asked: str | Mapping[str, str] | None) -> list[str]:
 
 
 def _chunk(asked: str, host: str) -> str:
-    """A chunk of select=, on this host wherever it was asked to be; OpenPBS names hosts shortly."""
+    """A chunk of select=, narrowed to this host; OpenPBS uses short host names."""
     words = [w for w in asked.split(":") if w.partition("=")[0] not in ("host", "vnode")]
     return ":".join([*words, f"host={host.partition('.')[0]}"])
 
 
 def _outputs(job: Job) -> list[Directive]:
-    """-o and -e where they were given: a name that the server made names the old job."""
+    """The options -o and -e, unless the server made these names: the old job's id is in them."""
     number, member = job.id.partition("[")[0].partition(".")[0], re.search(r"\[(\d+)\]", job.id)
     title = job.title.removesuffix(f"-{member.group(1)}") if member else job.title
     found = []

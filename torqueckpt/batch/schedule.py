@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""When a job's next periodic checkpoint is due, and how often is best.
+"""Compute when a job's next periodic checkpoint is due, and how often is best.
 
 Due is computed from what was, not timed.  Sources of the formulas: J. W. Young, "A first order
 approximation to the optimum checkpoint interval", CACM 17 (1974) 530; J. T. Daly, "A higher order
 estimate of the optimum checkpoint interval for restart dumps", Future Generation Computer Systems
 22 (2006) 303, equation 37.  All times are seconds; intervals are from the end of one checkpoint to
-the beginning of the next."""
+the beginning of the next.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ SHORTEST_SECONDS = 60.0  # -c counts minutes
 
 
 class History(NamedTuple):
-    """Times in seconds on one clock; failures counts those since the last image."""
+    """A job's checkpoints so far, in seconds of one clock; failures: since the last image."""
 
     started: float
     last_image: float | None = None
@@ -28,7 +29,10 @@ class History(NamedTuple):
 
 
 def next_due(history: History, interval_seconds: float, jitter_seconds: float = 0) -> float:
-    """start + interval, then last image + interval; a failure doubles the wait (to eightfold)."""
+    """When the next is due: an interval after the start, then after each image.
+
+    Failures double it.
+    """
     since = history.started if history.last_image is None else history.last_image
     if history.failures and history.last_try is not None:
         wait = interval_seconds * min(1 << history.failures, _LONGEST_BACK_OFF)
@@ -37,7 +41,7 @@ def next_due(history: History, interval_seconds: float, jitter_seconds: float = 
 
 
 def too_costly(frozen_seconds: float, since_image_seconds: float, max_percent: int) -> str:
-    """Why a checkpoint is skipped that would stop the job for too much of its time; "" if not.
+    """Why a checkpoint is skipped: it would stop the job for too long.  "" when it is taken.
 
     It counts against the time since the last image: one slow dump puts the next one off, and no
     more.
@@ -52,8 +56,7 @@ def too_costly(frozen_seconds: float, since_image_seconds: float, max_percent: i
 
 
 class Rate(NamedTuple):
-    """What the intervals are computed from: the mean time between failures, and the largest share
-    of a job's time that checkpoints may take, in percent."""
+    """How often nodes fail, and the largest share of a job's time for checkpoints, in percent."""
 
     mtbf_seconds: float
     overhead_percent: float
@@ -71,13 +74,16 @@ def daly(cost: float, mtbf: float) -> float:
 
 
 def best(cost: float, rate: Rate) -> float:
-    """Daly's interval, longer where checkpoints would take more than their share."""
+    """The best interval: Daly's, longer where checkpoints would take more than their share."""
     return max(daly(cost, rate.mtbf_seconds), _least(cost, rate))
 
 
 def aligned(interval: float, cost: float, left: float, reserve: float, rate: Rate) -> float | None:
-    """The interval nearest to `interval` with which the last checkpoint is done `reserve` before
-    the walltime's end, `left` from now; None when none is worth its cost any more."""
+    """The interval nearest to `interval` whose last checkpoint fits before the walltime's end.
+
+    It is done `reserve` before that end, which is `left` from now; None when no checkpoint is worth
+    its cost any more.
+    """
     usable, least = left - reserve, _least(cost, rate) + cost
     if usable < least:
         return None
@@ -86,7 +92,7 @@ def aligned(interval: float, cost: float, left: float, reserve: float, rate: Rat
 
 
 def wasted(interval: float, cost: float, walltime: float, reserve: float) -> float:
-    """What a job that is ended at its walltime has done since its last image."""
+    """How much work since its last image a job loses when its walltime ends it."""
     return walltime - (interval + cost) * ((walltime - reserve) // (interval + cost))
 
 

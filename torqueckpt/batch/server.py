@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Speaking to the batch server from a node, with the library that the settings name."""
+"""Connect to the batch server from a node, with the library that the settings name."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ANSWER_SECONDS = 30
 def connect(
     settings: Settings, server: str | None = None, timeout_seconds: int = 60
 ) -> ifl.Connection:
-    """An open connection; None is the default server.
+    """Inside, a connection to the server is open; None is the default server.
 
     The errors are torqueckpt.ifl's and no others: LibraryNotFound, also where cffi is missing,
     CannotConnect…
@@ -102,7 +102,10 @@ class Afresh:
 
 
 def server_says_ended(server: Server, job: str) -> bool:
-    """Only of a job of its own: another server's is as unknown to it as one that is over."""
+    """Whether a job's own server says that it has ended.
+
+    Any other server does not know it either.
+    """
     if not _same_host(server_of(job), server.server):
         return False
     try:
@@ -116,7 +119,7 @@ def server_of(job: str) -> str:
 
 
 def _same_host(one: str, other: str) -> bool:
-    """Equal, or one of them the short name of the other."""
+    """Whether two host names are equal, or one is the short form of the other."""
     one, other = one.partition(":")[0].lower(), other.partition(":")[0].lower()
     shorter, longer = sorted((one, other), key=len)
     return bool(shorter) and (longer == shorter or longer.startswith(f"{shorter}."))

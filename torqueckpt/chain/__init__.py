@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""A job longer than its queue's walltime, done as a chain of jobs."""
+"""Do a job that is longer than its queue's walltime as a chain of jobs."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""One link of a chain, inside its batch job, as its owner.
+"""Run one link of a chain, inside its batch job, as its owner.
 
-It sees to it that another one waits behind it, then it becomes the job: from the newest image, or
-by running the user's script.  The script runs below a shell that, when it is done, says so; that
-shell is in every image, so whichever link gets there ends the chain.
+It sees to it that another link waits behind it, then it becomes the job: from the newest image, or
+by running the user's script.  The script runs below a shell that says when it is done; that shell
+is in every image, so whichever link gets there ends the chain.
 """
 
 from __future__ import annotations
@@ -57,8 +57,7 @@ Given = dict[bytes, bytes]
 
 
 def begin(present: str, script: bytes, words: Sequence[str], settings: Settings) -> int:
-    """The first link: run the script, or go on with it when the batch system has put this very
-    job back into its queue."""
+    """Be the first link: run the script, or go on with it when this very job was requeued."""
     owner_store = _own_store(settings)
     found = chain.of_job(owner_store, present)
     if found is None or not _is_same(found, present, script):
@@ -75,7 +74,7 @@ def begin(present: str, script: bytes, words: Sequence[str], settings: Settings)
 
 
 def go_on(first: str, present: str, settings: Settings) -> int:
-    """A later link.  Where the first one never began there is nothing to go on with."""
+    """Be a later link; UnknownChain when the first one never began."""
     owner_store = _own_store(settings)
     found = chain.of_job(owner_store, first)
     if found is None:
@@ -116,7 +115,7 @@ def _go_on(found: Chain, owner_store: OwnerStore, present: str, settings: Settin
 
 
 def _is_same(found: Chain, present: str, script: bytes) -> bool:
-    """Not a chain of an earlier job that had the same id."""
+    """Whether this is the present job's chain, not one of an earlier job that had the same id."""
     return (
         found.first == present
         and found.end() is None
@@ -135,7 +134,7 @@ def newest(owner_store: OwnerStore, known: Links) -> tuple[str, int]:
 
 
 def idle_links(known: Links, now: tuple[str, int]) -> int:
-    """How many links, one after the other up to now, have made no image."""
+    """How many links in a row, up to now, have made no image."""
     count = 0
     for each in reversed(known.links):
         if (each.lineage, each.generation) != now:
@@ -145,7 +144,7 @@ def idle_links(known: Links, now: tuple[str, int]) -> int:
 
 
 def ended(name: str, status: int, settings: Settings) -> None:
-    """The user's script is done, says the shell that ran it: nothing goes on with it any more."""
+    """End the chain: the shell that ran the user's script says that the script is done."""
     owner = privileges.owner_of_uid(os.getuid())
     owner_store = access.owner_store(owner, settings)
     found = chain.of_job(owner_store, name)
@@ -159,7 +158,10 @@ def ended(name: str, status: int, settings: Settings) -> None:
 
 
 def _runs_it(owner_store: OwnerStore, known: Links) -> str:
-    """The job that does the work now: the last link, or one that somebody else has resumed."""
+    """The job that does the work now.
+
+    The last link, or a job that somebody else has resumed it as.
+    """
     lineage = owner_store.lineage_of(newest(owner_store, known)[0])
     try:
         live = lineage.live() if lineage is not None else None
@@ -172,7 +174,7 @@ def _runs_it(owner_store: OwnerStore, known: Links) -> str:
 def _see_to_the_next(
     found: Chain, known: Links, present: str, user: str, settings: Settings
 ) -> None:
-    """One link waits behind this one.  The job goes on all the same where none can: it says so."""
+    """Have one link wait behind this one; where none can, the job says so and goes on."""
     host = None if settings.store_shared else os.uname().nodename
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
@@ -200,7 +202,7 @@ def _stop_at_limits(
 
 
 def _stop_unless_rerunable(found: Chain, present: str, settings: Settings) -> None:
-    """qsub -r n: what the job did so far must not be done again."""
+    """Stop the chain of a job that must not be run again (qsub -r n)."""
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             may = pbs.job(present).text("Rerunable") != "False"
@@ -215,7 +217,7 @@ def _stop_unless_rerunable(found: Chain, present: str, settings: Settings) -> No
 
 
 def _wait_until_over(owner_store: OwnerStore, name: str, settings: Settings) -> None:
-    """The link before may still be ending; not to be noted as a restart that failed."""
+    """Wait while the link before is still ending, lest a failed restart is noted."""
     lineage = owner_store.lineage_of(name)
     until = time.monotonic() + _STILL_ENDING_SECONDS
     while lineage is not None:
@@ -230,22 +232,24 @@ def _wait_until_over(owner_store: OwnerStore, name: str, settings: Settings) -> 
 
 
 def _older(owner_store: OwnerStore, name: str, known: Links) -> int | None:
-    """Another image than the newest, when a link has just failed to restore that one though it is
-    whole; None for the newest that is whole."""
+    """The number of an older image, when a link has just failed to restore the newest one.
+
+    Else None.
+    """
     before = [each for each in known.links[:-1] if each.lineage == name]
-    told = journal.last(owner_store, "lineage", name)
+    noted = journal.last(owner_store, "lineage", name)
     lineage = owner_store.lineage_of(name)
-    if not before or lineage is None or told.get("event") != journal.RESTART_FAILED:
+    if not before or lineage is None or noted.get("event") != journal.RESTART_FAILED:
         return None
     numbers = lineage.numbers()
     tried = sum(each.generation == numbers[-1] for each in before)
-    if told.get("code") not in _RESTORE_FAILED or tried == 0:
+    if noted.get("code") not in _RESTORE_FAILED or tried == 0:
         return None
     return numbers[max(len(numbers) - 1 - tried, 0)]
 
 
 def _own_store(settings: Settings) -> OwnerStore:
-    """The user's directory in the store, which root makes."""
+    """Open the user's directory in the store; root makes it."""
     owner = privileges.owner_of_uid(os.getuid())
     try:
         return access.owner_store(owner, settings)
@@ -255,13 +259,16 @@ def _own_store(settings: Settings) -> OwnerStore:
 
 
 def _tell(line: str) -> None:
-    """In the job's stderr: there its owner will look."""
+    """Write a line to the job's stderr, where its owner will look."""
     log.info(line)
     os.write(2, f"torqueckpt: {log.one_line(line)}\n".encode("utf-8", "replace"))
 
 
 def run_script(found: Chain, first_time: bool) -> NoReturn:
-    """Become the shell that runs it, by its own interpreter: the store may be mounted noexec."""
+    """Become the shell that runs the script by its own interpreter.
+
+    The store may be mounted noexec.
+    """
     given: Given = environment()
     if not first_time:
         saved = found.directory.read(layout.ENVIRONMENT).split(b"\0")
@@ -280,7 +287,7 @@ def run_script(found: Chain, first_time: bool) -> NoReturn:
 
 
 def interpreter(script: bytes, given: Given) -> list[bytes]:
-    """As the kernel reads the first line; the job's shell where there is none."""
+    """The script's interpreter, as the kernel reads its first line; else the job's shell."""
     line = script.split(b"\n", 1)[0].strip()
     if line.startswith(b"#!") and line[2:].strip():
         return line[2:].strip().split(None, 1)

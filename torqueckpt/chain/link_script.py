@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The scripts of a chain's links: the first holds the user's, the others go on from its images."""
+"""Write the scripts of a chain's links.
+
+The first holds the user's, the others go on from images.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,10 @@ _MARK = "THE-JOBS-OWN-SCRIPT"
 
 
 def first(script: str) -> str:
-    """The user's script with all of its comments at the top, where qsub looks for options, below
-    one that runs it as it is."""
+    """The first link's script, which holds the user's.
+
+    Its comments are moved to the top for qsub.
+    """
     lines = script.splitlines()
     head = ["#!/bin/sh", "# A chain of jobs: what runs is the script below, after the exec."]
     for number, line in enumerate(lines):
@@ -32,7 +37,7 @@ def first(script: str) -> str:
 
 
 def following(chain: str, behind: str, wanted: Iterable[Directive], host: str | None) -> str:
-    """A link that waits until the job `behind` is over, and asks for what that one asked for."""
+    """The script of a link that waits for the end of the job `behind` and asks for the same."""
     asks = [each for each in wanted if each.option != "v"]
     kept = [each for each in wanted if each.option == "v"]
     ours = [item for each in kept for item in qsub_options.variables(each.value)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The jobs of a chain at the batch server: submitted one behind the other, found again, deleted."""
+"""Submit, find and delete the jobs of a chain at the batch server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OF = re.compile(rf"(?:^|,){walltime.VARIABLE}=([^,]+)")
 
 
 def submit(options: Sequence[str], script: Path, settings: Settings, tell: Tell) -> str:
-    """qsub the script with these options, and behind it the job that goes on; gives the first id.
+    """Submit the script with these options, and a job that waits for it; gives the first id.
 
     Both or none: the first one is deleted when the second is refused.
     """
@@ -61,13 +61,13 @@ def submit(options: Sequence[str], script: Path, settings: Settings, tell: Tell)
 
 
 def set_up_next(pbs: Server, chain: str, behind: str, directory: str, host: str | None) -> str:
-    """Submit the job that waits for `behind`, and have it ask for the same; gives its id."""
+    """Submit the job that waits for `behind` and asks for the same; gives its id."""
     wanted = qsub_options.of_server(pbs.job(behind))
     return qsub(link_script.following(chain, behind, wanted, host), behind, directory)
 
 
 def of_chain(pbs: Server, chain: str, user: str) -> list[Job]:
-    """Those that the server has, the first and all behind it; those that wait come first."""
+    """The chain's jobs that the server knows; those that wait come first."""
     names = ("Job_Owner", "job_state", "Variable_List", "depend")
     own = [job for job in pbs.jobs(names) if job.owner == user]
     found = [job for job in own if chain in (job.id, chain_named_by(job))]
@@ -75,14 +75,17 @@ def of_chain(pbs: Server, chain: str, user: str) -> list[Job]:
 
 
 def chain_named_by(job: Job) -> str:
-    """The first job of the chain that a waiting or later link belongs to; "" for any other job."""
+    """The first job of the chain that a later link belongs to; "" for any other job."""
     found = _OF.search(job.text("Variable_List"))
     return found.group(1) if found is not None and not found.group(1).isdigit() else ""
 
 
 def cancel_waiting(chain: str, present: str, user: str, settings: Settings, tell: Tell) -> None:
-    """The job is done: what waits to go on with it goes, and what waited for that waits for the
-    present link.  A server that does not answer now: the waiting link sees that all is done."""
+    """Delete the link that waits, since the chain's work is done.
+
+    What waited for that link waits for the present one.  Where the server does not answer, the link
+    itself finds that all is done.
+    """
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             for job in of_chain(pbs, chain, user):
@@ -94,8 +97,9 @@ def cancel_waiting(chain: str, present: str, user: str, settings: Settings, tell
 
 
 def move_dependents(pbs: Server, jobs: Sequence[Job], here: set[str], tell: Tell) -> None:
-    """What waits for a link that runs here waits for the one behind it: with the link's end the job
-    is not over.  The chain's end moves it back.
+    """Have what waits for a link that runs here wait for the link behind it.
+
+    With the present link's end the chain has not ended; when it does, this is moved back.
 
     jobs: all of the server, with depend and Variable_List.
     """
@@ -114,7 +118,7 @@ def move_dependents(pbs: Server, jobs: Sequence[Job], here: set[str], tell: Tell
 
 
 def tie_to_this_node(pbs: Server, job: Job, settings: Settings) -> None:
-    """The first link has begun here, and here its images will be: what waits is to run here."""
+    """Have the waiting link run on this node, where the images of the first one will be."""
     if settings.store_shared:
         return
     wanted = qsub_options.on_node(qsub_options.of_server(pbs.job(job.id)), os.uname().nodename)

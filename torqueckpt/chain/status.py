@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What people ask about chains: how far one has come, and to end all of it."""
+"""Show how far a chain has come, and end it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from torqueckpt.store.store import OwnerStore
 
 
 class LinkRow(NamedTuple):
-    """One link; state is the server's letter, "" where it knows no such job any more.
+    """One link; state is the server's letter, "" when it does not know the job any more.
 
     began_from: "beginning", a generation, or "" for one that waits; images: how many it made.
     """
@@ -36,7 +36,7 @@ class LinkRow(NamedTuple):
 
 
 class Status(NamedTuple):
-    """state: waits, runs, or how the chain ended; exit_status where it ended by itself."""
+    """A chain's state: it waits, runs, or how it ended; exit_status where it ended by itself."""
 
     chain: str
     owner: str
@@ -47,12 +47,14 @@ class Status(NamedTuple):
 
 
 def status(job: str, owner: Owner, settings: Settings) -> Status:
-    """By the store, and by the server where it answers; UnknownChain."""
+    """Find a chain's state in the store, and at the server where it answers; UnknownChain."""
     known, jobs = _asked(job, owner, settings)
     first = _first(job, known, jobs)
     if first is None:
         raise UnknownChain(owner=owner.name, job=job, remedy="")
-    at_server = {each.id: each for each in jobs if first in (each.id, _chain_of(each))}
+    at_server = {
+        each.id: each for each in jobs if first in (each.id, server_jobs.chain_named_by(each))
+    }
     with privileges.acting_as(owner):
         found = _in_store(first, owner, settings)
         links = found[1].read().links if found is not None else ()
@@ -70,7 +72,7 @@ def status(job: str, owner: Owner, settings: Settings) -> Status:
 
 
 def cancel(job: str, owner: Owner, settings: Settings) -> list[str]:
-    """End the chain: nothing goes on, and all of its jobs are deleted; gives their ids."""
+    """End the chain: all of its jobs are deleted, nothing goes on; gives their ids."""
     with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
         known, jobs = _in_store(job, owner, settings), _own(pbs, owner)
         first = _first(job, known[1] if known is not None else None, jobs)
@@ -96,7 +98,7 @@ def _asked(job: str, owner: Owner, settings: Settings) -> tuple[Chain | None, li
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             return known, _own(pbs, owner)
     except TorqueCkptError as silent:
-        log.info(f"told by the store alone: {silent}")
+        log.info(f"shown from the store alone: {silent}")
         return known, []
 
 
@@ -106,10 +108,10 @@ def _own(pbs: Server, owner: Owner) -> list[Job]:
 
 
 def _first(job: str, known: Chain | None, jobs: list[Job]) -> str | None:
-    """The chain's first job, where `job` is any of its jobs."""
+    """The first job of the chain that `job` is any job of."""
     if known is not None:
         return known.first
-    named = {each.id: _chain_of(each) for each in jobs}
+    named = {each.id: server_jobs.chain_named_by(each) for each in jobs}
     if named.get(job):
         return named[job]
     return job if job in named.values() else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The last checkpoint of a job, which ends it just before its walltime does.
+"""Take a job's last checkpoint, which ends it just before its walltime does.
 
 The periodic service starts a process of its own for each such job some time before that: nothing
 that the service waits for can make it late.
@@ -27,7 +27,7 @@ _AHEAD_SECONDS = 900
 
 
 class Waiting:
-    """The processes that wait for the moment, one for each job of this node that is to have it."""
+    """The processes that wait for a job's last checkpoint, one for each job of this node."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -35,7 +35,7 @@ class Waiting:
         self._all: dict[tuple[str, int | None], subprocess.Popen[bytes]] = {}
 
     def see_to(self, job: Job) -> None:
-        """Start the job's once its walltime is near, and again where somebody has killed it."""
+        """Start the job's process once its walltime is near, again if somebody has killed it."""
         limit, key = _limit_of(job, self._settings), (job.id, job.session_id)
         if limit is None or (key in self._all and self._all[key].poll() in (None, 0)):
             return
@@ -54,8 +54,12 @@ class Waiting:
 
 
 def _limit_of(job: Job, settings: Settings) -> float | None:
-    """How old the job's session leader may become; None where it has no limit, or nobody asked for
-    a last checkpoint.  What a restart in place or a factor of MOM's adds, the server knows."""
+    """How old the job's session leader may become.
+
+    None without a limit, or without a last checkpoint.
+
+    What a restart in place or a factor of MOM's adds, the server knows.
+    """
     leader = proc.stat(job.session_id) if job.session_id else None
     walltime = job.walltime_limit_seconds
     if leader is None or not walltime or not _is_wanted(job, settings):
@@ -64,7 +68,7 @@ def _limit_of(job: Job, settings: Settings) -> float | None:
 
 
 def _is_near(job: Job, limit: float, settings: Settings) -> bool:
-    """Whether it is time to start the process that waits for the moment."""
+    """Whether it is time to start the process that waits for the job's last checkpoint."""
     leader = proc.stat(job.session_id or 0)
     if leader is None:
         return False
@@ -74,8 +78,10 @@ def _is_near(job: Job, limit: float, settings: Settings) -> bool:
 
 
 def end_in_time(job: str, sid: int, user: str, limit: float, settings: Settings) -> None:
-    """Wait for the moment, and have the job ended, with an image, before its session leader is
-    `limit` seconds old.  Whatever fails, the job runs on to its limit."""
+    """Wait, then checkpoint and end the job before its session leader is `limit` seconds old.
+
+    Whatever fails, the job runs on to its limit.
+    """
     if os.getuid() != 0:
         raise NeedsRoot(what="a last checkpoint", remedy="the periodic service takes it")
     first = proc.stat(sid)
@@ -108,7 +114,7 @@ def end_in_time(job: str, sid: int, user: str, limit: float, settings: Settings)
 
 
 def _is_wanted(job: Job, settings: Settings) -> bool:
-    """By the job's own environment, by its queue, or as a link of a chain."""
+    """Whether the job's environment, queue or chain asks for a last checkpoint."""
     pairs = (item.partition("=") for item in job.text("Variable_List").split(","))
     if walltime.wanted({name: value for name, _, value in pairs}):
         return True
@@ -141,7 +147,10 @@ def _measured_as(owner: Owner, job: str, settings: Settings) -> list[float]:
 
 
 def _measured(owner_store: OwnerStore, lineage: Lineage) -> list[float]:
-    """Seconds of this lineage's dumps: those in the manifests, whole calls in the journal."""
+    """Seconds that this lineage's dumps took.
+
+    Those in manifests, and whole calls in the journal.
+    """
     found = []
     for number in lineage.numbers():
         try:

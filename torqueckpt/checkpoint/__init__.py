@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Taking a checkpoint: from MOM's call to a whole image that is known."""
+"""Take checkpoints: from MOM's call to a whole image that every name leads to."""

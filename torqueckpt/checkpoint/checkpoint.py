@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Taking a checkpoint, from MOM's call to a whole image; root's work, done as the job's owner.
+"""Take a checkpoint, from MOM's call to a whole image; called as root, done as the job's owner.
 
 Whatever fails, the job runs on and its last whole image is untouched.  checkpoint_process() does
-the same for a process that somebody names: chkpnt, cr_checkpoint, and LSF's job starter."""
+the same for a process that somebody names: chkpnt, cr_checkpoint, and LSF's job starter.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ from torqueckpt.store.store import OwnerStore
 
 
 def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
-    """Take an image of the job, or give the one that the same call has made already."""
+    """Take an image of the job, or find the one that an earlier, equal call has taken."""
     arrived = time.time()
     if os.getuid() != 0:
         raise NeedsRoot(what="a checkpoint", remedy="MOM runs it, or `torqueckpt checkpoint` does")
@@ -110,8 +111,11 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
 
 
 def _new_image(plan: CheckpointPlan, known: Live | None, secret: bytes) -> tuple[Manifest, int]:
-    """Have the tree dumped into a new generation, which is whole and signed after this; gives also
-    how many of the job's processes are not in it.  known: the lineage's live record so far."""
+    """Have the tree dumped into a new generation, which is whole and signed after this.
+
+    Gives also how many of the job's processes are not in it.  known: the lineage's live record so
+    far.
+    """
     lineage, target, settings = plan.lineage, plan.target, plan.settings
     with translated(settings.store), lineage.new_generation() as generation:
         dump = dumping.what_to_dump(plan, generation)
@@ -136,7 +140,7 @@ def _new_image(plan: CheckpointPlan, known: Live | None, secret: bytes) -> tuple
 
 
 def _dumped(plan: CheckpointPlan, dump: Dump, generation: Generation, task: Task) -> Dumped:
-    """As the setting `pre_dump` wants it."""
+    """Have the tree dumped, with a pre-dump if the setting `pre_dump` wants it."""
     if plan.settings.pre_dump == "off":
         return dumping.dump(plan, dump, task)
     from torqueckpt.checkpoint import pre_dump  # slow to import, and seldom wanted
@@ -154,7 +158,7 @@ def _keep_scripts(target: Target, lineage: Lineage) -> dict[str, str]:
 
 @contextmanager
 def _opened(target: Target) -> Iterator[tuple[int, ...]]:
-    """The job's output files for reading."""
+    """Inside, the job's output files are open for reading."""
     sources: list[int] = []
     try:
         for stream in target.live.streams:
@@ -180,8 +184,10 @@ def _grow_streams(plan: CheckpointPlan, seen: Look) -> tuple[Stream, ...]:
 
 @contextmanager
 def _running_again(target: Target, stopped: bool) -> Iterator[tuple[int, ...]]:
-    """A tree that was left stopped for its end runs on when anything fails before the end, also
-    when this program is killed.  Gives what the checkpointer must inherit: it may outlive us."""
+    """Inside, any failure lets a stopped tree run on, also when this program is killed.
+
+    Gives the descriptor that the checkpointer must inherit: it may outlive this program.
+    """
     if not stopped:
         yield ()
         return
@@ -216,7 +222,7 @@ def _failures_noted(
 
 
 def job_of_process(pid: int) -> str:
-    """The batch job that a process says it belongs to, else an id made from its pid."""
+    """The batch job's id in a process's environment, else one made from its pid."""
     try:
         return job_id(job_processes.job_of(pid))
     except InvalidJobId:
@@ -231,7 +237,10 @@ def checkpoint_process(
     settings: Settings,
     refuse_connections: bool = False,
 ) -> ImageRef:
-    """An image of the tree below `pid`; called as root.  owner: whose it must be, None for any."""
+    """Take an image of the tree below `pid`; called as root.
+
+    owner: whose it must be, None for any.
+    """
     found = proc.stat(pid)
     if found is None:
         raise SessionGone(sid=pid)

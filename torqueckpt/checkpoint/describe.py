@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The manifest of a new image: what was asked for, what the image says, what this node is.
+"""Describe a new image in its manifest: what was asked for, what the image says, what this node is.
 
-The image is read by a process that has become the owner for good: its files are his."""
+The image is read by a process that has become the owner for good: its files are his.
+"""
 
 from __future__ import annotations
 
@@ -89,15 +90,17 @@ def _job(plan: CheckpointPlan, scripts: dict[str, str]) -> Job:
 
 
 def _script(lineage: Lineage, scripts: dict[str, str]) -> str:
-    """The job script's text, for its directives."""
+    """The job script's text, which its #PBS lines are read from."""
     with lineage.directory.make(layout.KEPT) as directory:
         texts = [directory.read(name) for name in scripts.values() if name.endswith(".SC")]
     return texts[0].decode("utf-8", "replace") if texts else ""
 
 
 class Reader:
-    """Made before the dump: by the time that there is an image, its process has imported what
-    reading one takes, which is longer than the reading of most.
+    """Reads the finished image in a worker that is started before the dump.
+
+    By the time that there is an image, the worker has imported what reading takes, which is longer
+    than the reading of most.
     """
 
     def __init__(self, plan: CheckpointPlan, dump: Dump) -> None:
@@ -126,14 +129,16 @@ class Reader:
             self._worker.stop()
 
     def start(self) -> None:
-        """The image is there, and changed no more."""
+        """Have the worker read the image, which is complete and not changed any more."""
         self._worker.give(_SECONDS)
         with suppress(BrokenPipeError):  # it was killed: facts() tells
             os.write(self._says, b"\n")
 
     def facts(self, dumped: Dumped) -> ImageFacts:
-        """What the image says, with what only a look at the files themselves could tell, and with
-        the time for which the tree stood still before its dump, at a pre-dump."""
+        """What the image says, completed by what was seen of the files at the freeze.
+
+        Its time of standing still includes that of a pre-dump.
+        """
         self._running = False
         try:
             found = self._worker.result(ImageFacts)
@@ -144,13 +149,13 @@ class Reader:
 
 
 class _Mended(NamedTuple):
-    """How many timers were put right."""
+    """How many timers of the image were repaired."""
 
     timers: int
 
 
 def repair(plan: CheckpointPlan, dump: Dump) -> None:
-    """Put right what the checkpointer is known to save wrongly."""
+    """Repair in the image what the checkpointer is known to save wrongly."""
     checkpointer, target = plan.checkpointer, plan.target
     if not any(to in checkpointer.links_to_repair for _, _, to in target.open_files):
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Having the checkpointer dump a tree, with its files looked at meanwhile; and why it failed."""
+"""Have the checkpointer dump a tree, look at its files meanwhile, and say why a dump failed."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def dump(plan: CheckpointPlan, dump: Dump, task: Task) -> Dumped:
 def as_owner(
     plan: CheckpointPlan, dump: Dump, words: list[str], freeze: Freeze | None = None
 ) -> run.Finished:
-    """Run the checkpointer on the job's tree; freeze: the one that it is to tell of."""
+    """Run the checkpointer, as the job's owner, on his tree; freeze: the freeze that it reports."""
     limit = plan.settings.dump_timeout_seconds
     return run.run(
         privileges.as_owner_argv(
@@ -105,7 +105,7 @@ def as_owner(
 
 @contextmanager
 def _files_of(job: str) -> Iterator[None]:
-    """Files of the checkpointer's own that lie in the job's directories."""
+    """Inside, an OSError on the checkpointer's own files becomes a failed dump."""
     try:
         yield
     except OSError as problem:
@@ -113,8 +113,10 @@ def _files_of(job: str) -> Iterator[None]:
 
 
 def _stand_still(target: Target, freeze: Freeze, stopped: bool, seconds: float) -> None:
-    """Stop the tree right behind the dump, for the look at its files, where they were not looked at
-    during the dump itself; the caller sees to it that it runs on when this fails."""
+    """Stop the tree right after a dump without a freeze hook, so that its files can be looked at.
+
+    The caller lets it run on when this fails.
+    """
     looked = freeze.looked()
     if stopped or not looked:
         signals.stop_tree(target.root.id)
@@ -141,7 +143,7 @@ def _check(plan: CheckpointPlan, dump: Dump, finished: run.Finished) -> None:
 
 
 def _no_room(directory: Path) -> bool:
-    """A checkpointer that ran out of room may not even have had the room to say so."""
+    """Whether the directory is full: a checkpointer without room may not have logged that."""
     left = os.statvfs(directory)
     return left.f_bavail * left.f_frsize < _ROOM_FOR_A_LOG
 
@@ -168,8 +170,11 @@ def what_to_look_at(plan: CheckpointPlan, generation: Generation, scripts: dict[
 
 
 def rules(root_pid: int, leader_pid: int, settings: Settings) -> tuple[Rule, ...]:
-    """The job's before the site's: from the environment that the tree was started with, which it
-    also has after a restart, and its leader's: some shells drop what no shell could have set."""
+    """The file rules for this job: those in its environment first, then the settings'.
+
+    They are in the environment that the tree was started with, which it also has after a restart,
+    and in its leader's: some shells drop what no shell could have set.
+    """
     environment = {**proc.environment(leader_pid), **proc.environment(root_pid)}
     items = [*file_rules.of_job(environment), *settings.files]
     if not items:

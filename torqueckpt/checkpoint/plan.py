@@ -42,8 +42,7 @@ class CheckpointPlan(NamedTuple):
 
 
 class Dumped(NamedTuple):
-    """What was seen of the job's files during its dump, how long that took, and for how long the
-    tree stood still before it, at a pre-dump."""
+    """The result of a dump: what was seen of the job's files, and how long it took."""
 
     seen: Look
     wall_ms: int
@@ -51,8 +50,11 @@ class Dumped(NamedTuple):
 
 
 class SavedImage(NamedTuple):
-    """What an image holds and what is kept beside it: scripts are the batch system's files (path →
-    its copy), streams the job's output up to the freeze, image the checksums."""
+    """What an image holds and what is kept beside it.
+
+    scripts are the batch system's files (path → its copy), streams the job's output up to the
+    freeze, image the checksums.
+    """
 
     facts: ImageFacts
     scripts: dict[str, str]

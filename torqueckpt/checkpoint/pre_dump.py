@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Setting `pre_dump`: memory is dumped while the job runs, and what changes since while it stands.
+"""Dump memory while the job runs, then what changed since while it stands (setting `pre_dump`).
 
 A generation has before/ then, until it is merged into image/, which stands alone (base.merge).
 Whatever of this fails, the dump is a full one.
@@ -32,7 +32,7 @@ _UNSEEN = "the kernel may be writing into its memory (io_setup)"
 
 
 def dump(plan: CheckpointPlan, dump: Dump, generation: Generation, task: Task) -> Dumped:
-    """As dumping.dump(), with the memory dumped before it where that can be done and pays."""
+    """Dump as dumping.dump() does, after a pre-dump of memory where that can be done and pays."""
     began, frozen_us = time.monotonic(), 0
     if plan.checkpointer.pre_dump_checks():
         has_room = partial(space.for_pre_dump, plan.owner_store, plan.target.tree, plan.settings)
@@ -44,7 +44,7 @@ def dump(plan: CheckpointPlan, dump: Dump, generation: Generation, task: Task) -
                 seen = dumping.dump(plan, since, task).seen
                 frozen_us = _merge(plan, since)
                 generation.directory.remove_tree(layout.BEFORE)
-                told = f"memory was dumped before, with {frozen_us} us of standing still"
+                told = f"memory was dumped before, the job stood still for {frozen_us} us"
                 log.info(f"{plan.job}: {told}")
                 return Dumped(seen, _ms_since(began), frozen_us)
             except (DumpFailed, StoreFull) as failed:
@@ -55,7 +55,7 @@ def dump(plan: CheckpointPlan, dump: Dump, generation: Generation, task: Task) -
 
 
 def refused(checkpointer: Checkpointer, owner: Owner) -> str:
-    """Why memory cannot be dumped while a job of that owner runs; "" when it can."""
+    """Why memory cannot be dumped while this owner's jobs run; "" when it can."""
     rights = checkpointer.capabilities(established_tcp=False)
     for argv in checkpointer.pre_dump_checks():
         answer = run.run(
@@ -85,7 +85,7 @@ def _reason_against(
 
 
 def _memory_first(plan: CheckpointPlan, dump: Dump, generation: Generation) -> str:
-    """Have memory dumped into before/; gives why that failed, and nothing of it is left then."""
+    """Dump memory into before/; gives why that failed, and then nothing of it is left."""
     checkpointer, target = plan.checkpointer, plan.target
     generation.directory.make(layout.BEFORE).close()
     place = generation.path / layout.BEFORE
@@ -108,7 +108,7 @@ def _written_unseen(target: Target) -> bool:
 
 @contextmanager
 def _as_many_files_as_may_be() -> Iterator[None]:
-    """CRIU holds a pipe for each few pages, and may not raise its own limit."""
+    """Inside, the limit on open files is raised: CRIU holds a pipe for each few pages."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""What forbids a dump of a tree, or would not be as before after a restart; told before it matters.
+"""Find what forbids a dump of a tree, or would be otherwise after a restart, before it matters.
 
 Everything is read as the job's owner: what he may not look at, a checkpointer that runs as he does
-may not either."""
+may not either.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +41,7 @@ _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 
 
 class Report(NamedTuple):
-    """What `torqueckpt preflight` tells; its fields are those of --json (torqueckpt(1))."""
+    """The result of `torqueckpt preflight`; its fields are those of --json (torqueckpt(1))."""
 
     job: str
     pid: int
@@ -51,7 +52,7 @@ class Report(NamedTuple):
 
 
 def preflight(what: str, settings: Settings, user: str | None) -> Report:
-    """Look at a job (of `user`), or at the tree of a process; else NothingToLookAt."""
+    """Look at a job (of `user`), or at a process's tree; NothingToLookAt when there is none."""
     checkpointer = registry.load(settings.checkpointer, settings)
     uid = privileges.owner(user).uid if user is not None else None
     leader = job_processes.leader_of_job(job_id(what), uid)
@@ -84,7 +85,7 @@ def preflight(what: str, settings: Settings, user: str | None) -> Report:
 
 
 def _live(job: str, owner: Owner, settings: Settings) -> Live | None:
-    """The record of who runs the job, which a restarted job's tree is found by."""
+    """The live record by which a restarted job's tree is found; None when there is none."""
     with access.lineage_if_any(job, owner, settings) as found:
         return found[1].live() if found is not None else None
 
@@ -92,7 +93,7 @@ def _live(job: str, owner: Owner, settings: Settings) -> Live | None:
 def before_dump(
     checkpointer: Checkpointer, target: Target, refuse_connections: bool = False
 ) -> Target:
-    """Refuse what the checkpointer would surely refuse, before any of it is frozen.
+    """Refuse, before the tree is frozen, what the checkpointer would surely refuse.
 
     Much of that lasts a moment only (a connection that is being closed), so it is looked at again;
     gives the tree as it was seen last.
@@ -118,7 +119,10 @@ def before_dump(
 
 
 def tell_strays(target: Target) -> int:
-    """Processes of the job that its image lacks, and how many; looked for while the tree runs."""
+    """Log the job's processes that its image lacks; gives their number.
+
+    The tree runs meanwhile.
+    """
     found = list(_strays(target.tree, target.leader_pid, target.owner))
     _tell(found)
     return len(found)
@@ -127,7 +131,7 @@ def tell_strays(target: Target) -> int:
 def everything(
     checkpointer: Checkpointer, members: list[proc.Stat], links: Links, above: int, owner: Owner
 ) -> list[Finding]:
-    """All findings on a tree; `above` is its session leader, or whoever it was started by."""
+    """All findings on a tree; `above` is its session leader, or whoever started it."""
     return [
         *_findings(checkpointer, members, links),
         *_strays(members, above, owner),
@@ -141,7 +145,10 @@ def _findings(
     links: Links,
     connections: bool = False,
 ) -> list[Finding]:
-    """connections: also those to the outside, whether or not the checkpointer minds them."""
+    """What the checkpointer finds.
+
+    connections: also those to other hosts, which it may not mind.
+    """
     held = resources.of_tree(members, links)
     found = [*_elsewhere(members), *checkpointer.findings(held)]
     look = connections and not checkpointer.holds_connections
@@ -150,7 +157,7 @@ def _findings(
 
 
 def _elsewhere(members: list[proc.Stat]) -> Iterator[Finding]:
-    """What of the job runs on other nodes."""
+    """A finding when parts of the job run on other nodes."""
     count = job_processes.hosts(members[0].pid)
     if count > 1:
         what = "an image of one node's processes is not the whole job"
@@ -186,7 +193,7 @@ def _tell(found: Iterable[Finding]) -> None:
 
 
 def of_tree(members: list[proc.Stat], leader_pid: int, settings: Settings) -> Iterator[Finding]:
-    """One for each file that can be changed in place, with no copy of it in an image."""
+    """A finding for each file that can be changed in place and that no image has a copy of."""
     root = members[0]
     try:
         rules = dumping.rules(root.pid, leader_pid, settings)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What happens once an image is whole: names that lead to it, depth, journal."""
+"""Publish a whole image: links and pointer that lead to it, older ones removed, a journal line."""
 
 from __future__ import annotations
 
@@ -24,8 +24,10 @@ def make_known(
     manifest: Manifest,
     request: CheckpointRequest,
 ) -> None:
-    """The image is whole: every name that leads to it does so now.  Again for a call that comes
-    again: the first one may have been killed before this."""
+    """Have every name lead to the new image, which is whole.
+
+    A repeated call does it again: the first one may have been killed before this.
+    """
     owner_store.belongs(manifest.job.id, lineage)
     with translated(lineage.path):
         before = index.read(lineage)
@@ -51,7 +53,7 @@ def make_known(
 
 
 def tidy(plan: CheckpointPlan, manifest: Manifest, left_out: int, took_ms: int) -> None:
-    """Remember which files keep the output now, let go of what is too old, write the journal."""
+    """Record which files keep the output now, remove images beyond the depth, write the journal."""
     live, lineage, settings = plan.target.live, plan.lineage, plan.settings
     kept_in = {stream.name: stream.kept for stream in manifest.streams}
     streams = tuple(each._replace(kept=kept_in[each.name]) for each in live.streams)

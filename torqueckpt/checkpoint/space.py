@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether there is room for another image: looked at before anything of a job is touched."""
+"""Check that there is room for another image, before anything of a job is touched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 def refuse_without(
     owner_store: OwnerStore, lineage: Lineage, target: Target, depth: int, settings: Settings
 ) -> None:
-    """StoreFull when the next image would not fit, would eat the reserve, or exceed the quota."""
+    """Raise StoreFull when the next image would not fit, or exceed the reserve or the quota."""
     needed = _predicted(target)
     left = filesystem.free(owner_store.directory) - settings.reserve_mib * MIB
     if needed > left:
@@ -51,7 +51,7 @@ def for_pre_dump(owner_store: OwnerStore, tree: list[proc.Stat], settings: Setti
 def packs(
     checkpointer: Checkpointer, generation: Generation, depth: int, settings: Settings
 ) -> Callable[[str], bool]:
-    """Which files of a new image are compressed (setting `compress`)."""
+    """Choose which files of a new image are compressed (setting `compress`)."""
     if settings.compress == "space":
         left = filesystem.free(generation.directory) - settings.reserve_mib * MIB
         wanted = left < depth * filesystem.below(generation.directory)
@@ -61,7 +61,10 @@ def packs(
 
 
 def _predicted(target: Target) -> int:
-    """What the tree has in memory; where much of that is empty or shared, the last image tells."""
+    """Predict an image's size by the tree's memory.
+
+    Where much of that is empty, by the last image.
+    """
     in_memory, image = memory.to_dump(target.tree), target.last
     last = image.manifest.bytes if image is not None and not image.manifest.packed else 0
     return min(in_memory, 2 * last) if last else in_memory

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""From MOM's words (session id, job id) to the tree that is to be dumped, and its lineage.
+"""Find the tree to dump and its lineage, from what MOM says: session id and job id.
 
-MOM repeats itself, and several calls may come at once: one that was answered already is found."""
+MOM repeats itself, and several calls may come at once: one that was answered already is found.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ class LastImage(NamedTuple):
 
 
 class Target(NamedTuple):
-    """A tree to dump; owner has the groups that the tree runs with."""
+    """A tree to dump; owner has the groups that its processes run with."""
 
     owner: Owner
     root: proc.Stat
@@ -49,7 +50,7 @@ class Target(NamedTuple):
 
     @property
     def sessions(self) -> set[int]:
-        """The sessions that are the job's alone: the tree's and its parent's, led by the owner.
+        """The sessions of this job alone: the tree's, and its parent's, led by the owner.
 
         A job that was started from a shell which a root process leads too (su) has none of its own.
         """
@@ -67,7 +68,7 @@ class Target(NamedTuple):
 
 
 def owner_of(request: CheckpointRequest) -> Owner:
-    """The owner as MOM names him, else whoever the session belongs to."""
+    """The job's owner: whom MOM names, else the user of the session."""
     if request.owner is not None:
         return privileges.owner(request.owner)
     credentials = proc.credentials(_keeper(request).pid)
@@ -77,14 +78,14 @@ def owner_of(request: CheckpointRequest) -> Owner:
 
 
 def _keeper(request: CheckpointRequest) -> proc.Stat:
-    """The process that is the job as long as it lives: the session leader, or the one named."""
+    """The process that lives as long as the job: the session leader, or the one that was named."""
     return tree.leader(request.sid if request.exec_pid is None else request.exec_pid)
 
 
 def find_lineage(
     owner_store: OwnerStore, request: CheckpointRequest, settings: Settings
 ) -> Lineage:
-    """The lineage that the job's images belong to, made when this is its first checkpoint.
+    """Find the lineage of the job's images; it is made when this is the job's first checkpoint.
 
     A known job id is a new job all the same when its session leader is another process than the
     recorded one: servers give ids again after a reset, and a requeued job starts over.  The id goes
@@ -110,7 +111,7 @@ def find_lineage(
 
 
 def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings) -> Target:
-    """The tree to dump; `live` is its lineage's record, None before the first checkpoint."""
+    """Find the tree to dump; `live` is its lineage's record, None before the first checkpoint."""
     if live is not None and live.restored and live.job == request.job_id:
         root = tree_here(live)
         if root is None:
@@ -149,8 +150,10 @@ def _target(root: proc.Stat, live: Live, leader_pid: int, request: CheckpointReq
 
 
 def gone(request: CheckpointRequest) -> bool:
-    """Whether the process that is the job has ended; of a batch system that names it, its
-    session's leader may have ended long ago."""
+    """Whether the process that lives as long as the job has ended.
+
+    Of a batch system that names this process, the session's leader may have ended long ago.
+    """
     keeper = proc.stat(request.sid if request.exec_pid is None else request.exec_pid)
     return keeper is None or keeper.ended
 
@@ -168,8 +171,11 @@ def _runs(lineage: Lineage, request: CheckpointRequest) -> bool:
 
 
 def last_image(lineage: Lineage, secret: bytes) -> LastImage | None:
-    """The newest image; None when there is none, or its manifest cannot be read, which is logged as
-    a wrong signature is."""
+    """The newest image.
+
+    None when there is none, or its manifest cannot be read, which is logged as a wrong signature
+    is.
+    """
     try:
         generation = lineage.newest()
         if generation is None:
@@ -186,9 +192,12 @@ def last_image(lineage: Lineage, secret: bytes) -> LastImage | None:
 def made_already(
     lineage: Lineage, request: CheckpointRequest, since: float, last: LastImage | None
 ) -> Manifest | None:
-    """The newest generation when this call asks for that one: the same name again, or where the
-    name does not tell a call that arrived before it was made.  A call that is to end a job that
-    still runs is never answered so: the job has gone on since."""
+    """The newest generation, when an earlier, equal call has made it; else None.
+
+    It is equal with the same name, or where the name tells nothing, when this call arrived before
+    the generation was made.  A call that is to end a job that still runs is never answered so: the
+    job has gone on since.
+    """
     if last is None or not last.signed:
         return None
     newest = last.manifest

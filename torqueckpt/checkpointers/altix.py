@@ -13,7 +13,7 @@ from torqueckpt.settings import Settings
 
 
 class Altix(Checkpointer):
-    """Its programs tell no version; whether its modules are loaded, `torqueckpt modules` says."""
+    """chkpnt and resume print no version; `torqueckpt modules` tells of their kernel modules."""
 
     name = "altix"
     has_freeze_hook = False
@@ -37,7 +37,7 @@ class Altix(Checkpointer):
         return [str(self._resume), *(words.get(word, word) for word in self._restore_options)]
 
     def incomplete(self, dump: Dump) -> str:
-        """The exit status alone is not believed: what it means is documented nowhere."""
+        """Look whether there is an image: what the exit status means is documented nowhere."""
         try:
             return "" if any(dump.image_dir.iterdir()) else "chkpnt left no file of an image"
         except OSError as problem:

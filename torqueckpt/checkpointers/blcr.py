@@ -26,7 +26,7 @@ _KINDS = {
 
 
 class Blcr(Checkpointer):
-    """cr_checkpoint leaves the tree stopped as of the dump; we let it run on."""
+    """Its dump leaves the tree stopped; it is made to run on."""
 
     name = "blcr"
     needs_version = (0, 8)
@@ -57,7 +57,7 @@ class Blcr(Checkpointer):
         ]
 
     def findings(self, held: Holdings) -> list[Finding]:
-        """Sockets: BLCR saves none, and the program would find them closed (its FAQ)."""
+        """Report sockets: BLCR saves none, and the program would find them closed (its FAQ)."""
         return [
             finding(
                 *(REFUSED, held.tree[pid], f"{protocol(pid, fd) or 'a'} socket, descriptor {fd}"),

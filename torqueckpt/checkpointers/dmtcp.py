@@ -39,7 +39,7 @@ _RESTORING = ("dmtcp_restart", "mtcp_restart", "setpriv", "env")
 
 
 class Dmtcp(Checkpointer):
-    """dmtcp_restart becomes the job's root itself, under another process number than before."""
+    """dmtcp_restart becomes the job's root itself, under another pid than before."""
 
     name = "dmtcp"
     needs_version = (3, 0)
@@ -84,7 +84,7 @@ class Dmtcp(Checkpointer):
             return [str(self.program), "--coord-port", _port(place), "--bcheckpoint"]
 
     def stands_still(self, dump: Dump) -> bool:
-        """Nobody runs on, nor renames an image, before the last image is written."""
+        """Whether all images are being written: nobody runs on before the last is complete."""
         with _place(dump.image_dir) as place:
             names = place.names()
         return any(map(_WRITING.search, names)) and not any(map(_IMAGE.fullmatch, names))
@@ -160,7 +160,7 @@ def _place(image_dir: Path) -> Directory:
 
 
 def _port(place: Directory) -> str:
-    """Where the job's coordinator listens; FileNotFoundError when it is not known."""
+    """The port of the job's coordinator; FileNotFoundError when it is not known."""
     port = place.read("port").decode("ascii", "replace").strip()
     if not port.isdecimal():  # being written
         raise FileNotFoundError(errno.ENOENT, "no port of a coordinator", f"{place.path}/port")
@@ -168,7 +168,7 @@ def _port(place: Directory) -> str:
 
 
 def _lead_to(place: Directory, launched: Path) -> None:
-    """From the first dump on, what a launch has set up is in the lineage."""
+    """Move what a launch has set up into the lineage, at the first dump, and leave links to it."""
     launched.parent.mkdir(mode=0o700, exist_ok=True)  # a long job's may have been tidied away
     with Directory.open(launched.parent.resolve(strict=True)) as parent:
         status = os.fstat(parent.fd)
@@ -184,7 +184,7 @@ def _lead_to(place: Directory, launched: Path) -> None:
 
 
 def _written(place: Directory) -> list[str]:
-    """The images of a dump that came to its end."""
+    """The image files of a dump that was completed."""
     script = place.target(_SCRIPT)
     text = place.read(script).decode("utf-8", "replace") if script is not None else ""
     return sorted(set(_IMAGE.findall(text)))
@@ -195,7 +195,7 @@ def _move(source: Directory, name: str, to: Directory, new: str) -> None:
 
 
 def _clear(place: Directory) -> None:
-    """Images of a dump that failed, of processes that have ended, scripts that lead to them."""
+    """Remove images of failed dumps and of ended processes, and scripts that lead to them."""
     for name in place.names():
         if name.startswith(("ckpt_", "dmtcp_restart_script")):
             place.remove_tree(name)
@@ -211,7 +211,7 @@ def _not_launched(held: Holdings) -> Iterator[Finding]:
 
 
 def _directories(held: Holdings) -> Iterator[Finding]:
-    """dmtcp_restart brings all processes back in one directory: its own.
+    """The working directories to restore: dmtcp_restart alone brings all processes back in its own.
 
     It tries the way from where a process was started to where it was, from there, if there is one.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The checkpointers by name, and the one that serves on this node; each imported on use."""
+"""Find checkpointers by name, and the one that works on this node; each is imported on use."""
 
 from __future__ import annotations
 
@@ -32,13 +32,15 @@ _ENTRY_POINTS = "torqueckpt.checkpointers"
 
 
 def usable_version(checkpointer: Checkpointer) -> str:
-    """The installed version, once it is clear that program and kernel are new enough."""
+    """The installed version, checked to be new enough, as the kernel is."""
     return _asked(checkpointer)()
 
 
 def chosen(settings: Settings) -> tuple[Checkpointer, Callable[[], str]]:
-    """The node's checkpointer, and what gives its version as usable_version() does: it was asked
-    for, and need not be waited for yet.  "auto" takes the first that the node can run."""
+    """The node's checkpointer, and a function that waits for its version, as usable_version() does.
+
+    The version was asked for already.  "auto" takes the first checkpointer that the node can run.
+    """
     if settings.checkpointer != "auto":
         found = load(settings.checkpointer, settings)
         return found, _asked(found)
@@ -83,7 +85,7 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def load(name: str, settings: Settings) -> Checkpointer:
-    """The checkpointer `name`: ours, or a third party's by entry point."""
+    """Import the checkpointer `name`: ours, or a third party's by entry point."""
     target = _TABLE.get(name) or _third_party(name)
     if target is None:
         raise CheckpointerMissing(name=name, program="a checkpointer of that name")

@@ -118,7 +118,7 @@ def link_ended_command(chain: str, status: int) -> None:
 
 
 def _reap() -> None:
-    """What the shell left that wrote the script for us."""
+    """Reap the children of the shell that wrote the script."""
     try:
         while True:
             os.waitpid(-1, 0)

@@ -15,7 +15,7 @@ _VARIABLE = "_TORQUECKPT_COMPLETE"
 
 
 class Job(click.types.StringParamType):
-    """A job's id, completed from the images that there are; its command judges what it is."""
+    """A job id as an argument, completed from the jobs that have images."""
 
     name = "job"
 
@@ -29,7 +29,7 @@ class Job(click.types.StringParamType):
 
 
 def _jobs() -> list[str]:
-    """Of the caller's images; for root everybody's."""
+    """The ids of the caller's jobs that have images; for root, everybody's."""
     chosen, found = settings.load(), set()
     for each in ownership.owners(chosen, None):
         with access.as_owner(each, chosen) as owner_store:
@@ -40,7 +40,7 @@ def _jobs() -> list[str]:
 
 
 def complete_jobs(command: click.Command) -> None:
-    """Have the command's arguments that are jobs completed."""
+    """Complete job ids in a command's arguments."""
     for each in command.params:
         if each.name == "job":
             each.type = Job()

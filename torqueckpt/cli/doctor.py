@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""torqueckpt doctor: can this node checkpoint and restart jobs, and if not, what mends it?"""
+"""torqueckpt doctor: can this node checkpoint and restart jobs, and if not, what fixes it?"""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def doctor_command(
 ) -> None:
     """Look for whatever keeps this node from checkpointing and restarting jobs (root).
 
-    One row for each thing: ok, warning or failure, and what mends it.  At the end a small job of
+    One row for each thing: ok, warning or failure, and what fixes it.  At the end a small job of
     USER is dumped, killed, restored and compared.  Nothing of it stays.
 
     \b
@@ -68,7 +68,7 @@ def doctor_command(
 
 
 def _ask(names: str, job_user: str | None, timeout: int, full: bool, as_json: bool) -> None:
-    """The nodes' own doctors; what several tell alike is one row."""
+    """Ask the nodes' own doctors; rows that several nodes share are one."""
     from torqueckpt.node.remote import ask
 
     words = ["doctor", "--json", *(["--full"] if full else [])]
@@ -106,7 +106,7 @@ def _show_json(rows: list[dict[str, object]]) -> None:
 
 
 def _show(rows: list[CheckRow]) -> None:
-    """One line a row, for grep."""
+    """Print one line a row, for grep."""
     made = tables.table("", "what", "found", "fix")
     for row in rows:
         outcome = tables.styled(row.outcome, _STYLES[row.outcome])
@@ -115,7 +115,7 @@ def _show(rows: list[CheckRow]) -> None:
 
 
 def _show_on_a_terminal(rows: list[CheckRow]) -> None:
-    """80 columns are few: a line for each group, what mends a row below what was found."""
+    """Print a line for each group; 80 columns are few, so a fix stands below its finding."""
     made = tables.table("", "what", "found")
     for group, checks in groupby(rows, lambda row: row.group):
         made.add_row("", tables.styled(group, "bold"), "")

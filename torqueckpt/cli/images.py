@@ -197,9 +197,9 @@ def delete_command(
 @click.option("--server", metavar="HOST", help="Not the default server.")
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
 def prune_command(dry_run: bool, user: str | None, server: str | None, as_json: bool) -> None:
-    """Remove images that the settings no longer keep: too old, too many, of jobs that are over.
+    """Remove images that the settings no longer keep: too old, too many, of jobs that have ended.
 
-    The newest whole image of a job stays unless the job is known to be over.
+    The newest whole image of a job stays unless the job is known to have ended.
 
     \b
     torqueckpt prune --dry-run
@@ -220,11 +220,11 @@ def prune_command(dry_run: bool, user: str | None, server: str | None, as_json: 
 
 @contextmanager
 def _asked(chosen: Settings, name: str | None) -> Iterator[Server | None]:
-    """The batch server; without one its jobs are not known to be over, and their images stay."""
+    """Ask the batch server; without one its jobs count as not ended, and their images stay."""
     try:
         connection = connect(chosen, name, timeout_seconds=_ANSWER_SECONDS)
     except TorqueCkptError as silent:
-        _tell(f"jobs of a server are not known to be over: {silent}")
+        _tell(f"jobs of a server are not known to have ended: {silent}")
         yield None
         return
     with connection as pbs:

@@ -94,7 +94,7 @@ def _lines(found: Advice, rate: Rate) -> list[str]:
 
 
 def _minutes(interval: float) -> int:
-    """Whole ones, as -c takes them, never more: the last image must come before the walltime."""
+    """Round down to minutes, as -c takes them: the last image must come before the walltime."""
     return max(int(interval // 60), 1)
 
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""On whose behalf a command works: a user for himself, root for whoever owns the job; and which
-nodes did not answer."""
+"""Whose images a command works on: a user's own, root's on behalf of the owner.
+
+Also: which nodes did not answer.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,12 @@ from torqueckpt.store import access
 
 
 def job_or_lineage(text: str) -> str:
-    """A job id, or the name of a lineage as `list` prints it; else InvalidJobId."""
+    """Check a job id, or the name of a lineage as `list` prints it; InvalidJobId."""
     return text if is_lineage_name(text) else job_id(text)
 
 
 def owner_of(job: str, settings: Settings, user: str | None) -> Owner:
-    """The job's owner: the caller himself; for root `user`, else the one user with such images."""
+    """The job's owner: the caller; for root, `user`, else the one user with images of that job."""
     if os.getuid() != 0:
         return caller(user)
     if user is not None:
@@ -44,7 +46,7 @@ def owner_of(job: str, settings: Settings, user: str | None) -> Owner:
 
 
 def owners(settings: Settings, user: str | None) -> list[Owner]:
-    """Whose images are listed: the caller's own; for root everybody's."""
+    """Whose images are listed: the caller's own; for root, everybody's."""
     if os.getuid() != 0:
         return [caller(user)]
     if user is not None:
@@ -61,7 +63,7 @@ def caller(user: str | None = None) -> Owner:
 
 
 def tell_silent(silent: Sequence[tuple[str, str]]) -> None:
-    """Name the nodes that told nothing, a line for each reason; NodesSilent is the last one."""
+    """Print the nodes that did not answer, a line for each reason; NodesSilent is the last one."""
     for nodes, why in silent[:-1]:
         click.echo(f"torqueckpt: {NodesSilent(nodes=nodes, reason=why)}", err=True)
     for nodes, why in silent[-1:]:

@@ -60,7 +60,7 @@ def report_command(
 
 
 def _write(file: str, text: str) -> None:
-    """Whole, or as it was before: a web server may be reading it."""
+    """Write the page whole, or leave the old one: a web server may be reading it."""
     if file == "-":
         click.echo(text, nl=False)
         return
@@ -73,7 +73,7 @@ def _write(file: str, text: str) -> None:
 
 
 def _show_part(part: str, rows: list[ReportRow]) -> None:
-    """All names that share an outcome on one line."""
+    """Print all names that share an outcome on one line."""
     if not rows:
         return
     names: dict[str, list[str]] = {}

@@ -131,7 +131,10 @@ def _job_owner(user: str | None) -> Owner:
 
 
 class Display:
-    """On a terminal one live line; elsewhere a line for each thing that went wrong."""
+    """Shows the job.
+
+    On a terminal one live line, elsewhere a line for each thing that went wrong.
+    """
 
     def __init__(self, owner: Owner, settings: Settings) -> None:
         from rich.console import Console  # slow to import, for all other commands too
@@ -160,7 +163,7 @@ class Display:
         self._status.stop()
 
     def started(self, job: str) -> None:
-        """The job id, as qsub prints it."""
+        """Print the job id, as qsub does."""
         self._out.print(job)
 
     def update(self, progress: Progress) -> float:

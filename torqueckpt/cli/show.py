@@ -95,7 +95,7 @@ def _heading(seen: Inside) -> Iterator[str]:
 
 
 def _tree(processes: tuple[Process, ...]) -> Iterator[tuple[int, Process]]:
-    """Each process with its depth, children below their parents; each once, however they point."""
+    """Each process with its depth, children below their parents, each once whatever they say."""
     children: dict[int, list[Process]] = defaultdict(list)
     known = {each.pid for each in processes}
     for each in processes:
@@ -133,7 +133,7 @@ def _show_opened(seen: Inside) -> None:
 
 
 def _show_memory(seen: Inside, everything: bool) -> None:
-    """The largest first; saved: what of it the image holds, the rest is in the files."""
+    """Print memory, the largest first; saved: what of it the image holds, the rest is in files."""
     if not seen.details.memory:
         return
     made = tables.table("pid", "saved", "mapped", "memory")

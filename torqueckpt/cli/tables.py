@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tables on a terminal, in colour there, and one line a row for grep and awk."""
+"""Print tables: on a terminal with colours, elsewhere one line a row for grep and awk."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _WIDEST = 10_000  # no more than the longest row needs is taken
 def lines(
     columns: Sequence[str], rows: Sequence[Sequence[str]], folded: Sequence[str] | None = None
 ) -> None:
-    """Any number of rows: where it is no terminal each is one line, however long.
+    """Print any number of rows; where it is no terminal each is one line, however long.
 
     folded: the columns that make room on a small terminal; all, unless named.
     """
@@ -50,14 +50,14 @@ def table(*columns: str) -> Table:
 
 
 def styled(text: str, style: str) -> Text:
-    """In colour on a terminal, plain elsewhere and where NO_COLOR is set."""
+    """Colour a text on a terminal; plain elsewhere and where NO_COLOR is set."""
     from rich.text import Text
 
     return Text(text, style)
 
 
 def show(made: Table, *, unfolded: bool = False) -> None:
-    """unfolded: where it is no terminal, no row has more than one line."""
+    """Print a table.  unfolded: where it is no terminal, no row has more than one line."""
     from rich.console import Console
 
     wide = None if sys.stdout.isatty() else _WIDEST if unfolded else _WIDE
@@ -73,7 +73,7 @@ def size(count: float) -> str:
 
 
 def watched(found: Iterable[T], told: Callable[[T], str]) -> list[T]:
-    """All of `found`; on a terminal a line says meanwhile which came last."""
+    """Go through `found`; on a terminal, a line shows the latest meanwhile."""
     from rich.console import Console
     from rich.text import Text
 

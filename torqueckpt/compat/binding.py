@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the functions of module pbs share: the library, the last error, and 'NULL'.
+"""What the functions of module pbs share: the library, the last error, and the text 'NULL'.
 
 Importing this opens the library; ImportError when there is none.  These functions raise nothing
 for what a server refuses: they return a number, None or [], and error() tells why.
@@ -39,27 +39,27 @@ def get_error() -> int:
 
 
 def error() -> tuple[int, str | None]:
-    """That number, and what it means."""
+    """The PBSE number of the last request, and what it means."""
     return _last.number, pbs_strerror(_last.number)
 
 
 def pbs_strerror(number: int) -> str | None:
-    """The library's text for a PBSE number, None when it has none."""
+    """The library's text for a PBSE number; None when it has none."""
     return library.error_text(number) or None
 
 
 def optional(text: Text) -> Text:
-    """None for 'NULL': in `extend`, a destination or a location it means C's NULL."""
+    """None for 'NULL', which means C's NULL in `extend`, a destination or a location."""
     return None if text in ("NULL", b"NULL") else text
 
 
 def listed(attributes: Attributes) -> Sequence[Attribute]:
-    """A list for C; 'NULL' and None are the empty one."""
+    """A list for C; 'NULL' and None are an empty one."""
     return () if attributes is None or isinstance(attributes, str) else attributes
 
 
 def noted(outcome: Outcome[T]) -> T:
-    """The value of an outcome whose number error() will tell."""
+    """The value of an outcome; its number is kept for error()."""
     _last.number = outcome.number
     return outcome.value
 

@@ -45,13 +45,13 @@ class _Log:
 
 
 def log_init(suffix: str | None, hostname: str | None) -> int:
-    """What the names of daily files end in; the suffix %h is the host's name."""
+    """Set the suffix of daily files' names; %h is the host's name."""
     _Log.suffix, _Log.host = suffix or "", hostname or ""
     return 0
 
 
 def log_open(filename: str | None, directory: str) -> int:
-    """Open this file (an absolute path), or without a name the day's in the directory; 0 or -1."""
+    """Open this file (absolute), or without a name the day's in the directory; gives 0 or -1."""
     with _Log.lock:
         if _Log.file is not None or (filename and not filename.startswith("/")):
             return -1
@@ -68,7 +68,7 @@ def log_open(filename: str | None, directory: str) -> int:
 
 
 def log_close(message: int) -> None:
-    """Close it; a last line says so unless `message` is 0."""
+    """Close the log; a last line says so unless `message` is 0."""
     with _Log.lock:
         if _Log.file is None:
             return
@@ -99,7 +99,7 @@ def log_record(eventtype: int, objclass: int, objname: str, text: str) -> None:
 
 
 def log_event(eventtype: int, objclass: int, objname: str, text: str) -> None:
-    """log_record for the events that are wanted (cvar.log_event_mask)."""
+    """Write a line if its event is wanted (cvar.log_event_mask)."""
     if eventtype & (_FORCE | _Log.event_mask):
         log_record(eventtype, objclass, objname, text)
 
@@ -110,7 +110,10 @@ def log_err(errnum: int, routine: str, text: str) -> None:
 
 
 def log_ext(errnum: int, routine: str, text: str, severity: int) -> None:
-    """The same with another severity than LOG_ERR; also on stderr when that is a terminal."""
+    """Write an error line with another severity than LOG_ERR.
+
+    Also to stderr if that is a terminal.
+    """
     from torqueckpt.compat.binding import pbs_strerror
 
     known = pbs_strerror(errnum) if errnum >= LIMITS["PBSE_"] else os.strerror(max(errnum, 0))
@@ -138,13 +141,13 @@ def log_roll(max_depth: int) -> None:
 
 
 def log_size() -> int:
-    """Size of the log in KB, 0 when none is open."""
+    """The size of the log in KB; 0 when none is open."""
     with _Log.lock:
         return 0 if _Log.file is None else os.fstat(_Log.file.fileno()).st_size // 1024
 
 
 def log_remove_old(directory: str, seconds: int) -> int:
-    """Remove the files that were not written to for so long; 0 seconds removes none; 0 or -1."""
+    """Remove log files that were not written to for so many seconds (0: none); gives 0 or -1."""
     if not directory:
         return -1
     if seconds == 0:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What PBSQuery gives: jobs, nodes, queues and servers that are dictionaries with methods."""
+"""The objects that PBSQuery gives: jobs, nodes, queues, servers, as dictionaries with methods."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class PBSError(Exception):
 
 
 class PBSAttributeError(PBSError, AttributeError):
-    """An attribute the object has not: both kinds, since programs call hasattr()."""
+    """An attribute that the object lacks; also an AttributeError, since programs call hasattr()."""
 
 
 class _PBSobject(UserDict):  # type: ignore[type-arg] # 3.9 cannot subscript it in a pickle
@@ -51,7 +51,7 @@ class _PBSobject(UserDict):  # type: ignore[type-arg] # 3.9 cannot subscript it 
         return self.data.get(key)
 
     def return_value(self, key: str) -> Any:
-        """The text of the old structure, or the first of the new one's list; None for nothing."""
+        """The text in the old structure, or the first of the new one's list; None for nothing."""
         value = self.data.get(key)
         return (value[0] if value else None) if isinstance(value, list) else value
 
@@ -72,7 +72,7 @@ class _PBSobject(UserDict):  # type: ignore[type-arg] # 3.9 cannot subscript it 
         return [*dict.fromkeys(list)]
 
     def _text(self, key: str) -> str:
-        """The raw text again, whatever the structure."""
+        """The raw text, whatever the structure."""
         value = self.data.get(key) or ""
         return value if isinstance(value, str) else ",".join(value)
 
@@ -85,7 +85,7 @@ class job(_PBSobject):
         return self._is("job_state", "R")
 
     def get_nodes(self, unique: bool | int | None = None) -> list[str]:
-        """node/slot for each slot it has, or each node once."""
+        """List the job's slots as node/slot, or each node once."""
         nodes: list[str] = []
         for place in self._text("exec_host").split("+"):
             node, slash, slots = place.partition("/")
@@ -104,7 +104,7 @@ class node(_PBSobject):
         return self.TRUE if self._text("jobs") else self.FALSE
 
     def get_jobs(self, unique: bool | int | None = None) -> list[str]:
-        """slot/job for each slot that is taken, or each job once."""
+        """List taken slots as slot/job, or each job once."""
         jobs: list[str] = []
         waiting: list[str] = []  # slots whose job comes later in the list: 1,3,7-9/job
         for piece in self._text("jobs").split(","):
@@ -139,7 +139,7 @@ def _is_range(text: str) -> bool:
 
 
 def _slots(text: str) -> list[str]:
-    """["1", "3", "7", "8"] of "1,3,7-8"; what is no range stays as it is."""
+    """Expand slots: ["1", "3", "7", "8"] for "1,3,7-8"; what is no range stays as it is."""
     slots: list[str] = []
     for piece in filter(None, text.split(",")):
         first, _, last = piece.partition("-")

@@ -20,7 +20,7 @@ _KINDS: dict[str, type[_PBSobject]] = {"job": job, "node": node, "queue": queue,
 
 
 def parse(batch_status: BatchStatus, kind: str, new: bool = True) -> _PBSobject:
-    """One object of a status reply as PBSQuery stores it; kind: job, node, queue or server."""
+    """Convert one object of a status reply for PBSQuery; kind: job, node, queue or server."""
     made = _KINDS[kind]()
     made.name = batch_status.name
     if new:
@@ -31,14 +31,14 @@ def parse(batch_status: BatchStatus, kind: str, new: bool = True) -> _PBSobject:
 
 
 class PBSQuery:
-    """Questions to one server; each opens a connection of its own and closes it again."""
+    """Asks one server; each question opens a connection of its own and closes it again."""
 
     OLD_DATA_STRUCTURE = False
 
     parse = staticmethod(parse)
 
     def __init__(self, server: str | None = None) -> None:
-        """PBSError when the server cannot be reached; None is the default server."""
+        """Try the server; PBSError when it cannot be reached.  None is the default server."""
         self._pbs: Any = import_module("torqueckpt.compat.pbs")
         self.server = server or self._pbs.pbs_default()
         # Job ids end in the server's own name, which need not be the name it is reached by.
@@ -48,7 +48,7 @@ class PBSQuery:
         return self._ask("job", self._pbs.pbs_statjob, "", attributes)
 
     def getjob(self, name: str, attributes: Iterable[str] | None = None) -> Any:
-        """The job, {} when there is none; "123" is that job of this server."""
+        """Find a job, {} when there is none; "123" is that job of this server."""
         full = name if "." in name else f"{name}.{self.job_server_id}"
         return self._ask("job", self._pbs.pbs_statjob, full, attributes).get(full, {})
 
@@ -79,11 +79,11 @@ class PBSQuery:
         return self.server
 
     def new_data_structure(self) -> None:
-        """Store lists, the default."""
+        """Have lists stored, the default."""
         self.OLD_DATA_STRUCTURE = False
 
     def old_data_structure(self) -> None:
-        """Store raw texts."""
+        """Have raw texts stored."""
         self.OLD_DATA_STRUCTURE = True
 
     def _ask(

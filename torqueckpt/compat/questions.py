@@ -25,7 +25,7 @@ _MOST_CONNECTIONS = 9
 
 
 def new_attrl(count: int) -> list[Attribute]:
-    """A list of `count` fresh objects, to be filled in."""
+    """Make a list of `count` empty attrl objects."""
     return [attrl() for _ in range(count)]
 
 
@@ -50,19 +50,19 @@ def pbs_get_server_list() -> str:
 
 
 def pbs_query_max_connections() -> int:
-    """How many connections a process may have open."""
+    """The number of connections that a process may have open."""
     if not library.has("pbs_query_max_connections"):
         return _MOST_CONNECTIONS
     return int(library.function("pbs_query_max_connections")())
 
 
 def pbs_connect(server: Text = None) -> int:
-    """The connection, > 0; < 0 when it failed, from TORQUE 4 on minus the PBSE number."""
+    """Connect; gives a number > 0, < 0 on failure (from TORQUE 4 on minus the PBSE number)."""
     return noted(calls.connect(server))
 
 
 def pbs_disconnect(c: int) -> int:
-    """0, or a number for a connection that is not open; error() keeps what it had."""
+    """Close a connection; 0, or a number for one that is not open.  error() keeps what it had."""
     return calls.disconnect(c).value
 
 
@@ -96,7 +96,7 @@ def pbs_selectjob(c: int, criteria: Attributes, extend: Text) -> list[str]:
 
 
 def pbs_statfree(statuses: Sequence[BatchStatus]) -> None:
-    """Nothing to do: the reply was freed when it was copied."""
+    """Do nothing: the reply was freed when it was copied."""
 
 
 def pbs_locjob(c: int, id: Text, extend: Text) -> str | None:

@@ -10,7 +10,7 @@ from torqueckpt.ifl.attributes import Text
 def pbs_submit(
     c: int, attributes: Attributes, script: Text, destination: Text, extend: Text
 ) -> str | None:
-    """The job id, or None."""
+    """Submit a job; gives its id, or None."""
     return text_of(
         "pbs_submit", c, listed(attributes), script, optional(destination), optional(extend)
     )
@@ -49,7 +49,7 @@ def pbs_rerunjob(c: int, id: Text, extend: Text) -> int:
 
 
 def pbs_checkpointjob(c: int, id: Text, extend: Text) -> int:
-    """0 before the image is taken, and 0 even if that then fails."""
+    """Ask for a checkpoint; gives 0 before the image is taken, and even if that then fails."""
     return number_of("pbs_checkpointjob", c, id, optional(extend))
 
 
@@ -78,7 +78,7 @@ def pbs_orderjob(c: int, first: Text, second: Text, extend: Text) -> int:
 
 
 def pbs_msgjob(c: int, id: Text, file: int, text: Text, extend: Text) -> int:
-    """file: MSG_OUT or MSG_ERR."""
+    """Write a message to a job's output; file: MSG_OUT or MSG_ERR."""
     return number_of("pbs_msgjob", c, id, file, text, optional(extend))
 
 

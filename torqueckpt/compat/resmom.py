@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Module pbs: the resource monitor in pbs_mom, and get_mom_values on top of it.
+"""Module pbs: the resource monitor in pbs_mom, and get_mom_values, which uses it.
 
 What a MOM does not know it answers with "name=? number"; such an answer is left out.
 """
@@ -56,14 +56,14 @@ default_irix6_res = ["availmem", "loadave", "ncpus", "physmem", "resi", "walltim
 
 
 def check_resp(values: dict[str, str], answer: str | None) -> None:
-    """Put the answer "name=value" into the dictionary, unless it is none."""
+    """Put the answer "name=value" into the dictionary, if it is such an answer."""
     name, equals, value = (answer or "").partition("=")
     if equals and not value.strip().startswith("?"):
         values[name.strip()] = value.strip()
 
 
 def use_user_keywords(id: int, values: dict[str, str], keywords: Iterable[str]) -> None:
-    """Ask for these; TypeError for one that is no string."""
+    """Set the names to ask for; TypeError for one that is no string."""
     for keyword in keywords:
         if not isinstance(keyword, str):
             raise TypeError(f"a resource name is a string, not {keyword!r}")
@@ -72,7 +72,7 @@ def use_user_keywords(id: int, values: dict[str, str], keywords: Iterable[str]) 
 
 
 def use_default_keywords(id: int, values: dict[str, str]) -> None:
-    """Ask for what every MOM has, and for what its architecture adds."""
+    """Ask for the names that every MOM has, and those of its architecture."""
     use_user_keywords(id, values, default_mom_res)
     if values.get("arch") == "linux":
         use_user_keywords(id, values, default_linux_res)
@@ -81,7 +81,7 @@ def use_default_keywords(id: int, values: dict[str, str]) -> None:
 
 
 def get_mom_values(id: int, list: Iterable[str] | None = None) -> dict[str, str]:
-    """What the MOM on connection `id` answers to these names, or to the usual ones."""
+    """Ask the MOM on connection `id` for these names, or for the usual ones."""
     values: dict[str, str] = {}
     if list:
         use_user_keywords(id, values, list)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How PBSQuery stores what a server sends: raw texts (old), or texts cut into lists (new).
+"""Store what a server sends as PBSQuery does: raw texts (old), or texts cut into lists (new).
 
 Programs depend on these values to the letter, also where they are odd: see `pieces`.
 """
@@ -17,7 +17,7 @@ _KEYED = ("status", "Variable_List")
 
 
 def pieces(text: str, separator: str) -> list[str]:
-    """The text cut at a separator, which does not count within parentheses.
+    """Cut a text at a separator, but not within parentheses.
 
     A parenthesis belongs to a piece when something is before it in the piece, and a closing one is
     followed by the separator or the end; otherwise the piece so far is dropped, up to and with the
@@ -45,7 +45,7 @@ def _pieces(text: str, separator: str) -> Iterator[str]:
 
 
 def _closed(text: str, opened: int, separator: str) -> int:
-    """Where the parenthesis ends for good: before a separator or the end; -1 for nowhere."""
+    """Where a parenthesis ends for good, before a separator or the end; -1 for nowhere."""
     line_end = text.find("\n", opened)
     closing = text.find(")", opened)
     while closing >= 0 and (line_end < 0 or closing < line_end):
@@ -57,14 +57,14 @@ def _closed(text: str, opened: int, separator: str) -> int:
 
 
 def store_old(status: BatchStatus, stored: Stored) -> None:
-    """Each attribute as the raw text, under "name" or "name.resource"."""
+    """Store each attribute as its raw text, under "name" or "name.resource"."""
     for attribute in status.attribs:
         name, resource = str(attribute.name), str(attribute.resource or "")
         stored[f"{name}.{resource}" if resource else name] = attribute.value
 
 
 def store_new(status: BatchStatus, stored: Stored, nested: Callable[[], Stored]) -> None:
-    """Each attribute as a list, by resource in a nested object; status taken apart by its keys."""
+    """Store each attribute as a list, resources in a nested object, status cut by its keys."""
     for attribute in status.attribs:
         name, values = str(attribute.name), pieces(str(attribute.value or ""), ",")
         if name in _KEYED:
@@ -95,7 +95,7 @@ def _store_keyed(
 
 
 def _within(stored: Stored, name: str, nested: Callable[[], Stored]) -> Stored:
-    """The nested object of this name, made when it is not there yet."""
+    """Find the nested object of this name, or make it."""
     if not isinstance(stored.get(name), MutableMapping):
         stored[name] = nested()
     inner: Stored = stored[name]

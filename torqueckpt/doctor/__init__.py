@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Whether a node is fit for checkpoints, and what mends it."""
+"""Check whether a node is fit for checkpoints, and say what fixes it."""

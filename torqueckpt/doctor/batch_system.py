@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The batch system of the node: its MOM's configuration, its server, who takes due checkpoints."""
+"""Check the node's batch system: MOM's configuration, the server, who takes due checkpoints."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SERVICE = "systemctl enable --now torqueckpt-periodic"
 
 
 def mom_config(node: Node) -> Iterator[Finding]:
-    """What `configure --check` says, of each MOM that has its directory here."""
+    """Report what `configure --check` does, of each MOM that has its directory here."""
     present = mom_priv()
     if not present:
         yield ok("no mom_priv here: no TORQUE, no OpenPBS")
@@ -45,7 +45,10 @@ def mom_config(node: Node) -> Iterator[Finding]:
 
 
 def mom_unit(node: Node) -> Iterator[Finding]:
-    """A unit of systemd's that ends all of its processes ends the jobs when MOM is restarted."""
+    """Check MOM's systemd unit.
+
+    One that ends all of its processes ends the jobs when MOM is restarted.
+    """
     unit = _unit_of(running("pbs_mom"))
     if not unit:
         yield ok("no pbs_mom runs in a unit of systemd's")
@@ -60,7 +63,7 @@ def mom_unit(node: Node) -> Iterator[Finding]:
 
 
 def _unit_of(pid: int) -> str:
-    """The unit whose cgroup a process is in; "" for none."""
+    """The systemd unit whose cgroup a process is in; "" for none."""
     try:
         text = Path(f"/proc/{pid}/cgroup").read_text()
     except OSError:
@@ -70,7 +73,7 @@ def _unit_of(pid: int) -> str:
 
 
 def lsf_queues(node: Node) -> Iterator[Finding]:
-    """What `configure lsf --check` says, of each queue that has lines of torqueckpt's."""
+    """Report what `configure lsf --check` does, of each queue that has lines of torqueckpt's."""
     site = Site()
     if not site.value("LSB_CONFDIR"):
         yield ok("no lsf.conf here: no LSF, or no host of its daemons")
@@ -88,7 +91,7 @@ def lsf_queues(node: Node) -> Iterator[Finding]:
 
 
 def server(node: Node) -> Iterator[Finding]:
-    """Whether it answers, which version it is, and what it lets this node's root do."""
+    """Check that the server answers, its version, and what it lets this node's root do."""
     try:
         with connect(node.settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
             answer = pbs.server_status(_ASKED_FOR)
@@ -111,7 +114,7 @@ def server(node: Node) -> Iterator[Finding]:
 
 
 def _rights(answer: Server) -> Iterator[Finding]:
-    """On the server's own host root may do all that he likes."""
+    """What the server lets root do; on its own host, everything."""
     host, me = os.uname().nodename, f"root@{socket.getfqdn()}"
     if answer.name.partition(".")[0] == host.partition(".")[0]:
         return

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a check is, and what it tells."""
+"""What the doctor's checks are made of."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torqueckpt.site.mom import System
 
 
 class CheckRow(NamedTuple):
-    """One row of the table; its fields are those of --json (docs/doctor.md)."""
+    """One row of the doctor's table; its fields are those of --json (docs/doctor.md)."""
 
     group: str
     check: str
@@ -26,7 +26,7 @@ class CheckRow(NamedTuple):
 
 
 class Node(NamedTuple):
-    """What the checks are about; user: who the proof's jobs belong to, None for no proof."""
+    """What the checks look at.  user: the owner of the proof's jobs, None for no proof."""
 
     settings: Settings
     checkpointer: Checkpointer | None
@@ -53,5 +53,8 @@ def failure(what: str, fix: str) -> Finding:
 
 
 def mom_priv() -> list[tuple[System, Path]]:
-    """The MOMs of this node: where they usually have their files, and where the running one is."""
+    """Find this node's MOMs.
+
+    In their usual directories, and where the running one has its files.
+    """
     return mom.here(mom.of_the_running())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Who on this node removes what a restart needs: logind, tmpfiles rules, cron, epilogues."""
+"""Find what on this node removes files that a restart needs: logind, tmpfiles, cron, epilogues."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _LARGEST = 1 << 20  # what is more is no script
 
 
 def logind(node: Node) -> Iterator[Finding]:
-    """RemoveIPC takes a user's shared memory away when his last session ends, jobs or not."""
+    """Check RemoveIPC, which removes a user's shared memory at the end of his last session."""
     value, where = "", "/etc/systemd/logind.conf"
     for file in _configured("systemd/logind.conf", "systemd/logind.conf.d"):
         for _, line in _lines(file):
@@ -56,7 +56,7 @@ def logind(node: Node) -> Iterator[Finding]:
 
 
 def tmpfiles(node: Node) -> Iterator[Finding]:
-    """Rules that reach the store, or take files of jobs away sooner than images go."""
+    """Check tmpfiles rules that reach the store, or remove job files before their images go."""
     rules = [
         (file, words)
         for file in _configured(None, "tmpfiles.d")
@@ -86,7 +86,7 @@ def tmpfiles(node: Node) -> Iterator[Finding]:
 
 
 def scripts(node: Node) -> Iterator[Finding]:
-    """Epilogues and cron jobs: their lines that delete, where jobs or images lie."""
+    """Check epilogues and cron jobs for lines that delete where jobs or images lie."""
     looked, found = 0, False
     for file in _scripts():
         looked += 1
@@ -120,7 +120,10 @@ def _needed(node: Node) -> tuple[Path, ...]:
 
 
 def _configured(name: str | None, directory: str) -> list[Path]:
-    """The files that systemd reads for it, in its order: one in /etc replaces its namesake."""
+    """The files that systemd reads, in its order.
+
+    One in /etc replaces one of that name elsewhere.
+    """
     found: dict[str, Path] = {}
     for top in _CONFIG_DIRS:
         for file in sorted(Path(top, directory).glob("*.conf")):
@@ -131,7 +134,7 @@ def _configured(name: str | None, directory: str) -> list[Path]:
 
 
 def _lines(file: Path) -> list[tuple[int, str]]:
-    """Numbered, without comments and blanks; none of one that cannot be read, as /dev/null."""
+    """The numbered lines without comments and blanks; none of a file that cannot be read."""
     try:
         if not file.is_file() or os.stat(file).st_size > _LARGEST:
             return []
@@ -143,12 +146,12 @@ def _lines(file: Path) -> list[tuple[int, str]]:
 
 
 def _reaches(pattern: str, place: Path) -> bool:
-    """Whether a rule's glob is for the place itself, or for a directory above it."""
+    """Whether a rule's glob matches the place itself, or a directory above it."""
     return any(fnmatchcase(str(each), pattern) for each in (place, *place.parents))
 
 
 def _seconds(age: str) -> float | None:
-    """Of 10d, 1w2d or ~5d; None for "-"."""
+    """The seconds of 10d, 1w2d or ~5d; None for "-"."""
     parts = re.findall(r"([0-9]+)\s*([a-z]*)", age.lower().partition(":")[2] or age.lower())
     return sum(int(n) * _UNITS.get(unit, 1.0) for n, unit in parts) if parts else None
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""All checks in their order; one that cannot be made is told, and the others are made."""
+"""Make all checks in their order; one that fails to run is reported, the others are made."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CHECKS: tuple[Check, ...] = (
 
 
 def examine(settings: Settings, user: Owner | None, full: bool = False) -> Iterator[CheckRow]:
-    """A row, or several, for each check, as they are made; root only."""
+    """Make each check; gives its rows as they come.  Root only."""
     if os.geteuid() != 0:
         raise NeedsRoot(what="torqueckpt doctor", remedy="sudo torqueckpt doctor")
     nobody = user or privileges.owner("nobody")
@@ -52,7 +52,7 @@ def _row(check: Check, found: Finding) -> CheckRow:
 
 
 def _checkpointer(settings: Settings) -> Checkpointer | None:
-    """The one of the settings; of "auto" the one that this node can run, if any."""
+    """The settings' checkpointer; for "auto" the one that this node can run, if any."""
     try:
         if settings.checkpointer == "auto":
             return registry.chosen(settings)[0]

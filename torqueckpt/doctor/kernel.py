@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the kernel allows: its age, tracing, SELinux, limits, process numbers, the clock."""
+"""Check what the kernel allows: its age, tracing, SELinux, limits, process numbers, the clock."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def selinux(node: Node) -> Iterator[Finding]:
 
 
 def limits(node: Node) -> Iterator[Finding]:
-    """Of pbs_mom, which hooks and jobs inherit; where none runs of this process."""
+    """Check pbs_mom's limits, which hooks and jobs inherit; without one, this process's."""
     pid = running("pbs_mom")
     whose, unit = ("pbs_mom", "pbs_mom's unit") if pid else ("this shell", "limits.conf")
     size = resource.prlimit(pid, resource.RLIMIT_FSIZE)[0]  # the soft one: nobody raises it
@@ -92,7 +92,7 @@ def clock(node: Node) -> Iterator[Finding]:
 
 
 def changed_pages(node: Node) -> Iterator[Finding]:
-    """Whether memory can be dumped while a job runs; without that each dump is a full one."""
+    """Check that memory can be dumped while a job runs; without that each dump is a full one."""
     full = "each image is written while its job stands still"
     if not memory.dirty_ones_are_tracked():
         yield ok(f"the kernel does not track them: {full}")

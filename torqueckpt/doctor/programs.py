@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The checkpointer, what it runs with, and the door that users restart their jobs through."""
+"""Check the checkpointer, what it runs with, and sudo's rule by which users restart their jobs."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def checkpointer(node: Node) -> Iterator[Finding]:
 
 
 def own_check(node: Node) -> Iterator[Finding]:
-    """What the checkpointer itself says of this kernel, run as it would be for a job."""
+    """Run the checkpointer's own check of this kernel, as it would be run for a job."""
     argv = node.checkpointer.check_argv() if node.checkpointer is not None else []
     if node.checkpointer is None or not argv or not os.access(argv[0], os.X_OK):
         yield ok("the checkpointer has no check of its own, or is not there")
@@ -62,7 +62,10 @@ def own_check(node: Node) -> Iterator[Finding]:
 
 
 def capabilities(node: Node) -> Iterator[Finding]:
-    """What pbs_mom (else this shell) can still give: a container or unit may have taken it away."""
+    """Check what pbs_mom (else this shell) may pass on.
+
+    A container or unit may have taken it away.
+    """
     pid = running("pbs_mom")
     whose = "pbs_mom" if pid else "this shell"
     status = _status(pid or os.getpid())
@@ -81,7 +84,7 @@ def capabilities(node: Node) -> Iterator[Finding]:
 
 
 def setpriv(node: Node) -> Iterator[Finding]:
-    """Becoming an owner with the rights that a dump needs, tried."""
+    """Try to become an owner with the rights that a dump needs."""
     rights = node.checkpointer.capabilities(True) if node.checkpointer is not None else ()
     words = privileges.as_owner_argv(node.nobody, rights, ["/bin/true"], orphan_seconds=_SECONDS)
     try:
@@ -97,7 +100,7 @@ def setpriv(node: Node) -> Iterator[Finding]:
 
 
 def sudo(node: Node) -> Iterator[Finding]:
-    """The door, knocked at as an ordinary user."""
+    """Call rootdoor as an ordinary user does."""
     try:
         status = os.stat(SUDO)
     except OSError:

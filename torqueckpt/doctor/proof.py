@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The doctor's trials: a job is dumped, ended, restored, and compared with one never touched.
+"""Prove that jobs come back: each is dumped, ended, restored, and compared with an untouched one.
 
-With --full one small program more for each kind of resource."""
+With --full one small program more for each kind of resource.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +40,8 @@ exit {_STATUS}
 """
 
 
-_AS_ABOVE = "mend what is told above; torqueckpt-exit-codes(7); the system log has the details"
-_KINDS = "mend what is told above; torqueckpt-resources(7)"
+_AS_ABOVE = "fix what is said above; torqueckpt-exit-codes(7); the system log has the details"
+_KINDS = "fix what is said above; torqueckpt-resources(7)"
 _TELL = "torqueckpt doctor --full names the kind of resource; report it with that table"
 
 
@@ -87,7 +88,7 @@ def _differences(outcome: Outcome) -> Iterator[str]:
 
 
 def _cgroups(outcome: Outcome) -> Iterator[Finding]:
-    """sudo with pam_systemd moves what it starts out of the job's cgroup, and its limits."""
+    """Check that sudo leaves what it starts in the job's cgroup: with pam_systemd it does not."""
     told = [line for line in outcome.out.splitlines() if line.startswith("cgroup ")]
     before, after = told[: len(told) // 2], told[len(told) // 2 :]
     if not told or before != after:
@@ -107,7 +108,7 @@ class _Kind(NamedTuple):
         try:
             outcome = Trial(program(self.name), node.user, node.settings, python=True).outcome()
         except (TorqueCkptError, OSError) as failed:
-            yield failure(f"not tried: {failed}", "mend what is told above")
+            yield failure(f"not tried: {failed}", "fix what is said above")
             return
         as_it_was = outcome.status == _STATUS and outcome.out == f"{HELD}as it was\n"
         if outcome.out.startswith(_NOT_HERE):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Small programs that get hold of a resource, wait, and look whether it is as it was.
+"""Small programs that get hold of a resource, wait, and check that it is as it was.
 
 Each text is Python: what stands above the line `pause()` comes before the dump, what stands below
 it after the restart.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The store: whose it is, what it lies on, how much room it has and how fast it is; the key."""
+"""Check the store's owner, file system, free room and speed, and the signature key."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _INODES = 1000
 
 
 def whose(node: Node) -> Iterator[Finding]:
-    """The store and its jobs/: root's, nobody else's to write, open for all to pass."""
+    """Check that store and jobs/ are root's, closed to other writers, open for all to pass."""
     wrong = False
     for path in (node.settings.store, node.settings.store / layout.JOBS):
         try:
@@ -102,7 +102,7 @@ def room(node: Node) -> Iterator[Finding]:
 
 
 def speed(node: Node) -> Iterator[Finding]:
-    """Write, sync, lock and date a file, as an image's are; as the user where root may not."""
+    """Write, fsync, lock and date a file as for an image; as the user where root may not."""
     store = node.settings.store
     try:
         rate, apart = _measure(store)
@@ -128,7 +128,7 @@ def speed(node: Node) -> Iterator[Finding]:
 
 
 def _measure(directory: Path) -> tuple[float, float]:
-    """MiB a second, and by how much the file's date is ahead of this node's clock; OSError."""
+    """Measure MiB a second, and how far the file's date is ahead of this node's clock; OSError."""
     with tempfile.NamedTemporaryFile(dir=directory, prefix=_TRIAL) as file:
         if os.fstat(file.fileno()).st_uid != os.geteuid():
             raise OSError(errno.EACCES, "files get another owner")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A small job of a user, taken through hold, end and restart by the programs that batch jobs use.
+"""Take a small job through hold, end and restart, by the programs that batch jobs use.
 
 doctor ─ mom-run ⇒ -sh, the session leader, which reads the program's name from a pipe ─ the program
 doctor ─ mom-checkpoint … 15, as pbs_mom calls it
@@ -40,7 +40,7 @@ _SHELL = "/bin/sh"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of the job; why is "" unless a step failed, refused where the dump was refused.
+    """What became of the job; why: the step that failed, refused: a dump that was refused.
 
     out and err: of the job that was resumed, or that ran on after it was refused.
     """
@@ -54,7 +54,7 @@ class Outcome:
 
 
 class Trial:
-    """One job; its images and files go when it is over."""
+    """One such job; its images and files are removed when it has ended."""
 
     def __init__(self, text: str, owner: Owner, settings: Settings, *, python: bool) -> None:
         self._owner = owner
@@ -86,7 +86,7 @@ class Trial:
     def _not_dumped(
         self, hook: run.Finished, directory: Path, leader: subprocess.Popen[bytes]
     ) -> Outcome:
-        """It runs on, and shall end as if nothing had been."""
+        """Let the job run on after a refused dump: it must end as if nothing had been."""
         self._let_go(directory)
         status = _ended(leader)
         out, err = (self._read(directory / name) for name in ("out", "err"))
@@ -97,7 +97,7 @@ class Trial:
         return Outcome(why, refused, status, out, err, self._times)
 
     def _resumed(self, directory: Path) -> Outcome:
-        """As resume_job.sh does it, in a session of its own, as another job."""
+        """Resume it as resume_job.sh does, in a session of its own, as another job."""
         program = [str(paths.program("bin", "torqueckpt")), "resume", self._job]
         began = time.monotonic()
         names = ("out.resumed", "err.resumed")
@@ -114,7 +114,7 @@ class Trial:
 
     @contextmanager
     def _started(self, directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-        """As pbs_mom starts it, so that a checkpointer which must be there from the start is."""
+        """Start it as pbs_mom does, through mom-run, which some checkpointers need."""
         shell = [str(paths.program("sbin", "mom-run")), _SHELL]
         line = shlex.join([*self._interpreter, str(directory / "program")])
         job = {"PBS_JOBID": self._job}
@@ -130,7 +130,7 @@ class Trial:
         more: dict[str, str],
         text: str = "",
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """A program of the user's, reading `text`; nothing of its session outlives this."""
+        """Start a program of the user's that reads `text`; nothing of its session outlives this."""
         with privileges.acting_as(self._owner):
             flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW
             out, err = (os.open(directory / name, flags) for name in names)
@@ -157,7 +157,7 @@ class Trial:
 
     @contextmanager
     def _directory(self) -> Iterator[Path]:
-        """The user's own, with his files in it; all made before it is his."""
+        """Make a directory of the user's with the job's files in it, before it is given to him."""
         directory = Path(tempfile.mkdtemp(prefix="torqueckpt-doctor-", dir=_PLACE))
         try:
             for name in _FILES:
@@ -170,8 +170,10 @@ class Trial:
             shutil.rmtree(directory, ignore_errors=True)
 
     def _forget(self) -> None:
-        """Its images, what a refused dump has left, and what a doctor that was killed has left; the
-        journal's lines count for nobody."""
+        """Remove its images, those of a refused dump, and what a doctor that was killed has left.
+
+        The lines in the journal count for nobody.
+        """
         with access.as_owner(self._owner, self._settings) as owner_store:
             if owner_store is None:  # it was not dumped
                 return
@@ -198,7 +200,7 @@ class Trial:
         return False
 
     def _read(self, file: Path) -> str:
-        """As the user, who may have put something else in its place: no link, no pipe, a MiB."""
+        """Read a file as the user, who may have replaced it: no link, no pipe, at most a MiB."""
         with privileges.acting_as(self._owner):
             fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(fd, "rb") as opened:
@@ -206,13 +208,13 @@ class Trial:
 
 
 def _is_left(lineage: Lineage) -> bool:
-    """Whether an earlier doctor's job, long over, left it behind."""
+    """Whether a lineage is of an earlier doctor's job that ended long ago."""
     began = int(lineage.name.rpartition("@")[2])
     return lineage.first_job.endswith(TRIED) and began < time.time() - _LONG_OVER
 
 
 def _ended(started: subprocess.Popen[bytes]) -> int | None:
-    """Its status; None when it takes too long."""
+    """The exit status of a job; None when it takes too long."""
     try:
         return started.wait(_SECONDS)
     except subprocess.TimeoutExpired:
@@ -220,7 +222,7 @@ def _ended(started: subprocess.Popen[bytes]) -> int | None:
 
 
 def _end(started: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of it, and of the tree that it restored."""
+    """Kill what is left of the job, and of the tree that it restored."""
     root = proc.stat(started.pid)
     if started.poll() is None and root is not None:
         signals.kill_tree(root.id)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which build of a program or library a file is: the build id that its linker put into it.
+"""Read build ids, by which a linker marks each build of a program or library.
 
 A process that was dumped has addresses in them; another build has other things there.  Files that
 have none (not ELF, or linked without) are told apart by their size alone.
@@ -22,13 +22,16 @@ _LAYOUT = {1: ("IIIIIIII", 28, 42, 1, 4), 2: ("IIQQQQQQ", 32, 54, 2, 5)}
 
 
 def of_files(paths: Iterable[str]) -> tuple[Build, ...]:
-    """Those of the files that have a build id, each once; what cannot be read has none."""
+    """The build ids of these files, each file once.
+
+    One that has none, or is unreadable, is left out.
+    """
     found = ((path, build_id(path)) for path in sorted(set(paths)))
     return tuple(Build(path, told) for path, told in found if told)
 
 
 def build_id(path: str) -> str:
-    """In hex; "" for a file that tells none."""
+    """The build id of a file, in hex; "" when it has none."""
     try:
         fd = content.open_regular(os.path.realpath(path), os.O_RDONLY)
     except OSError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether the job's files are still what the image needs, and what brings them back to it.
+"""Compare the job's files with what the image needs, and plan what brings them back to it.
 
 Nothing is changed here, and all problems are found before anything is: a checkpointer reopens each
 file by its name and wants one not opened for append to be as long as it was.
@@ -23,7 +23,7 @@ AS_IT_WAS = -1
 
 
 class Findings:
-    """missing and wrong stop a restart; changed does unless such files are accepted.
+    """Result of the check: missing and wrong files stop a restart, changed ones may be accepted.
 
     positions: files whose size the checkpointer must not insist on → the offset at which the job
     goes on, AS_IT_WAS or the present end.
@@ -38,7 +38,7 @@ class Findings:
         self.positions: dict[str, int] = {}
 
     def moved_away(self) -> list[str]:
-        """For each missing file the topmost directory, or file, that is not there any more."""
+        """The topmost missing directory, or the file itself, of each missing file."""
         return sorted({_topmost_missing(path) for path in self.missing})
 
 
@@ -50,16 +50,16 @@ def find(
     store: str,
     read: Callable[[int], None] = content.no_progress,
 ) -> Findings:
-    """All that is to be said, and done, about the files of an image; those in `handed_over` come
-    from elsewhere, those below `store` are nobody's to bring back.
+    """Check all files of an image; gives what is wrong, and what is to be done.
 
+    Those in `handed_over` come from elsewhere, those below `store` are nobody's to bring back.
     `read` is told each number of bytes that was read of a file, of compared()'s.
     """
     return _Checker(manifest, lineage, handed_over, attempt, store, read).find()
 
 
 def compared(manifest: Manifest) -> int:
-    """How many bytes find() reads of files that are as long as their copies."""
+    """How many bytes find() reads, of files that have a copy in the store."""
     restored = (file for file in manifest.watched if file.policy in _RESTORED and file.copy)
     return sum(file.size for file in restored)
 
@@ -109,7 +109,7 @@ class _Checker:
         return self._found
 
     def _missing_cwd(self, cwd: str) -> None:
-        """One whose files are put back, if there were any, is made again."""
+        """Have a missing working directory made again, where its files are to be put back."""
         inside = f"{cwd}/."
         if file_rules.of_path(self._manifest.rules, inside) == file_rules.SNAPSHOT:
             self._to_make(_missing_directories(inside))
@@ -121,7 +121,7 @@ class _Checker:
         known += [each for each in directories if each not in known]
 
     def _left_alone(self, path: str, size: int, policy: str) -> None:
-        """A file that the job only reads, or one that is to stay as it is."""
+        """Check a file that stays as it is: the job only reads it, or a rule says so."""
         try:
             status = os.stat(path)
         except FileNotFoundError:
@@ -164,7 +164,10 @@ class _Checker:
             os.close(fd)
 
     def _has_copy(self, file: WatchedFile) -> bool:
-        """A copy that has got lost or damaged is as none, and that is said."""
+        """Whether the file has a copy.
+
+        One that is lost or damaged does not count, and is logged.
+        """
         if not file.copy:
             return False
         try:
@@ -207,8 +210,10 @@ class _Checker:
         self._found.changes.append(change)
 
     def _new(self, path: str) -> None:
-        """A file that a rule names and that was not there at the freeze: it goes; an image never,
-        though a checkpoint records none."""
+        """Plan the removal of a file that a rule names and that was not there at the freeze.
+
+        An image stays, although a checkpoint does not record it.
+        """
         if path.startswith(self._store):
             return
         try:
@@ -247,7 +252,7 @@ class _Checker:
 
 
 def _problem(file: WatchedFile, fd: int, now: os.stat_result) -> str:
-    """Why cutting alone cannot bring a file back."""
+    """Why a file cannot be brought back by cutting it to its size at the freeze; "" when it can."""
     if now.st_size < file.size:
         return f"has {now.st_size} bytes, {file.size} at the checkpoint"
     if not content.unchanged(fd, file.blocks):
@@ -264,7 +269,7 @@ def _sizes(path: str, now: int, then: int) -> str:
 
 
 def _missing_directories(path: str) -> Iterator[str]:
-    """The directories above `path` that are not there, the topmost first."""
+    """The missing directories above `path`, the topmost first."""
     above = os.path.dirname(path)
     if not os.path.lexists(above):
         yield from _missing_directories(above)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The bytes of a file: samples that tell whether it was rewritten, copies, comparisons."""
+"""Sample, compare and copy the bytes of files; samples show whether a file was rewritten."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _SAMPLES = 8
 
 
 def no_progress(count: int) -> None:
-    """Nobody waits for it."""
+    """Progress callback for callers that show none."""
 
 
 def open_regular(path: str, flags: int) -> int:
-    """A descriptor of the regular file `path`, its last component no link; else OSError."""
+    """Open `path`, which must be a regular file and no link; else OSError."""
     if not stat.S_ISREG(os.lstat(path).st_mode):  # opening a device may do something
         raise OSError(errno.EINVAL, "is no regular file", path)
     fd = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
@@ -37,7 +37,10 @@ def open_regular(path: str, flags: int) -> int:
 
 
 def samples(fd: int, size: int) -> tuple[Block, ...]:
-    """Checksums of the first `size` bytes: of all in a small file, else begin, middle and end."""
+    """Take checksums of a file's first `size` bytes.
+
+    All of a small file, else of parts all over it.
+    """
     if size <= _WHOLE:
         spans = [(0, size)] if size else []
     else:
@@ -51,7 +54,7 @@ def unchanged(fd: int, blocks: Iterable[Block]) -> bool:
 
 
 def covers(blocks: Iterable[Block], size: int) -> bool:
-    """Whether the samples are all of the file."""
+    """Whether the samples cover all of the file."""
     return sum(each.length for each in blocks) >= size
 
 
@@ -61,16 +64,16 @@ def same(
     other: int,
     there: int,
     count: int,
-    told: Callable[[int], None] = no_progress,
+    progress: Callable[[int], None] = no_progress,
 ) -> bool:
-    """Whether `count` bytes of two files are equal; `told` is given the number of each piece."""
+    """Whether `count` bytes of two files are equal; progress gets the length of each piece."""
     while count > 0:
         length = min(count, _CHUNK)
         block = os.pread(one, length, at)
         if len(block) < length or block != os.pread(other, length, there):
             return False
         at, there, count = at + length, there + length, count - length
-        told(length)
+        progress(length)
     return True
 
 
@@ -80,15 +83,15 @@ def copy(
     target: int,
     position: int,
     count: int,
-    told: Callable[[int], None] = no_progress,
+    progress: Callable[[int], None] = no_progress,
 ) -> None:
-    """Copy `count` bytes, or all there are; shared instead of copied where a whole file is taken
-    and the file system can.  `told` is given the number of each piece.
+    """Copy `count` bytes, or as many as there are; progress gets the length of each piece.
 
-    Whoever looks at the source meanwhile must have stopped its writers.
+    A whole file is shared instead, where the file system can.  Whoever looks at the source
+    meanwhile must have stopped its writers.
     """
     if start == position == 0 and count >= os.fstat(source).st_size and _cloned(source, target):
-        told(count)
+        progress(count)
         return
     while count > 0:
         block = os.pread(source, min(count, _CHUNK), start)
@@ -98,7 +101,7 @@ def copy(
         while done < len(block):
             done += os.pwrite(target, block[done:], position + done)
         start, position, count = start + len(block), position + len(block), count - len(block)
-        told(len(block))
+        progress(len(block))
 
 
 def _cloned(source: int, target: int) -> bool:

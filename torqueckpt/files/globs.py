@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which files there are for a rule: links are not followed, and nobody waits for a huge tree."""
+"""Find the files that a rule's glob matches, without following links or walking huge trees."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MOST_ENTRIES = 20_000  # names looked at for one rule
 
 
 class Matches:
-    """Iterates over the regular files that this rule, and none before it, decides on.
+    """Iterates over the regular files that this rule applies to, and no rule before it.
 
     complete is False once there turned out to be too many; closed are directories that could not be
     looked into.
@@ -39,7 +39,7 @@ class Matches:
                 yield entry.path
 
     def _deep(self) -> int:
-        """How many directories down the glob can reach."""
+        """How many directories deep the glob can reach."""
         below = file_rules.below_base(self._rule.glob)
         return 1_000 if "**" in below else below.count("/")
 
@@ -49,7 +49,10 @@ class Matches:
 
 
 def _entries(directory: str, deep: int, closed: list[str]) -> Iterator[os.DirEntry[str]]:
-    """Everything below, as far as the owner may look; `closed` gets where he may not."""
+    """All entries below a directory.
+
+    Directories that the owner may not read are added to `closed`.
+    """
     try:
         with os.scandir(directory) as entries:
             found = list(entries)

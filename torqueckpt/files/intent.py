@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a restart is about to change, written down first: the next action finishes or undoes it."""
+"""Write down what a restart is about to change, so that the next action finishes or undoes it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def write(lineage: Directory, intent: Intent) -> None:
 
 
 def read(lineage: Directory) -> Intent | None:
-    """None when no restart is under way; RecordTorn when it cannot be read."""
+    """The intent of the restart that is under way.
+
+    None when there is none, RecordTorn when unreadable.
+    """
     try:
         return typed_json.from_json(Intent, typed_json.load(lineage.read(layout.INTENT)))
     except FileNotFoundError:
@@ -28,18 +31,18 @@ def read(lineage: Directory) -> Intent | None:
 
 
 def pending(lineage: Directory) -> bool:
-    """Whether a restart is under way, or died and is not undone yet."""
+    """Whether a restart is under way, or has died and is not undone yet."""
     return lineage.has(layout.INTENT)
 
 
 def done(lineage: Directory) -> None:
-    """The restart has happened: nothing is to be undone any more."""
+    """Remove the intent: the job is restarted, nothing is to be undone any more."""
     lineage.remove(layout.INTENT)
     lineage.remove_tree(layout.EDITED)
 
 
 def settle(lineage: Directory, live: Live | None) -> None:
-    """Undo what a restart that died has changed; fine when there is nothing to do.
+    """Undo what a restart that died has changed; does nothing when there is none.
 
     The lock is held, so a restart whose intent is still here is over: either its tree was started
     (the live record names the attempt) or it failed.
@@ -56,7 +59,7 @@ def settle(lineage: Directory, live: Live | None) -> None:
 
 
 def undo(lineage: Directory, intent: Intent) -> None:
-    """Give each file back what it held: cut what was filled, put back what was cut off."""
+    """Give each file back what it held: what was added is cut off, what was cut off is put back."""
     rollback.undo(lineage, intent.directories, intent.files)
     cuts = {cut.name: cut for cut in intent.cuts}
     for stream in intent.streams:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Files that belong to the batch system and go when the job ends, but that a restart needs.
+"""Keep the spooled job script, which the batch system removes and a restart needs.
 
-That is the spooled job script: bash keeps it open as descriptor 255, dash as 10, and both read
-their next command from it after a restart.
+Bash keeps it open as descriptor 255, dash as 10, and both read their next command from it after a
+restart.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _LSFS = re.compile(r"chkpnt_script\.sh|[0-9]{9,12}\.[0-9]+(\.[0-9]+)?\.shell")
 
 
 def is_spooled(path: PurePath) -> bool:
-    """Whether a file by that name can be the batch system's copy of a job script."""
+    """Whether a file of that name can be the batch system's copy of a job script."""
     return path.parts[-3:-1] == _SPOOLED or _LSFS.fullmatch(path.name) is not None
 
 
 def is_moms(path: PurePath) -> bool:
-    """Whether a file by that name can be one that MOM makes for a job and takes away after it."""
+    """Whether a file of that name can be one that MOM makes for a job and removes after it."""
     return path.parent.name in ("spool", "jobs") and path.suffix in (".OU", ".ER", ".SC")
 
 
 def keep(directory: Directory, links: Iterable[tuple[int, int, str]]) -> dict[str, str]:
-    """Copy each spooled file among (pid, descriptor, path); gives path → name of the copy.
+    """Copy each job script among (pid, descriptor, path); gives path → name of the copy.
 
     In a restarted job the open file is our copy already.
     """
@@ -59,14 +59,16 @@ def keep(directory: Directory, links: Iterable[tuple[int, int, str]]) -> dict[st
 
 
 def as_of_freeze(copies: dict[str, str], files: Iterable[OpenFile]) -> tuple[Kept, ...]:
-    """The copies with the offset at which the tree goes on reading each."""
+    """Describe the copies for the manifest: each with the offset that the tree reads on at."""
     offsets = {file.path: file.offset for file in files if file.path in copies}
     return tuple(Kept(path, copies[path], offset) for path, offset in offsets.items())
 
 
 def open_copies(directory: Directory, kept: Iterable[Kept]) -> list[tuple[int, str]]:
-    """(descriptor at its offset, path in the image) for each: an inherited descriptor keeps its own
-    offset, so it is set here."""
+    """Open the copies for a restore; gives (descriptor, path in the image) for each.
+
+    An inherited descriptor keeps its own offset, so it is set here.
+    """
     opened = []
     for each in kept:
         fd = directory.open_file(each.copy, os.O_RDONLY)

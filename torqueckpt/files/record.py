@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the job's files are like while its tree stands still at a checkpoint.
+"""Record the job's files while its tree stands still at a checkpoint.
 
 Runs as the owner for good, beside the dump.  What is recorded here is what a restart brings back.
 """
@@ -26,10 +26,12 @@ _SETTLES_NS = 2_000_000_000  # coarser than any file system's clock
 
 
 class Task(NamedTuple):
-    """What to look at: streams are descriptors of the job's output, each kept in another way, as
-    what lies below `store` is; what lies below `foreign` is the checkpointer's own.  Names of
-    copies begin with prefix, they are made of files up to copy_limit bytes, and one of `earlier`
-    (path → the last checkpoint's) is taken where it will do.
+    """What to record: the rules, the job's output files, and what is to be left out.
+
+    streams are descriptors of the job's output, which is kept in another way, as what lies below
+    `store` is; what lies below `foreign` is the checkpointer's own.  Names of copies begin with
+    prefix, they are made of files up to copy_limit bytes, and one of `earlier` (path → the last
+    checkpoint's) is taken where it will do.
     """
 
     root: proc.Stat
@@ -45,7 +47,10 @@ class Task(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What was seen, if the freeze came; stream_sizes are in the order of the task's streams."""
+    """What was recorded, if the freeze came.
+
+    stream_sizes are in the order of the task's streams.
+    """
 
     frozen: bool = False
     stream_sizes: tuple[int, ...] = ()
@@ -56,9 +61,9 @@ class Look(NamedTuple):
 
 
 def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = None) -> Look:
-    """Wait for the freeze, look, let the tree go on, then put on the disk what was seen.
+    """Wait for the freeze, record the files, let the tree run on, then fsync what was recorded.
 
-    stands_still() tells of a freeze that nobody is called at.
+    With stands_still(), the tree is frozen when that is True: no program is called then.
     """
     if not freeze.arrives(stands_still):
         return Look()
@@ -78,7 +83,7 @@ def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = N
 
 
 class _Looker:
-    """Collects the files to watch."""
+    """Records files, and copies those that need a copy."""
 
     def __init__(self, task: Task, mapped: set[str]) -> None:
         self.task = task
@@ -91,13 +96,13 @@ class _Looker:
         self._streams = {_identity(os.fstat(fd)) for fd in task.streams}
 
     def ours(self, path: str, status: os.stat_result) -> bool:
-        """Whether nothing is to be done for it: the job's output and script are kept otherwise."""
+        """Whether a file needs no record: the job's output and script are kept in other ways."""
         below = (self.task.store.rstrip("/") + "/", *content.KERNELS)
         in_stream = _identity(status) in self._streams
         return in_stream or path in self.task.spooled or path.startswith(below)
 
     def watch(self, path: str, policy: str) -> bool:
-        """False when the file cannot be read, though it is there."""
+        """Record one file; False when it is there but cannot be read."""
         try:
             fd = content.open_regular(path, os.O_RDONLY)
         except OSError as problem:
@@ -129,10 +134,12 @@ class _Looker:
         )
 
     def follow(self, rule: Rule) -> Rule:
-        """Watch what a rule matches, open or not; whether that was all of it stands in the result:
-        what a restart finds beyond is new only then.
+        """Record the files that a rule matches, open or not.
 
-        Files that are left alone need no record.
+        Gives the rule with whether these were all.
+
+        Only then is what a restart finds beyond them new.  Files that are left alone need no
+        record.
         """
         if rule.policy not in (file_rules.ROLLBACK, file_rules.SNAPSHOT):
             return rule
@@ -148,7 +155,7 @@ class _Looker:
         return rule._replace(complete=matches.complete and not matches.closed and read_all)
 
     def sync(self) -> None:
-        """What was recorded is to survive a crash of the node, so it has to be on the disk."""
+        """Fsync recorded files and copies: what was recorded must survive a crash of the node."""
         for path in self.watched:
             try:
                 _sync(content.open_regular(path, os.O_RDONLY))
@@ -187,7 +194,7 @@ class _Looker:
 
 
 def written(seen: tuple[OpenFile, ...], rules: tuple[Rule, ...]) -> dict[str, str]:
-    """Path → policy of the files that the tree has open for writing, or mapped so.
+    """The files that the tree can write to, with the policy of each: path → policy.
 
     Who writes without O_APPEND owns the file; one that is appended to may be others' too.  Mapped
     ones are changed in place, so cutting would not do; shared memory (/dev/shm) is among them.
@@ -206,7 +213,7 @@ def written(seen: tuple[OpenFile, ...], rules: tuple[Rule, ...]) -> dict[str, st
 
 
 def open_files(members: list[proc.Stat]) -> Iterator[OpenFile]:
-    """Regular files that the tree has open, and those that it has mapped for all to see."""
+    """The regular files that the tree has open, and those that it has mapped shared."""
     for each in members:
         mapped = proc.shared_maps(each.pid)
         yield from (

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""--relocate OLD=NEW: the job's files lie elsewhere now."""
+"""Apply --relocate OLD=NEW: the job's files lie elsewhere now."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Moves = tuple[tuple[str, str], ...]
 
 
 def moved(path: str, moves: Moves) -> str:
-    """Where a file or directory lies now: the first OLD that is it, or lies above it, decides."""
+    """Where a path lies now, by the first OLD that is the path, or lies above it."""
     for old, new in moves:
         if path == old or path.startswith(f"{old}/"):
             return new + path[len(old) :]
@@ -19,7 +19,7 @@ def moved(path: str, moves: Moves) -> str:
 
 
 def relocated(manifest: Manifest, moves: Moves, handed_over: Collection[str]) -> Manifest:
-    """The manifest with names as they are now, but for files that come from elsewhere."""
+    """The manifest with its paths as they are now; those of handed-over files stay."""
 
     def now(path: str) -> str:
         return path if path in handed_over else moved(path, moves)
@@ -33,7 +33,7 @@ def relocated(manifest: Manifest, moves: Moves, handed_over: Collection[str]) ->
 
 
 def parse(items: Iterable[str]) -> Moves:
-    """From OLD=NEW; ValueError when it is not two absolute paths."""
+    """Parse OLD=NEW; ValueError when these are not two absolute paths."""
     found = []
     for item in items:
         old, _, new = item.partition("=")

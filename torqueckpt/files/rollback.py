@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Bringing the job's files back to what they were at the freeze, and undoing that.
+"""Bring the job's files back to what they were at the freeze, and undo that.
 
 What is replaced is safe in tails/, on the disk, before it is touched.  undo() may be called after
 any part of apply(), and again after any part of itself: it goes by what it finds.
@@ -23,21 +23,21 @@ def apply(
     lineage: Directory,
     directories: Iterable[str],
     changes: Iterable[FileChange],
-    told: Callable[[int], None] = content.no_progress,
+    progress: Callable[[int], None] = content.no_progress,
 ) -> None:
-    """`told` is given each number of bytes that was copied, of copied_by()'s."""
+    """Bring the files back; progress gets each number of bytes copied, of copied_by()'s."""
     for each in directories:
         os.mkdir(each)
     with lineage.make(layout.COPIES) as copies, lineage.make(layout.TAILS) as tails:
         for change in changes:
             try:
-                _apply(change, copies, tails, told)
+                _apply(change, copies, tails, progress)
             except OSError as problem:
                 raise OSError(problem.errno, problem.strerror, change.path) from problem
 
 
 def copied_by(lineage: Directory, changes: Iterable[FileChange]) -> int:
-    """How many bytes apply() has to copy: what is replaced into tails/, and the copies back."""
+    """How many bytes apply() has to copy: what it replaces into tails/, and the copies back."""
     total = 0
     with lineage.make(layout.COPIES) as copies:
         for change in changes:
@@ -47,7 +47,7 @@ def copied_by(lineage: Directory, changes: Iterable[FileChange]) -> int:
 
 
 def undo(lineage: Directory, directories: Iterable[str], changes: Iterable[FileChange]) -> None:
-    """Give back what each held; one that is another file by now is left alone, and that logged.
+    """Give each file back what it held; one that was replaced meanwhile is left alone, and logged.
 
     OSError when there is no room for it now: then it is to be called again.
     """
@@ -69,7 +69,7 @@ def undo(lineage: Directory, directories: Iterable[str], changes: Iterable[FileC
 
 
 def _apply(
-    change: FileChange, copies: Directory, tails: Directory, told: Callable[[int], None]
+    change: FileChange, copies: Directory, tails: Directory, progress: Callable[[int], None]
 ) -> None:
     if change.present:
         fd = _open(change, os.O_RDWR if change.wanted else os.O_RDONLY)
@@ -77,13 +77,13 @@ def _apply(
         fd = _create(change)
     try:
         if change.present:
-            _save(change, fd, tails, told)
+            _save(change, fd, tails, progress)
         if not change.wanted:
             os.unlink(change.path)
             return
         os.ftruncate(fd, change.keep)
         if change.copy:
-            _put(copies, change.copy, fd, change.keep, told)
+            _put(copies, change.copy, fd, change.keep, progress)
         os.utime(fd, ns=(change.wanted_mtime_ns, change.wanted_mtime_ns))
         os.fsync(fd)
     finally:
@@ -110,8 +110,10 @@ def _undo(change: FileChange, copies: Directory, tails: Directory) -> None:
 
 
 def _as_left(change: FileChange, fd: int, copies: Directory, tails: Directory) -> bool:
-    """Whether the file is what apply() or undo() can have left, and nobody went on with it: behind
-    what stays there is a part of the copy, or of the tail."""
+    """Whether the file is as apply() or undo() can have left it, and nobody wrote to it since.
+
+    What follows the part that stays is then the beginning of the copy, or of the tail.
+    """
     behind = os.fstat(fd).st_size - change.keep
     if behind < 0:
         return False
@@ -134,7 +136,7 @@ def _as_left(change: FileChange, fd: int, copies: Directory, tails: Directory) -
 
 
 def _take_away(change: FileChange, copies: Directory) -> None:
-    """A file that was not there: what apply() has made of it so far goes."""
+    """Remove a file that was missing: what apply() has put back of it so far."""
     try:
         fd = content.open_regular(change.path, os.O_RDONLY)
     except FileNotFoundError:
@@ -148,8 +150,10 @@ def _take_away(change: FileChange, copies: Directory) -> None:
 
 
 def _open(change: FileChange, flags: int) -> int:
-    """The file, checked to be the one that was looked at; one that was to go is a new one once
-    undo() has begun to put it back."""
+    """Open the file, checked to be the one that was looked at.
+
+    One that was to be removed is a new one once undo() has begun to put it back.
+    """
     fd = content.open_regular(change.path, flags)
     status = os.fstat(fd)
     same = (status.st_dev, status.st_ino) == (change.device, change.inode)
@@ -166,13 +170,13 @@ def _create(change: FileChange) -> int:
     return fd
 
 
-def _save(change: FileChange, fd: int, tails: Directory, told: Callable[[int], None]) -> None:
+def _save(change: FileChange, fd: int, tails: Directory, progress: Callable[[int], None]) -> None:
     count = os.fstat(fd).st_size - change.keep
     if count != change.size - change.keep:
         raise OSError(errno.ESTALE, "written to meanwhile", change.path)
     tail = tails.open_file(change.tail, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     try:
-        content.copy(fd, change.keep, tail, 0, count, told)
+        content.copy(fd, change.keep, tail, 0, count, progress)
         os.fsync(tail)
     finally:
         os.close(tail)
@@ -184,13 +188,13 @@ def _put(
     name: str,
     target: int,
     position: int,
-    told: Callable[[int], None] = content.no_progress,
+    progress: Callable[[int], None] = content.no_progress,
 ) -> None:
-    """Put a kept file into the target, from `position` on."""
+    """Copy a kept file into the target, from `position` on."""
     _with(
         directory,
         name,
-        lambda kept: content.copy(kept, 0, target, position, os.fstat(kept).st_size, told),
+        lambda kept: content.copy(kept, 0, target, position, os.fstat(kept).st_size, progress),
     )
 
 

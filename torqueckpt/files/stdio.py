@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The job's own stdout and stderr: complete from the first line, whatever job writes them now.
+"""Keep the job's own stdout and stderr complete, whichever job of the lineage writes them.
 
 The batch system deletes or overwrites its spool files, so the lineage's output/ keeps what was
 written up to each freeze; each checkpoint adds only what is new.
@@ -24,7 +24,7 @@ _COMPARED = 64 * 1024
 
 
 def of_process(pid: int) -> tuple[LiveStream, ...]:
-    """The regular files behind descriptors 1 and 2 of a first job's session leader.
+    """The regular files behind descriptors 1 and 2 of a job's session leader, before any restart.
 
     Joined ones (-j oe) are one stream.  Pipes and terminals are none.
     """
@@ -42,7 +42,7 @@ def of_process(pid: int) -> tuple[LiveStream, ...]:
 
 
 def open_now(stream: LiveStream, tree_root: int) -> int:
-    """A reading descriptor of the stream's file: by its name, else as the tree has it open."""
+    """Open a stream's file for reading: by its name, else as the tree has it open."""
     for path in (stream.path, f"/proc/{tree_root}/fd/1", f"/proc/{tree_root}/fd/2"):
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -58,7 +58,7 @@ def open_now(stream: LiveStream, tree_root: int) -> int:
 
 
 def grow(output: Directory, stream: LiveStream, source: int, size_at_freeze: int) -> Stream:
-    """Bring the kept file up to the freeze, durably; only what is new is copied.
+    """Bring the kept copy of a stream up to the freeze, and fsync it; only what is new is copied.
 
     A job that has shortened its own output (and maybe written more since) gets another kept file:
     older generations still need the old one.
@@ -82,18 +82,18 @@ def replay(
     output: Directory,
     stream: Stream,
     target: int,
-    told: Callable[[int], None] = content.no_progress,
+    progress: Callable[[int], None] = content.no_progress,
 ) -> None:
-    """Put the output so far behind what the new job's stdout already holds."""
+    """Append the output so far to what the new job's stdout already holds."""
     source = output.open_file(stream.kept, os.O_RDONLY)
     try:
-        _copy(source, 0, target, os.fstat(target).st_size, stream.size, told)
+        _copy(source, 0, target, os.fstat(target).st_size, stream.size, progress)
     finally:
         os.close(source)
 
 
 def holds(output: Directory, stream: Stream, target: int) -> bool:
-    """Whether the file behind `target` begins with the output so far: some MOMs keep it there."""
+    """Whether the file behind `target` begins with the output so far, as some MOMs leave it."""
     if not 0 < stream.size <= os.fstat(target).st_size or _size(output, stream.kept) < stream.size:
         return False
     kept, at = output.open_file(stream.kept, os.O_RDONLY), 0
@@ -109,7 +109,7 @@ def holds(output: Directory, stream: Stream, target: int) -> bool:
 
 
 def cut(lineage: Directory, cut: Cut, target: int) -> None:
-    """Cut the file to its size at the freeze, what is behind that safe in tails/ first."""
+    """Cut the file to its size at the freeze, after what follows is safe in tails/."""
     with lineage.make(layout.TAILS) as tails:
         tail = tails.open_file(cut.tail, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         try:
@@ -122,7 +122,10 @@ def cut(lineage: Directory, cut: Cut, target: int) -> None:
 
 
 def put_back(lineage: Directory, cut: Cut, target: int) -> None:
-    """Undo cut(), unless the file is another length by now: then nothing was cut, or it went on."""
+    """Undo cut(), unless the file has another length by now.
+
+    It was not cut, or was written to since.
+    """
     with lineage.make(layout.TAILS) as tails:
         if os.fstat(target).st_size != cut.size or not tails.has(cut.tail):
             return
@@ -135,10 +138,10 @@ def put_back(lineage: Directory, cut: Cut, target: int) -> None:
 
 
 def branch(output: Directory, stream: Stream, others: int) -> str:
-    """The kept file for a job that goes on from `stream`; `others` is the largest size of it that
-    another generation still needs.
+    """Choose the kept file for a job that goes on from `stream`: the old one, or a copy.
 
-    Going on from an older generation takes a copy, so that the newer ones keep their output.
+    `others` is the largest size of it that another generation still needs.  Going on from an older
+    generation takes a copy, so that the newer ones keep their output.
     """
     if others <= stream.size:
         fd = output.open_file(stream.kept, os.O_WRONLY)
@@ -176,7 +179,10 @@ def _too_short() -> OSError:
 
 
 def _goes_on(output: Directory, kept: str, source: int, base: int, wanted: int) -> bool:
-    """Whether the stream still begins with what was kept of it, going by the end of that."""
+    """Whether the stream still begins with what was kept of it.
+
+    Only the end of that is compared.
+    """
     size = _size(output, kept)
     if size > wanted:
         return False
@@ -196,9 +202,9 @@ def _copy(
     target: int,
     position: int,
     count: int,
-    told: Callable[[int], None] = content.no_progress,
+    progress: Callable[[int], None] = content.no_progress,
 ) -> None:
-    """Copy `count` bytes; an append-only target takes them at its end, which is `position`."""
+    """Copy `count` bytes; a target opened for append takes them at its end, which is `position`."""
     while count > 0:
         block = os.pread(source, min(count, _CHUNK), start)
         if not block:
@@ -207,4 +213,4 @@ def _copy(
         while done < len(block):
             done += os.pwrite(target, block[done:], position + done)
         start, position, count = start + len(block), position + len(block), count - len(block)
-        told(len(block))
+        progress(len(block))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What all hooks do around their one action: errors become one line and an exit code."""
+"""Run a hook's one action: errors become one line and an exit code."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torqueckpt.errors import InternalError, TorqueCkptError
 
 
 def run_hook(program: str, action: Callable[[], int], own_failure: int | None = None) -> int:
-    """The action's exit status, or on an error its exit code and its message on stderr.
+    """Run the action; gives its exit status, or an error's exit code, its message on stderr.
 
     own_failure replaces the code where the status belongs to the job.
     """
@@ -32,7 +32,10 @@ def run_hook(program: str, action: Callable[[], int], own_failure: int | None = 
 
 
 def _open_what_is_closed() -> None:
-    """OpenPBS calls with 0, 1 and 2 closed: the next file to be opened must not become stdin."""
+    """Open /dev/null for closed streams.
+
+    OpenPBS closes 0 to 2, and no other file may become stdin.
+    """
     while True:
         fd = os.open("/dev/null", os.O_RDWR)
         if fd > 2:

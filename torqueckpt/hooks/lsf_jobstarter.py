@@ -30,7 +30,10 @@ def _start(argv: list[str], umask: int) -> int:
 
 
 def _settings() -> Settings:
-    """Settings that cannot be read cost the job its checkpoints, not its life."""
+    """Read the settings.
+
+    When unreadable, the defaults: the job loses its checkpoints, not its life.
+    """
     try:
         return settings.load()
     except TorqueCkptError as broken:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""mom-checkpoint: pbs_mom's $checkpoint_script in every form it was ever called, and OpenPBS's
-$action checkpoint and checkpoint_abort."""
+"""mom-checkpoint: pbs_mom's $checkpoint_script, and OpenPBS's $action checkpoint[_abort].
+
+It takes every argument list with which a MOM ever called it.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +31,10 @@ def _checkpoint(argv: list[str]) -> int:
 
 
 def _for_openpbs(call: ActionCall) -> None:
-    """Where one fails nothing must be left at MOM's %path: it would have MOM refuse later holds,
-    and restart the job when that ends."""
+    """Checkpoint for OpenPBS; after a failure nothing is left at MOM's %path.
+
+    It would have MOM refuse later holds, and restart the job when it ends.
+    """
     chosen = settings.load()
     try:
         tasks.refuse_several(call.job_id, call.sid, os.environ.get("PBS_NODEFILE", ""))

@@ -84,7 +84,9 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
 def refuse_without_pointer(
     job: str, directory: Path, name: str, owner: Owner, settings: Settings
 ) -> None:
-    """PointerMissing when nothing is where MOM expects an image; it is there again after this.
+    """Raise PointerMissing when MOM would not find an image at its path.
+
+    A pointer is written there.
 
     TORQUE's MOM looks for it once this program has been started, and then requeues the job at once
     and again and again: what was restored meanwhile would run beside the job.

@@ -36,7 +36,7 @@ _MOMS_PIPES = (9, 14)  # that the shell and the script inherit
 
 
 def main(argv: list[str]) -> int:
-    """Never returns when there is a shell to become; 254, as MOM's own failure, when not."""
+    """Become the shell; gives 254, as MOM's own failure does, when there is none."""
     if not argv:
         return _failed("no shell named; usage: mom-run SHELL [ARGUMENT…]")
     for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
@@ -60,7 +60,10 @@ def main(argv: list[str]) -> int:
 
 
 def _settings() -> Settings | None:
-    """None when they cannot be read: each checkpoint tells that; the job's output is the job's."""
+    """Read the settings.
+
+    None when unreadable: each checkpoint reports that, not the job's output.
+    """
     try:
         from torqueckpt import settings
 
@@ -76,7 +79,7 @@ def _ourselves() -> str:
 
 
 def _through_cr_run(argv: list[str], chosen: Settings) -> None:
-    """Come back here by way of cr_run; returns where that fails."""
+    """Run this program again below cr_run; returns where that fails."""
     program = chosen.blcr_dir / "cr_run"
     try:
         os.execve(program, [str(program), _ourselves(), _LOADED, *argv], environment())
@@ -85,7 +88,7 @@ def _through_cr_run(argv: list[str], chosen: Settings) -> None:
 
 
 def _tell_shell_to_launch(shell: str) -> None:
-    """Put ourselves in front of the script's path, which the shell is to read from MOM's pipe."""
+    """Put this program in front of the script's path, which the shell reads from MOM's pipe."""
     try:
         if not stat.S_ISFIFO(os.fstat(0).st_mode):
             return
@@ -106,7 +109,7 @@ def _tell_shell_to_launch(shell: str) -> None:
 
 
 def _launch(shell: str, command: list[str]) -> int:
-    """Become the job's script, started by dmtcp_launch."""
+    """Become dmtcp_launch, which starts the job's script."""
     try:
         with open(command[0], "rb") as script:
             text = script.read(_LONGEST_SCRIPT)

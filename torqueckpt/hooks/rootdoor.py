@@ -99,7 +99,7 @@ def _restore(user: str, lineage_name: str, number: int, present_job: str) -> int
             raise Busy(job=lineage.first_job, seconds=0)
         lock = _off_stdin()
         try:
-            # Whether a job on another node is over, its owner has decided before he came here.
+            # Whether a job on another node has ended, its owner has decided before he came here.
             asked = RestartRequest(lineage.first_job, present_job, force=True)
             claiming.refuse_if_running(owner_store, lineage.live(), asked, chosen)
             manifest = lineage.generation(number).manifest(secret)
@@ -115,7 +115,7 @@ def _restore(user: str, lineage_name: str, number: int, present_job: str) -> int
 
 
 def _off_stdin() -> int:
-    """The lock under a number that is free to be inherited; stdin becomes /dev/null."""
+    """Move the lock from stdin to a number that can be inherited; stdin becomes /dev/null."""
     lock = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 10)
     null = os.open("/dev/null", os.O_RDONLY)
     os.dup2(null, 0)

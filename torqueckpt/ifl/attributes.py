@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Attributes and status replies on both sides of the border: Python objects and C chains."""
+"""Convert attributes and status replies between Python objects and C chains."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class BatchStatus:
 
 
 def attributes_of(wanted: Wanted) -> list[Attribute]:
-    """{"Job_Name": "x", "Resource_List": {"walltime": "1:00"}} as the list that a request takes."""
+    """Convert {"Job_Name": "x", "Resource_List": {"walltime": "1:00"}} to a request's list."""
     listed = []
     for name, value in wanted.items():
         pairs = [("", value)] if isinstance(value, str) else list(value.items())
@@ -59,7 +59,7 @@ def attributes_of(wanted: Wanted) -> list[Attribute]:
 
 
 def encoded(text: Text) -> bytes | None:
-    """Bytes for C; what came from the server undecodable goes back unchanged."""
+    """Encode a text for C; bytes of the server's that could not be decoded come back unchanged."""
     raw = text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text
     if raw is not None and b"\0" in raw:
         raise ValueError(f"a NUL byte in {text!r}: C would read only what is before it")
@@ -67,7 +67,7 @@ def encoded(text: Text) -> bytes | None:
 
 
 def decoded(ffi: Any, words: Any) -> str | None:
-    """A C string as str, None for NULL."""
+    """Decode a C string; None for NULL."""
     if not words:
         return None
     raw: bytes = ffi.string(words)
@@ -75,7 +75,7 @@ def decoded(ffi: Any, words: Any) -> str | None:
 
 
 def c_text(ffi: Any, text: Text) -> Any:
-    """A fresh buffer that the library may write into, NULL for None."""
+    """Allocate a buffer that the library may write into; NULL for None."""
     raw = encoded(text)
     if raw is None:
         return ffi.NULL
@@ -85,7 +85,7 @@ def c_text(ffi: Any, text: Text) -> Any:
 
 
 class Chain:
-    """A fresh C chain of attrl or attropl for one call; free() it after the call.
+    """A C chain of attrl or attropl for one call; free() it after the call.
 
     An attribute without a name is left out: sent, it desynchronises the protocol.  Values are
     malloc'd, for OpenPBS's pbs_submit frees some and puts others in their place (paths, depend).
@@ -123,7 +123,7 @@ class Chain:
 
 
 def read_statuses(ffi: Any, head: Any) -> list[BatchStatus]:
-    """A status reply copied into Python; the C chain may be freed afterwards."""
+    """Copy a status reply into Python; the C chain may be freed afterwards."""
     string, read = ffi.string, []
     known: dict[bytes, str] = {}  # the same few names in every object
     status = head

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The one way into C: convert, lock, call, read the error, copy the answer, free what is ours.
+"""Call C functions: convert, lock, call, read the error, copy the answer, free what is ours.
 
 pbs_errno is one variable for the whole process, so every call holds one lock until its number and
 message are read.  cffi releases the GIL meanwhile: other Python threads run, other PBS calls wait.
@@ -32,7 +32,7 @@ INVALID_REQUEST = 15004  # PBSE_IVALREQ, the same number everywhere
 
 @dataclass(frozen=True)
 class Outcome(Generic[T]):
-    """What a call gave: its value, and the PBSE number and text when it failed (else 0, "")."""
+    """A call's result: its value, and the PBSE number and text when it failed (else 0, "")."""
 
     value: T
     number: int = 0
@@ -41,7 +41,7 @@ class Outcome(Generic[T]):
 
 @dataclass(frozen=True)
 class _Shape(Generic[T]):
-    """How one kind of C result is read, told from a failure, and stood in for after one."""
+    """How a kind of C result is read, and how a failure shows."""
 
     take: Callable[[Any], T]
     failed: Callable[[Any], bool]
@@ -49,7 +49,7 @@ class _Shape(Generic[T]):
 
 
 def check(call: str, outcome: Outcome[T], openpbs: bool = False) -> T:
-    """The value of a call that went well; PbsError or one of its kinds for one that did not."""
+    """The value of a successful call; PbsError or a subclass for a failed one."""
     if outcome.number == 0:
         return outcome.value
     kind = CannotConnect if call == "pbs_connect" else error_class(outcome.number, openpbs)
@@ -68,7 +68,10 @@ class Calls:
         self._said: dict[int, tuple[int, str]] = {}
 
     def connect(self, server: object) -> Outcome[int]:
-        """The handle, > 0, or what pbs_connect returned; None is the default server."""
+        """Connect; gives the handle, > 0, or what pbs_connect returned.
+
+        None is the default server.
+        """
         function = self.library.function("pbs_connect")
         with self._converted(function, (server,), skip=0) as (name,), _lock:
             self.library.pbs_errno = 0
@@ -85,11 +88,11 @@ class Calls:
         return self.number("pbs_disconnect", handle)
 
     def number(self, name: str, handle: int, *arguments: object) -> Outcome[int]:
-        """A call that returns 0 or an error number."""
+        """Make a call that returns 0 or an error number."""
         return self._call(name, handle, arguments, _Shape(int, bool, int))
 
     def text(self, name: str, handle: int, *arguments: object) -> Outcome[str | None]:
-        """A call that returns a text which is the caller's to free: a job id, a location."""
+        """Make a call that returns a text which the caller must free: a job id, a location."""
 
         def take(words: Any) -> str | None:
             try:
@@ -101,7 +104,7 @@ class Calls:
         return self._call(name, handle, arguments, shape)
 
     def status(self, name: str, handle: int, *arguments: object) -> Outcome[list[BatchStatus]]:
-        """A pbs_stat… call; no objects and no error is an empty list."""
+        """Make a pbs_stat… call; without objects and without an error it gives an empty list."""
 
         def take(head: Any) -> list[BatchStatus]:
             try:
@@ -114,7 +117,7 @@ class Calls:
         return self._call(name, handle, arguments, shape)
 
     def job_ids(self, handle: int, criteria: object, extend: object) -> Outcome[list[str]]:
-        """pbs_selectjob: one block that holds the pointers and the ids."""
+        """Call pbs_selectjob, which returns one block with the pointers and the ids."""
 
         def take(block: Any) -> list[str]:
             ids: list[str] = []
@@ -129,12 +132,12 @@ class Calls:
         return self._call("pbs_selectjob", handle, (criteria, extend), shape)
 
     def message(self, handle: int) -> str | None:
-        """pbs_geterrmsg: what the server said last on this connection."""
+        """Call pbs_geterrmsg: the server's last words on this connection."""
         with _lock:
             return self._message(handle) if handle in self._open else None
 
     def plain_text(self, name: str) -> str:
-        """A call without a connection that returns a text of the library's: pbs_default…"""
+        """Make a call without a connection that returns a text of the library's: pbs_default…"""
         function = self.library.function(name)
         with _lock:
             return decoded(self.library.ffi, function()) or ""
@@ -162,7 +165,7 @@ class Calls:
             return Outcome(shape.refused(number), number, self._explained(handle, number))
 
     def _adapted(self, name: str, arguments: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
-        """The function and its arguments, where OpenPBS wants others than TORQUE."""
+        """Adapt a function and its arguments to OpenPBS where that differs from TORQUE."""
         if self.library.is_openpbs and name == "pbs_selstat":
             criteria, extend = arguments
             function = self.library.reshaped(name, "selstat_with_wanted")
@@ -178,7 +181,7 @@ class Calls:
     def _converted(
         self, function: Any, arguments: tuple[object, ...], skip: int
     ) -> Iterator[list[Any]]:
-        """Arguments as the C declaration asks for them, alive until the call is over."""
+        """Arguments as the C declaration asks for them, alive until the call has ended."""
         ffi = self.library.ffi
         values: list[Any] = []
         chains: list[Chain] = []
@@ -202,7 +205,10 @@ class Calls:
         return not result and self.library.pbs_errno != 0
 
     def _explained(self, handle: int, number: int) -> str:
-        """The server's words, else the library's; a failure within the client leaves old words."""
+        """The server's words on a failure, else the library's.
+
+        A client's failure leaves old words.
+        """
         said = (self._message(handle) if handle in self._open else None) or ""
         stale = self._said.get(handle, (number, ""))
         if not said or (said == stale[1] and number != stale[0]):
@@ -211,7 +217,10 @@ class Calls:
         return said
 
     def _message(self, handle: int) -> str | None:
-        """A copy since TORQUE 4.2, the library's own text before: two calls show which it is."""
+        """Read the message: a copy since TORQUE 4.2, the library's own text before.
+
+        Two calls tell which.
+        """
         if not self.library.has("pbs_geterrmsg"):
             return None
         geterrmsg = self.library.function("pbs_geterrmsg")
@@ -227,7 +236,7 @@ _lock = threading.Lock()
 
 
 def _renew_lock() -> None:
-    """In a forked child: whoever held the lock is not there to release it."""
+    """Make a new lock in a forked child: whoever held the old one is not there to release it."""
     global _lock
     _lock = threading.Lock()
 

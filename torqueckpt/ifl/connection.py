@@ -28,7 +28,7 @@ SERVER, QUEUE, JOB, NODE = 0, 1, 2, 3
 
 
 class Connection:
-    """Open from the start; PbsError for what the server refuses, CallTimedOut after the limit.
+    """Connects to a server at once; PbsError when it refuses, CallTimedOut after the limit.
 
     After a time limit the connection is lost: the call still waits in C, and while it does, PBS
     calls on other connections of this process wait too.  One thread at a time.
@@ -56,7 +56,7 @@ class Connection:
         self._handle = check("pbs_connect", outcome)
 
     def close(self) -> None:
-        """Give the connection back; closing again does nothing."""
+        """Close the connection; closing again does nothing."""
         handle, self._handle = self._handle, None
         if handle is not None:
             within(self._timeout_seconds, "pbs_disconnect", lambda: self._calls.disconnect(handle))
@@ -79,11 +79,14 @@ class Connection:
     # Questions ----------------------------------------------------------------------------------
 
     def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]:
-        """All jobs, those of a queue or of a server; `attributes` limits what the server sends."""
+        """List all jobs, or those of a queue or server.
+
+        `attributes` limits what the server sends.
+        """
         return self._records(Job, "pbs_statjob", where, _names(attributes), None)
 
     def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job:
-        """One job; UnknownJob when the server has none of that id.
+        """Ask for one job; UnknownJob when the server has none of that id.
 
         ended: also from OpenPBS's job history, without which it forgets a job at its end.
         """
@@ -94,12 +97,12 @@ class Connection:
         return found[0]
 
     def select(self, criteria: Mapping[str, str]) -> list[str]:
-        """Ids of the jobs whose attributes equal these."""
+        """List the ids of jobs whose attributes equal these."""
         wanted = [Attribute(name, "", value, EQ) for name, value in criteria.items()]
         return self._ask("pbs_selectjob", lambda c: self._calls.job_ids(c, wanted, None))
 
     def nodes(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Node]:
-        """All nodes, or those that `where` names: a node, or :property on TORQUE."""
+        """List all nodes, or those that `where` names: a node, or :property on TORQUE."""
         return self._records(Node, "pbs_statnode", where, _names(attributes), None)
 
     def queues(self, attributes: Iterable[str] = ()) -> list[Queue]:
@@ -109,7 +112,7 @@ class Connection:
         return self._records(Server, "pbs_statserver", _names(attributes), None)[0]
 
     def locate(self, job_id: str) -> str:
-        """The server that has the job now."""
+        """Ask which server has the job now."""
         return self._text("pbs_locjob", job_id, None)
 
     # Jobs ---------------------------------------------------------------------------------------
@@ -121,7 +124,10 @@ class Connection:
         *,
         destination: str | None = None,
     ) -> str:
-        """The new job's id.  The script must be a file; on 6.1 a job without one may hang."""
+        """Submit a script, which must be a file; gives the job's id.
+
+        On 6.1 a job without one may hang.
+        """
         return self._text("pbs_submit", _attributes(attributes), script, destination, None)
 
     def alter(self, job_id: str, attributes: Wanted | Iterable[Attribute]) -> None:
@@ -132,14 +138,17 @@ class Connection:
         self.alter(job_id, {"comment": text})
 
     def hold(self, job_id: str, hold_type: str = "u") -> None:
-        """Hold it; a running job is checkpointed first, which goes on after this returns."""
+        """Hold the job; a running one is checkpointed first, which goes on after this returns."""
         self._do("pbs_holdjob", job_id, hold_type, None)
 
     def release(self, job_id: str, hold_type: str = "u") -> None:
         self._do("pbs_rlsjob", job_id, hold_type, None)
 
     def checkpoint(self, job_id: str) -> None:
-        """Ask for an image; returns before it is taken, and well even if it then fails."""
+        """Ask for a checkpoint.
+
+        Returns before it is taken, and without an error even if it then fails.
+        """
         self._do("pbs_checkpointjob", job_id, None)
 
     def signal(self, job_id: str, signal: str) -> None:
@@ -152,7 +161,7 @@ class Connection:
         self._do("pbs_deljob", job_id, extend)
 
     def rerun(self, job_id: str) -> None:
-        """Put it back into its queue; refusing this, TORQUE 6.1 closes the connection."""
+        """Put the job back into its queue; TORQUE 6.1, refusing this, closes the connection."""
         self._do("pbs_rerunjob", job_id, None)
 
     def move(self, job_id: str, destination: str) -> None:
@@ -167,12 +176,15 @@ class Connection:
         name: str,
         attributes: Wanted | Iterable[Attribute] = (),
     ) -> None:
-        """Create, delete, change or unset; needs a manager (nodes: an operator may set state)."""
+        """Create, delete, change or unset an object.
+
+        Needs a manager (nodes: an operator may set state).
+        """
         listed = _attributes(attributes)
         self._do("pbs_manager", command, object_type, name, listed, None)
 
     def set_node(self, name: str, state: str, note: str | None = None) -> None:
-        """state as for pbsnodes: offline, free; the note says why (TORQUE's note)."""
+        """Set a node's state as pbsnodes does (offline, free); note: why, as TORQUE has it."""
         key = "comment" if self._library.is_openpbs else "note"
         notes = [Attribute(key, "", note, SET)] if note is not None else []
         self.manage(CHANGE, NODE, name, [Attribute("state", "", state, SET), *notes])

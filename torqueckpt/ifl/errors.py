@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What can go wrong between this package and a batch server.
+"""Errors between this package and a batch server.
 
 A refused request is a PbsError whose class follows the server's number.  The numbers are those of
 pbs_error.h; from 15009 on TORQUE (2.5 and later) counts two more than OpenPBS.
@@ -27,14 +27,17 @@ class NotAPbsLibrary(TorqueCkptError):
 
 
 class SymbolMissing(TorqueCkptError, NotImplementedError):
-    """NotImplementedError too, as programs that ask for an optional call expect."""
+    """The library lacks a call.
+
+    Also a NotImplementedError, which programs expect for optional calls.
+    """
 
     message = "{library} has no {symbol}: this batch system does not offer it"
     exit_code = 92
 
 
 class PbsError(TorqueCkptError):
-    """The server or the library said no; `number` is its PBSE number, `text` its own words."""
+    """The server or the library refused; `number` is its PBSE number, `text` its own words."""
 
     message = "{call}: {text} ({number})"
     exit_code = 93
@@ -52,7 +55,7 @@ class CannotConnect(PbsError):
 
 
 class CallTimedOut(TorqueCkptError):
-    """The call still blocks in C, in a thread of its own; the connection cannot be used again."""
+    """A call took too long; it still blocks in a thread, so the connection cannot be used again."""
 
     message = "{call}: no answer within {seconds:g} seconds"
     exit_code = 95
@@ -88,7 +91,7 @@ class UnknownNode(PbsError):
 
 
 class CheckpointBusy(PbsError):
-    """The MOM is at a checkpoint of this job already; try again later."""
+    """The MOM is already taking a checkpoint of this job; try again later."""
 
 
 class MomRejected(PbsError):
@@ -115,7 +118,7 @@ _TORQUE[15086] = UnknownJob  # "Job not found"; also what 6.1's MOM answers to a
 
 
 def error_class(number: int, openpbs: bool) -> type[PbsError]:
-    """The class for a PBSE number, PbsError itself for those nobody has asked for yet."""
+    """The class for a PBSE number, PbsError itself for numbers without one."""
     return _SAME.get(number) or (_OPENPBS if openpbs else _TORQUE).get(number, PbsError)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Finding, opening and probing libtorque or OpenPBS's libpbs.
+"""Find, open and probe libtorque or OpenPBS's libpbs.
 
 Nothing is opened at import: a machine without a batch system can import this package.
 """
@@ -30,7 +30,10 @@ class Library:
     """One opened library; `pbs_errno` is read and set here, whatever way the library keeps it."""
 
     def __init__(self, path: str) -> None:
-        """Open it; NotAPbsLibrary when it cannot be loaded or lacks what every PBS library has."""
+        """Open the library.
+
+        NotAPbsLibrary when it cannot be loaded, or lacks what each such one has.
+        """
         from torqueckpt.ifl._pbs_ifl import ffi
 
         self.path = path
@@ -58,28 +61,28 @@ class Library:
         return True
 
     def function(self, name: str) -> Any:
-        """The C function; SymbolMissing names the library and the symbol when it has none."""
+        """Find a C function; SymbolMissing names the library and the symbol when it has none."""
         try:
             return getattr(self.lib, name)
         except (AttributeError, self.ffi.error) as missing:
             raise SymbolMissing(library=self.path, symbol=name) from missing
 
     def reshaped(self, name: str, shape: str) -> Any:
-        """The C function under another declaration, one of the typedefs in pbs_ifl.h."""
+        """Find a C function under another declaration, one of the typedefs in pbs_ifl.h."""
         self.function(name)
         return self.ffi.cast(shape, self.ffi.addressof(self.lib, name))
 
     def strdup(self, text: bytes) -> Any:
-        """A copy that the library may free."""
+        """Copy a text so that the library may free it."""
         return self._libc.strdup(text)
 
     def free(self, block: Any) -> None:
-        """libc's free, for what the library allocated and left to its caller."""
+        """Call libc's free, for what the library allocated and left to its caller."""
         self._libc.free(block)
 
     @property
     def pbs_errno(self) -> int:
-        """The last number; one for the whole process on TORQUE, per thread on OpenPBS."""
+        """The last error number: TORQUE has one for the process, OpenPBS one for each thread."""
         if self.is_openpbs:
             return int(self.function(_ERRNO_FUNCTION)()[0])
         return int(self.lib.pbs_errno)
@@ -101,7 +104,7 @@ class Library:
 
 
 def candidates() -> Iterator[str]:
-    """Where a library may be, best first; names without a slash are left to the loader."""
+    """List where a library may be, best first; names without a slash are left to the loader."""
     named = os.environ.get(VARIABLE)
     if named:
         # Somebody who names a library wants that one or an error, never another one.
@@ -120,7 +123,7 @@ def candidates() -> Iterator[str]:
 
 
 def open_library(path: str | None = None) -> Library:
-    """The library at `path`, else the first found; LibraryNotFound says where it was looked for.
+    """Open the library at `path`, else the first found; LibraryNotFound lists where it looked.
 
     A file that is there but no PBS library is passed over when it was found by searching, and is an
     error (NotAPbsLibrary) when it was named.
@@ -154,7 +157,7 @@ def _opened(path: str) -> Library:
 
 
 def _configured_folders() -> Iterator[str]:
-    """What `pbs-config` (TORQUE) and pbs.conf (OpenPBS) say."""
+    """The folders that `pbs-config` (TORQUE) and pbs.conf (OpenPBS) name."""
     # Root does not run what its caller's PATH happens to name first.
     where = "/usr/local/bin:/usr/bin:/opt/torque/bin" if os.geteuid() == 0 else None
     program = shutil.which("pbs-config", path=where)

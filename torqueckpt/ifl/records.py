@@ -35,7 +35,7 @@ _ENDED = frozenset("CFX")
 
 
 class Record(NamedTuple):
-    """One object: its name and its attributes, a text each or, with resources, a mapping of texts.
+    """An object: its name and its attributes, each a text or, with resources, a mapping of texts.
 
     An attribute that the server did not send, or was not asked for, reads as "" or None.
     """
@@ -58,7 +58,10 @@ class Record(NamedTuple):
         return cls(status.name or "", attributes)
 
     def text(self, *names: str) -> str:
-        """The first of these attributes that is there: spellings differ between systems."""
+        """The value of the first of these attributes that is there.
+
+        Systems spell them differently.
+        """
         for name in names:
             value = self.attributes.get(name)
             if isinstance(value, str):
@@ -138,7 +141,7 @@ class Job(Record):
 
     @property
     def hold_types(self) -> str:
-        """Letters of u, o and s; "n" for none."""
+        """The types of hold on the job, letters of u, o and s; "n" for none."""
         return self.text("Hold_Types")
 
     @property
@@ -156,12 +159,12 @@ class Job(Record):
 
     @property
     def walltime_limit_seconds(self) -> int | None:
-        """What it asked for; None where nothing limits it."""
+        """The walltime that the job asked for; None without a limit."""
         return seconds(self.resource("Resource_List", "walltime"))
 
     @property
     def hosts(self) -> tuple[str, ...]:
-        """Where it runs, each host once, the mother superior first."""
+        """The hosts that the job runs on, each once, the mother superior first."""
         places = self.text("exec_host").split("+")
         return _once(place.partition("/")[0] for place in places)
 
@@ -169,7 +172,7 @@ class Job(Record):
 class Node(Record):
     @property
     def states(self) -> tuple[str, ...]:
-        """free, down, offline, job-exclusive…; several at a time."""
+        """The node's states: free, down, offline, job-exclusive…; several at a time."""
         return _once(self.text("state").replace(" ", "").split(","))
 
     @property
@@ -178,12 +181,15 @@ class Node(Record):
 
     @property
     def note(self) -> str:
-        """Why it is offline: TORQUE's note, OpenPBS's comment."""
+        """Why the node is offline: TORQUE's note, OpenPBS's comment."""
         return self.text("note", "comment")
 
     @property
     def jobs(self) -> tuple[str, ...]:
-        """Ids of the jobs on it; TORQUE lists slot/id and slot ranges, OpenPBS id/slot."""
+        """The ids of the jobs on the node.
+
+        TORQUE lists slot/id and slot ranges, OpenPBS id/slot.
+        """
         pieces = [piece.strip().partition("/") for piece in self.text("jobs").split(",")]
         return _once(
             after if _is_slot(before) else before for before, slash, after in pieces if slash
@@ -230,7 +236,7 @@ def _number(text: str) -> int | None:
 
 
 def seconds(text: str) -> int | None:
-    """Seconds of [[days:]hours:]minutes:seconds or of a plain number."""
+    """Convert [[days:]hours:]minutes:seconds, or a plain number, to seconds."""
     parts = text.split(":")
     if not all(part.isdigit() for part in parts) or len(parts) > 4:
         return None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The resource monitor in pbs_mom: ask a node directly, with TORQUE 2's calls on all versions.
+"""Ask a node's pbs_mom, its resource monitor, directly: TORQUE 2's calls, on all versions.
 
 Only root may ask: openrm binds a reserved port.  A MOM answers the hosts that its config names as
 $clienthost or $pbsserver.  TORQUE 4 changed the shape of downrm and configrm, and wants to know
@@ -18,7 +18,7 @@ _NOT_OPEN = -1
 
 
 class ResourceMonitor:
-    """The calls of one library; a number that is not open is answered with -1 or None."""
+    """Makes the calls of one library; a number that is not open is answered with -1 or None."""
 
     def __init__(self, library: Library) -> None:
         self._library = library
@@ -28,7 +28,10 @@ class ResourceMonitor:
         self._awaited: dict[int, bool] = {}  # per open number, whether an answer is to come
 
     def openrm(self, host: Text, port: int = 0) -> int:
-        """A number, or < 0 (minus errno from TORQUE 4 on); port 0 is the service's."""
+        """Connect; gives a number, or < 0 (minus errno from TORQUE 4 on).
+
+        Port 0 is the service's.
+        """
         function = self._library.function("openrm")
         with self._lock:
             number = int(function(c_text(self._ffi, host), port))
@@ -77,11 +80,11 @@ class ResourceMonitor:
             return int(function(number, c_text(self._ffi, line)))
 
     def allreq(self, line: Text) -> int:
-        """The same question to every open number; how many it went to."""
+        """Ask all open numbers the same; gives how many it went to."""
         return sum(self.addreq(number, line) == 0 for number in list(self._asked))
 
     def getreq(self, number: int) -> str | None:
-        """The next answer, "name=value" or "name=? error"; None when there is none."""
+        """Read the next answer, "name=value" or "name=? error"; None when there is none."""
         function = self._library.function("getreq")
         with self._lock:
             if number not in self._asked:
@@ -98,7 +101,7 @@ class ResourceMonitor:
                 self._library.free(words)
 
     def flushreq(self) -> int:
-        """Send what has been asked; how many numbers it went to."""
+        """Send the questions; gives how many numbers they went to."""
         with self._lock:
             if self._library.has_torque4_resmon:
                 for number in self._asked:
@@ -106,16 +109,16 @@ class ResourceMonitor:
             return int(self._library.function("flushreq")())
 
     def activereq(self) -> int:
-        """A number with an answer waiting, else < 0; from TORQUE 4 on it waits up to 15 seconds."""
+        """Find a number with an answer, else < 0; from TORQUE 4 on this waits up to 15 seconds."""
         self.flushreq()
         return int(self._library.function("activereq")())
 
     def fullresp(self, on: int) -> None:
-        """Whether getreq gives "name=value" (1, as at the start) or the value alone (0)."""
+        """Choose whether getreq gives "name=value" (1, as at the start) or the value alone (0)."""
         self._library.function("fullresp")(on)
 
     def _send(self, number: int) -> None:
-        """Ask the first question that waits here, unless the answer to another is to come.
+        """Send the first waiting question, unless the answer to another is to come.
 
         One at a time: 6.1 strings the answers to one request together.
         """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A time limit for a C call that cannot be interrupted: another thread makes it."""
+"""Limit the time of a C call that cannot be interrupted: another thread makes it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def within(
     work: Callable[[], T],
     late: Callable[[T], object] = lambda _result: None,
 ) -> T:
-    """work()'s result, or CallTimedOut; None means no limit and no thread.
+    """Do work(); gives its result, or CallTimedOut.  None means no limit and no thread.
 
     After the limit the work goes on until C returns, and holds what it holds: PBS calls of other
     threads wait for it.  `late` then gets its result, to give back what nobody will use.

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The images that there are: list, show, verify, delete, prune."""
+"""Work on images that there are: list, show, verify, delete, prune."""

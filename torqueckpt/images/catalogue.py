@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The images that there are: list, verify, delete; each as the owner, each for his own."""
+"""List, verify and delete images: a user his own, root everybody's, acting as their owner."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class GenerationRow(NamedTuple):
 
 
 def rows(owner: Owner, settings: Settings, job: str | None) -> list[GenerationRow]:
-    """One row a generation, oldest first; one whose manifest is torn has whole=False.
+    """List an owner's generations, oldest first; one with a torn manifest has whole=False.
 
     Of one job each manifest is read and each file's size looked at.  Of all jobs that is done only
     where the lineage's index does not tell what there is.
@@ -60,14 +60,14 @@ def rows(owner: Owner, settings: Settings, job: str | None) -> list[GenerationRo
 
 
 def waits_for_its_image(job: str, owner: Owner, settings: Settings) -> bool:
-    """Whether the last that happened to the job was a hold: an image was taken, and it ended."""
+    """Whether the job was held with an image, and has not run since."""
     with access.lineage_of(job, owner, settings) as (owner_store, _):
         noted = journal.last(owner_store, "job", job)
     return noted.get("event") == "checkpoint" and noted.get("ended") is True
 
 
 def could_not_restart(job: str, owner: Owner, settings: Settings) -> bool:
-    """Whether the last restart of a job failed: then it has not made use of its image yet."""
+    """Whether the job's last restart failed, so that its image is still needed."""
     with access.lineage_of(job, owner, settings) as (owner_store, lineage):
         return journal.last(owner_store, "lineage", lineage.name).get("event") == RESTART_FAILED
 
@@ -79,7 +79,7 @@ def verify(
     number: int | None,
     read: Callable[[int], None] | None = None,
 ) -> list[tuple[int, str]]:
-    """(generation, defect) for each generation; "" where every byte is as it was written.
+    """Read each generation's image; gives (generation, defect), "" when every byte is as written.
 
     `read` is told how many bytes were read, piece by piece.
     """
@@ -91,7 +91,7 @@ def verify(
 def recorded(
     job: str, owner: Owner, settings: Settings, number: int | None
 ) -> tuple[Manifest, Live | None, bool]:
-    """What `show` shows: manifest, live record, and whether its files are all there."""
+    """Read an image's manifest and live record, and whether its files are all there."""
     with access.lineage_of(job, owner, settings) as (_, lineage):
         newest = lineage.newest_number()
         if not newest:
@@ -102,7 +102,7 @@ def recorded(
 
 
 def delete(job: str, owner: Owner, settings: Settings, number: int | None) -> list[int]:
-    """Delete one generation, or all of a job that has ended; gives the numbers that went.
+    """Delete one generation, or all of a job that has ended; gives the numbers of those deleted.
 
     The newest whole image of a job that still runs is never deleted.
     """
@@ -127,7 +127,7 @@ def delete(job: str, owner: Owner, settings: Settings, number: int | None) -> li
 
 
 def _settle(lineage: Lineage) -> None:
-    """Undo what a restart that died has changed; records that are torn stop nobody."""
+    """Undo what a restart that died has changed; a damaged record does not stop the deletion."""
     try:
         with translated(lineage.path):
             intent.settle(lineage.directory, lineage.live())

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Whether a lineage is known to be over, so that nobody will go on from its images.
+"""Tell whether all jobs of a lineage have ended, so that nobody will go on from its images.
 
 That no process lives says little: held jobs have none, nor have those that a crash has ended and
-that wait to be resumed.  Over is what its batch system says is over, on the node that ran it last.
+that wait to be resumed.  A job has ended when its batch system says so, on the node that ran it
+last.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ from torqueckpt.store.store import OwnerStore
 
 
 class JobState:
-    """Judges lineages by what lives here and by what the batch systems say; server None: only by
-    the local one.  Used while acting as the lineage's owner."""
+    """Tells whether lineages have ended, by this node's processes and the batch systems.
+
+    With server None only the local batch system is asked.  Used while acting as the lineage's
+    owner.
+    """
 
     def __init__(self, settings: Settings, server: Server | None) -> None:
         self._spool = Spool(settings.local_home)
@@ -35,7 +39,10 @@ class JobState:
         self._owners_waiting: set[str] | None = None
 
     def has_ended(self, owner_store: OwnerStore, lineage: Lineage) -> bool:
-        """False where anything is in doubt; its lock is held."""
+        """Whether all jobs of the lineage have ended; False when in doubt.
+
+        The caller holds its lock.
+        """
         try:
             live = lineage.live()
         except TorqueCkptError as torn:
@@ -61,7 +68,7 @@ class JobState:
             return False
 
     def _is_local(self, live: Live, jobs: set[str]) -> bool:
-        """Whether `torqueckpt run` here ran them all: the last one's output lay in its spool."""
+        """Whether `torqueckpt run` ran them all here: the last job's output was in its spool."""
         spool = f"{self._spool.home / 'spool'}/"
         here = all(server.server_of(job) == os.uname().nodename for job in jobs)
         return here and any(stream.path.startswith(spool) for stream in live.streams)
@@ -70,7 +77,7 @@ class JobState:
         return control.listens(self._spool.socket(job))
 
     def _waits(self, server: Server, owner_store: OwnerStore) -> bool:
-        """Whether one of the owner's waiting jobs may be the lineage's resume job."""
+        """Whether a job of the owner's that waits at the server may be the lineage's resume job."""
         if self._owners_waiting is None:
             may_see = server.server_status(["query_other_jobs"]).text("query_other_jobs")
             if may_see != "True":  # then it shows root's own only
@@ -81,7 +88,7 @@ class JobState:
 
 
 def _goes_on(owner_store: OwnerStore, jobs: set[str]) -> bool:
-    """Whether one of these is a link of a chain that has not ended: the next one may wait long."""
+    """Whether one of these jobs is a link of a chain that goes on: the next link may wait long."""
     for each in chain.of_owner(owner_store):
         if any(map(each.has, jobs)):
             try:
@@ -94,5 +101,5 @@ def _goes_on(owner_store: OwnerStore, jobs: set[str]) -> bool:
 
 
 def _held(owner_store: OwnerStore, jobs: set[str]) -> bool:
-    told = (journal.last(owner_store, "job", job) for job in jobs)
-    return any(each.get("event") == "checkpoint" and each.get("ended") is True for each in told)
+    latest = (journal.last(owner_store, "job", job) for job in jobs)
+    return any(each.get("event") == "checkpoint" and each.get("ended") is True for each in latest)

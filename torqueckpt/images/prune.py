@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""Removing images that the settings no longer keep; each as its owner, under its lineage's lock.
+"""Remove images that the settings no longer keep, as their owner, under their lineage's lock.
 
-The newest whole image of a job stays unless the job is known to be over, for its time of grace.
+The newest whole image of a job stays unless the job is known to have ended, for its time of grace.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def prune(
     dry_run: bool = False,
     tell: Callable[[str], None] = log.warning,
 ) -> list[Removal]:
-    """Remove what is to go, or only say what would; gives what went.
+    """Remove the images that are to go, or with dry_run only list them; gives what was removed.
 
     user None: everybody's, as root; total size and free space count only then.  `tell` gets a line
     for each that was left alone.
@@ -127,8 +127,10 @@ def _refuse_in_doubt(
     going: Removal,
     sound: set[tuple[str, str]],
 ) -> None:
-    """Looked at again under the lock: the job may have been resumed since; and before an older
-    image goes, every byte of the newest is read, once for each lineage."""
+    """Decide again whether an image may go, now under the lock: the job may have been resumed.
+
+    Before an older image goes, every byte of the newest is read, once for each lineage.
+    """
     if going.all:
         if not job_state.has_ended(owner_store, lineage):
             raise JobStillRuns(job=lineage.first_job, where="since just now", remedy="it stays")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which images are to go: age, quota, total size, free space.  Only figures: nothing is touched."""
+"""Decide which images are to go, by age, quota, total size and free space; no file is touched."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MIB = 1024 * 1024
 
 
 class GenerationUsage(NamedTuple):
-    """One generation, created in seconds of the epoch; bytes on the disk."""
+    """What one generation takes on the disk, in bytes; created is in seconds of the epoch."""
 
     owner: str
     lineage: str
@@ -25,26 +25,26 @@ class GenerationUsage(NamedTuple):
 
 
 class LineageUsage(NamedTuple):
-    """A lineage's, oldest first; newest is the number of its newest whole one, 0 for none.
+    """What a lineage's generations take, oldest first; newest: its newest whole one, 0 for none.
 
-    over_since: when it was first seen to be over, None while that is not known.
+    ended_since: when its jobs were first found to have ended, None while that is not known.
     """
 
     owner: str
     lineage: str
     images: tuple[GenerationUsage, ...]
     newest: int
-    over_since: int | None
+    ended_since: int | None
     bytes: int
 
     @property
     def spare(self) -> tuple[GenerationUsage, ...]:
-        """Those that the job's going on does not need."""
+        """The generations that can go without loss: the job needs others to go on."""
         return tuple(each for each in self.images if each.generation < self.newest)
 
 
 class Removal(NamedTuple):
-    """What is to go: some generations of a lineage, or all that it holds; newest: what stays."""
+    """What is to be removed: some generations of a lineage, or all; newest: what is kept."""
 
     owner: str
     lineage: str
@@ -57,7 +57,7 @@ class Removal(NamedTuple):
 
 @dataclass
 class _Books:
-    """What is left while more and more goes."""
+    """What would still lie in the store while removals are being planned."""
 
     left: list[LineageUsage]
     gone: set[GenerationUsage] = field(default_factory=set)
@@ -67,7 +67,7 @@ class _Books:
         return held - sum(each.bytes for each in self.gone if owner in ("", each.owner))
 
     def spare(self, owner: str) -> list[GenerationUsage]:
-        """Oldest first."""
+        """The generations that can go, oldest first."""
         mine = (image for each in self.left if each.owner == owner for image in each.spare)
         return sorted((each for each in mine if each not in self.gone), key=lambda i: i.created)
 
@@ -75,9 +75,9 @@ class _Books:
 def plan(
     found: list[LineageUsage], settings: Settings, now: int, free: int | None
 ) -> list[Removal]:
-    """What the settings no longer keep; free: bytes left on the file system, None: not looked at.
+    """Plan what to remove.  free: bytes left on the file system, None when that does not matter.
 
-    Never the newest whole image of a lineage that is not over, nor of one within its grace.
+    Never the newest whole image of a lineage that has not ended, nor of one within its grace.
     """
     ended = [each for each in found if _grace_is_over(each, settings, now)]
     going = [
@@ -88,7 +88,7 @@ def plan(
             newest=0,
             all=True,
             bytes=each.bytes,
-            reason=f"over for {settings.keep_ended_days} days",
+            reason=f"ended {settings.keep_ended_days} days ago or earlier",
         )
         for each in ended
     ]
@@ -105,7 +105,7 @@ def plan(
 
 def _grace_is_over(found: LineageUsage, settings: Settings, now: int) -> bool:
     grace = settings.keep_ended_days * DAY
-    return bool(grace) and found.over_since is not None and found.over_since + grace <= now
+    return bool(grace) and found.ended_since is not None and found.ended_since + grace <= now
 
 
 def _too_many(
@@ -140,8 +140,8 @@ def _too_many(
 
 
 def _next_image(books: _Books) -> int:
-    """The largest that a job which is not over has: its next one is to find room."""
-    sizes = [each.images[-1].bytes for each in books.left if each.images and not each.over_since]
+    """The size of the largest image of a job that has not ended: its next one must find room."""
+    sizes = [each.images[-1].bytes for each in books.left if each.images and not each.ended_since]
     return max(sizes, default=0)
 
 

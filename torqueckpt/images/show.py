@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is inside an image, and in what two of a job differ; for people to look at."""
+"""Look into images for people: what one contains, and how two of the same job differ."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ _MASKED_URL = rf"\1:{_MASK}@"
 
 
 class Inside(NamedTuple):
-    """unread: why the image itself could not be looked into; its manifest tells all the same."""
+    """What one image contains.
+
+    unread: why the image itself could not be read; its manifest could.
+    """
 
     manifest: Manifest
     live: Live | None
@@ -40,7 +43,7 @@ class Inside(NamedTuple):
 def look(
     job: str, owner: Owner, settings: Settings, number: int | None, environment: bool = False
 ) -> Inside:
-    """The newest image, or generation `number`; secrets of the environment are masked."""
+    """Read the newest image, or generation `number`; secrets in its environment are masked."""
     manifest, live, whole = catalogue.recorded(job, owner, settings, number)
     found, unread = ImageDetails(), ""
     try:
@@ -58,7 +61,7 @@ def look(
 
 
 def masked(variable: str) -> str:
-    """NAME=VALUE, without what its name, or a password in a URL, says to be nobody's business."""
+    """Mask the value of NAME=VALUE where the name tells of a secret, and passwords in URLs."""
     name, _, value = variable.partition("=")
     if _SECRET.search(name):
         return f"{name}={_MASK}"
@@ -66,8 +69,10 @@ def masked(variable: str) -> str:
 
 
 def named(text: str, settings: Settings) -> tuple[str, str | None, int | None]:
-    """(job or lineage, owner, generation) of an image's path: a job's link in the store, or the
-    directory of a generation; else InvalidJobId."""
+    """Split an image's path into (job or lineage, owner, generation); InvalidJobId for other paths.
+
+    The path is a job's link in the store, or the directory of a generation.
+    """
     path = Path(os.path.abspath(text))
     if path.parent == settings.store and path.is_symlink():
         path = settings.store / os.readlink(path)
@@ -85,14 +90,14 @@ def named(text: str, settings: Settings) -> tuple[str, str | None, int | None]:
 
 
 def processor() -> list[str]:
-    """What this node's has of that which an image may need, by the same names."""
+    """List the instruction sets of this node's processor by the names that images use."""
     words = Path("/proc/cpuinfo").read_text(errors="replace").split()
     known = {"AVX": "avx", "AVX-512": "avx512f", "PKU": "pku", "AMX": "amx_tile"}
     return [name for name, flag in known.items() if flag in words]
 
 
 class Difference(NamedTuple):
-    """One thing that two images of a job do not share; "" where it is not there."""
+    """One thing in which two images of a job differ; "" for the image that lacks it."""
 
     what: str
     name: str
@@ -101,7 +106,7 @@ class Difference(NamedTuple):
 
 
 def differences(one: Inside, other: Inside) -> list[Difference]:
-    """In the order in which they matter: processes, files, sockets, memory, all together."""
+    """List all differences: processes, files, sockets, memory, those that matter most first."""
     found: list[Difference] = []
     for what, of in _COMPARED.items():
         before, after = dict(of(one)), dict(of(other))

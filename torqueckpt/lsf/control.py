@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What LSF's JOB_CONTROLS and POST_EXEC call: suspend, resume, and what goes when a job has ended.
+"""Do what LSF's JOB_CONTROLS and POST_EXEC call for: suspend, resume, clean up after a job.
 
-The job's starter does it; where a job has none, it is stopped and continued as LSF would have."""
+The job's starter does it; where a job has none, it is stopped and continued as LSF would have.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +40,7 @@ _BEGINNING_SECONDS = 2.0  # a job that was started just now may have no starter 
 
 
 def suspend(job: LsfJob) -> None:
-    """The memory is free, or where that cannot be had, the job is stopped at least."""
+    """Suspend the job to disk; where that fails, it is stopped at least."""
     answer = _asked(job, "suspend", signal.SIGSTOP, "it is stopped")
     if answer is not None and answer.reason:
         log.warning(f"job {job.id} is {answer.state}: {answer.reason}")
@@ -52,7 +53,7 @@ def resume(job: LsfJob) -> None:
 
 
 def checkpoint(group: int, call: EchkpntCall, directory: Path) -> None:
-    """LSF's own checkpoint: an image, and a pointer to it in the directory that LSF keeps."""
+    """Take an image for LSF's own checkpoint, and leave a pointer to it in LSF's directory."""
     starter = starter_socket.connect(None, group)
     if starter is None:
         raise NoStarter(job=f"process group {group}", done="nothing was done")
@@ -67,7 +68,7 @@ def checkpoint(group: int, call: EchkpntCall, directory: Path) -> None:
 
 
 def prepare_restart(directory: Path, settings: Settings) -> None:
-    """Tell LSF which command goes on with the job; it is LSF that runs it, as a new job."""
+    """Write for LSF the command that goes on with the job; LSF runs it, as a new job."""
     found = pointer.read(directory, POINTER)
     if found is None or not is_lineage_name(found.lineage):
         raise NotAnImage(path=directory, store=settings.store)
@@ -77,7 +78,10 @@ def prepare_restart(directory: Path, settings: Settings) -> None:
 
 
 def _asked(job: LsfJob, verb: str, instead: signal.Signals, done: str) -> Answer | None:
-    """What the job's starter answers; None where it has none and got a signal instead."""
+    """Send a request to the job's starter.
+
+    None where there is none and the job got a signal instead.
+    """
     starter = _starter_of(job)
     if starter is not None:
         return starter_socket.request(starter, Request(verb))
@@ -102,7 +106,9 @@ def _signal_all(job: LsfJob, number: int) -> None:
 def clean(
     owner: Owner, settings: Settings, environment: Mapping[str, str]
 ) -> tuple[str, list[int]]:
-    """The job, and the generations that went; LastImageKept while LSF may start it again.
+    """Delete the images of a job that has ended; gives it and the generations deleted.
+
+    LastImageKept while LSF may start it again.
 
     A job that was never checkpointed is fine.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the records in the store tell a job starter, and what it adds to them; as its owner."""
+"""Read and write the records in the store that a job starter needs, as the job's owner."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ def restored_by(keeper: ProcessId, lineage: str, settings: Settings) -> ProcessI
 
 
 def why_not_restored(job: str, lineage: str, since: int, status: int, settings: Settings) -> str:
-    """The reason that was noted; else how the one who should have restored it ended, noted now."""
+    """Why a restore failed.
+
+    As the journal has it, else how the restore program ended, then noted.
+    """
     reason = f"the restart ended with {os.waitstatus_to_exitcode(status)}; see the job's stderr"
     try:
         with access.lineage_of(lineage, _me(), settings) as (owner_store, _):
@@ -46,7 +49,7 @@ def why_not_restored(job: str, lineage: str, since: int, status: int, settings: 
 
 
 def image_of_hold(job: str, since: int, settings: Settings) -> ImageRef | None:
-    """The image that the job was ended with since then; None when that has not happened."""
+    """The image with which the job was ended since then; None when that has not happened."""
     try:
         with access.lineage_of(job, _me(), settings) as (owner_store, lineage):
             last = _since(journal.last(owner_store, "job", job), since)
@@ -60,7 +63,7 @@ def image_of_hold(job: str, since: int, settings: Settings) -> ImageRef | None:
 
 
 def note_failure(job: str, since: int, reason: str, settings: Settings) -> None:
-    """Have the owner's journal tell of a dump that failed, where the door could not do so."""
+    """Note a failed dump in the owner's journal, where rootdoor could not."""
     owner = _me()
     try:
         owner_store = access.owner_store(owner, settings)
@@ -72,7 +75,7 @@ def note_failure(job: str, since: int, reason: str, settings: Settings) -> None:
 
 
 def _since(noted: dict[str, object], since: int) -> dict[str, object]:
-    """The line, unless it is an older one."""
+    """The journal's line, unless it is older than `since`."""
     when = noted.get("time")
     return noted if isinstance(when, int) and when >= since else {}
 

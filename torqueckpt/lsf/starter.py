@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""LSF's job starter: it is the job for LSF, stays as long as the job lasts, and is never dumped.
+"""LSF's job starter: the parent of the job for as long as the job lasts; it is never dumped.
 
 The user's command runs in a child of it.  When LSF suspends the job, that child is dumped and
 ended; when LSF resumes it, the child comes back from the image.  Only this program may bring it
@@ -31,7 +31,7 @@ _LOOK_SECONDS, _REAP_SECONDS = 0.02, 30.0
 
 
 class JobStarter:
-    """child is what we wait for: the shell of the script, after a restart the one who restored it.
+    """Starts and ends with a job.  child: the script's shell, after a restart the restore program.
 
     Exactly one of these holds: the tree below `root` runs or is stopped; the job is saved in an
     image and has no process; it has ended with `status`.
@@ -51,7 +51,7 @@ class JobStarter:
         self._held_before: set[int] = set()
 
     def run(self, call: StarterCall) -> int:
-        """The job from its first to its last instruction; gives its exit status."""
+        """Run the job from its first to its last instruction; gives its exit status."""
         self._held_before = signal.pthread_sigmask(signal.SIG_BLOCK, _WATCHED)
         listener = self._listen()
         if call.image is not None:
@@ -91,7 +91,7 @@ class JobStarter:
         return self._status
 
     def _serve(self, listener: StarterListener) -> None:
-        """Whatever goes wrong here, the job goes on."""
+        """Answer all requests; whatever goes wrong here, the job goes on."""
         try:
             for asked, caller in listener.calls():
                 starter_socket.reply(caller, self._do(asked), wait=self._status is not None)
@@ -144,8 +144,10 @@ class JobStarter:
         return self._answer(image=found)
 
     def _dump(self, verb: str, end: bool) -> ImageRef:
-        """Have the tree dumped, and where it is to end, wait for our child to be gone: a zombie
-        would hold the process number that the restore needs."""
+        """Have the tree dumped; when it is to end, wait until our child has ended.
+
+        A zombie would hold the process number that the restore needs.
+        """
         assert self._root is not None
         since = int(time.time())
         try:
@@ -165,7 +167,7 @@ class JobStarter:
         return image
 
     def _stop(self, reason: str) -> Answer:
-        """As LSF itself would have suspended the job."""
+        """Stop the job, as LSF itself would have suspended it."""
         if signal.sigpending() & _ENDING:  # it is being ended, and has to run for that
             self._run_on()
         elif self._root is not None:
@@ -174,7 +176,7 @@ class JobStarter:
         return self._answer(reason)
 
     def _run_on(self) -> None:
-        """Let what is stopped go on, and nothing else know of it."""
+        """Let the job's stopped processes run on, and signal no others."""
         stopped = (each.id for each in self._tree() if each.state == "T")
         signals.send_all(stopped, signal.SIGCONT)
         self._stopped = False
@@ -184,9 +186,9 @@ class JobStarter:
         return tree.below(root) if root is not None else []
 
     def _restore(self, image: ImageRef) -> str:
-        """Go on from the image; gives why that is not so, "" when it is.
+        """Restore the job from the image; gives why that failed, "" when it did not.
 
-        `torqueckpt resume` does it, and becomes the one who waits for the tree.
+        `torqueckpt resume` does it, and becomes the parent of the tree.
         """
         inherited.append_from_now_on()
         since = int(time.time())
@@ -218,9 +220,11 @@ class JobStarter:
         return ""
 
     def _signalled(self, number: int, by_root: bool) -> None:
-        """LSF signals each process of the job, ours among them; only what a user has sent to us is
-        for us to pass on.  But a job without processes has only us.  CONT is only for us: LSF's
-        RESUME comes through our ear, and what was stopped for LSF stays so."""
+        """Pass a signal on to the job, if a user has sent it: LSF signals each process itself.
+
+        A job without processes has only us to get it.  CONT is not passed on: LSF's RESUME comes
+        through the listener, and what was stopped for LSF stays so.
+        """
         if number == signal.SIGCONT:
             return
         if self._saved is not None:
@@ -238,7 +242,7 @@ class JobStarter:
         signals.send_all([each.id for each in self._tree()], number)
 
     def _reap(self, seconds: float = 0) -> None:
-        """Take note of our child's end, if it has ended, or does so within that time."""
+        """Reap our child, if it has ended, or does so within that time."""
         until = time.monotonic() + seconds
         while self._child is not None:
             ended, status = os.waitpid(self._child.pid, os.WNOHANG)
@@ -257,7 +261,7 @@ class JobStarter:
         return Answer(state, reason, image.lineage, image.generation)
 
     def _spawn(self, argv: list[str]) -> ProcessId:
-        """Start it as LSF would have: its environment, its signals, its mask for new files."""
+        """Start a program as LSF would have: its environment, signals and umask."""
         own = os.umask(self._umask)
         try:
             pid = os.posix_spawn(

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""A node's own work: periodic checkpoints, draining, and commands on many nodes."""
+"""Work of a node's own: periodic checkpoints, draining, and commands on many nodes."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Emptying a node: its jobs are held with their images; with a shared store they go on on others.
+"""Empty a node: its jobs are held with their images; with a shared store they go on on others.
 
 The node takes no new jobs from the beginning.  A job that cannot be held runs on, untouched.  One
 that is held never goes before its resume job is submitted; its image stays in any case.
@@ -48,7 +48,7 @@ class Drained(NamedTuple):
 
 
 def drain(node: str, settings: Settings, server: Afresh) -> list[Drained]:
-    """One row for each job that ran there."""
+    """Drain the node; gives a row for each job that ran there."""
     _refuse_users()
     began = int(time.time())
     server.set_node(node, "offline", "torqueckpt drain")
@@ -77,7 +77,7 @@ def drain(node: str, settings: Settings, server: Afresh) -> list[Drained]:
 
 
 def undo(node: str, server: Afresh) -> list[Drained]:
-    """The node is back: it takes jobs again, and those that drain has held there go on."""
+    """Undo a drain: the node takes jobs again, and those that are held there go on."""
     _refuse_users()
     server.set_node(node, "free", "")
     rows = []
@@ -104,7 +104,7 @@ def _running_on(node: str, server: Afresh) -> Iterator[Job]:
 
 
 def _cannot(job: Job) -> str:
-    """Why a job is not even tried, "" when it is."""
+    """Why a job is not tried at all; "" when it is."""
     if len(job.hosts) > 1:
         return f"runs on {len(job.hosts)} nodes"
     try:
@@ -115,7 +115,7 @@ def _cannot(job: Job) -> str:
 
 
 def _not_held(job: Job, since: int, settings: Settings, server: Afresh) -> str:
-    """Wait until its image is safe and it is held, which is ""; else why it is not."""
+    """Wait until the job's image is safe and it is held, gives ""; else why it is not."""
     limit = settings.lock_timeout_seconds + settings.dump_timeout_seconds + _QUIET_SECONDS
     until, quiet_until = time.monotonic() + limit, time.monotonic() + _QUIET_SECONDS
     owner, known = privileges.owner(job.user), time.monotonic()
@@ -150,7 +150,7 @@ def _not_held(job: Job, since: int, settings: Settings, server: Afresh) -> str:
 def _noted(
     job: Job, owner: Owner, since: int, settings: Settings
 ) -> tuple[dict[str, object], bool]:
-    """What its journal says of it since then, and whether somebody is at its lineage."""
+    """The journal's last line on the job since then, and whether its lineage is locked."""
     with access.lineage_if_any(job.id, owner, settings) as found:
         if found is None:
             return {}, False
@@ -161,7 +161,7 @@ def _noted(
 
 
 def _let_go(job: Job, server: Afresh) -> None:
-    """A hold of a job that runs on would catch it at its next start."""
+    """Release the hold of a job that runs on: it would take effect at the job's next start."""
     try:
         server.release(job.id, _HOLD)
     except TorqueCkptError:  # MOM has taken it back already
@@ -169,7 +169,10 @@ def _let_go(job: Job, server: Afresh) -> None:
 
 
 def _go_on(job: Job, node: str, settings: Settings, server: Afresh) -> Drained:
-    """Where the store is shared, as a new job: TORQUE ties a held one to its node."""
+    """Where the store is shared, resubmit the job as a new one.
+
+    TORQUE ties a held one to its node.
+    """
     try:
         server.comment(job.id, _comment(node))
     except TorqueCkptError as refusal:
@@ -189,8 +192,10 @@ def _go_on(job: Job, node: str, settings: Settings, server: Afresh) -> Drained:
 
 
 def _resubmitted(job: Job) -> tuple[str, str]:
-    """The resume job's id, or why there is none.  Its user submits it; he gets no terminal of ours,
-    and of the environment what tells where qsub and the server are."""
+    """Have the job's user submit its resume job; gives its id, or why there is none.
+
+    He gets no terminal of ours, and of the environment what tells where qsub and the server are.
+    """
     owner = privileges.owner(job.user)
     kept = ("PATH", "PBS_CONF_FILE", "PBS_DEFAULT")
     environment = {name: os.environ[name] for name in kept if name in os.environ}

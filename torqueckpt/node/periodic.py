@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The periodic service of a node: takes the checkpoints that are due and that nobody took.
+"""The periodic service of a node: it takes checkpoints that are due and that nobody else took.
 
 Many releases of TORQUE never arm MOM's own timer.  Where it works it comes first, and this finds
 nothing to do: what is due has a time of grace.  OpenPBS's timer works, but stands still once MOM
@@ -13,6 +13,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from torqueckpt import log, paths, run
@@ -44,14 +45,14 @@ _RATE_LASTS_SECONDS = 3600  # it is read from a whole journal
 
 
 class _Try(NamedTuple):
-    """The last time that a checkpoint of a job was asked for."""
+    """When a checkpoint of a job was last asked for, and how often that has failed since."""
 
     at: float
     failures: int
 
 
 class Periodic:
-    """One node's service; keeps what it needs to know between two rounds."""
+    """The service of one node; keeps what it needs to know between two rounds."""
 
     def __init__(self, settings: Settings) -> None:
         if os.getuid() != 0:
@@ -67,7 +68,7 @@ class Periodic:
         self._last = walltime.Waiting(settings)
 
     def serve(self, server: str | None) -> None:
-        """For ever; a server that does not answer is asked again at the next round."""
+        """Run for ever; a server that does not answer is asked again at the next round."""
         while True:
             try:
                 with connect(self._settings, server) as pbs:
@@ -80,7 +81,7 @@ class Periodic:
             time.sleep(self._settings.periodic_poll_seconds)
 
     def round(self, server: Server, walltimes: bool = False) -> list[str]:
-        """Look at all jobs of this node once; gives the ids of those it had checkpointed.
+        """Look at all jobs of this node once; gives the ids of those that were checkpointed.
 
         walltimes: for those who stay, as last checkpoints are waited for.
         """
@@ -94,7 +95,7 @@ class Periodic:
                 self._looked(job, self._last.see_to, None)
         if walltimes:
             ids = {job.id for job, _ in here}
-            server_jobs.move_dependents(server, everywhere, ids, self._tell_of_server)
+            server_jobs.move_dependents(server, everywhere, ids, partial(self._tell, "depend"))
         ours = [
             (job, spec)
             for job, spec in here
@@ -103,7 +104,7 @@ class Periodic:
         return [job.id for job, spec in ours if self._is_due(job, spec) and self._take(server, job)]
 
     def _prune(self, server: Server) -> None:
-        """Once in a while remove the images that the settings no longer keep."""
+        """Remove images that the settings no longer keep, when the time for that has come."""
         pause = self._settings.prune_interval_minutes * 60
         if not pause or time.monotonic() < self._pruned + pause:
             return
@@ -111,7 +112,10 @@ class Periodic:
         prune.prune(None, self._settings, server)
 
     def write_metrics(self) -> None:
-        """Once a minute, where the settings name a file; the server need not answer for that."""
+        """Write the metrics once a minute, where the settings name a file.
+
+        No server is needed for it.
+        """
         if not self._settings.writes_metrics() or time.monotonic() < self._measured + _MEASURED:
             return
         self._measured = time.monotonic()
@@ -123,7 +127,7 @@ class Periodic:
             self._tell("metrics", f"no figures for Prometheus: {failure}")
 
     def shutdown(self, server: Server) -> list[str]:
-        """The node goes down: every job that can be is checkpointed now, due or not."""
+        """Checkpoint every job that can be, due or not: the node goes down."""
         here = [
             job
             for job, spec in self._here(server.jobs(ASKED_FOR))
@@ -132,7 +136,7 @@ class Periodic:
         return [job.id for job in here if self._call_hook(job)]
 
     def _here(self, everywhere: list[Job]) -> list[tuple[Job, CheckpointSpec]]:
-        """Running jobs whose mother superior is this node, each with its -c."""
+        """The running jobs whose mother superior is this node, each with its -c."""
         found = []
         self._odd.clear()
         for job in everywhere:
@@ -189,8 +193,11 @@ class Periodic:
         image: periodic_images.Newest,
         history: schedule.History,
     ) -> float:
-        """What -c says; for auto it is computed anew at each image, so that a late one does not
-        move those after it.  What a first checkpoint will cost nobody knows yet."""
+        """The interval that -c says; for auto, the best one after the last image.
+
+        It is not computed anew before the next image, so that a late one does not move those after
+        it. What a first checkpoint will cost nobody knows yet.
+        """
         if not spec.auto or history.last_image is None:
             return spec.interval_seconds or self._settings.interval_minutes * 60
         owner = privileges.owner(job.user)
@@ -206,8 +213,10 @@ class Periodic:
         return interval.until_next(image.frozen_seconds, left, known[1], self._settings)
 
     def _take(self, server: Server, job: Job) -> bool:
-        """By the server, so that it knows; by the hook where it refuses, or, as OpenPBS's, has no
-        such call."""
+        """Have the server take the checkpoint, so that it knows; else call the hook.
+
+        A server may refuse, and OpenPBS's has no such call.
+        """
         try:
             server.checkpoint(job.id)
         except (PbsError, SymbolMissing) as refusal:
@@ -229,7 +238,7 @@ class Periodic:
         return True
 
     def _remember(self, server: Server, job: Job) -> None:
-        """Keep what it asked for beside its images, once it has some."""
+        """Keep what a job asked for with its images, once it has some."""
         with periodic_images.lineage_of(job, self._settings) as lineage:
             if lineage is not None and periodic_images.is_of(lineage, job):
                 with privileges.acting_as_root():
@@ -243,7 +252,7 @@ class Periodic:
         )
 
     def _looked(self, job: Job, look: Callable[[Job], T], otherwise: T) -> T:
-        """One job that cannot be looked at does not keep the service from the others."""
+        """Look at one job; a failure is logged, and keeps the service from no other."""
         try:
             return look(job)
         except (TorqueCkptError, OSError) as failure:
@@ -251,13 +260,10 @@ class Periodic:
             return otherwise
 
     def _tell(self, about: str, line: str) -> None:
-        """Log a decision once, not at each round."""
+        """Log a line once, not at each round."""
         if self._told.get(about) != line:
             self._told[about] = line
             log.info(f"{about}: {line}")
-
-    def _tell_of_server(self, line: str) -> None:
-        self._tell("depend", line)
 
     def _forget_all_but(self, jobs: set[str]) -> None:
         self._last.forget_all_but(jobs)

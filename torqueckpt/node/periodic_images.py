@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the images of a job at the server tell the periodic service; read as their owner."""
+"""Read what the periodic service needs of a job's images, acting as their owner."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ class Newest(NamedTuple):
 
 @contextmanager
 def lineage_of(job: Job, settings: Settings) -> Iterator[Lineage | None]:
-    """Its lineage, acting as its owner; None when it has no image yet."""
+    """Inside, act as the job's owner, its lineage open; None when it has no image yet."""
     owner = privileges.owner(job.user)
     with access.lineage_if_any(job.id, owner, settings) as found:
         yield found[1] if found is not None else None
 
 
 def newest(job: Job, settings: Settings) -> Newest | None:
-    """None while a checkpoint or restart of the job is under way: a large one takes minutes."""
+    """The job's newest image.
+
+    None while a checkpoint or restart is under way, which may take minutes.
+    """
     with lineage_of(job, settings) as lineage:
         if lineage is not None and lineage.is_locked():
             return None
@@ -42,7 +45,7 @@ def newest(job: Job, settings: Settings) -> Newest | None:
 
 
 def mom_has_timer(job: Job, settings: Settings) -> bool:
-    """OpenPBS: not once the job's session leader is our own restart, whose walltime stands."""
+    """Whether OpenPBS's own timer works for the job: not once we have restarted it in place."""
     with lineage_of(job, settings) as lineage:
         live = lineage.live() if lineage is not None else None
         if live is None or not live.restored or live.job != job.id:
@@ -58,6 +61,6 @@ def is_of(lineage: Lineage, job: Job) -> bool:
 
 
 def started(job: Job) -> float:
-    """When its session leader started; 0 when that is gone, as after a restart in place."""
+    """When the job's session leader started; 0 when that is gone, as after a restart in place."""
     leader = proc.stat(job.session_id) if job.session_id else None
     return float(proc.start_epoch(leader.id)) if leader is not None else 0.0

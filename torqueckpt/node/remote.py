@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Many nodes asked at once: their own `torqueckpt`, by ClusterShell, and one answer made of all.
+"""Ask many nodes at once, by ClusterShell: their own `torqueckpt` answers, as one list.
 
 ClusterShell goes by ssh unless its defaults.conf names another worker.
 """
@@ -21,7 +21,7 @@ _USAGE = "torqueckpt list|doctor -w node[1-9],head or -w @group"
 
 @dataclass(frozen=True)
 class Answers(Generic[T]):
-    """rows: (nodes that told it, folded; row), one for all that told the same.
+    """All nodes' answers.  rows: (folded node set, row), one for all nodes with the same row.
 
     silent: (nodes, why they told nothing).
     """

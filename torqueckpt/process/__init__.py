@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""Processes: who they are, which belong to a job, how they are signalled, supervised, become."""
+"""Processes of this node: identity, jobs, signals, supervision, and becoming an owner."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The moment at which a checkpointer holds a tree still: somebody else may look at it then."""
+"""Let another process look at a job's tree while the checkpointer holds it still."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ FROZEN, GO = "TORQUECKPT_FROZEN", "TORQUECKPT_GO"
 
 
 class Freeze:
-    """Two pipes between the program that the checkpointer calls at that moment (at-freeze) and the
-    one that looks: the first says that the tree stands still, and waits for an end of file.
+    """Two pipes between a program that the checkpointer calls at the freeze, and a looking process.
 
-    Should the one that looks die, that is an end of file too, and the tree runs on.
+    The first (at-freeze) writes that the tree stands still, and waits for an end of file.  Should
+    the process that looks die, that is an end of file too, and the tree runs on.
     """
 
     def __init__(self) -> None:
@@ -24,7 +24,7 @@ class Freeze:
 
     @property
     def hook_fds(self) -> tuple[int, int]:
-        """What the checkpointer must inherit."""
+        """The descriptors that the checkpointer must inherit."""
         return self._says_frozen, self._waits
 
     @property
@@ -32,9 +32,10 @@ class Freeze:
         return {FROZEN: str(self._says_frozen), GO: str(self._waits)}
 
     def arrives(self, stands_still: Callable[[], bool] | None) -> bool:
-        """In the forked process that looks: wait; False when the checkpointer ended without it.
+        """In the process that looks: wait for the freeze; False when the dump ended without one.
 
-        It also comes when stands_still() says so, of a checkpointer that calls nobody.
+        With stands_still(), of a checkpointer that calls no program, the freeze is when that is
+        True.
         """
         os.close(self._says_frozen)
         os.close(self._waits)
@@ -44,25 +45,24 @@ class Freeze:
         return os.read(self._frozen, 1) != b""
 
     def over(self) -> None:
-        """In the process that looks: the tree may run again."""
+        """In the process that looks: let the tree run again."""
         os.close(self._go)
 
     def wait_for_look(self, seconds: float) -> None:
-        """In the maker, for a checkpointer that calls no such program: say that the tree stands
-        still, and wait until it may run again."""
+        """In the caller of a dump that calls no program: say that the tree is frozen, and wait."""
         os.write(self._says_frozen, b"\n")
         select.select([self._waits], [], [], seconds)
 
     def looked(self) -> bool:
-        """In the maker: whether the tree may run again, as far as the looker is concerned."""
+        """In the dump's caller: whether the process that looks has let the tree run again."""
         return bool(select.select([self._waits], [], [], 0)[0])
 
     def leave_to_looker(self) -> None:
-        """In the maker, once the looker is forked: only that one says go."""
+        """In the dump's caller, after the fork: leave it to the process that looks to say go."""
         os.close(self._go)
         os.close(self._frozen)
 
     def close_hook(self) -> None:
-        """In the maker, once the checkpointer has ended: the looker need not wait any longer."""
+        """In the dump's caller, when it has ended: the process that looks waits no longer."""
         os.close(self._says_frozen)
         os.close(self._waits)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A process that does one thing should its maker be killed: kill a tree, or let it run on."""
+"""Fork a guard that acts when its parent is killed: it kills the job's tree, or lets it run on."""
 
 from __future__ import annotations
 
@@ -15,19 +15,18 @@ _pipes: set[int] = set()  # of the guards that this process has made: the ends t
 
 
 def not_the_maker() -> None:
-    """In another process forked by a guard's maker: the guard shall not wait for its end too."""
+    """In another child of a guard's parent: close the pipe, so that only the parent keeps it."""
     for write_end in _pipes:
         os.close(write_end)
     _pipes.clear()
 
 
 class Guard:
-    """Waits in a session of its own on a pipe that only its maker can write.
+    """A forked process that acts when its parent ends: only the parent can write to its pipe.
 
-    Nobody ever writes: an end of file means that the maker is gone; then `task` is called with the
-    guard's own start ticks.  It has become the owner for good, so it reaches nothing but his.
-
-    Where the maker's program inherits write_end, the guard waits for the end of both.
+    Nobody ever writes: an end of file means that the parent has ended; then `task` is called with
+    the guard's own start ticks.  It has a session of its own and has become the owner for good, so
+    it reaches nothing but his.  A program that inherits write_end is waited for too.
     """
 
     def __init__(self, owner: Owner, task: Callable[[int], None]) -> None:
@@ -40,7 +39,10 @@ class Guard:
         os.close(read_end)
 
     def dismiss(self) -> None:
-        """Nothing is to be done any more.  Killed, not asked: the owner may have stopped it."""
+        """Kill the guard: it is not needed any more.
+
+        Asking would not do, the owner may have stopped it.
+        """
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         _pipes.discard(self.write_end)
@@ -48,7 +50,7 @@ class Guard:
 
 
 def kill_restored(root_pid: int) -> Callable[[int], None]:
-    """The task of a supervisor's guard: kill the tree of `root_pid`.
+    """The task of a supervisor's guard: kill the restored tree of `root_pid`.
 
     Only a tree that is younger than the guard: before, the pid may have been somebody else's.
     """
@@ -62,17 +64,17 @@ def kill_restored(root_pid: int) -> Callable[[int], None]:
 
 
 def kill(root: ProcessId) -> Callable[[int], None]:
-    """The task of a supervisor's guard where the tree has got another pid than before."""
+    """The task of a supervisor's guard where the tree has another pid than in its image."""
     return lambda _: signals.kill_tree(root)
 
 
 def run_on(root: proc.Stat) -> Callable[[int], None]:
-    """The task while a tree is left stopped for its end: let it run on."""
+    """The task of a guard while a tree is stopped and about to be ended: let the tree run on."""
     return lambda _: signals.continue_tree(root)
 
 
 def _watch(owner: Owner, task: Callable[[int], None], read_end: int) -> None:
-    """In the forked process: never returns."""
+    """Wait for the parent's end, in the forked process; never returns."""
     status = 1
     try:
         os.setsid()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What this program was started with, to be passed on as it was: environment, stdout, stderr."""
+"""Pass on the environment, stdout and stderr that this program was started with."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 
 
 def environment() -> dict[bytes, bytes]:
-    """As it was at our own exec: Python has set LC_CTYPE since where the locale is C."""
+    """Read the environment of our own exec: Python has since set LC_CTYPE where the locale is C."""
     try:
         with open("/proc/self/environ", "rb") as file:
             given = file.read()
@@ -20,7 +20,7 @@ def environment() -> dict[bytes, bytes]:
 
 
 def append_from_now_on() -> None:
-    """Whoever shares these descriptors, the shells above us too, writes at the end of the file.
+    """Have everybody who shares our stdout and stderr, the shells above us too, write at the end.
 
     A restored job has descriptors of its own: where ours stand, its output would be overwritten.
     """
@@ -30,6 +30,6 @@ def append_from_now_on() -> None:
 
 
 def tell(line: str) -> None:
-    """One line in the job's stderr; a full disk does not stop us."""
+    """Write one line to the job's stderr; a full disk does not stop us."""
     with suppress(OSError):
         os.write(2, f"{line}\n".encode("utf-8", "backslashreplace"))

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Which processes a batch job has, and which daemons this node runs.
+"""Find the processes of a batch job, and this node's daemons.
 
-A job's are told by their environment and session, not by their parents."""
+A job's are told by their environment and session, not by their parents.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +17,12 @@ _HOST_FILES = ("PBS_NODEFILE", "LSB_DJOB_HOSTFILE")
 
 
 def job_of(pid: int) -> str:
-    """The job that a process was started in; "" for none, or when that may not be read."""
+    """The id of the job that a process was started in; "" for none or when unreadable."""
     return job_in(proc.environment(pid))
 
 
 def job_in(environment: Mapping[str, str]) -> str:
-    """The job that an environment names, a member of an LSF array as 12[3]; "" for none."""
+    """The id of the job that an environment names (LSF's array members: 12[3]); "" for none."""
     if "PBS_JOBID" in environment:
         return environment["PBS_JOBID"]
     number, member = environment.get("LSB_JOBID", ""), environment.get("LSB_JOBINDEX", "0")
@@ -56,7 +57,7 @@ def strays(tree: list[proc.Stat], leader_pid: int, uid: int) -> list[proc.Stat]:
 
 
 def hosts(pid: int) -> int:
-    """How many nodes the job was given; 0 when nothing tells."""
+    """How many nodes the job was given; 0 when unknown."""
     environment = proc.environment(pid)
     for name in _HOST_FILES:
         lines = _lines(environment.get(name, ""))
@@ -66,7 +67,7 @@ def hosts(pid: int) -> int:
 
 
 def _lines(path: str) -> list[str]:
-    """Of a regular file; none of anything else: the path is the job's, and may be a trap."""
+    """The lines of a regular file; none of anything else, since the job chose the path."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except (OSError, ValueError):
@@ -88,7 +89,7 @@ def _of_user(uid: int, but: Collection[int] = ()) -> Iterator[proc.Stat]:
 
 
 def above(process: proc.Stat) -> Iterator[int]:
-    """Parents, nearest first, up to but not including process 1."""
+    """The parents of a process, nearest first, up to but not including process 1."""
     parent: proc.Stat | None = process
     while parent is not None and parent.ppid > 1:
         yield parent.ppid
@@ -96,7 +97,7 @@ def above(process: proc.Stat) -> Iterator[int]:
 
 
 def of_job(job: str, uid: int) -> list[proc.Stat]:
-    """All processes of a user that were started in this job, but our own session's and parents."""
+    """All processes that a user started in this job, except our own session's and our parents."""
     me = proc.stat(os.getpid())
     apart = {os.getpid(), *above(me)} if me is not None else set()
     return [
@@ -108,7 +109,7 @@ def of_job(job: str, uid: int) -> list[proc.Stat]:
 
 
 def running(name: str) -> int:
-    """The oldest process of root's of that name on this node, no container's; 0 when none runs."""
+    """The pid of root's oldest process of that name, outside of containers; 0 for none."""
     found = [each for each in proc.everything() if each.name == name and not each.ended]
     ours = [each for each in found if _is_roots_here(each.pid)]
     return min(ours, key=lambda each: each.start_ticks).pid if ours else 0

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""How much memory of a tree an image has to hold, and whether changed pages can be told.
+"""Measure how much memory of a tree an image holds, and whether changed pages are marked.
 
-Source for the latter: Linux, Documentation/admin-guide/mm/soft-dirty.rst."""
+Source for the latter: Linux, Documentation/admin-guide/mm/soft-dirty.rst.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ _CLEAR = "4"  # clear_refs(5): forget which pages were written to
 
 
 def to_dump(tree: list[proc.Stat]) -> int:
-    """Bytes that an image of the tree takes, about; the kernel's counts as of now."""
+    """Estimate the bytes that an image of the tree takes, by the kernel's counts as of now."""
     counts = [_counts(each.pid) for each in tree]
     own = sum(count.get(name, 0) for count in counts for name in _DUMPED)
     shared = max((count.get(_SHARED, 0) for count in counts), default=0)
@@ -33,7 +34,7 @@ def to_dump(tree: list[proc.Stat]) -> int:
 
 
 def own(tree: list[proc.Stat]) -> int:
-    """Bytes of that, about, which no process shares with others."""
+    """Estimate how many of these bytes no process shares with others."""
     return sum(_counts(each.pid).get(name, 0) for each in tree for name in _DUMPED)
 
 
@@ -52,7 +53,7 @@ def _counts(pid: int) -> dict[str, int]:
 
 
 def dirty_ones_are_tracked() -> bool:
-    """Write to a page of our own once the marks are cleared, and look for its mark."""
+    """Whether the kernel marks changed pages: write to a page of our own, and look for its mark."""
     import mmap  # a hook seldom asks, and would wait for its import
 
     with mmap.mmap(-1, mmap.PAGESIZE) as page:
@@ -68,8 +69,10 @@ def dirty_ones_are_tracked() -> bool:
 
 
 def written_unseen(pid: int) -> bool:
-    """Whether the kernel writes into its memory when none of its threads is in a call, as for
-    asynchronous reads (io_setup(2)): pages that are changed so are not marked."""
+    """Whether the kernel may write to a process's memory without marking the pages as changed.
+
+    It does so for asynchronous reads (io_setup(2)).
+    """
     try:
         with open(f"/proc/{pid}/maps", "rb") as file:
             return any(b" /[aio]" in line for line in file)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""Who waits until a time of the monotonic clock, which begins anew when a node is booted.
+"""Find processes that wait for a time of the monotonic clock, which begins anew at each boot.
 
 A program that asked the kernel to wake it after so many seconds gets the rest of them after a
 restart.  One that waits until a time of that clock, or computes the rest from it when it is
-interrupted, finds that time far ahead, or long over.
+interrupted, finds that time far ahead, or long past.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _CALLS: dict[str, dict[int, tuple[int, set[int]]]] = {
 
 
 def now() -> int:
-    """Seconds of the monotonic clock."""
+    """The monotonic clock's time in seconds."""
     return int(time.monotonic())
 
 
 def waiting(tree: list[proc.Stat]) -> tuple[int, ...]:
-    """Those of the tree that wait so, as far as can be told: a busy thread shows nothing."""
+    """The pids in the tree that wait so, as far as can be seen: a busy thread shows nothing."""
     calls = _CALLS.get(os.uname().machine, {})
     return tuple(each.pid for each in tree if any(_waits(call, calls) for call in _calls(each.pid)))
 
 
 def _calls(pid: int) -> list[list[str]]:
-    """What each thread of a process is in the kernel for: number of the call and arguments."""
+    """The system call, by number and arguments, that each thread of a process is in."""
     found = []
     try:
         for thread in os.listdir(f"/proc/{pid}/task"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""This node as processes that come from another one find it: CPU, process numbers, file systems."""
+"""What a restored process notices of this node: CPU, process numbers, file systems."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SHARED = (
 
 
 def features(cpuinfo: str = "/proc/cpuinfo") -> tuple[str, ...]:
-    """The instruction sets of the first processor; of other architectures all that it tells."""
+    """The instruction sets of the first processor; of ARM, RISC-V and POWER all features."""
     with open(cpuinfo, encoding="ascii", errors="replace") as file:
         for line in file:
             name, _, words = line.partition(":")
@@ -46,13 +46,13 @@ def features(cpuinfo: str = "/proc/cpuinfo") -> tuple[str, ...]:
 
 
 def largest_number() -> int:
-    """Of processes and threads here."""
+    """The largest process or thread number of this node."""
     with open("/proc/sys/kernel/pid_max") as file:
         return int(file.read()) - 1
 
 
 def holder(number: int) -> str:
-    """Who has this process or thread number now, "" for nobody."""
+    """Who has this process or thread number now; "" when it is free."""
     try:
         os.kill(number, 0)
     except ProcessLookupError:
@@ -66,7 +66,7 @@ def holder(number: int) -> str:
 
 
 def kind_of(path: Path) -> str:
-    """As mount(8) calls it, as in ext4, nfs4, tmpfs; "" when nothing tells."""
+    """The kind of a path's file system as mount(8) calls it, as in ext4, nfs4; "" when unknown."""
     import psutil  # not every node has it, and a hook would wait for its import
 
     mounted = {each.mountpoint: each.fstype for each in psutil.disk_partitions(all=True)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Root's programs act as the job's owner; this is the only module that changes identities.
+"""Have root's programs act as the job's owner; no other module changes identities.
 
 acting_as() changes the effective ids alone: the kernel checks files as the owner's, while the owner
 can neither signal nor trace the program (its real and saved ids are root's).  drop() is for good.
@@ -21,7 +21,10 @@ TIMEOUT = "/usr/bin/timeout"
 
 
 def owner(name: str, groups: tuple[int, ...] | None = None) -> Owner:
-    """A user of this node; groups are all of his unless given.  UnknownUser, also for odd names."""
+    """Look up a user of this node, with all of his groups unless given.
+
+    UnknownUser, also for odd names.
+    """
     try:
         entry = pwd.getpwnam(name)
     except (KeyError, ValueError) as unknown:
@@ -50,7 +53,7 @@ def with_groups(owner: Owner, gid: int, groups: tuple[int, ...]) -> Owner:
 
 @contextmanager
 def acting_as(owner: Owner) -> Iterator[None]:
-    """Files and locks within are the owner's; for root and for the owner himself.
+    """Inside, files and locks are the owner's.  For root, and for the owner himself.
 
     Signals are not: the real id, which stays root's, still reaches root's own processes.
     """
@@ -74,7 +77,7 @@ def acting_as(owner: Owner) -> Iterator[None]:
 
 @contextmanager
 def acting_as_root() -> Iterator[None]:
-    """Inside acting_as(): root again for one step, as for a link in root's own directory."""
+    """Inside acting_as(), be root again for one step, as for a link in root's own directory."""
     if os.getuid() != 0:
         raise NeedsRoot(what="this step", remedy="run it as root")
     uid, gid = os.geteuid(), os.getegid()

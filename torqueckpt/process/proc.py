@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What /proc says of a process, read once per question (source: proc(5)).
+"""Read what /proc says of a process, once per question (source: proc(5)).
 
 psutil is not used here: it costs a hook more time to import than the hook's whole own work, and its
 creation time moves when the clock is set.
@@ -40,7 +40,7 @@ class Stat(NamedTuple):
 
 
 class Credentials(NamedTuple):
-    """Whose a process is, as /proc/PID/status tells."""
+    """The uids, gids and groups of a process, as /proc/PID/status has them."""
 
     uids: tuple[int, int, int, int]  # real, effective, saved, file system
     gids: tuple[int, int, int, int]
@@ -54,7 +54,7 @@ def boot_id() -> str:
 
 
 def stat(pid: int) -> Stat | None:
-    """None when there is no such process."""
+    """Read /proc/PID/stat; None when there is no such process."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             line = file.read().decode("utf-8", "surrogateescape")
@@ -76,7 +76,7 @@ def stat(pid: int) -> Stat | None:
 
 
 def alive(process: ProcessId) -> Stat | None:
-    """The process when it is still the same one and has not ended, else None."""
+    """Look the process up again; None when it has ended, or its pid is another's."""
     if process.boot_id != boot_id():
         return None
     now = stat(process.pid)
@@ -86,7 +86,7 @@ def alive(process: ProcessId) -> Stat | None:
 
 
 def still(process: ProcessId) -> Stat:
-    """The process, as alive() gives it; ProcessReused when it is not that one any more."""
+    """The process, checked to be the same one; ProcessReused when its pid is another's by now."""
     now = alive(process)
     if now is None:
         raise ProcessReused(pid=process.pid)
@@ -130,7 +130,7 @@ def children(pid: int) -> list[int]:
 
 
 def everything() -> list[Stat]:
-    """All processes of this node."""
+    """Every process of this node."""
     found = (stat(int(name)) for name in os.listdir("/proc") if name.isdigit())
     return [each for each in found if each is not None]
 
@@ -145,7 +145,7 @@ def argv(pid: int) -> list[str]:
 
 
 def cwd(pid: int) -> str:
-    """Its working directory; "" when it may not be read."""
+    """The working directory of a process; "" when it may not be read."""
     try:
         return os.readlink(f"/proc/{pid}/cwd")
     except (OSError, ProcessLookupError):
@@ -163,7 +163,7 @@ def environment(pid: int) -> dict[str, str]:
 
 
 def descriptors(pid: int) -> list[int]:
-    """Its open descriptors; none when it has ended or may not be looked at."""
+    """The open descriptors of a process; none when it has ended or may not be looked at."""
     try:
         return [int(name) for name in os.listdir(f"/proc/{pid}/fd")]
     except (FileNotFoundError, PermissionError, ProcessLookupError):
@@ -171,14 +171,14 @@ def descriptors(pid: int) -> list[int]:
 
 
 def offset_and_flags(pid: int, fd: int) -> tuple[int, int]:
-    """Of an open descriptor of a process that stands still."""
+    """The offset and flags of an open descriptor, of a process that stands still."""
     with open(f"/proc/{pid}/fdinfo/{fd}") as file:
         rows = dict(line.split(":", 1) for line in file)
     return int(rows["pos"]), int(rows["flags"], 8)
 
 
 def shared_maps(pid: int) -> set[str]:
-    """Paths of the files that it has mapped for writing and for all to see."""
+    """Paths of the files that a process has mapped shared and writable."""
     try:
         with open(f"/proc/{pid}/maps", "rb") as file:
             rows = [line.rstrip(b"\n").split(None, 5) for line in file if b"s " in line]
@@ -193,12 +193,12 @@ def shared_maps(pid: int) -> set[str]:
 
 
 def age_seconds(process: Stat) -> float:
-    """How long ago it started, whatever was done to the clock since."""
+    """How long ago a process started, whatever was done to the clock since."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - process.start_ticks / _TICKS_PER_SECOND
 
 
 def start_epoch(process: ProcessId) -> int:
-    """When it started, in seconds of the epoch (as the clock goes now)."""
+    """When a process started, in seconds of the epoch (by the clock as it goes now)."""
     with open("/proc/stat") as file:
         booted = next(int(line.split()[1]) for line in file if line.startswith("btime"))
     return booted + process.start_ticks // _TICKS_PER_SECOND

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a tree of processes holds, read from /proc once, for all that is asked about it then.
+"""Read from /proc, once, all that a tree of processes holds: files, sockets, mappings, namespaces.
 
 Read as the tree's owner: what he may not read, a checkpointer that runs as he does may not either.
 """
@@ -26,14 +26,14 @@ Links = list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
 
 
 class Mapped(NamedTuple):
-    """Something that a process has mapped."""
+    """One mapping of a process."""
 
     pid: int
     what: str
 
 
 class Holdings(NamedTuple):
-    """A tree and what it holds, as of one moment."""
+    """A tree and all that it held at one moment."""
 
     tree: dict[int, proc.Stat]
     links: Links
@@ -56,7 +56,7 @@ def finding(severity: str, process: proc.Stat, thing: str, what: str, remedy: st
 
 
 def of_tree(tree: list[proc.Stat], links: Links) -> Holdings:
-    """`links` are what tree.open_links(tree) gave."""
+    """Read what a tree holds; `links` are what tree.open_links(tree) gave."""
     running = {each.pid: each for each in tree if not each.ended}
     links = [link for link in links if link[0] in running]
     with_links = {pid for pid, _, _ in links}
@@ -77,7 +77,7 @@ def of_tree(tree: list[proc.Stat], links: Links) -> Holdings:
 
 
 def status_of(link: tuple[int, int, str]) -> os.stat_result | None:
-    """What a descriptor leads to; None when it is gone by now."""
+    """The stat of what a descriptor leads to; None when it is closed by now."""
     try:
         return os.stat(f"/proc/{link[0]}/fd/{link[1]}")
     except OSError:
@@ -85,7 +85,7 @@ def status_of(link: tuple[int, int, str]) -> os.stat_result | None:
 
 
 def waits_in(pid: int) -> str:
-    """The function of the kernel that a process waits in; "" for none."""
+    """The name of the kernel function that a process waits in; "" for none."""
     try:
         with open(f"/proc/{pid}/wchan") as file:
             return file.read()
@@ -138,7 +138,7 @@ def _mapped(pid: int) -> list[Mapped]:
 
 
 def _closed(pid: int) -> bool:
-    """Whether even its user may not look into it; for a moment that is so of each at its exec."""
+    """Whether not even its own user may look into a process, as for a moment at each exec."""
     until = time.monotonic() + _EXEC_SECONDS
     while True:
         try:

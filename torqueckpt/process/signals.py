@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Signals to exactly the process that was meant: through a pidfd, its identity checked after."""
+"""Signal exactly the process that was meant: through a pidfd, its identity checked after."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ _STOPPING_SECONDS = 5  # one that waits for a dead file server does not stop bef
 
 
 def send(process: ProcessId, number: int) -> bool:
-    """False when the process is gone, is another one by now, or is not ours to signal."""
+    """Send a signal.
+
+    False when the process has ended, is another one by now, or not ours to signal.
+    """
     try:
         fd = os.pidfd_open(process.pid)
     except (ProcessLookupError, OSError):
@@ -34,7 +37,7 @@ def send(process: ProcessId, number: int) -> bool:
 
 
 def _within_reach(pid: int) -> bool:
-    """Root may signal everybody; root that acts as an owner keeps to the owner's processes.
+    """Whether we may signal a process: root that acts as an owner keeps to the owner's.
 
     The kernel would let it signal root's own as well: it looks at the sender's real uid too.
     """
@@ -48,12 +51,12 @@ def send_all(processes: Iterable[ProcessId], number: int) -> None:
 
 
 def continue_tree(root: proc.Stat) -> None:
-    """Let a tree that was left stopped run on."""
+    """Let a stopped tree run on."""
     send_all((each.id for each in tree.below(root)), signal.SIGCONT)
 
 
 def end_job(root: proc.Stat, sessions: set[int]) -> None:
-    """End a job whose tree is stopped and safe in an image, with nothing of it running on.
+    """End a job whose tree is stopped and safe in an image, without letting any of it run on.
 
     sessions are those that belong to the job alone.  What else is in them is stopped first: a
     leader that runs the job script itself would go on with its next line.  The tree goes before the
@@ -81,7 +84,7 @@ def end_child(pid: int) -> None:
 
 
 def stop_tree(root: ProcessId) -> list[ProcessId]:
-    """STOP `root` and all below it, also what it forks meanwhile; gives all of it."""
+    """STOP `root` and all below it, also what it forks meanwhile; gives all these processes."""
 
     def look() -> list[proc.Stat]:
         top = proc.alive(root)
@@ -96,7 +99,7 @@ def kill_tree(root: ProcessId) -> None:
 
 
 def _stop(look: Callable[[], list[proc.Stat]]) -> list[ProcessId]:
-    """STOP all that `look` finds, until it finds nothing that still moves; gives all of it.
+    """STOP all that `look` finds, until nothing found still moves; gives all these processes.
 
     A process in the middle of a fork finishes it after STOP was sent, and its child runs.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which sockets there are and who is at their other ends, asked of the kernel (sock_diag(7)).
+"""List this node's sockets and their other ends, as the kernel tells them (sock_diag(7)).
 
 /proc/net/tcp tells the same of TCP, but takes milliseconds for an empty list.
 """
@@ -36,7 +36,7 @@ class Tcp(NamedTuple):
 
     @property
     def peer(self) -> str:
-        """The other end as people write it."""
+        """The other end's address as people write it."""
         import socket
 
         address, port = self.remote
@@ -56,7 +56,7 @@ class Unix(NamedTuple):
 
 
 def protocol(pid: int, fd: int) -> str:
-    """Which protocol a socket speaks, as the kernel names it: TCP, UNIX-STREAM; "" when unknown."""
+    """The protocol of a socket by the kernel's name, as in TCP, UNIX-STREAM; "" when unknown."""
     try:
         return os.getxattr(f"/proc/{pid}/fd/{fd}", "system.sockprotoname").strip(b"\0").decode()
     except OSError:
@@ -64,28 +64,28 @@ def protocol(pid: int, fd: int) -> str:
 
 
 def tcp() -> list[Tcp]:
-    """All TCP sockets of this network; [] when the kernel does not tell."""
+    """All TCP sockets of this network namespace; [] when the kernel does not tell."""
     found = []
     for family in (_INET, _INET6):
-        asked = struct.pack("=BBBBI48x", family, _TCP, 0, 0, _ALL_STATES)
-        found += [_tcp(answer) for answer in _dump(asked)]
+        request = struct.pack("=BBBBI48x", family, _TCP, 0, 0, _ALL_STATES)
+        found += [_tcp(answer) for answer in _dump(request)]
     return found
 
 
 def unix() -> dict[str, Unix]:
-    """All UNIX sockets of this network, by inode; {} when the kernel does not tell."""
-    asked = struct.pack("=BBHIIIII", _UNIX, 0, 0, _ALL_STATES, 0, _SHOW, 0, 0)
-    return {each.inode: each for each in map(_unix, _dump(asked))}
+    """All UNIX sockets of this network namespace, by inode; {} when the kernel does not tell."""
+    request = struct.pack("=BBHIIIII", _UNIX, 0, 0, _ALL_STATES, 0, _SHOW, 0, 0)
+    return {each.inode: each for each in map(_unix, _dump(request))}
 
 
-def _dump(asked: bytes) -> list[bytes]:
+def _dump(request: bytes) -> list[bytes]:
     import socket
 
-    header = struct.pack("=IHHII", 16 + len(asked), _DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0)
+    header = struct.pack("=IHHII", 16 + len(request), _DIAG_BY_FAMILY, _REQUEST_DUMP, 1, 0)
     try:
         with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _DIAG_PROTOCOL) as kernel:
             kernel.settimeout(2)
-            kernel.send(header + asked)
+            kernel.send(header + request)
             return list(_answers(kernel))
     except OSError:
         return []
@@ -111,7 +111,7 @@ def _tcp(answer: bytes) -> Tcp:
 
 
 def _address(family: int, words: bytes) -> bytes:
-    """IPv4 in IPv6 as IPv4, so that both ends of a connection look alike."""
+    """Write an IPv4 address in IPv6 as IPv4, so that both ends of a connection look alike."""
     if family == _INET:
         return words[:4]
     return words[12:] if words.startswith(_MAPPED) else words

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Staying as the job: a restored tree is our child, and its exit status becomes ours."""
+"""Stay as the parent of a restored tree, pass signals on to it, and end with its exit status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BY_THE_KERNEL = 0x80  # si_code SI_KERNEL, sigaction(2)
 
 
 def prepare() -> None:
-    """Hold signals back until wait_for() looks at them, so that none ends the supervisor.
+    """Hold signals back until wait_for() passes them on, so that none ends the supervisor.
 
     Called before the tree runs; a restored tree has its own mask again.
     """
@@ -30,7 +30,7 @@ def prepare() -> None:
 
 
 def give_up() -> None:
-    """No tree runs: what was held back is heard again."""
+    """Let signals through again: no tree was restored."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _WATCHED)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which processes are the job: the exec PID, found from the job PID, with all below it."""
+"""Find the job's processes: the exec PID, below the session leader, and its tree."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _OWN_PROGRAMS = ("rootdoor", "mom-restart", "lsf-jobstarter")
 
 
 def leader(sid: int) -> proc.Stat:
-    """The session leader; SessionGone when it has ended."""
+    """Look up the session leader; SessionGone when it has ended."""
     found = proc.stat(sid)
     if found is None or found.ended:
         raise SessionGone(sid=sid)
@@ -31,7 +31,7 @@ def leader(sid: int) -> proc.Stat:
 
 
 def exec_process(sid: int, which: str = "exec", match: str = "") -> proc.Stat:
-    """The process to dump from: the one child of the session leader, or the leader itself.
+    """Find the process to dump from: the session leader's one child, or the leader itself.
 
     `match` is a glob on a child's name or program; it decides among several.  On today's TORQUE the
     child is the shell that runs the job script (contracts: measured on 6.1); on the MOMs of 2005
@@ -53,7 +53,7 @@ def exec_process(sid: int, which: str = "exec", match: str = "") -> proc.Stat:
 
 
 def below(root: proc.Stat) -> list[proc.Stat]:
-    """The tree of `root`, root first; zombies are in it, the checkpointer saves them too."""
+    """List `root` and all below it, root first; zombies too, which a checkpointer saves as well."""
     tree = [root]
     for each in tree:
         found = (proc.stat(pid) for pid in proc.children(each.pid))
@@ -62,7 +62,7 @@ def below(root: proc.Stat) -> list[proc.Stat]:
 
 
 def check(tree: list[proc.Stat], owner: Owner) -> None:
-    """Refuse a tree that the owner could not have made: another uid in it, or our own programs."""
+    """Refuse a tree with processes that no job has: another uid's, or torqueckpt's own programs."""
     for each in tree:
         credentials = proc.credentials(each.pid)
         if credentials is None or each.ended:
@@ -75,7 +75,7 @@ def check(tree: list[proc.Stat], owner: Owner) -> None:
 
 
 def open_links(tree: list[proc.Stat]) -> list[tuple[int, int, str]]:
-    """(pid, descriptor, what it points to) of all that the tree has open."""
+    """List (pid, descriptor, what it points to) of all that the tree has open."""
     found = []
     for each in tree:
         try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Work done aside, in a forked process that has become the owner for good.
+"""Fork a worker, a process that becomes the owner for good, and have it do one piece of work.
 
-Root's programs parse files that a user can write only there: a parser that is tricked has no more
-rights than the user.  It also lets the parent go on meanwhile.
+Root's programs have files that a user can write parsed only there: a parser that is tricked has no
+more rights than the user.  It also lets the parent go on meanwhile.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ T = TypeVar("T")
 
 
 class WorkerFailed(Exception):
-    """The forked process failed; the text is its error."""
+    """The worker failed; the text is its error."""
 
 
 class OwnerWorker(Generic[T]):
-    """Start `work` as the owner; result() waits for the record that it returns.
+    """A worker that runs work() as the owner; result() waits for the record that it returns.
 
     It has a time limit: the owner can stop, or kill, a process of his own uid.
     """
@@ -54,15 +54,15 @@ class OwnerWorker(Generic[T]):
             raise WorkerFailed("it was killed") from torn
 
     def give(self, seconds: float) -> None:
-        """It has that much time from now on."""
+        """Give the worker so many seconds from now on."""
         self._until = time.monotonic() + seconds
 
     def is_over(self) -> bool:
-        """Whether result() has nothing to wait for."""
+        """Whether the worker has reported or ended, so that result() need not wait."""
         return bool(select.select([self._read_end], [], [], 0)[0])
 
     def stop(self) -> None:
-        """Its result is not wanted any more."""
+        """Kill the worker; its result is not wanted any more."""
         os.close(self._read_end)
         self._end()
 
@@ -72,7 +72,7 @@ class OwnerWorker(Generic[T]):
         os.waitpid(self._pid, 0)
 
     def _read(self) -> bytes:
-        """All that it reports until its end, or until its time is over."""
+        """Read all that the worker reports, until it ends or its time is up."""
         text = b""
         with os.fdopen(self._read_end, "rb", buffering=0) as pipe:
             while select.select([pipe], [], [], max(self._until - time.monotonic(), 0))[0]:

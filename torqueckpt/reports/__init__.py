@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""What happened to jobs, in tables, pages and metrics; how often to checkpoint."""
+"""Report what happened to jobs, in tables, pages and metrics; say how often to checkpoint."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The report as a page of its own: numbers become the places and sizes of what is drawn.
+"""Draw the report as a page: numbers become places and sizes.
 
 The page (templates/report) needs nothing from elsewhere, no script, no picture, no font.  What
 users wrote into their journals is text in it and nothing else: the template escapes all.
@@ -34,7 +34,7 @@ _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 class Bar(NamedTuple):
-    """One name's jobs: widths of the part that is OK and of the one that is not."""
+    """The jobs of one name, as the widths of a bar's two parts, OK and not."""
 
     name: str
     jobs: int
@@ -64,7 +64,7 @@ class Plot(NamedTuple):
 
 
 class _Taken(NamedTuple):
-    """A checkpoint of the journal."""
+    """A checkpoint in the journal."""
 
     when: int
     job: str
@@ -73,7 +73,7 @@ class _Taken(NamedTuple):
 
 
 def page(owners: list[Owner], since: float, settings: Settings) -> str:
-    """HTML of what the journals tell since then."""
+    """The page, as HTML, of what the journals tell since then."""
     by_user = report.report(owners, "user", since, settings)
     by_queue = report.report(owners, "queue", since, settings)
     taken = list(_taken(owners, since, settings))
@@ -107,7 +107,7 @@ def page(owners: list[Owner], since: float, settings: Settings) -> str:
 
 
 def bars(rows: list[ReportRow]) -> list[Bar]:
-    """The names with the most jobs; the others are one bar."""
+    """Bars of the names with the most jobs; all others share one."""
     times = Counter(row.name for row in rows)  # a user may have grid jobs besides
     names = [f"{row.name}, {row.part}" if times[row.name] > 1 else row.name for row in rows]
     counts = [(name, row.jobs, _failed_jobs(row), row.words) for name, row in zip(names, rows)]
@@ -131,12 +131,12 @@ def bars(rows: list[ReportRow]) -> list[Bar]:
 
 
 def _failed_jobs(row: ReportRow) -> int:
-    """Jobs whose last checkpoint or restart failed; one with two reasons counts once."""
+    """The jobs whose last checkpoint or restart failed; one with two reasons counts once."""
     return min(row.jobs, sum(n for _, n in row.reasons)) if row.outcome != "OK" else 0
 
 
 def plot(taken: list[tuple[_Taken, int]], scale: list[float], unit: Callable[[float], str]) -> Plot:
-    """Dots on a scale of powers: what jobs differ in is orders of magnitude."""
+    """Plot dots on a logarithmic scale: jobs differ by orders of magnitude."""
     if not taken:
         return Plot((), (), ())
     moments = [each.when for each, _ in taken]
@@ -190,7 +190,7 @@ def duration(microseconds: float) -> str:
 
 
 def _taken(owners: Iterable[Owner], since: float, settings: Settings) -> Iterator[_Taken]:
-    """Each checkpoint that the journals tell of, as their owners may have written it."""
+    """Each checkpoint in the journals, which their owners can write."""
     for owner in owners:
         try:
             with access.as_owner(owner, settings) as owner_store:

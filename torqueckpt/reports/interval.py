@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How often a job should be checkpointed: batch/schedule.py's formulas on measured figures.
+"""Say how often to checkpoint a job: the formulas of batch/schedule.py on measured figures.
 
 The cost is how long images of the job have stopped it.  Failures are jobs of the same owner that
 were resumed from an image that no hold had made, by his journal.
@@ -30,7 +30,7 @@ _SLACK_SECONDS = 60.0  # MOM's walltime and ours need not agree to the second
 
 
 class Advice(NamedTuple):
-    """What `torqueckpt interval` tells; its fields are those of --json.
+    """The result of `torqueckpt interval`; its fields are those of --json.
 
     Seconds, all of them but the words; walltime_seconds and what follows from it are None when
     nobody knows the walltime, aligned_seconds also when no checkpoint is worth its cost in it.
@@ -52,8 +52,10 @@ class Advice(NamedTuple):
 def advise(
     cost: tuple[float, str], rate: tuple[Rate, str], walltime: float | None, settings: Settings
 ) -> Advice:
-    """cost and rate come with where they are from; lost is what a job has done since its last
-    image when it reaches its walltime."""
+    """Compute all intervals; cost and rate come with the words on where they are from.
+
+    lost is what a job has done since its last image when it reaches its walltime.
+    """
     spent, known = cost[0], rate[0]
     each, reserve = schedule.best(spent, known), _reserve(spent, settings)
     aligned = lost = aligned_lost = None
@@ -77,8 +79,10 @@ def advise(
 
 
 def until_next(cost: float, left: float | None, rate: Rate, settings: Settings) -> float:
-    """For `-c auto`: from the last image to the next checkpoint; left is what of the walltime was
-    left at that image, None when unknown.  Infinite when there is to be none any more."""
+    """For `-c auto`: the time from the last image to the next checkpoint, infinite for none.
+
+    left is what of the walltime was left at that image, None when unknown.
+    """
     each = schedule.best(cost, rate)
     if left is None:
         return each
@@ -87,7 +91,7 @@ def until_next(cost: float, left: float | None, rate: Rate, settings: Settings) 
 
 
 def cost_of_job(job: str, owner: Owner, settings: Settings) -> tuple[float, str]:
-    """The median of how long its latest images have stopped it; NoImage."""
+    """How long the job's latest images have stopped it, the median; NoImage."""
     frozen = [row.frozen_ms / 1000 for row in catalogue.rows(owner, settings, job) if row.whole]
     if not frozen:
         raise NoImage(job=job, which="")
@@ -96,7 +100,7 @@ def cost_of_job(job: str, owner: Owner, settings: Settings) -> tuple[float, str]
 
 
 def walltime_of_job(job: str, owner: Owner, settings: Settings) -> float | None:
-    """What it was given, where its script said so."""
+    """The job's walltime, if its script asked for one."""
     manifest, _, _ = catalogue.recorded(job, owner, settings, None)
     for each in qsub_options.of_script(manifest.job.directives):
         for item in each.value.split(",") if each.option == "l" else ():
@@ -107,7 +111,7 @@ def walltime_of_job(job: str, owner: Owner, settings: Settings) -> float | None:
 
 
 def cost_of_size(size: int, owner: Owner, settings: Settings) -> tuple[float, str]:
-    """Of a job of so many bytes, at the speed of the owner's other images."""
+    """How long a dump of so many bytes stops a job, at the speed of the owner's images."""
     speeds = []
     for line in _lines(owner, settings):
         length, frozen_us = line.get("bytes"), line.get("frozen_us")
@@ -119,7 +123,7 @@ def cost_of_size(size: int, owner: Owner, settings: Settings) -> tuple[float, st
 
 
 def rate_of(owner: Owner, settings: Settings) -> tuple[Rate, str]:
-    """How often his jobs were resumed after a failure; the settings' figure while that is rare."""
+    """How often the owner's jobs were resumed after a failure; the settings' figure if seldom."""
     observed, failures = failures_in(_lines(owner, settings))
     if failures < _ENOUGH:
         return Rate(settings.mtbf_hours * 3600.0, settings.overhead_percent), "the settings"
@@ -128,7 +132,7 @@ def rate_of(owner: Owner, settings: Settings) -> tuple[Rate, str]:
 
 
 def failures_in(lines: Iterable[dict[str, object]]) -> tuple[float, int]:
-    """Seconds that jobs were seen to run, and how often one was resumed that nobody had held."""
+    """The seconds that jobs ran, and how often one was resumed that nobody had held."""
     seen: dict[object, float] = {}  # job → when it was last seen to run
     observed, failures = 0.0, 0
     for line in lines:
@@ -148,8 +152,10 @@ def failures_in(lines: Iterable[dict[str, object]]) -> tuple[float, int]:
 
 
 def _reserve(cost: float, settings: Settings) -> float:
-    """How long before the walltime's end a last image is begun at the latest: it is overdue for a
-    time, and it has to be written."""
+    """How long before the walltime's end the last image is begun.
+
+    It is overdue for a time, and it has to be written.
+    """
     late = settings.periodic_poll_seconds + settings.periodic_grace_seconds
     return _SLACK_SECONDS + late + 3 * cost
 

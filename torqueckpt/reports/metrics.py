@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Figures for Prometheus, as a text file that node_exporter's textfile collector reads.
+"""Write figures for Prometheus to a file that node_exporter's textfile collector reads.
 
 Images and journals are their owners': labels are names that were checked (lineages, users, our own
 errors), so that nobody makes series of his own.
@@ -31,7 +31,7 @@ _REASONS = {
 
 
 def text(owners: Iterable[Owner], settings: Settings) -> bytes:
-    """Everything about these owners' jobs, in Prometheus's text format."""
+    """All figures of these owners' jobs, in Prometheus's text format."""
     from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
     registry = CollectorRegistry()
@@ -78,7 +78,7 @@ def text(owners: Iterable[Owner], settings: Settings) -> bytes:
 
 
 def write(path: Path, data: bytes) -> None:
-    """The file, whole or as it was before; readable by whoever collects it."""
+    """Write the file whole, readable by all."""
     try:
         with Directory.open(path.parent) as directory:
             directory.write_whole(path.name, data, 0o644)
@@ -87,7 +87,7 @@ def write(path: Path, data: bytes) -> None:
 
 
 def _events(owner: Owner, settings: Settings) -> Iterable[tuple[str, int]]:
-    """(event, exit code) of the owner's journal, as he may have written it."""
+    """Each (event, exit code) in the owner's journal, which he can write himself."""
     with access.as_owner(owner, settings) as owner_store:
         for line in journal.since(owner_store, 0) if owner_store is not None else ():
             event, code = line.get("event"), line.get("code")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whose jobs could be checkpointed and restarted, and why others could not; from the journals.
+"""Report from the journals whose jobs were checkpointed and restarted, and why others were not.
 
 A journal is its owner's: what it says is shown, and nothing is decided by it.
 """
@@ -64,7 +64,7 @@ _PID_TAKEN = re.compile(r"\bpid \d+|process number", re.IGNORECASE)
 
 @dataclass
 class Job:
-    """What the journal tells of one job; last: kind → why its last one failed, "" for success."""
+    """One job in the journal.  last: kind of event → why the last one failed, "" for success."""
 
     user: str
     queue: str = ""
@@ -76,7 +76,7 @@ class Job:
 
 
 class ReportRow(NamedTuple):
-    """What is told of one name; reasons: in words, and of how many jobs, the most frequent first.
+    """One name's jobs.  reasons: in words, with how many jobs, the most frequent first.
 
     part is "local users" or "grid VOs": one name may be a user's and a VO's.
     """
@@ -100,7 +100,7 @@ _Name = Callable[[Job], tuple[str, str]]
 
 
 def report(owners: Iterable[Owner], by: str, since: float, settings: Settings) -> list[ReportRow]:
-    """A row for each name; without `by` users of local jobs and VOs of grid jobs.
+    """A row for each name; without `by`, for users of local jobs and VOs of grid jobs.
 
     since: seconds of the epoch.  Only an owner himself and root may read his journal.
     """
@@ -123,7 +123,7 @@ def report(owners: Iterable[Owner], by: str, since: float, settings: Settings) -
 
 
 def moment(text: str) -> float:
-    """Seconds of the epoch: an ISO date, or date and time, of this place; or 30m, 24h, 7d ago."""
+    """Parse a time: an ISO date, or date and time, of this place; or 30m, 24h, 7d ago."""
     ago = re.fullmatch(r"([0-9]{1,6})([mhd])", text)
     if ago:
         return time.time() - int(ago.group(1)) * _UNITS[ago.group(2)]
@@ -177,13 +177,13 @@ def _row(part: str, name: str, jobs: list[Job]) -> ReportRow:
 
 
 def _text(line: dict[str, object], name: str) -> str:
-    """Of a journal that its owner may have written himself."""
+    """The field as text: the owner may have written the line himself."""
     value = line.get(name)
     return log.one_line(value[:64]) if isinstance(value, str) else ""
 
 
 def in_words(event: str, code: int | None, reason: str, left_out: bool) -> str:
-    """event: checkpoint-failed or restart-failed; left_out: processes that its image lacks."""
+    """Say in words why a checkpoint or restart failed; left_out: processes that its image lacks."""
     refused = code in (CannotBeDumped.exit_code, DumpFailed.exit_code, None)
     if event.startswith("checkpoint") and refused and _SOCKETS.search(reason):
         return "open sockets"

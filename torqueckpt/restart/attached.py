@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A restore by a program that stays as the job's parent and ends with the job's exit status.
+"""Attached restore: by a program that stays as the job's parent and ends with its exit status.
 
 Such a program opens the job's files by their names; so the files that the batch system took away
 get their old names again for that moment.
@@ -27,7 +27,10 @@ _LOOK_SECONDS = 0.01
 
 
 def restore(plan: RestorePlan) -> tuple[ProcessId, ProcessId]:
-    """The program, our own child, and the job's root, which is below it or has become it."""
+    """Start the restore program, our child.
+
+    Gives it and the job's root, which is below it or is it.
+    """
     checkpointer, manifest = plan.checkpointer, plan.manifest
     generation = plan.lineage.generation(manifest.generation)
     began, longest = time.monotonic(), 0
@@ -64,7 +67,7 @@ def restore(plan: RestorePlan) -> tuple[ProcessId, ProcessId]:
 
 
 def _start(argv: list[str], output: list[int]) -> ProcessId:
-    """Start the program with root's real ids; what it says goes into the job's own output."""
+    """Start the restore program with root's real ids, its output being the job's own."""
     null = os.open("/dev/null", os.O_RDWR)
     streams = [null, output[0] if output else null, output[-1] if output else null]
     try:
@@ -86,7 +89,7 @@ def _start(argv: list[str], output: list[int]) -> ProcessId:
 
 
 def _root_below(program: ProcessId, plan: RestorePlan, asked: Restore) -> ProcessId | None:
-    """The job's root once it is itself again; None when the program ended before."""
+    """The job's root once it is restored; None when the program ended before."""
     checkpointer, manifest = plan.checkpointer, plan.manifest
     limit = plan.settings.restore_timeout_seconds
     until = time.monotonic() + limit
@@ -111,7 +114,7 @@ def _root_below(program: ProcessId, plan: RestorePlan, asked: Restore) -> Proces
 
 @contextmanager
 def _under_old_names(job: str, generation: int, moved: Iterable[tuple[str, str]]) -> Iterator[None]:
-    """Links from the names that the image knows to where these files lie now."""
+    """Make links under the names that the image has for files, to where these files lie now."""
     with ExitStack() as made:
         for old, new in moved:
             if not os.path.lexists(old):
@@ -132,7 +135,7 @@ def _link(job: str, old: str, new: str) -> None:
 
 
 def _remove(job: str, old: str) -> None:
-    """Never the reason to give up a job that runs by now."""
+    """Remove these links again; the job runs by now, so no failure of this ends it."""
     path = Path(old)
     try:
         with _owner_of(job, path), Directory.open(path.parent) as directory:
@@ -144,7 +147,7 @@ def _remove(job: str, old: str) -> None:
 
 @contextmanager
 def _owner_of(job: str, path: Path) -> Iterator[None]:
-    """Acting as root in those directories of MOM's that are closed to the owner.
+    """Inside, act as root in directories of MOM's that are closed to the job's owner.
 
     For files of this very job, which MOM has named: he could have named another's, which its MOM
     would then write to.  Ids without a server are not MOM's: rootdoor takes them from anybody.
@@ -155,7 +158,7 @@ def _owner_of(job: str, path: Path) -> Iterator[None]:
 
 
 def _number(name: str) -> str:
-    """Of a job: the name of an array member's file may have 12-3 where its id has 12[3]."""
+    """The number that a job's id or file name begins with: they write array indices differently."""
     return name[: len(name) - len(name.lstrip("0123456789"))]
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""All that is looked at before a restart touches anything: files, and whether this node will do.
+"""Check the job's files, and whether this node will do, before a restart touches anything.
 
-A rehearsal looks at the very same."""
+A rehearsal looks at the very same.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +32,10 @@ NUMBERS = "process numbers"
 
 
 class Examination(NamedTuple):
-    """files is what is to be done for the job's files, None where a finding says that it cannot."""
+    """Findings of the checks.
+
+    files is what is to be done for the job's files, None where a finding says that it cannot.
+    """
 
     findings: tuple[Finding, ...]
     files: Findings | None
@@ -44,7 +48,10 @@ def examine(
     attempt: Attempt,
     wait_seconds: float,
 ) -> Examination:
-    """Nothing is changed here.  wait_seconds: how long process numbers may still be in use."""
+    """Make all checks and change nothing.
+
+    wait_seconds: how long to wait for process numbers in use.
+    """
     files, found = None, []
     try:
         files = rollback.checked(restart, lineage, manifest, attempt)
@@ -69,7 +76,10 @@ def examine(
 
 
 def approved(found: Examination, manifest: Manifest, request: RestartRequest) -> Findings:
-    """What is to be done for the files, when nothing stands in the way of the restart."""
+    """What is to be done for the files, once no finding stands in the way.
+
+    Else the first one's error.
+    """
     refused = [each for each in found.findings if each.severity == REFUSED]
     for each in found.findings:
         if each.severity not in (OK, NOTE):
@@ -96,7 +106,10 @@ def fails_with(subject: str, error: TorqueCkptError) -> Finding:
 
 
 def of_node(manifest: Manifest, checkpointer: Checkpointer, moves: relocate.Moves) -> list[Finding]:
-    """Everything but what only shows in time: process_numbers()."""
+    """Check this node for all that the image needs, except free process numbers.
+
+    See numbers_in_time().
+    """
     return [
         *_cpu(manifest),
         *_kernel(manifest),
@@ -106,8 +119,10 @@ def of_node(manifest: Manifest, checkpointer: Checkpointer, moves: relocate.Move
 
 
 def numbers_in_time(manifest: Manifest, checkpointer: Checkpointer, seconds: float) -> Finding:
-    """process_numbers() once they are free, or when that time is over: a number in use is often
-    that of a process which has ended and which nobody has asked for."""
+    """Wait until the image's process numbers are free, or the time is over; then check them.
+
+    A number in use is often that of a process that has ended and is not reaped yet.
+    """
     until = time.monotonic() + seconds
     while True:
         found = process_numbers(manifest, checkpointer)
@@ -168,7 +183,7 @@ def _program(manifest: Manifest, checkpointer: Checkpointer) -> Iterator[Finding
 
 
 def _builds(manifest: Manifest, moves: relocate.Moves) -> Iterator[Finding]:
-    """A file that is missing is told with the job's other files."""
+    """Check programs and libraries by their build ids; a missing file is found with the others."""
     needed = manifest.node.builds if manifest.node is not None else ()
     other = []
     for each in needed:

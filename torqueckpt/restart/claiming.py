@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""One lineage, many nodes: who may bring it back, and what is known of the node that ran it last.
+"""Let one node alone bring a lineage back, and judge whether a job of another node has ended.
 
 A lock is not seen by other nodes on every shared file system; the claim file is.
 """
@@ -25,14 +25,17 @@ from torqueckpt.store.store import OwnerStore
 
 _ANSWER_SECONDS = 20
 
-_REMEDY = "--force if that node is known to be over"
+_REMEDY = "--force if that node is known to be down"
 
 
 @contextmanager
 def locked_and_claimed(
     owner_store: OwnerStore, lineage: Lineage, request: RestartRequest, settings: Settings
 ) -> Iterator[int]:
-    """The lineage's lock, which is given, and its claim, which ends when the caller fails."""
+    """Take the lineage's lock, and its claim for all nodes.
+
+    The claim ends when the caller fails.
+    """
     try:
         with lineage.lock(settings.lock_timeout_seconds) as lock:
             own = _take(owner_store, lineage, request, settings)
@@ -47,7 +50,7 @@ def locked_and_claimed(
 
 
 def refuse_without(lineage: Lineage, job: str) -> None:
-    """Right before the restore: the claim is still this node's, for this job."""
+    """Check, right before the restore, that the claim is still this node's, for this job."""
     held = claim.read(lineage.directory)
     if held is None or not _of_this_node(held) or held.job != job:
         by, host, since = ("nobody", "?", "?") if held is None else _who(held)
@@ -55,7 +58,7 @@ def refuse_without(lineage: Lineage, job: str) -> None:
 
 
 def end(lineage: Lineage) -> None:
-    """This node's claim has served, or its restart has failed; the lock is held."""
+    """Remove this node's claim: the restart is done, or has failed; the lock is held."""
     try:
         held = claim.read(lineage.directory)
         if held is not None and _of_this_node(held):
@@ -70,7 +73,7 @@ def refuse_if_running(
     request: RestartRequest,
     settings: Settings,
 ) -> None:
-    """A lineage runs once: refused while its tree lives here, or may live elsewhere."""
+    """Refuse to restart a lineage whose processes live here, or may live on another node."""
     if live is None:
         return
     if live.keeper.boot_id == proc.boot_id():
@@ -88,15 +91,17 @@ def refuse_if_running(
         raise JobStillRuns(
             job=live.job,
             where=f"as far as is known, on {live.host}, since {claim.clock(live.written)}",
-            remedy="--force if that node or job is known to be over",
+            remedy="--force if that node is known to be down, or the job to have ended",
         )
 
 
 def known_to_have_ended(
     owner_store: OwnerStore, job: str, request: RestartRequest, settings: Settings
 ) -> bool:
-    """Whether a job that another node ran runs no more: it was ended by a hold, its server has
-    started it anew here, or says that it is over."""
+    """Whether a job that ran on another node has ended, as far as is known here.
+
+    A hold ended it, its server has started it anew here, or says that it has ended.
+    """
     if job == request.present_job:
         return True
     if _ended_by_a_hold(owner_store, job):
@@ -108,7 +113,7 @@ def known_to_have_ended(
         with asking, connect(settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
             return server_says_ended(pbs, job_id(job))
     except TorqueCkptError as unknown:
-        log.info(f"{job}: whether it is over cannot be asked: {unknown}")
+        log.info(f"{job}: whether it has ended cannot be asked: {unknown}")
         return False
 
 
@@ -120,8 +125,11 @@ def refusal(request: RestartRequest, held: Claim) -> ResumedElsewhere:
 def blocks(
     owner_store: OwnerStore, held: Claim, request: RestartRequest, settings: Settings
 ) -> bool:
-    """Whether somebody else's claim counts: one of this node does not, the lock being ours, nor one
-    of a job that is over; --force overrules one that is older than any two that began at once."""
+    """Whether somebody's claim forbids this restart.
+
+    One of this node does not, since the lock is ours, nor one of a job that has ended; --force
+    overrules one that is older than any two that began at once.
+    """
     if _of_this_node(held):
         return False
     if request.force and held.since + settings.lock_timeout_seconds < time.time():
@@ -164,7 +172,7 @@ def _of_this_node(held: Claim) -> bool:
 
 
 def _ended_by_a_hold(owner_store: OwnerStore, job: str) -> bool:
-    """Whether its last image ended it, and it was not restarted since."""
+    """Whether the job's last image was taken to end it, and nothing has restarted it since."""
     image = journal.last(owner_store, "job", job, "checkpoint")
     made, again = image.get("time"), journal.last(owner_store, "job", job, "restart").get("time", 0)
     known = isinstance(made, int) and isinstance(again, int) and again < made

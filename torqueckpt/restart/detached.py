@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Having the checkpointer restore: descriptors handed over, taken pids waited for."""
+"""Restore a tree as our own child: descriptors handed over, pids in use waited for."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def intended(lineage: Lineage, manifest: Manifest) -> Intent:
 
 
 def restore(plan: RestorePlan) -> ProcessId:
-    """The restored root, our own child.
+    """Restore the tree; gives its root, which is our own child.
 
     What passes is waited for: a taken pid is often a zombie's whose parent has not looked yet.
     While the job's memory is still verified, the restored tree stands still.
@@ -119,7 +119,7 @@ def _own_child(manifest: Manifest) -> ProcessId:
 
 @contextmanager
 def _in_sight(plan: RestorePlan, generation: Generation) -> Iterator[Path]:
-    """Where the restore finds the image; one that has compressed files is handed to it there."""
+    """Inside, the restore finds the image, or is handed its compressed files, in a directory."""
     checkpointer, manifest = plan.checkpointer, plan.manifest
     edited = {name: plan.lineage.path / layout.EDITED / name for name in plan.intended.edited}
     with image_view.image(checkpointer, generation, manifest, plan.owner, edited) as image_dir:
@@ -139,7 +139,7 @@ def _in_sight(plan: RestorePlan, generation: Generation) -> Iterator[Path]:
 
 
 def _end_what_was_left(checkpointer: Checkpointer, root_pid: int) -> None:
-    """The half of a tree that a killed restore has made, and its own helpers, in our session."""
+    """Kill what a killed restore has left in our session: half of a tree, and its own helpers."""
     signals.end_child(root_pid)
     me, name = proc.still_me(), Path(checkpointer.program).name
     ours = (each for each in tree.session(os.getsid(0)) if each.name == name)
@@ -149,5 +149,5 @@ def _end_what_was_left(checkpointer: Checkpointer, root_pid: int) -> None:
 
 
 def unlock(lock: int) -> None:
-    """Let go of the lock for every copy of its descriptor, also those in other programs."""
+    """Release the lock, whoever else has a copy of its descriptor, other programs too."""
     fcntl.flock(lock, fcntl.LOCK_UN)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The image as a restore sees it: what decides on rights is root's copy, the rest is linked.
+"""Make a directory in which the restore finds the image: links, and root's copies of some files.
 
-An image is its owner's: he can change it at any time, also after it was verified.
+An image is its owner's: he can change it at any time, also after it was verified.  Files that
+decide what rights a process gets are therefore copied, and checked in the copy.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ def image(
     owner: Owner,
     edited: dict[str, Path],
 ) -> Iterator[Path]:
-    """A directory of root's that stands for the image; called acting as the owner.
+    """Make a directory of root's that leads to all files of the image; called acting as the owner.
 
-    edited: files of the image that others take the place of.
+    edited: files to be taken in place of the image's own.
     """
     with privileges.acting_as_root():
         place = Directory.open(_PLACE.resolve())
@@ -70,8 +71,10 @@ def image(
 
 
 def _sweep(place: Directory) -> None:
-    """Remove what restores that were killed have left; a lock tells, not a process number: one
-    in another container may share this place."""
+    """Remove the directories of restores that were killed: those that nobody holds a lock on.
+
+    A process number would not do, a process in another container may share /run.
+    """
     for name in place.names():
         if name.startswith(_NAME):
             try:
@@ -94,7 +97,7 @@ def _checked(checkpointer: Checkpointer, image: Directory, name: str, manifest: 
 
 
 def _refuse_other_kinds(image: Directory, file: ImageFile, manifest: Manifest) -> None:
-    """CRIU would wait for ever at a pipe, and runs in a circle where pages are missing."""
+    """Refuse what is no file of the recorded size: CRIU would wait for ever at a pipe, or loop."""
     try:
         status = os.stat(file.name, dir_fd=image.fd, follow_symlinks=False)
     except OSError as problem:

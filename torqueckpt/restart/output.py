@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The job's stdout and stderr at a restart: where they go now, what is cut, what is put back."""
+"""Redirect the job's stdout and stderr at a restart, and bring what they hold to the freeze's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _APPEND = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY 
 
 
 def own_outputs(manifest: Manifest) -> dict[str, LiveStream]:
-    """In a new job: our own stdout and stderr, which must be regular files."""
+    """For a restart in a new job: our own stdout and stderr, which must be regular files."""
     found = {}
     for fd, name in stdio.NAMES.items():
         for stream in manifest.streams:
@@ -50,7 +50,7 @@ def own_outputs(manifest: Manifest) -> dict[str, LiveStream]:
 
 
 def spooled_outputs(manifest: Manifest) -> dict[str, LiveStream]:
-    """Restarted in place: the spool files that MOM has made anew under their old names."""
+    """For a restart in place: the spool files that MOM has made anew under their old names."""
     found = {}
     for stream in manifest.streams:
         try:
@@ -69,7 +69,7 @@ def spooled_outputs(manifest: Manifest) -> dict[str, LiveStream]:
 
 
 def open_stream(stream: LiveStream) -> int:
-    """Its file for appending, checked to be the one that was looked at."""
+    """Open a stream's file for appending, checked to be the one that was looked at before."""
     fd = os.open(stream.path, _APPEND)
     status = os.fstat(fd)
     if (status.st_dev, status.st_ino) != (stream.device, stream.inode):
@@ -88,13 +88,13 @@ def opened_stream(stream: LiveStream) -> Iterator[int]:
 
 
 def as_written_now(streams: tuple[LiveStream, ...]) -> tuple[LiveStream, ...]:
-    """One stream for each file: a new job may join (-j oe) what the old one had apart."""
+    """Drop streams that share a file: a new job may join (-j oe) what the old one had apart."""
     files = {(each.device, each.inode): each for each in reversed(streams)}
     return tuple(each for each in streams if files[each.device, each.inode] is each)
 
 
 def tell_in_output(job: str, owner: Owner, settings: Settings, line: str) -> None:
-    """Add a line to the job's stderr (where joined, its stdout): there its owner will look."""
+    """Add a line to the job's stderr, or joined stdout, where its owner will look."""
     try:
         with access.lineage_of(job, owner, settings) as (_, lineage):
             newest = lineage.newest()
@@ -106,12 +106,12 @@ def tell_in_output(job: str, owner: Owner, settings: Settings, line: str) -> Non
                 os.write(fd, f"torqueckpt: {log.one_line(line)}\n".encode())
             finally:
                 os.close(fd)
-    except (TorqueCkptError, OSError, IndexError) as untold:
-        log.warning(f"{job}: not told in its output: {untold}")
+    except (TorqueCkptError, OSError, IndexError) as failure:
+        log.warning(f"{job}: not written to its output: {failure}")
 
 
 def tell_of_another_boot(manifest: Manifest, plan: Intent) -> None:
-    """Say in the job's stderr which processes a clock that began anew may keep waiting, or wake."""
+    """Name, in the job's stderr, the processes that a clock begun anew keeps waiting, or wakes."""
     if manifest.boot_id == proc.boot_id():
         return
     ahead = monotonic_waits.now() - manifest.monotonic_seconds
@@ -130,15 +130,18 @@ def tell_of_another_boot(manifest: Manifest, plan: Intent) -> None:
         for stream in plan.streams[-1:]:
             with opened_stream(stream) as fd:
                 os.write(fd, f"{line}\n".encode("utf-8", "backslashreplace"))
-    except OSError as untold:  # the job runs already
-        log.warning(f"{plan.job}: not told in its output: {untold}")
+    except OSError as failure:  # the job runs already
+        log.warning(f"{plan.job}: not written to its output: {failure}")
 
 
 @contextmanager
 def descriptors(
     lineage: Lineage, manifest: Manifest, plan: Intent
 ) -> Iterator[tuple[tuple[int, str], ...]]:
-    """Each file that the batch system took away, open, with the path that the image knows."""
+    """Open each file that the batch system took away.
+
+    Gives (descriptor, path that the image knows).
+    """
     opened: list[tuple[int, str]] = []
     paths = {stream.name: stream.path for stream in manifest.streams}
     try:
@@ -156,7 +159,7 @@ def descriptors(
 
 @contextmanager
 def beside_its_image(manifest: Manifest) -> Iterator[None]:
-    """OSError on what was kept with the image, the output above all, as ImageDamaged."""
+    """Inside, an OSError on files kept with the image, its output above all, is an ImageDamaged."""
     try:
         yield
     except OSError as problem:
@@ -172,7 +175,7 @@ def _live_stream(fd: int, name: str, path: str, kept_name: str) -> LiveStream:
 
 
 def plan(lineage: Lineage, manifest: Manifest, attempt: Attempt, present_job: str) -> Intent:
-    """Which files the output goes to, and which of them still hold what was written so far."""
+    """Plan which files the output goes to, and which of them still hold what was written so far."""
     streams, cuts = [], []
     with beside_its_image(manifest), lineage.directory.make(layout.OUTPUT) as output:
         for stream in manifest.streams:
@@ -187,7 +190,7 @@ def plan(lineage: Lineage, manifest: Manifest, attempt: Attempt, present_job: st
 
 
 def _needed_by_others(lineage: Lineage, manifest: Manifest, stream: Stream) -> int:
-    """The largest size of the stream's kept file that a newer generation was made with."""
+    """The largest size that another generation needs of the stream's kept file."""
     sizes = [0]
     for generation in lineage.generations():
         if generation.number == manifest.generation:
@@ -202,7 +205,7 @@ def _needed_by_others(lineage: Lineage, manifest: Manifest, stream: Stream) -> i
 
 
 def fill(lineage: Lineage, manifest: Manifest, plan: Intent, progress: StepProgress) -> None:
-    """Bring each new stream to what it was at the freeze."""
+    """Bring each new stream to what it held at the freeze."""
     now = {stream.name: stream for stream in plan.streams}
     cuts = {cut.name: cut for cut in plan.cuts}
     total = sum(stream.size for stream in manifest.streams if stream.name not in cuts)

@@ -33,16 +33,21 @@ class Restart(NamedTuple):
 
 
 class Attempt(NamedTuple):
-    """One attempt at a restart: what is cut from the job's files is named with its id; streams is
-    where stdout and stderr go now (stream name → the file)."""
+    """One attempt at a restart: what is cut from the job's files is named with its id.
+
+    streams is where stdout and stderr go now (stream name → the file).
+    """
 
     id: str
     streams: dict[str, LiveStream]
 
 
 class Prepared(NamedTuple):
-    """A restart whose owner's part is done: the image is chosen, the lineage's lock held, the
-    intent written, the job's files and output are as they were at the freeze."""
+    """A restart whose owner's part is done.
+
+    The image is chosen, the lineage's lock held, the intent written, the job's files and output are
+    as they were at the freeze.
+    """
 
     owner_store: OwnerStore
     lineage: Lineage
@@ -54,8 +59,10 @@ class Prepared(NamedTuple):
 
 
 class RestorePlan(NamedTuple):
-    """An image that nothing forbids to restore; owner has the groups that the job had, and lock is
-    what the checkpointer inherits."""
+    """An image that nothing forbids to restore.
+
+    owner has the groups that the job had, and lock is what the checkpointer inherits.
+    """
 
     checkpointer: Checkpointer
     lineage: Lineage

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Would a job restart on this node now?  The restart's own checks, and nothing is changed."""
+"""Make all of a restart's checks on this node now, and change nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from torqueckpt.store.store import OwnerStore
 
 
 class Rehearsal(NamedTuple):
-    """generation is the one that a restart would go on from, 0 when there is none."""
+    """What a restart would find; generation: the one it would go on from, 0 when there is none."""
 
     job: str
     host: str
@@ -41,7 +41,7 @@ def rehearse(
     by_root: bool,
     progress: StepProgress = no_progress,
 ) -> Rehearsal:
-    """Root also looks at the image's signature, which only root can."""
+    """Make the checks of a restart.  Only root can check the image's signature."""
     secret = key.read(settings.key()) if by_root else None
     with access.lineage_of(request.job_id, owner, settings) as (owner_store, lineage):
         findings = _not_at_it(owner_store, lineage, request, settings)
@@ -66,7 +66,7 @@ def rehearse(
 def _not_at_it(
     owner_store: OwnerStore, lineage: Lineage, request: RestartRequest, settings: Settings
 ) -> list[Finding]:
-    """That nobody runs the job, and nobody is about to."""
+    """Check that the job does not run, and that nobody is about to restart it."""
     found = []
     try:
         claiming.refuse_if_running(owner_store, lineage.live(), request, settings)

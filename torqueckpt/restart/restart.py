@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Bringing a job back: first the owner's part, without rights; then the restore, then staying.
+"""Restart a job: the owner's part without rights, the restore, then stay as the job's parent.
 
 prepare() runs as the owner (in `torqueckpt resume` before the door, in mom-restart acting as him).
 restore() is root's: it believes only what is signed, and what it starts runs as the owner.
@@ -32,7 +32,7 @@ from torqueckpt.store.store import OwnerStore
 
 @contextmanager
 def prepare(restart: Restart, outputs: output.Outputs) -> Iterator[Prepared]:
-    """All that is the owner's: choose and verify the image, check files, fill the new stdout.
+    """Do the owner's part: choose and verify the image, check the files, fill the new stdout.
 
     `outputs` opens where stdout and stderr go now.  The lineage's lock is held until the caller is
     done; what was changed is undone when the caller fails.
@@ -68,8 +68,10 @@ def prepare(restart: Restart, outputs: output.Outputs) -> Iterator[Prepared]:
 def _intended(
     restart: Restart, lineage: Lineage, manifest: Manifest, outputs: output.Outputs
 ) -> Intent:
-    """What is to be done for the job's files and output, once nothing stands in the way; none of
-    them is changed here."""
+    """What is to be done for the job's files and output, once nothing stands in the way.
+
+    None of them is changed here.
+    """
     attempt = Attempt(os.urandom(8).hex(), outputs(manifest))
     wait_seconds = restart.settings.pid_wait_seconds
     examined = checks.examine(restart, lineage, manifest, attempt, wait_seconds)
@@ -83,7 +85,10 @@ def _intended(
 
 
 def undo_unless_it_runs(lineage: Lineage) -> None:
-    """After a failure: give the job's files back; what cannot be now, the next action does."""
+    """Give the job's files back after a failure.
+
+    What cannot be undone now, the next action does.
+    """
     claiming.end(lineage)
     try:
         intent.settle(lineage.directory, lineage.live())
@@ -104,7 +109,7 @@ def failures_noted(owner_store: OwnerStore, lineage: Lineage) -> Iterator[None]:
 
 
 def restore(prepared: Prepared) -> int:
-    """Restore the tree as our own child and stay until it ends; gives the job's exit status.
+    """Restore the tree as our own child, stay until it ends, and give the job's exit status.
 
     Called as root, acting as the owner, with the lock held and the intent written.  It drops to the
     owner for good once the tree runs.
@@ -170,7 +175,7 @@ def _live_record(intended: Intent, keeper: ProcessId) -> Live:
 
 
 def _restored(plan: RestorePlan) -> tuple[ProcessId, ProcessId | None]:
-    """The job's root, and the restore program if it stays as the root's parent."""
+    """Restore; gives the job's root, and the restore program if it stays as the root's parent."""
     if plan.checkpointer.stays_as_parent:
         program, root = attached.restore(plan)
         return root, program

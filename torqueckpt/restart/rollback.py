@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The job's files at a restart: checked all at once, then brought back to what they were."""
+"""Check the job's files at a restart, all at once, then bring them back to the freeze."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ class Edited(NamedTuple):
 
 
 def checked(restart: Restart, lineage: Lineage, manifest: Manifest, attempt: Attempt) -> Findings:
-    """What is to be done for the files of the image; FilesChanged, all files in it, when it
-    cannot be restarted.  Nothing is changed here."""
+    """Check all files of the image; gives what is to be done for them.
+
+    FilesChanged, with all files in it, when it cannot be restarted.  Nothing is changed here.
+    """
     request, settings = restart.request, restart.settings
     handed_over = _handed_over(manifest)
     now = relocate.relocated(manifest, request.moves, handed_over)
@@ -56,8 +58,11 @@ def checked(restart: Restart, lineage: Lineage, manifest: Manifest, attempt: Att
 def edit(
     restart: Restart, lineage: Lineage, manifest: Manifest, found: Findings
 ) -> tuple[str, ...]:
-    """Write image files for names and sizes that are others now, beside the image; gives their
-    names.  Done as the owner for good: the image is his, so its reader must have no more rights."""
+    """Write image files anew, beside the image, for files that have other names or sizes now.
+
+    Gives their names.  Done as the owner for good: the image is his, so its reader must have no
+    more rights.
+    """
     request = restart.request
     if not request.moves and not found.positions:
         return ()
@@ -85,8 +90,10 @@ def edit(
 
 
 def apply(lineage: Lineage, manifest: Manifest, plan: Intent, progress: StepProgress) -> None:
-    """Bring the files back to what they were at the freeze; the caller settles the intent when
-    this, or anything after it, fails."""
+    """Bring the job's files back to what they were at the freeze.
+
+    The caller settles the intent when this, or anything after it, fails.
+    """
     try:
         total = rollback.copied_by(lineage.directory, plan.files)
         with progress("bring files back", total) as copied:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""An image with compressed files, handed to its restore as that asks for them: they are nowhere
-written a second time.
+"""Unpack an image's compressed files for its restore, which asks for one after the other.
 
-Who hands them over has become the job's owner for good: root unpacks nothing that a user wrote.
+They are written nowhere a second time.  Who unpacks them has become the job's owner for good: root
+unpacks nothing that a user wrote.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ _FITTING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 class _Done(NamedTuple):
-    """Nobody asks for what the serving process has to say."""
+    """The empty result of the worker that serves files."""
 
 
 @contextmanager
 def served(stream: Stream, image_dir: Path, owner: Owner) -> Iterator[None]:
-    """Within, a restore may ask at the stream's socket; called acting as the owner.
+    """Inside, a worker hands files to the restore at the stream's socket.
 
-    image_dir is root's (checked.py), so that nobody else can wait there in our place.
+    Called acting as the owner.
+
+    image_dir is root's (image_view.py), so that nobody else can wait there in our place.
     """
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with privileges.acting_as_root():
@@ -69,13 +71,13 @@ def served(stream: Stream, image_dir: Path, owner: Owner) -> Iterator[None]:
 
 
 def _somebody_asks(listening: socket.socket, ended: int) -> bool:
-    """False once the one for whom we serve is gone, killed perhaps."""
+    """Wait for a restore that asks; False once the caller has ended, killed perhaps."""
     ready, _, _ = select.select([listening, ended], [], [])
     return ended not in ready
 
 
 def _answer(stream: Stream, connection: socket.socket, image_dir: Path) -> None:
-    """Until the restore has all that it wants, or is over."""
+    """Hand over files until the restore has all, or has ended."""
     names = set(os.listdir(image_dir))
     try:
         with connection.makefile("rb", buffering=0) as requests:
@@ -87,11 +89,11 @@ def _answer(stream: Stream, connection: socket.socket, image_dir: Path) -> None:
                     _, (to, *_), _, _ = socket.recv_fds(connection, 1, 1)
                     _hand_over(image_dir / f"{name}{PACKED if packed else ''}", packed, to)
     except (OSError, ValueError) as broken:
-        log.warning(f"{image_dir}: what asked for its files: {broken}")
+        log.warning(f"{image_dir}: the restore broke off: {broken}")
 
 
 def _hand_over(path: Path, packed: bool, to: int) -> None:
-    """Write a file's content to a pipe, beside others: they are not read in turn."""
+    """Write a file's content to a pipe, in a thread: the restore does not read them in turn."""
     with ExitStack() as stack:
         pipe = stack.enter_context(open(to, "wb", buffering=0))
         file = stack.enter_context(open(os.open(path, _FITTING), "rb", buffering=0))

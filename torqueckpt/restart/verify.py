@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What of an image is verified while it is restored: the job's memory, nearly all of it.
+"""Verify an image's memory, which is nearly all of it, while it is restored.
 
 The checkpointer holds the restored tree still until that is done, and ends it where it is damaged:
 not one instruction of the job runs before every byte of its image was verified.  All that the
@@ -30,13 +30,13 @@ _REPORTS_SECONDS = 60
 
 
 class _Verified(NamedTuple):
-    """What is wrong with the image, "" for nothing."""
+    """The verifier's result: what is wrong with the image, "" for nothing."""
 
     defect: str
 
 
 class MemoryVerifier:
-    """The verification of one image's memory; close() ends it."""
+    """Verifies one image's memory in a worker; close() ends it."""
 
     def __init__(self, owner: Owner, settings: Settings) -> None:
         self._owner, self._settings = owner, settings
@@ -46,7 +46,7 @@ class MemoryVerifier:
         self.found_damage = False
 
     def takes(self, manifest: Manifest) -> frozenset[str]:
-        """The files of this image that need not be verified before it is restored."""
+        """The files of this image that it verifies during the restore; nobody need do it before."""
         try:
             checkpointer = registry.load(manifest.checkpointer, self._settings)
         except (TorqueCkptError, ImportError):  # which is no fault of the image's
@@ -82,12 +82,14 @@ class MemoryVerifier:
 
     @property
     def seconds(self) -> float:
-        """How long it may take."""
+        """How many seconds the verification may take."""
         return self._manifest.bytes / _SLOWEST if self._manifest is not None else 0
 
     def waits_at(self) -> tuple[int, ...]:
-        """The descriptor at which a restore is to wait; none when there is nothing to wait for.
-        ImageDamaged when it need not begin."""
+        """The descriptor at which a restore is to wait, none when nothing is to be waited for.
+
+        ImageDamaged when damage was found already.
+        """
         if self._worker is not None and self._worker.is_over():
             self.refuse_damaged()
         return (self._waits,) if self._worker is not None else ()

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""The resume script, and its submission with all that the old job had asked for."""
+"""Write the resume script, and submit it with all that the old job had asked for."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An array of jobs: which members did not finish, and the script in which these go on.
+"""Go on with an array of jobs: find its unfinished members, and write their script.
 
 Each member is a job with a lineage of its own; what makes an array of them is their id:
 12[3].server is member 3 of 12[].server.
@@ -29,7 +29,7 @@ _MOST = 100_000  # members; a server allows fewer
 
 
 class Array(NamedTuple):
-    """members: index → how it ended; with_image are those that can go on."""
+    """An array's state.  members: index → how it ended; with_image: those that can go on."""
 
     name: str
     members: dict[int, str]
@@ -49,7 +49,7 @@ def member(array: str, index: int) -> str:
 
 
 def look(array: str, owner: Owner, settings: Settings, server: Server) -> Array:
-    """What became of all members, by the server and, for those resumed since, by their lineages."""
+    """Find the state of all members, from the server and from the lineages of resumed ones."""
     imaged = _imaged(array, owner, settings)
     known = _known(array, server)
     for index, job in imaged.items():
@@ -62,7 +62,10 @@ def look(array: str, owner: Owner, settings: Settings, server: Server) -> Array:
 
 
 def named(indices: Iterable[int], array: str, owner: Owner, settings: Settings) -> Array:
-    """Just these members, without asking a server; UnknownJob when one has no image."""
+    """The array with just these members, no server being asked.
+
+    UnknownJob when one has no image.
+    """
     imaged = _imaged(array, owner, settings)
     for index in indices:
         if index not in imaged:
@@ -84,7 +87,7 @@ def text(
     settings: Settings,
     options: tuple[str, ...] = (),
 ) -> tuple[str, ResumeSource]:
-    """The script that goes on with these members, and the image that tells what it asks for."""
+    """The script with which these members go on, and the image whose options it has."""
     if not indices:
         raise NoArray(job=found.name, problem="no member with an image has failed")
     if found.openpbs and len(indices) == 1:
@@ -107,7 +110,7 @@ def text(
 
 
 def parse(indices: str) -> list[int]:
-    """3,7-9 and 0-10:2, as at qsub; ValueError."""
+    """Parse 3,7-9 and 0-10:2, as at qsub; ValueError."""
     found: set[int] = set()
     for item in indices.partition("%")[0].split(","):
         match = _RANGE.fullmatch(item.strip())
@@ -121,7 +124,7 @@ def parse(indices: str) -> list[int]:
 
 
 def _imaged(array: str, owner: Owner, settings: Settings) -> dict[int, str]:
-    """Members that have a lineage: index → job id."""
+    """The members that have images: index → job id."""
     before, after = array.split("[]", 1)
     pattern = re.compile(re.escape(before) + r"\[([0-9]{1,9})\]" + re.escape(after))
     with access.as_owner(owner, settings, store_optional=True) as owner_store:
@@ -133,7 +136,7 @@ def _imaged(array: str, owner: Owner, settings: Settings) -> dict[int, str]:
 
 
 def _known(array: str, server: Server) -> dict[int, str]:
-    """TORQUE tells all members at once, OpenPBS each by its own name."""
+    """The members that the server knows: TORQUE lists all at once, OpenPBS each by its name."""
     names = ["job_state", "exit_status", "Exit_status", "array_indices_submitted"]
     if not server.is_openpbs:
         try:
@@ -152,7 +155,7 @@ def _known(array: str, server: Server) -> dict[int, str]:
 
 
 def _asked(server: Server, job: str, names: Iterable[str] = ()) -> Job | None:
-    """What the server says of the job; None when it does not know it any more."""
+    """Ask the server for the job; None when it does not know it any more."""
     try:
         return server.job(job, names, ended=True)
     except errors.UnknownJob:
@@ -171,7 +174,7 @@ def _fate(job: Job | None) -> str:
 
 
 def _runs_as(job: str, owner: Owner, settings: Settings) -> str:
-    """The job that went on with this member last, itself when none did."""
+    """The job that last went on with this member; itself when none did."""
     with access.lineage_if_any(job, owner, settings) as found:
         live = found[1].live() if found is not None else None
     return live.job if live is not None else job

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Submitting the resume job for the user, in the old job's place."""
+"""Submit the resume job for the user, in the old job's place."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _QSUB_SECONDS = 120
 
 
 def as_known(image: ResumeSource, settings: Settings) -> ResumeSource:
-    """The image with what the server knows the job asked for, when it still knows the job.
+    """The image with what the server says that the job asked for, if it still knows the job.
 
     Ids come again after a server's reset, so owner and time must fit too.
     """
@@ -31,7 +31,7 @@ def as_known(image: ResumeSource, settings: Settings) -> ResumeSource:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             known = pbs.job(job.id, ended=True)
     except TorqueCkptError as unknown:
-        log.info(f"{job.id}: asked for as kept beside its image: {unknown}")
+        log.info(f"{job.id}: its options are those kept with its image: {unknown}")
         return image
     created = known.text("ctime")
     fits = created.isdigit() and int(created) <= job.start + 1 and known.owner == job.owner
@@ -46,7 +46,7 @@ def submit(
     settings: Settings,
     tell: Callable[[str], None],
 ) -> str:
-    """qsub the script from where the old job was submitted; gives the new job's id.
+    """Submit the script from where the old job was submitted; gives the new job's id.
 
     Jobs of the owner's that wait for the old one wait for the new one then; `tell` gets a line for
     each.
@@ -70,7 +70,7 @@ def submit(
 def move_waiting(
     pbs: Server, user: str, old: set[str], new: str, tell: Callable[[str], None]
 ) -> None:
-    """Have what the user's jobs wait for be `new` where it was one of `old`."""
+    """Have the user's jobs that wait for one of `old` wait for `new`."""
     for job in pbs.jobs(["Job_Owner", "depend", "job_state"]):
         depend = qsub_options.moved(job.text("depend"), old, new)
         own = job.owner == user and job.is_in_queue and job.id != new
@@ -80,8 +80,10 @@ def move_waiting(
 
 
 def qsub(text: str, named: str, directory: str, words: Sequence[str] = ()) -> str:
-    """The new job's id; the text is its script unless the words name one.  NotSubmitted, also for
-    root, who submits no jobs."""
+    """Call qsub, the text being its script unless the words name one; gives the job's id.
+
+    NotSubmitted, also for root, who submits no jobs.
+    """
     if os.getuid() == 0:
         raise NotSubmitted(job=named, reason="root submits no jobs; its user does")
     # In a job PATH need not have it, but what its submitter had does; and a job that this one

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""resume_job.sh: the script that a user submits to have his job go on."""
+"""Write resume_job.sh, the script that a user submits to have his job go on."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ _BARE = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]^-]+")
 
 
 class ResumeSource(NamedTuple):
-    """What a resume job goes on from, and what it is to ask for in the old job's place."""
+    """The image that a resume job goes on from, and what the job is to ask for."""
 
     manifest: Manifest
     asked: list[Directive]
 
 
 def image_of(job: str, owner: Owner, settings: Settings, generation: int | None) -> ResumeSource:
-    """What to go on from; UnknownJob, or NoImage when there is no such generation."""
+    """Find the image to go on from; UnknownJob, or NoImage when there is no such generation."""
     with access.lineage_of(job, owner, settings) as (_, lineage):
         numbers = lineage.numbers()
         if not numbers or (generation is not None and generation not in numbers):
@@ -53,8 +53,10 @@ def text(
     generation: int | None,
     options: tuple[str, ...] = (),
 ) -> str:
-    """The script that goes on from the image; `job` is how the user named it, options are more
-    words for `torqueckpt resume`."""
+    """The script that goes on from the image; `job` is how the user named it.
+
+    options are more words for `torqueckpt resume`.
+    """
     lines, remarks = _directives(image, image.manifest.job.name, settings)
     words = (*(("--generation", str(generation)) if generation else ()), *options)
     return render.render(
@@ -79,8 +81,10 @@ def array_text(
     settings: Settings,
     options: tuple[str, ...] = (),
 ) -> str:
-    """The script in which members of an array go on, each number of the new one with its old job;
-    wanted is the option of qsub that asks for these numbers."""
+    """The script with which members of an array go on, each new number with its old job.
+
+    wanted is the option of qsub that asks for these numbers.
+    """
     lines, remarks = _directives(image, title, settings)
     return render.render(
         "torque/resume_array.sh.j2",
@@ -96,7 +100,7 @@ def array_text(
 
 
 def _directives(image: ResumeSource, title: str, settings: Settings) -> tuple[list[str], list[str]]:
-    """Lines of options for qsub, and remarks on them."""
+    """The lines of options for qsub, and remarks on them."""
     manifest, wanted = image.manifest, list(image.asked)
     if title and not any(d.option == "N" for d in wanted):
         wanted.insert(0, Directive("N", title))
@@ -113,7 +117,7 @@ def _directives(image: ResumeSource, title: str, settings: Settings) -> tuple[li
 
 
 def directive_lines(wanted: Iterable[Directive]) -> tuple[list[str], list[str]]:
-    """What stands behind #PBS, and what no such line can hold."""
+    """The texts after #PBS, and the options that no such line can hold."""
     lines, dropped = [], []
     for directive in wanted:
         if _LETTER.fullmatch(directive.option) and directive.value.isprintable():
@@ -138,7 +142,7 @@ def keep(lineage: Lineage, job: str, directives: Iterable[Directive]) -> None:
 
 
 def read(lineage: Lineage) -> list[Directive]:
-    """Empty when nobody has kept it."""
+    """Read the options that were kept with the images; none when nobody has kept them."""
     try:
         data = typed_json.load(lineage.directory.read(layout.ASKED))
         return list(typed_json.from_json(Remembered, data).directives)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What all shims do around their one action: an error is one line, unless it is to be quiet."""
+"""Run a shim's one action: an error is one line, unless it is to be quiet."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BLCR = "0.8.5, by torqueckpt on top of CRIU"  # whose options the cr_ commands h
 
 
 def run(program: str, quiet: bool, action: Callable[[], int]) -> int:
-    """The action's exit status, or an error's exit code (docs/exit-codes.md)."""
+    """Run the action; gives its exit status, or an error's exit code (docs/exit-codes.md)."""
     log.start(program)
     try:
         return action()
@@ -33,5 +33,5 @@ def process_id(text: str) -> int:
 
 
 def place(text: str) -> Path:
-    """A name for an image; a slash at its end is no part of it."""
+    """Parse a name for an image; a slash at its end is no part of it."""
     return Path.cwd() / text

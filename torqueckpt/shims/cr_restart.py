@@ -72,7 +72,7 @@ def _in_a_child(action: Callable[[], NoReturn]) -> int:
 
 
 def _failure(lineage: str, chosen: Settings) -> str:
-    """Which of BLCR's kinds of failure the last restart was, "" when the job itself ended so."""
+    """BLCR's kind of failure of the last restart; "" when the job itself ended so."""
     code, reason = journal.why_not_restarted(lineage, chosen)
     if not code:
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Having a process dumped, by root or through the door, and going on from the image."""
+"""Have a process dumped, by root or through rootdoor, and go on from the image."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torqueckpt.settings import Settings
 
 
 def dump(pid: int, end: bool, place: Path, settings: Settings) -> ImageRef:
-    """Dump the tree below `pid`, as root does it, or as a user does it with his own.
+    """Dump the tree below `pid`: as root anybody's, as a user one's own.
 
     CRIU does it, whatever the settings say: chkpnt and cr_checkpoint may be what they say.
     """
@@ -41,7 +41,7 @@ def owner_of(pid: int) -> Owner:
 
 
 def owner_of_name(place: Path) -> Owner:
-    """Whose image a name means: the caller's; for root the owner of what it leads to."""
+    """Whose image a name means: the caller's; for root, the owner of what it leads to."""
     return privileges.owner_of_uid(os.getuid() or os.stat(place).st_uid)
 
 

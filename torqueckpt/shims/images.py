@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""An image under a name that its user chose: a link to the generation, or a small file that says
-which one it is.  The image itself lies in the store."""
+"""Give an image a name that its user chose: a link to the generation, or a small file.
+
+The image itself lies in the store.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +25,7 @@ _INSIDE = "torqueckpt.json"
 
 
 def as_directory(place: Path, image: Path, found: ImageRef, owner: Owner) -> None:
-    """`place` means the image from now on: a link to it, or in a directory that is there already, a
-    small file."""
+    """Make `place` lead to the image: a link, or in an existing directory, a small file."""
     with _parent(place, owner) as parent:
         try:
             kind = os.stat(place.name, dir_fd=parent.fd, follow_symlinks=False).st_mode
@@ -40,13 +41,13 @@ def as_directory(place: Path, image: Path, found: ImageRef, owner: Owner) -> Non
 
 
 def as_file(place: Path, found: ImageRef, owner: Owner) -> None:
-    """`place` becomes a small file that means the image; an older one is replaced whole."""
+    """Write a small file `place` that names the image; an older one is replaced whole."""
     with _parent(place, owner) as parent:
         pointer.put(parent, place.name, found)
 
 
 def find(place: Path, settings: Settings) -> ImageRef:
-    """The generation that a name stands for; NotAnImage when it is none of ours."""
+    """Find the generation that a name stands for; NotAnImage."""
     found = None
     if place.is_symlink():
         parts = Path(os.readlink(place)).parts[-3:]
@@ -63,8 +64,11 @@ def find(place: Path, settings: Settings) -> ImageRef:
 
 @contextmanager
 def _parent(place: Path, owner: Owner) -> Iterator[Directory]:
-    """The directory that the name goes into, opened as the owner; by root as root where no user can
-    have had a hand in it: no link on the way, root's own, closed to others."""
+    """Open, as the owner, the directory that the name goes into.
+
+    As root where no user can have had a hand in it: no link on the way, root's own, closed to
+    others.
+    """
     try:
         if os.getuid() == 0 and (opened := _roots_own(place.parent)) is not None:
             with opened:

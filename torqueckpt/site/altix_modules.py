@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The kernel modules of the SGI Altix checkpointer: syscover first, then ckpt; out in reverse.
+"""Load the Altix checkpointer's kernel modules: syscover, then ckpt; unloaded in reverse.
 
 Loading twice is as good as once.  A load that fails half way takes out again what it put in.
 """
@@ -19,7 +19,7 @@ _TIMEOUT_SECONDS = 60
 
 
 class Kernel(NamedTuple):
-    """How this node's kernel is asked; tests have one of their own."""
+    """How this node's kernel is asked; tests have their own."""
 
     proc_modules: Path = Path("/proc/modules")
     insmod: tuple[Path, ...] = (Path("/usr/sbin/insmod"), Path("/sbin/insmod"))
@@ -34,7 +34,7 @@ class Kernel(NamedTuple):
 
 
 def load(settings: Settings, kernel: Kernel) -> list[str]:
-    """Insert what is not there yet; gives the names that this call inserted.  Root only."""
+    """Load the modules that are not loaded; gives the names of those loaded now.  Root only."""
     _needs_root("load")
     files = {name: _file(settings, name) for name in ORDER}
     inserted: list[str] = []
@@ -52,7 +52,7 @@ def load(settings: Settings, kernel: Kernel) -> list[str]:
 
 
 def unload(kernel: Kernel) -> list[str]:
-    """Take out what is there; gives the names that this call took out.  Root only."""
+    """Unload the modules that are loaded; gives their names.  Root only."""
     _needs_root("unload")
     present = kernel.loaded()
     gone = []
@@ -64,13 +64,13 @@ def unload(kernel: Kernel) -> list[str]:
 
 
 def missing(kernel: Kernel) -> list[str]:
-    """Modules that are not loaded, in the order in which they would be."""
+    """The modules that are not loaded, in the order of loading."""
     present = kernel.loaded()
     return [name for name in ORDER if name not in present]
 
 
 def _file(settings: Settings, name: str) -> Path:
-    """The module's file; it becomes part of the kernel, so nobody but root may have written it."""
+    """The module's file; it becomes part of the kernel, so only root may have written it."""
     file = settings.modules_dir / f"{name}.ko"
     if not settings.has_modules():
         raise ModulesMissing(path="modules_dir", problem="not set")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A file of the administrator's as it is and as it should be, and how it gets there."""
+"""Change an administrator's config file: as it is, as it should be, and how it gets there."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from torqueckpt.safe_files import Directory
 
 @dataclass(frozen=True)
 class PlannedFile:
-    """status is None when there is no file yet."""
+    """A config file as it will be; status is None when there is none yet."""
 
     file: Path
     old: bytes
@@ -32,7 +32,7 @@ class PlannedFile:
 
 
 def current(path: Path) -> tuple[Path, bytes, os.stat_result | None]:
-    """The file (a link of the administrator's followed to where it leads), its bytes and status.
+    """Read the file, following an administrator's link; gives its path, bytes and status.
 
     OSError when it is there and cannot be read.
     """
@@ -45,7 +45,7 @@ def current(path: Path) -> tuple[Path, bytes, os.stat_result | None]:
 
 
 def diff(plan: PlannedFile) -> str:
-    """A unified diff; bytes that are no UTF-8 are shown as escapes."""
+    """The unified diff; bytes that are no UTF-8 are shown as escapes."""
     old, new = (
         [line.decode("utf-8", "backslashreplace") for line in data.splitlines(keepends=True)]
         for data in (plan.old, plan.new)
@@ -55,7 +55,7 @@ def diff(plan: PlannedFile) -> str:
 
 
 def refuse_if_stopped(plan: PlannedFile) -> None:
-    """ConfigNotRight while something is wrong that daemons or jobs would suffer from."""
+    """Raise ConfigNotRight while something is wrong that daemons or jobs would suffer from."""
     stopping = [each for each in plan.problems if each.severity == REFUSED]
     if stopping:
         raise ConfigNotRight(
@@ -112,7 +112,7 @@ def _replace(directory: Directory, plan: PlannedFile) -> None:
 
 
 def _write(directory: Directory, name: str, data: bytes, plan: PlannedFile) -> None:
-    """A new file with what the old one's status says; without an old one root's, 0644."""
+    """Write a new file with the old one's owner and mode; without an old one root's, 0644."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     with os.fdopen(directory.open_file(name, flags, 0o600), "wb") as file:
         file.write(data)

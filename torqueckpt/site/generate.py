@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""All files that a batch system needs for torqueckpt, rendered into a directory.
+"""Render all files that a batch system needs for torqueckpt into a directory.
 
 A person puts them in place.  What goes where, and what a site does not need, is decided here; the
 templates decide nothing.
@@ -38,7 +38,7 @@ class Node(NamedTuple):
 
 
 class Site(NamedTuple):
-    """What a batch system looks like that cannot be read from the settings.
+    """What the settings do not tell of a site's batch system.
 
     services: those that the init script starts; () stands for those whose programs are there.
     """
@@ -60,7 +60,7 @@ class File(NamedTuple):
 
 
 def files(plan: Plan, site: Site, settings: Settings) -> list[File]:
-    """All files for this batch system, the README with the commands last."""
+    """All files for this batch system; the README with the commands is the last."""
     name = plan.system.name
     own = [
         *_shared(plan, site, settings),
@@ -78,7 +78,7 @@ def files(plan: Plan, site: Site, settings: Settings) -> list[File]:
 
 
 def write(directory: Path, generated: Iterable[File]) -> list[Path]:
-    """Put them below `directory`, which is made; ConfigNotWritten when it cannot be."""
+    """Write the files below `directory`, which is made; ConfigNotWritten when it cannot be."""
     written = []
     for file in generated:
         path = directory / file.path
@@ -116,7 +116,7 @@ def _shared(plan: Plan, site: Site, settings: Settings) -> Iterable[File]:
 
 
 def services(settings: Settings) -> list[File]:
-    """What `make install` puts in place on a node whose batch system is not known yet."""
+    """The files that `make install` puts in place where the batch system is not known yet."""
     units = [*_MOM_UNITS.values()]
     values: dict[str, object] = {
         "program": str(paths.program("bin", "torqueckpt")),
@@ -181,7 +181,7 @@ def _openpbs_only(settings: Settings) -> Iterable[File]:
 
 
 def _services(site: Site, sbin: Path) -> list[str]:
-    """In the order of their start: what the clients and daemons need first comes first."""
+    """The services in the order of their start: what others need first comes first."""
     if site.services:
         return [name for name in _START_ORDER if name in site.services]
     there = [name for name in _START_ORDER if (sbin / name).exists()]

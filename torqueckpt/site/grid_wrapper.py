@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A grid's job wrapper, or the program that prints it, as it should be for jobs of our starter."""
+"""Change a grid's job wrapper, or the program that prints it, for jobs of our starter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torqueckpt.site.config_file import PlannedFile
 
 
 def plan(path: Path, *, undo: bool = False) -> PlannedFile:
-    """What would be written; NoTermTrap for a file that is no wrapper."""
+    """The file as it would be written; NoTermTrap when it is no wrapper."""
     try:
         file, old, status = config_file.current(path)
     except OSError as problem:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""A queue of LSF whose jobs are suspended to disk: what lsb.queues should say, and the links.
+"""Configure an LSF queue whose jobs are suspended to disk: lsb.queues, and links.
 
 The file is merged as mom_priv/config is (site/mom.py).  mbatchd is not told: `badmin reconfig` is
-the administrator's, unless he asks for it."""
+the administrator's, unless he asks for it.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +42,10 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class QueuePlan(PlannedFile):
-    """links: name in LSF_SERVERDIR → program of ours; serverdir is None when it is not known."""
+    """What a queue needs.
+
+    links: name in LSF_SERVERDIR → program of ours; serverdir: None if unknown.
+    """
 
     queue: str
     serverdir: Path | None
@@ -57,7 +61,7 @@ def plan(
     *,
     remove: bool = False,
 ) -> QueuePlan:
-    """What would be written; QueuesNotRead, ConfigBlockDamaged, BadArguments.
+    """Plan what would be written; QueuesNotRead, ConfigBlockDamaged, BadArguments.
 
     chosen: the keys of _WORDS, and method; one that is not given stays as our block has it, an
     empty one goes.
@@ -91,7 +95,7 @@ def plan(
 
 
 def check(plan: QueuePlan) -> list[Finding]:
-    """All that is not as it should be, the block's absence included."""
+    """Find all that is not as it should be, such as a missing block."""
     if not plan.changes:
         return plan.problems
     reason = f"torqueckpt's lines of the queue {plan.queue} are not there, or not up to date"
@@ -100,7 +104,7 @@ def check(plan: QueuePlan) -> list[Finding]:
 
 
 def configured(site: Site) -> list[str]:
-    """The queues of lsb.queues that have lines of ours; QueuesNotRead."""
+    """The queues of lsb.queues that have a block of ours; QueuesNotRead."""
     file, data, _ = _current(site.queues())
     found = queues.parse(data, str(file))
     return list(dict.fromkeys(q.name for q in found if queues.ours(data, q, str(file))))
@@ -129,7 +133,10 @@ def _keywords(old: bytes, queue: str, file: Path) -> tuple[list[Keyword], dict[s
 
 
 def _method(chosen: Mapping[str, str], present: Mapping[str, Keyword]) -> str:
-    """echkpnt.METHOD and erestart.METHOD are what LSF calls; INFN's were .blcr."""
+    """The METHOD in the names echkpnt.METHOD and erestart.METHOD that LSF calls.
+
+    INFN's was blcr.
+    """
     before = _METHOD.match(present["JOB_CONTROLS"].value) if "JOB_CONTROLS" in present else None
     method = chosen.get("method") or (before.group(1) if before else "blcr")
     if not re.fullmatch(r"[A-Za-z0-9_-]+", method) or method == "default":
@@ -138,7 +145,7 @@ def _method(chosen: Mapping[str, str], present: Mapping[str, Keyword]) -> str:
 
 
 def _wanted(chosen: Mapping[str, str], present: Mapping[str, Keyword]) -> dict[str, str]:
-    """Keyword → value of what the site chooses."""
+    """What the site chooses: keyword → value."""
     found = {}
     for option, (keyword, shape) in _WORDS.items():
         before = present[keyword].value if keyword in present else ""
@@ -196,7 +203,7 @@ def _misuse(problem: str) -> BadArguments:
 
 
 def put(plan: QueuePlan) -> tuple[list[Path], Path | None]:
-    """Gives the links that were made and where the old file is kept, None when nothing changed.
+    """Make the links and write the file; gives the links, and where the old file is kept.
 
     The links come first: jobs of a queue that names programs which are not there cannot be resumed.
     """
@@ -219,7 +226,7 @@ def _links(plan: QueuePlan) -> list[Path]:
 
 
 def reconfigure(site: Site) -> str:
-    """Have mbatchd read its files again; gives what `badmin reconfig` said."""
+    """Have mbatchd read its files again; gives what `badmin reconfig` printed."""
     directory = site.directory("LSF_BINDIR")
     if directory is None:
         raise ProgramMissing(program="badmin", problem="LSF_BINDIR is not set")

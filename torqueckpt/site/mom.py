@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The batch system's configuration of a node: what it should be, and how it gets there.
+"""Configure a node's MOM: what its config file should be, and how it gets there.
 
 current  ──▶ plan: the file with our block in it, and what is wrong with that
                ├─ check   problems only
@@ -35,7 +35,7 @@ Chosen = Mapping[str, Sequence[str]]  # option name → its values; [] or absent
 
 @dataclass(frozen=True)
 class Plan(PlannedFile):
-    """A MOM's config file."""
+    """A MOM's config file as it will be."""
 
     system: System
     mom_priv: Path
@@ -44,7 +44,7 @@ class Plan(PlannedFile):
 def plan(
     name: str, mom_priv: Path | None, chosen: Chosen, settings: Settings, *, remove: bool = False
 ) -> Plan:
-    """What would be written; MomPrivMissing, ConfigBlockDamaged, BadArguments."""
+    """Plan what would be written; MomPrivMissing, ConfigBlockDamaged, BadArguments."""
     system = SYSTEMS[name]
     directory = _directory(system, mom_priv)
     file, old, status = _current(directory / "config")
@@ -59,7 +59,7 @@ def plan(
 
 
 def check(plan: Plan) -> list[Finding]:
-    """All that is not as it should be, the block's absence included."""
+    """Find all that is not as it should be, such as a missing block."""
     if not plan.changes:
         return plan.problems
     present = config_block.ours(plan.old, str(plan.file))
@@ -91,7 +91,10 @@ def _current(path: Path) -> tuple[Path, bytes, os.stat_result | None]:
 
 
 def _block(system: System, old: bytes, file: Path, chosen: Chosen, settings: Settings) -> list[str]:
-    """Our lines; options that are not given stay as the block has them, an empty one goes."""
+    """The lines of our block.
+
+    Options that are not given stay as they are, an empty one is removed.
+    """
     unknown = [name for name in chosen if name not in system.options]
     if unknown:
         raise _misuse(f"{system.title} has no ${unknown[0]}")
@@ -120,7 +123,7 @@ def _misuse(problem: str) -> BadArguments:
 
 
 def _problems(system: System, file: Path, old: bytes, new: bytes) -> list[Finding]:
-    """Of the file as it will be; the lines are numbered as they are now, 0 for what is to come."""
+    """Find problems of the file as it will be; lines are numbered as now, 0 for new ones."""
     ours = config_block.ours(new, str(file))
     before = config_block.ours(old, str(file))
 
@@ -180,7 +183,10 @@ def tell_mom(plan: Plan) -> int | None:
 
 
 def _works_in(plan: Plan, pid: int) -> bool:
-    """A lock file outlives its MOM, and its pid may by now be the MOM of another home."""
+    """Whether the process is the MOM of this home.
+
+    A lock file outlives its MOM, a pid comes again.
+    """
     try:
         return os.path.samefile(f"/proc/{pid}/cwd", plan.mom_priv)
     except OSError:
@@ -188,7 +194,7 @@ def _works_in(plan: Plan, pid: int) -> bool:
 
 
 class System(NamedTuple):
-    """One batch system; options maps our option names to directives."""
+    """One batch system; options maps our option names to its directives."""
 
     name: str
     title: str
@@ -214,12 +220,12 @@ def _sbin() -> Path:
 
 
 def _torque_mom_priv() -> Path:
-    """PBS_HOME where that is set, else TORQUE's own default."""
+    """TORQUE's mom_priv: in PBS_HOME where that is set, else in its default."""
     return Path(os.environ.get("PBS_HOME", "/var/spool/torque")) / "mom_priv"
 
 
 def _openpbs_mom_priv() -> Path:
-    """As OpenPBS itself finds it: PBS_HOME, else its pbs.conf."""
+    """OpenPBS's mom_priv: in PBS_HOME, else where its pbs.conf says."""
     home = os.environ.get("PBS_HOME") or _pbs_conf().get("PBS_HOME", "/var/spool/pbs")
     return Path(home) / "mom_priv"
 
@@ -258,14 +264,14 @@ SYSTEMS = {
 
 
 def of_the_running() -> Path | None:
-    """The mom_priv of the MOM that runs on this node: it is where that works."""
+    """The mom_priv of the MOM that runs on this node: its working directory."""
     pid = running("pbs_mom")
     place = Path(proc.cwd(pid)) if pid else Path()
     return place if place.name == "mom_priv" else None
 
 
 def here(running: Path | None = None) -> list[tuple[System, Path]]:
-    """Those that are on this node, each with its mom_priv; running: that of the MOM that runs.
+    """The batch systems on this node, each with its mom_priv; running: that of the running MOM.
 
     PBS_HOME is one system's alone: OpenPBS's where it has its pbs.conf.
     """

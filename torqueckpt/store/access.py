@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Opening the store as an owner of images: his directory in it, one of his lineages.
+"""Open the store as an owner of images: his directory, or one of his lineages.
 
 Nothing else opens it: who needs what is an owner's asks here, and works on it as that owner.
 """
@@ -23,8 +23,10 @@ def open_store(settings: Settings) -> Store:
 
 
 def owner_store(owner: Owner, settings: Settings) -> OwnerStore:
-    """The owner's directory, for who is or acts as the owner already; StoreMissing when there is
-    none: nothing of this owner's was ever checkpointed."""
+    """The owner's directory, for who is or acts as the owner already.
+
+    StoreMissing when there is none: nothing of this owner's was ever checkpointed.
+    """
     return open_store(settings).owner(owner)
 
 
@@ -52,7 +54,7 @@ def as_owner(
 
 @contextmanager
 def lineage_of(job: str, owner: Owner, settings: Settings) -> Iterator[tuple[OwnerStore, Lineage]]:
-    """The lineage that a job id or a lineage's name stands for, as its owner; else UnknownJob."""
+    """Open the lineage that a job id or a lineage's name stands for, as its owner; UnknownJob."""
     with as_owner(owner, settings) as owner_store:
         lineage = owner_store.lineage_of(job) if owner_store is not None else None
         if owner_store is None or lineage is None:
@@ -71,7 +73,7 @@ def lineage_if_any(
 
 
 def owners(settings: Settings) -> list[Owner]:
-    """Everybody who has a directory in the store."""
+    """All users who have a directory in the store."""
     found = []
     for name in open_store(settings).owners():
         try:

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""A chain: one job done by several of the batch system's, its links, one after the other.
+"""Records of a chain.
+
+One job done by several of the batch system's, its links, one after the other.
 
 Its directory (layout.py) is named by the first link's job and when that began.
 """
@@ -29,7 +31,7 @@ ENDED, CANCELLED, STOPPED = "ended", "cancelled", "stopped"
 
 
 def forget_old(owner_store: OwnerStore, settings: Settings) -> None:
-    """Chains that ended as long ago as images of ended jobs are kept."""
+    """Remove chains that ended as long ago as images of ended jobs are kept."""
     days = settings.keep_ended_days
     for each in of_owner(owner_store) if days else ():
         try:
@@ -41,7 +43,7 @@ def forget_old(owner_store: OwnerStore, settings: Settings) -> None:
 
 
 class Link(NamedTuple):
-    """A job of the chain; lineage "" and generation 0: it began the script from its beginning."""
+    """A job of the chain.  lineage "" and generation 0: it ran the script from its beginning."""
 
     job: str
     host: str
@@ -51,7 +53,7 @@ class Link(NamedTuple):
 
 
 class Links(NamedTuple):
-    """The first job, where it was submitted, and those that have begun, oldest first."""
+    """A chain's first job, where that was submitted, and its begun links, oldest first."""
 
     first: str
     directory: str
@@ -59,7 +61,10 @@ class Links(NamedTuple):
 
 
 class End(NamedTuple):
-    """how: one of the words above; status: the job's exit status where it ended by itself."""
+    """How a chain ended: how is one of the words above.
+
+    status: the exit status of the user's script.
+    """
 
     how: str
     status: int
@@ -95,7 +100,7 @@ class Chain:
             self.directory.write_whole(layout.CHAIN, json.dumps(typed_json.plain(links)).encode())
 
     def end(self) -> End | None:
-        """None while it goes on; RecordTorn when nobody can tell."""
+        """How the chain ended; None while it goes on, RecordTorn when that cannot be read."""
         try:
             with record(self.directory.path / layout.END):
                 return typed_json.from_json(End, typed_json.load(self.directory.read(layout.END)))
@@ -107,7 +112,7 @@ class Chain:
             self.directory.write_whole(layout.END, json.dumps(typed_json.plain(end)).encode())
 
     def has(self, job: str) -> bool:
-        """Whether this job is the first or one that has begun."""
+        """Whether this job is the chain's first, or one of its links that have begun."""
         try:
             return job == self.first or any(each.job == job for each in self.read().links)
         except (TorqueCkptError, OSError) as torn:
@@ -121,7 +126,7 @@ def make(owner_store: OwnerStore, first: str, now: int) -> Chain:
 
 
 def of_owner(owner_store: OwnerStore) -> Iterator[Chain]:
-    """All of an owner's, newest first; one at a time is open."""
+    """Open an owner's chains, one after the other, newest first."""
     try:
         with owner_store.directory.sub(layout.CHAINS) as chains:
             names = sorted(filter(is_lineage_name, chains.names()), key=_began, reverse=True)
@@ -135,7 +140,7 @@ def of_owner(owner_store: OwnerStore) -> Iterator[Chain]:
 
 
 def of_job(owner_store: OwnerStore, job: str) -> Chain | None:
-    """The newest with this job: servers give ids again after a reset."""
+    """Open the newest chain with this job: servers give ids again after a reset."""
     named = (chain for chain in of_owner(owner_store) if job == chain.name or chain.has(job))
     return next(named, None)
 

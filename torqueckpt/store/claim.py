@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A lineage's claim: who brings the lineage back, for nodes that do not see each other's lock.
+"""A lineage's claim: which node restarts it, where other nodes do not see its lock.
 
 Taken before anything is looked at, given up once the tree runs and the live record names it, or
 nothing was changed.  On one node the lock decides: a claim of this boot, found while holding the
@@ -18,7 +18,10 @@ from torqueckpt.store.filesystem import record
 
 
 def read(lineage: Directory) -> Claim | None:
-    """None when nobody is at it; RecordTorn when it cannot be read."""
+    """The present claim.
+
+    None when nobody restarts the lineage, RecordTorn when it cannot be read.
+    """
     try:
         with record(lineage.path / layout.CLAIM):
             return typed_json.from_json(Claim, typed_json.load(lineage.read(layout.CLAIM)))
@@ -27,14 +30,14 @@ def read(lineage: Directory) -> Claim | None:
 
 
 def take(lineage: Directory, claim: Claim) -> bool:
-    """False when somebody else was first."""
+    """Write the claim; False when another node was first."""
     return lineage.write_once(
         layout.CLAIM, json.dumps(typed_json.plain(claim)).encode(), _aside(claim)
     )
 
 
 def remove(lineage: Directory, claim: Claim) -> None:
-    """Take away this very claim, and no other that has come in its place meanwhile."""
+    """Remove this very claim, and no other that has come in its place."""
     aside = _aside(claim)
     try:
         lineage.rename(layout.CLAIM, aside)
@@ -47,7 +50,7 @@ def remove(lineage: Directory, claim: Claim) -> None:
 
 
 def sweep(lineage: Directory, boot_id: str) -> None:
-    """Remove what those of this boot have left that were killed at it; the lock is held."""
+    """Remove what processes of this boot have left that were killed; the lock is held."""
     for name in lineage.names():
         if name.startswith(_aside_of(boot_id)):
             lineage.remove(name)
@@ -62,7 +65,7 @@ def _aside_of(boot_id: str) -> str:
 
 
 def clock(since: int) -> str:
-    """A time of a record's, as a person reads it."""
+    """Format a record's time for people."""
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
     except (OverflowError, OSError, ValueError):  # the file is its owner's

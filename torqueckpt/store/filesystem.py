@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the store asks of its file system: a lock with a time limit, errors in plain words, room."""
+"""Locks with a time limit, errors in plain words, and free space, of the store's file system."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DEEPEST = 4  # a lineage's image files; what lies deeper is nothing of the stor
 
 @contextmanager
 def locked(directory: Directory, seconds: float, job: str) -> Iterator[int]:
-    """Hold the lock; gives its descriptor.  Busy after `seconds` of waiting.
+    """Take the lock; gives its descriptor.  Busy after `seconds` of waiting.
 
     The lock lasts until the last inherited copy of the descriptor is closed.
     """
@@ -53,7 +53,7 @@ def _wait(fd: int, seconds: float, job: str) -> None:
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """OSError on files of the store as StoreFull or StoreNotWritable."""
+    """Inside, an OSError on files of the store becomes StoreFull or StoreNotWritable."""
     try:
         yield
     except OSError as problem:
@@ -64,7 +64,7 @@ def translated(path: Path) -> Iterator[None]:
 
 @contextmanager
 def record(path: Path) -> Iterator[None]:
-    """A record that is torn or cannot be read as RecordTorn; a missing one stays missing."""
+    """Inside, a damaged or unreadable record becomes RecordTorn; a missing one stays an OSError."""
     try:
         yield
     except FileNotFoundError:
@@ -74,13 +74,16 @@ def record(path: Path) -> Iterator[None]:
 
 
 def free(directory: Directory) -> int:
-    """Bytes that an ordinary user may still write on the directory's file system."""
+    """Bytes that an ordinary user can still write to the directory's file system."""
     left = os.fstatvfs(directory.fd)
     return left.f_bavail * left.f_frsize
 
 
 def below(directory: Directory, deep: int = _DEEPEST) -> int:
-    """Bytes on the disk of all below a directory, links not followed; what vanishes counts not."""
+    """Bytes on the disk of all below a directory, links not followed.
+
+    What vanishes does not count.
+    """
     total = 0
     for name in directory.names():
         try:

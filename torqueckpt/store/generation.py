@@ -36,7 +36,7 @@ class Generation:
         return self.path / layout.WORK
 
     def manifest(self, key: bytes | None = None) -> Manifest:
-        """What the manifest says; with a key only if it was signed with it.
+        """Read the manifest; with a key, only one that was signed with it.
 
         ManifestMissing, ManifestTorn or SignatureWrong.
         """
@@ -47,8 +47,10 @@ class Generation:
             return manifest.decode(data)
 
     def manifest_signed_or_not(self, key: bytes) -> tuple[Manifest, bool]:
-        """What the manifest says, and whether it was signed with the key: one that was not is its
-        owner's word.  ManifestMissing or ManifestTorn."""
+        """What the manifest says, and whether it was signed with the key.
+
+        One that was not is its owner's word.  ManifestMissing or ManifestTorn.
+        """
         with self._reading_manifest():
             data = self.directory.read(layout.MANIFEST)
             return manifest.decode(data), manifest.signed(data, key)
@@ -67,21 +69,27 @@ class Generation:
 
     @contextmanager
     def sealing(self, packs: Callable[[str], bool] = lambda _: False) -> Iterator[list[ImageFile]]:
-        """Within, the image is put safely on the disk, the files that `packs` names compressed;
-        behind it, the list is whole."""
+        """Inside, the image is written safely to the disk.
+
+        Afterwards, the list names all its files.
+
+        Files that `packs` names are compressed.
+        """
         with self.directory.sub(layout.IMAGE) as image, seal.sealing(image, packs) as files:
             yield files
         with self.directory.sub(layout.WORK) as work:
             work.sync()
 
     def forget_log(self, verb: str) -> None:
-        """Remove what the checkpointer said the last time: one that fails before it has opened its
-        log would seem to have failed for the same reason again."""
+        """Remove the checkpointer's last log of this kind.
+
+        One that fails before it opens its log would seem to have failed for the old reason.
+        """
         with self.directory.make(layout.WORK) as work:
             work.remove(f"{verb}.log")
 
     def looks_whole(self, recorded: Manifest) -> bool:
-        """All files there with their sizes; verify() also reads them."""
+        """Whether all files are there with their sizes; verify() also reads them."""
         try:
             with self.directory.sub(layout.IMAGE) as image:
                 return _sizes(image) == recorded.sizes
@@ -122,7 +130,7 @@ class Generation:
         names: Collection[str],
         read: Callable[[int], None] | None = None,
     ) -> None:
-        """Of these files alone, whose sizes verify() has compared."""
+        """Read and compare these files alone, whose sizes verify() has compared."""
         try:
             with self.directory.sub(layout.IMAGE) as image:
                 for file in recorded.image:

@@ -46,8 +46,10 @@ class _Index(NamedTuple):
 
 
 def read(lineage: Lineage) -> dict[int, Line]:
-    """The lines by generation, also of some that are gone; none where the file is missing, torn or
-    too large."""
+    """The lines by generation, also of some that are gone.
+
+    None where the file is missing, torn or too large.
+    """
     try:
         data = lineage.directory.read(layout.INDEX, _LARGEST)
         return {line.generation: line for line in from_json(_Index, load(data)).generations}
@@ -66,8 +68,11 @@ def counts(lineage: Lineage, line: Line) -> bool:
 def current(
     lineage: Lineage, before: dict[int, Line], made: Manifest | None = None
 ) -> dict[int, Line]:
-    """The lines of all whole generations that there are: those of `before` that count, others from
-    their manifests.  made: that of the newest one, which need not be read again."""
+    """The lines of all whole generations that there are.
+
+    Those of `before` that count, others from their manifests.  made: that of the newest one, which
+    need not be read again.
+    """
     found = {}
     for number in lineage.numbers()[-_MOST:]:
         line = before.get(number)

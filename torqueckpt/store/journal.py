@@ -30,8 +30,9 @@ HOUSEKEEPING = ("delete", "prune")  # what happens to images, not to jobs
 
 
 def last(store: OwnerStore, name: str, value: str, event: str = "") -> dict[str, object]:
-    """The last line in which `name` is `value`, but for those about images alone; {} when none is
-    of late, or none can be read.  event: only lines of this kind.
+    """The latest line in which `name` is `value`; {} when none is recent, or none can be read.
+
+    Lines about images alone do not count.  event: only lines of this kind.
     """
     try:
         lines = _latest_lines(store)
@@ -45,14 +46,14 @@ def last(store: OwnerStore, name: str, value: str, event: str = "") -> dict[str,
 
 
 def of_checkpoint(store: OwnerStore, job: str) -> dict[str, object]:
-    """What the job's last checkpoint told of batch system, queue and VO; a restart is not told."""
+    """Batch system, queue and VO of the job's last checkpoint: a restart is not told these."""
     line = last(store, "job", job, "checkpoint")
     found = {name: line.get(name) for name in _OF_A_JOB}
     return {n: value for n, value in found.items() if isinstance(value, str) and len(value) < 100}
 
 
 def since(store: OwnerStore, when: float) -> Iterator[dict[str, object]]:
-    """The lines from then on, oldest first; what its owner wrote that is none is passed over."""
+    """The lines from a time on, oldest first; what is no line of torqueckpt's is skipped."""
     try:
         lines = _latest_lines(store, _REPORTED)
     except FileNotFoundError:
@@ -72,7 +73,7 @@ def since(store: OwnerStore, when: float) -> Iterator[dict[str, object]]:
 
 
 def note(store: OwnerStore, event: str, job: str, **facts: object) -> None:
-    """Append one line; `event` is checkpoint, restart, delete, prune…, or one with `-failed`.
+    """Append a line; `event` is checkpoint, restart, delete, prune…, or one with `-failed`.
 
     What was done stays done when there is no room to tell of it.
     """
@@ -93,7 +94,7 @@ def _latest_lines(store: OwnerStore, most: int = _LATEST) -> list[bytes]:
 
 
 def why_not_restarted(lineage: str, settings: Settings) -> tuple[int, str]:
-    """Exit code and reason of the caller's last restart of a lineage, (0, "") when it worked."""
+    """Exit code and reason of the last restart of the caller's lineage, (0, "") when it worked."""
     owner = privileges.owner_of_uid(os.getuid())
     with access.lineage_of(lineage, owner, settings) as (owner_store, _):
         noted = last(owner_store, "lineage", lineage)

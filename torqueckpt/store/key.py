@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The signature key: 32 random bytes as hex that only root can read; the same on all nodes."""
+"""The key that signs manifests: 32 random bytes as hex, for root alone, the same on all nodes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torqueckpt.process import privileges
 
 
 def read(path: Path) -> bytes:
-    """The key, read as root; KeyMissing when it is absent, malformed or readable by others."""
+    """Read the key as root; KeyMissing when it is absent, malformed or readable by others."""
     with privileges.acting_as_root():
         try:
             with open(path, "rb") as file:

@@ -42,7 +42,7 @@ class Lineage:
 
     @contextmanager
     def lock(self, seconds: float) -> Iterator[int]:
-        """Hold the lineage's lock; gives its descriptor.  Busy after `seconds` of waiting.
+        """Take the lineage's lock; gives its descriptor.  Busy after `seconds` of waiting.
 
         The descriptor may be inherited: the lock lasts until the last copy of it is closed.
         """
@@ -52,7 +52,7 @@ class Lineage:
             yield fd
 
     def is_locked(self) -> bool:
-        """Whether somebody is at this lineage now."""
+        """Whether a checkpoint, restart or removal is under way."""
         try:
             with locked(self.directory, 0, self.first_job):
                 return False
@@ -60,7 +60,7 @@ class Lineage:
             return True
 
     def holds_lock(self, fd: int) -> bool:
-        """Whether `fd`, handed over by another program, is this lineage's lock and holds it."""
+        """Whether `fd`, given by another program, is this lineage's lock and is held."""
         try:
             given, own = os.fstat(fd), os.stat(layout.LOCK, dir_fd=self.directory.fd)
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -69,7 +69,7 @@ class Lineage:
         return (given.st_dev, given.st_ino) == (own.st_dev, own.st_ino)
 
     def numbers(self) -> list[int]:
-        """Generations that were finished, oldest first."""
+        """The numbers of the whole generations, oldest first."""
         return sorted(int(name) for name in self.directory.names() if _NUMBER.fullmatch(name))
 
     def newest_number(self) -> int:
@@ -93,7 +93,7 @@ class Lineage:
 
     @contextmanager
     def new_generation(self) -> Iterator[Generation]:
-        """A generation in the making: renamed on a clean exit, removed on an error."""
+        """Inside, a generation is made: it is renamed on a clean exit, removed on an error."""
         self.sweep()
         number = self.newest_number() + 1
         partial = f"{number}{layout.PARTIAL}"
@@ -110,7 +110,7 @@ class Lineage:
         generation.directory.path = self.path / str(number)
 
     def _keep_logs(self, failed: Generation) -> None:
-        """What the checkpointer said of the last dump that failed, as LINEAGE/failed-….log."""
+        """Keep the checkpointer's logs of a failed dump, as LINEAGE/failed-….log."""
         try:
             with failed.directory.sub(layout.WORK) as work:
                 for name in work.names():
@@ -120,18 +120,18 @@ class Lineage:
             log.warning(f"{failed.path}: its logs are not kept: {problem.strerror}")
 
     def sweep(self) -> None:
-        """Remove what actions that died left behind; the lock is held, so nobody is at it."""
+        """Remove what actions that died have left; the lock is held, so that none is under way."""
         for name in self.directory.names():
             if name.endswith(layout.PARTIAL) or _HALF_LOG.fullmatch(name):
                 self.directory.remove_tree(name)
 
     def remove(self, number: int) -> None:
-        """Remove one generation: first it stops being one, then its files go."""
+        """Remove one generation: it is renamed first, then its files are removed."""
         self.directory.rename(str(number), f"{number}{layout.PARTIAL}")
         self.directory.remove_tree(f"{number}{layout.PARTIAL}")
 
     def prune(self, depth: int, known: Mapping[int, Manifest] | None = None) -> list[int]:
-        """Remove all but the newest `depth` generations; gives those that went.
+        """Remove all generations but the newest `depth`; gives the numbers of those removed.
 
         known: manifests, by generation, that the caller has read already.
         """
@@ -159,7 +159,7 @@ class Lineage:
                     copies.remove(name)
 
     def live(self) -> Live | None:
-        """The live record; None when there is none yet, RecordTorn when it is damaged."""
+        """Read the live record; None when there is none yet, RecordTorn when it is damaged."""
         try:
             with record(self.path / layout.LIVE):
                 return typed_json.from_json(Live, typed_json.load(self.directory.read(layout.LIVE)))
@@ -182,8 +182,10 @@ class Lineage:
 
 
 def lives_here(live: Live | None) -> proc.Stat | None:
-    """A process of the job's that lives on this node: its tree's root, else the record's keeper;
-    None when both have ended, or are another node's."""
+    """A process of the job's that lives on this node: its tree's root, else the record's keeper.
+
+    None when both have ended, or are another node's.
+    """
     if live is None:
         return None
     return tree_here(live) or proc.alive(live.keeper)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What was seen of a lineage: since when it is over, whether a resume job of it may still wait."""
+"""Marks on a lineage: when its jobs were found to have ended, and whether a resume job may wait."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from torqueckpt import layout, log
 from torqueckpt.store.lineage import Lineage
 
 
-def noted(lineage: Lineage, over: bool, now: int) -> int | None:
-    """Since when it has been seen to be over, None when it is not; remembered beside its images."""
-    if not over:
+def noted(lineage: Lineage, ended: bool, now: int) -> int | None:
+    """Mark whether the lineage's jobs have ended; gives since when, None when they have not."""
+    if not ended:
         lineage.directory.remove(layout.OVER)
         return None
     known = since(lineage)
@@ -26,7 +26,10 @@ def since(lineage: Lineage) -> int | None:
 
 
 def wanted(lineage: Lineage) -> None:
-    """A resume job was written: as long as jobs of its owner wait, one may be that one."""
+    """Mark that a resume job was written.
+
+    As long as its owner has waiting jobs, one may be that.
+    """
     _write(lineage, layout.WANTED, b"")
 
 
@@ -35,7 +38,7 @@ def is_wanted(lineage: Lineage) -> bool:
 
 
 def resumed(lineage: Lineage) -> None:
-    """No resume job of it waits any more: it runs."""
+    """Remove that mark: the resume job runs."""
     try:
         lineage.directory.remove(layout.WANTED)
     except OSError as problem:
@@ -43,7 +46,7 @@ def resumed(lineage: Lineage) -> None:
 
 
 def _write(lineage: Lineage, name: str, data: bytes) -> None:
-    """A note; nothing fails for want of it, a full store least of all."""
+    """Write a mark; where that fails, as in a full store, it is only logged."""
     try:
         lineage.directory.write_whole(name, data)
     except OSError as problem:

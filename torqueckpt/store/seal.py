@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""An image's way onto the disk: each file fsynced, its checksum taken, compressed where wanted."""
+"""Put an image safely on the disk: each file fsynced, its checksum taken, compressed if wanted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ _LARGE = 4 * 1024 * 1024  # bytes from which on a file is read while its fsync g
 
 @contextmanager
 def sealing(image: Directory, packs: Callable[[str], bool]) -> Iterator[list[ImageFile]]:
-    """Within, threads put all files of an image safely on the disk; behind it, the list is whole.
+    """Inside, threads put all files of an image safely on the disk.
+
+    Afterwards the list is complete.
 
     Those that `packs` names are compressed, one after the other, as the job runs again and needs
     its processors; one for whose compressed form there is no room stays as it is.
@@ -54,7 +56,7 @@ def sealing(image: Directory, packs: Callable[[str], bool]) -> Iterator[list[Ima
 
 
 def digest(fd: int, read: Callable[[int], None] | None = None) -> str:
-    """XXH3-128 of an open file; `read` is told how many bytes were read, piece by piece."""
+    """XXH3-128 of an open file; `read` gets the length of each piece."""
     state = xxhash.xxh3_128()
     size = os.fstat(fd).st_size  # most files are small, and fresh memory is not for nothing
     buffer = memoryview(bytearray(min(size + 1, _CHUNK)))
@@ -87,7 +89,7 @@ def _digested(image: Directory, name: str) -> ImageFile:
 
 
 def _packed(image: Directory, name: str) -> ImageFile | None:
-    """The compressed file in its place; None when it could not be written: the other is there."""
+    """Compress a file and put the result in its place; None, the file left, when that fails."""
     target = f"{name}{PACKED}"
     state = xxhash.xxh3_128()
     try:
@@ -119,8 +121,7 @@ def _size(image: Directory, name: str) -> int:
 
 @contextmanager
 def _at_once(works: Iterator[Callable[[], T | None]]) -> Iterator[list[T]]:
-    """Within, threads do each of the works, begun in their order; behind it, the list has all that
-    they made.
+    """Inside, threads do all works, begun in their order; afterwards the list has all results.
 
     The first failure is raised; after one, also of the caller's, no more is begun.
     """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The store's root: a directory of root's with a link for each job and a directory for each owner.
+"""The store's root directory: root's own, with a link for each job and a directory for each owner.
 
 What lies in it is drawn in layout.py.
 """
@@ -29,7 +29,7 @@ _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
 class Store:
-    """The root directory, held open."""
+    """The store's root directory, held open."""
 
     def __init__(self, root: Directory) -> None:
         self.root = root
@@ -47,7 +47,7 @@ class Store:
             raise StoreNotWritable(path=path, problem=why) from problem
 
     def owner(self, owner: Owner, make: bool = False) -> OwnerStore:
-        """The owner's directory; `make` makes it, which needs root unless it is there already.
+        """Open the owner's directory; `make` makes it, which needs root unless it is there already.
 
         StoreMissing when there is none: nothing of this owner was ever checkpointed.
         """
@@ -81,7 +81,7 @@ class Store:
         generation: int,
         older: Iterable[str] = (),
     ) -> None:
-        """Point <exec pid>.<job id> to a whole image, as root.
+        """Make <exec pid>.<job id> lead to a whole image, as root.
 
         older: names that links to images of this lineage had, as its owner says.  Those of the same
         job go, and those whose image has gone.
@@ -146,7 +146,7 @@ class OwnerStore:
         return self.directory.path
 
     def lineage_of(self, job: str) -> Lineage | None:
-        """The lineage that a job id, or a lineage's own name, stands for; None when unknown."""
+        """Open the lineage of a job id, or of a lineage's own name; None when unknown."""
         name = job if is_lineage_name(job) else self._id(job)
         if name is None or not is_lineage_name(name):
             return None
@@ -156,19 +156,19 @@ class OwnerStore:
             return None
 
     def lineages(self) -> Iterator[Lineage]:
-        """One after the other: there may be more of them than a process may have open."""
+        """Open all lineages, one after the other: a process may not have so many open."""
         return self.opened(self.lineage_names())
 
     def lineage_names(self) -> list[str]:
         return [name for name in self.directory.names() if is_lineage_name(name)]
 
     def lineages_of_first(self, job: str) -> list[Lineage]:
-        """Those that began with a job of this id."""
+        """Open the lineages whose first job had this id."""
         names = self.lineage_names()
         return list(self.opened(name for name in names if name.rpartition("@")[0] == job))
 
     def opened(self, names: Iterable[str]) -> Iterator[Lineage]:
-        """Those of these names that are there."""
+        """Open those of these lineages that exist."""
         for name in names:
             try:
                 below = self.directory.sub(name)
@@ -181,13 +181,13 @@ class OwnerStore:
             return Lineage(self.directory.make(name))
 
     def belongs(self, job: str, lineage: Lineage) -> None:
-        """From now on the job's images belong to this lineage."""
+        """Record that the job's images belong to this lineage from now on."""
         with translated(self.path), self.directory.make(layout.IDS) as ids:
             if ids.target(job) != lineage.name:
                 ids.point(job, lineage.name)
 
     def forget(self, lineage: Lineage) -> None:
-        """Remove a lineage with all that it holds, and the names that led to it."""
+        """Remove a lineage with all that it holds, and the job ids that lead to it."""
         with translated(self.path):
             with self.directory.make(layout.IDS) as ids:
                 for job in self.jobs_of(lineage):
@@ -209,7 +209,7 @@ class OwnerStore:
 
     @contextmanager
     def lock(self, seconds: float, job: str) -> Iterator[None]:
-        """Held while a job's lineage is found or made: two first checkpoints make one lineage."""
+        """Lock the finding and making of a job's lineage: two first checkpoints must make one."""
         with translated(self.path), locked(self.directory, seconds, job):
             yield
 
@@ -222,7 +222,7 @@ class OwnerStore:
 
 
 def _make_owned(jobs: Directory, owner: Owner) -> None:
-    """The owner's directory, made when it is missing, given to him when a crash left it root's."""
+    """Make the owner's directory, or give it to him when a crash left it root's."""
     if jobs.has(owner.name) and os.stat(owner.name, dir_fd=jobs.fd).st_uid != 0:
         return
     if os.getuid() != 0:

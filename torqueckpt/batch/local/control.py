@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How `torqueckpt checkpoint|hold|release` speak to the `torqueckpt run` that plays MOM.
+"""Connect `torqueckpt checkpoint|hold|release` with the `torqueckpt run` that plays the job's MOM.
 
 A UNIX socket; one JSON line each way.  The kernel says who calls: the job's owner and root may.
 """
@@ -24,7 +24,7 @@ _SPEAKS_WITHIN_SECONDS = 10  # only root and the job's owner are waited for
 
 
 class Answer(NamedTuple):
-    """exit_code 0 and an empty message on success."""
+    """The MOM's answer: exit_code 0 and an empty message on success."""
 
     exit_code: int
     message: str
@@ -32,7 +32,7 @@ class Answer(NamedTuple):
 
 @dataclass
 class Caller:
-    """One connection and what it asks; answer() may come much later."""
+    """A connection with its request; answer() may come much later."""
 
     connection: socket.socket
     verb: str
@@ -51,19 +51,19 @@ class Caller:
 
 
 def listen(path: Path) -> socket.socket:
-    """The ear, open to every user: who may speak is decided by uid."""
-    ear = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    ear.bind(str(path))
+    """Make the listener, which every user can connect to: accept() looks who it is."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    listener.bind(str(path))
     os.chmod(path, 0o666)
-    ear.listen(8)
-    ear.setblocking(False)
-    return ear
+    listener.listen(8)
+    listener.setblocking(False)
+    return listener
 
 
-def accept(ear: socket.socket, owner_uid: int) -> Caller | None:
-    """The next caller, or None when it may not speak, says nothing sensible or went away."""
+def accept(listener: socket.socket, owner_uid: int) -> Caller | None:
+    """Accept the next caller; None when it is another user, sends no request, or has gone."""
     try:
-        connection, _ = ear.accept()
+        connection, _ = listener.accept()
         connection.settimeout(_SPEAKS_WITHIN_SECONDS)
         peer = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
         if struct.unpack("3i", peer)[1] not in (0, owner_uid):  # nobody else is waited for
@@ -80,7 +80,7 @@ def accept(ear: socket.socket, owner_uid: int) -> Caller | None:
 
 
 def listens(path: Path) -> bool:
-    """Whether the MOM of the job whose socket this is still runs."""
+    """Whether the MOM of this socket's job still runs."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
             connection.connect(str(path))
@@ -90,7 +90,7 @@ def listens(path: Path) -> bool:
 
 
 def ask(path: Path, verb: str, job: str) -> Answer:
-    """Ask the job's MOM and wait until it is done; MomGone when nobody listens."""
+    """Send the job's MOM a request, and wait for its answer; MomGone when it does not run."""
     gone = MomGone(job=job, remedy=f"submit the script of `torqueckpt resume-job {job}`")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Starting a job's processes, and the checkpoint script, in the shape that pbs_mom gives them."""
+"""Start a job's processes, and the checkpoint script, in the shape that pbs_mom gives them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ _COMMENT_BYTES = 4096  # as much of stderr as MOM takes for the job's comment
 
 
 def start_job(job: str, submission: Submission, spool: Spool, site: Site) -> int:
-    """The pid of the session leader: the login shell, reading the script's path from a pipe.
+    """Start the login shell that reads the script's path from a pipe.
+
+    Gives its pid, the session leader's.
 
     A job that may be checkpointed comes to that shell by way of mom-run, as at pbs_mom.
 
@@ -46,7 +48,10 @@ def start_job(job: str, submission: Submission, spool: Spool, site: Site) -> int
 
 
 def start_restart(command: list[str]) -> int:
-    """The pid of mom-restart, run as pbs_mom runs it: root, a new session, nothing on 0 to 2."""
+    """Start mom-restart as pbs_mom does, as root in a new session with streams on /dev/null.
+
+    Gives its pid.
+    """
     started = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -63,7 +68,7 @@ def start_restart(command: list[str]) -> int:
 def _become_leader(
     job: str, submission: Submission, spool: Spool, site: Site, stdio: tuple[int, int, int]
 ) -> None:
-    """In the forked child: never returns."""
+    """Become the job's session leader, in the forked child; never returns."""
     try:
         os.setsid()
         os.umask(0o022)
@@ -125,7 +130,7 @@ def _close(fd: int) -> None:
 
 
 class Hook:
-    """A running mom-checkpoint; `output` is what to wait on, spoke() reads it."""
+    """A running mom-checkpoint; select() on `output`, then spoke() reads it."""
 
     def __init__(
         self, words: Iterable[str], mom_priv: Path, name: str, caller: Caller | None, end: bool
@@ -151,12 +156,15 @@ class Hook:
         return self._process.stdout
 
     def spoke(self) -> bool:
-        """Read what it says; True once it has said all."""
+        """Read what it prints; True once its output has ended."""
         block = os.read(self.output.fileno(), 65536)
         self._comment = (self._comment + block)[:_COMMENT_BYTES]
         return not block
 
     def end_of_it(self) -> tuple[int, str]:
-        """Its exit status and the comment; after spoke() was True."""
+        """Wait for its end; gives its exit status and the comment.
+
+        Called after spoke() was True.
+        """
         self.output.close()
         return self._process.wait(), self._comment.decode("utf-8", "replace").strip()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Playing pbs_mom for one job: run it, call the hook each period, hold, release, deliver.
+"""Play pbs_mom for one job: run it, call the hook each period, hold, release, deliver its output.
 
 One loop waits for whatever comes first: the job's end, the hook's end, a caller, a signal, the next
 checkpoint's time.  Nothing here knows how a checkpoint is made; the installed hook does.
@@ -32,7 +32,7 @@ _KILL_DELAY_SECONDS = 2.0
 
 @dataclass
 class LocalMom:
-    """One job's MOM."""
+    """The MOM of one job."""
 
     spool: Spool
     submission: Submission
@@ -65,10 +65,10 @@ class LocalMom:
         """
         self._image_at = time.monotonic()
         self._history = schedule.History(self._image_at)
-        ear = control.listen(self.spool.socket(self.job))
+        listener = control.listen(self.spool.socket(self.job))
         told(self.job)
         wake = self._catch_signals()
-        self._waiting.register(ear, selectors.EVENT_READ, lambda: self._called(ear))
+        self._waiting.register(listener, selectors.EVENT_READ, lambda: self._called(listener))
         self._waiting.register(wake, selectors.EVENT_READ, lambda: self._signalled(wake))
         self._begin(launch.start_job(self.job, self.submission, self.spool, self.site))
         self._sid = self._leader
@@ -77,7 +77,7 @@ class LocalMom:
                 if self._waiting.get_map().get(ready.fileobj) == ready:  # not dealt with meanwhile
                     ready.data()
             self._on_time()
-        ear.close()
+        listener.close()
         if self.progress.state != "H":  # delivered at its hold
             self._deliver()
         return self._ended
@@ -125,8 +125,8 @@ class LocalMom:
         if hook.caller is not None:
             hook.caller.answer(status, comment if status else "")
 
-    def _called(self, ear: socket.socket) -> None:
-        caller = control.accept(ear, self.submission.owner.uid)
+    def _called(self, listener: socket.socket) -> None:
+        caller = control.accept(listener, self.submission.owner.uid)
         if caller is not None and self._hook is not None:
             self._callers.append(caller)
         elif caller is not None:
@@ -143,7 +143,7 @@ class LocalMom:
             self._call_hook(caller, end=caller.verb == "hold")
 
     def _unable(self, verb: str) -> str:
-        """Why the job is in no state for this; "" when it is."""
+        """Why the job's state does not allow this request; "" when it does."""
         if verb == "release":
             return "" if self.progress.state == "H" else "it is not held: nothing to release"
         if self.progress.state == "H":
@@ -155,7 +155,10 @@ class LocalMom:
         return ""
 
     def _signalled(self, wake: socket.socket) -> None:
-        """TERM, INT, or HUP of a closed terminal: what qdel does, TERM and a moment later KILL."""
+        """End the job for TERM, INT, or a closed terminal's HUP, as qdel does.
+
+        TERM, a moment later KILL.
+        """
         wake.recv(64)
         to_go_on = f"; to go on: torqueckpt resume-job {self.job}" if self._checkpoint_name else ""
         if self.progress.state == "H":
@@ -215,7 +218,10 @@ class LocalMom:
         self._waiting.register(self._hook.output, selectors.EVENT_READ, self._hook_spoke)
 
     def _held(self, hook: Hook) -> None:
-        """The image is safe and the job's processes are ended: output goes out, the job waits."""
+        """Deliver the output of a job that was just held.
+
+        It waits, without processes, with its image.
+        """
         if self._leader:
             signals.send_all(self._members(), signal.SIGKILL)
             self._job_ended(self._leader_fd)
@@ -258,7 +264,10 @@ class LocalMom:
                 self._tell(f"output not delivered: {problem}")
 
     def _members(self) -> list[ProcessId]:
-        """The session's processes and the leader's tree: restored ones may have joined it."""
+        """All processes of the job.
+
+        The session's, and the leader's tree, which restored ones may have joined.
+        """
         if not self._leader:
             return []
         top = proc.stat(self._leader)
@@ -271,7 +280,7 @@ class LocalMom:
         return memory.to_dump(tree.below(top)) if top is not None else 0
 
     def _others(self) -> list[ProcessId]:
-        """Members that have not ended, but for the leader."""
+        """Processes of the job that have not ended, without the leader."""
         return [each for each in self._members() if each.pid != self._leader and proc.alive(each)]
 
     def _periodic(self) -> bool:
@@ -311,7 +320,7 @@ class LocalMom:
 def submit(
     submission: Submission, spool: Spool, site: Site, watch: Watcher, told: Callable[[str], None]
 ) -> int:
-    """Give the job its id, run it, and take away what is not needed any more."""
+    """Give the job its id, run it to its end, and remove what is not needed any more."""
     spool.make()
     job = spool.next_job()
     details, spec = submission.details(), submission.spec

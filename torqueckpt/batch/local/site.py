@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What the local MOM is given and what it tells: its programs and settings, a job's progress."""
+"""What the local MOM is configured with, and what it shows of a job's progress."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Site(NamedTuple):
 
 @dataclass
 class Progress:
-    """What a watcher is shown."""
+    """How a job stands, for whoever watches it."""
 
     job: str
     state: str = "R"  # as qstat: R running, H held, E ending

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: MIT
-"""The local MOM's directories: the same files under the same names as pbs_mom's.
+"""The local MOM's directories, with files named as pbs_mom's are.
 
 local_home/server_priv/serial          the last job number
 local_home/mom_priv/jobs/<id>.SC .JB   the spooled script, batch.details of the job
 local_home/spool/<id>.OU .ER           stdout and stderr while the job runs
 local_home/checkpoint/<id>.CK/         the job's CKPTDIR
-local_home/aux/<id>                    the node file        local_home/sock/<id>   the MOM's ear
+local_home/aux/<id>                    the node file        local_home/sock/<id>   the MOM's socket
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _MODES = {
 
 
 class Spool:
-    """The local MOM's home; all methods but outputs' delivery are root's."""
+    """The local MOM's home; root calls all methods, only output is delivered as the user."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
 
     def make(self) -> None:
-        """The directories with their modes, whatever root's umask."""
+        """Make the directories with their modes, whatever root's umask is."""
         if not self.home.is_dir():
             raise StoreMissing(path=self.home, remedy="`make install` makes it")
         for name, mode in _MODES.items():
@@ -52,7 +52,7 @@ class Spool:
                 raise StoreNotWritable(path=path, problem=problem.strerror) from problem
 
     def next_job(self) -> str:
-        """A new job id, <number>.<host>; numbers are never given twice."""
+        """Give the next job id, <number>.<host>; no number is given twice."""
         with open(self.home / "server_priv" / "serial", "a+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             file.seek(0)
@@ -64,8 +64,10 @@ class Spool:
     def add(
         self, job: str, record: Details, script: bytes, owner: Owner, parent: Path | None
     ) -> None:
-        """Spool the script and the record; make the node file and CKPTDIR, as the user in a
-        directory (-c dir=) that he has named."""
+        """Write the script and the record of a job; make its node file and CKPTDIR.
+
+        CKPTDIR is made as the user where he has named a directory (-c dir=).
+        """
         with Directory.open(self.home / "mom_priv" / "jobs") as jobs:
             jobs.write_whole(f"{job}.SC", script, 0o700)
             os.chown(f"{job}.SC", owner.uid, owner.gid, dir_fd=jobs.fd, follow_symlinks=False)
@@ -86,7 +88,7 @@ class Spool:
             raise StoreNotWritable(path=checkpoint_dir, problem=problem.strerror) from problem
 
     def record(self, job: str) -> Details:
-        """MomGone when no such job is here."""
+        """Read the record of a job; MomGone when there is no such job."""
         try:
             with Directory.open(self.home / "mom_priv" / "jobs") as jobs:
                 return typed_json.from_json(Details, typed_json.load(jobs.read(f"{job}.JB")))
@@ -95,7 +97,7 @@ class Spool:
             raise MomGone(job=job, remedy=remedy) from problem
 
     def remove(self, job: str) -> None:
-        """All of a job that has ended, but CKPTDIR's content, which is the user's."""
+        """Remove all of a job that has ended, except CKPTDIR's content, which is the user's."""
         for directory, name in (
             ("mom_priv/jobs", f"{job}.SC"),
             ("mom_priv/jobs", f"{job}.JB"),
@@ -107,14 +109,18 @@ class Spool:
             checkpoints.remove_tree(f"{job}.CK")
 
     def open_outputs(self, job: str, owner: Owner, joined: bool) -> tuple[int, int]:
-        """Descriptors of new, empty <id>.OU and .ER, the user's, for appending."""
+        """Make <id>.OU and .ER, empty, the user's; gives descriptors that append to them."""
         with Directory.open(self.home / "spool") as spool:
             out = _new_output(spool, f"{job}.OU", owner)
             return out, os.dup(out) if joined else _new_output(spool, f"{job}.ER", owner)
 
     def deliver(self, job: str, suffix: str, target: Path, owner: Owner) -> str:
-        """Copy <id>.OU or .ER to the user's path as the user, then remove it; gives the problem,
-        "" for none.  What cannot be delivered stays in the spool."""
+        """Copy <id>.OU or .ER to the user's path, as the user, then remove it.
+
+        Gives the problem, if any.
+
+        What cannot be delivered stays in the spool.
+        """
         with Directory.open(self.home / "spool") as spool:
             name = f"{job}.{suffix}"
             try:
@@ -134,7 +140,7 @@ class Spool:
         return self.home / "mom_priv" / "jobs" / f"{job}.SC"
 
     def checkpoint_dir(self, job: str, parent: Path | None = None) -> Path:
-        """CKPTDIR, below `parent` where -c dir= names one."""
+        """The path of CKPTDIR, in `parent` when -c dir= names one."""
         return (parent or self.home / "checkpoint") / f"{job}.CK"
 
     def socket(self, job: str) -> Path:

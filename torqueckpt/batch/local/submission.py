@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What is submitted: the options of the command line over the script's own #PBS lines."""
+"""Put together what is submitted: the command line's options before the script's #PBS lines."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ from torqueckpt.process import privileges
 
 
 class Submission(NamedTuple):
-    """One job, ready to run; out and err are where its output is delivered, None by name."""
+    """A job that is ready to run.
+
+    out and err: where its output is delivered, None for the usual name.
+    """
 
     script: bytes
     arguments: tuple[str, ...]
@@ -33,7 +36,7 @@ class Submission(NamedTuple):
     owner: Owner
 
     def details(self) -> Details:
-        """What the MOM writes down of it."""
+        """The details of the job that the MOM writes down."""
         found = {"N": self.name, "c": self.spec.text, "o": self.out, "e": self.err}
         found["j"] = "oe" if self.joined else ""
         found["l"] = f"walltime={self.walltime}" if self.walltime is not None else ""
@@ -53,7 +56,7 @@ def build(
     owner: Owner,
     options: dict[str, str],
 ) -> Submission:
-    """Read the script as its owner and lay the options (letter → value) over its directives."""
+    """Read the script as its owner; options (letter → value) overrule its #PBS lines."""
     try:
         with privileges.acting_as(owner), open(script, "rb") as file:
             text = file.read()
@@ -79,7 +82,7 @@ def build(
 
 
 def target(path: str, submit_dir: Path, default: str) -> Path:
-    """Where output goes: an absolute path, one in the submission directory, or a directory."""
+    """The path that output is delivered to: absolute, or from the submission directory."""
     host, _, plain = path.partition(":")
     if plain and "/" not in host:
         path = plain
@@ -88,7 +91,7 @@ def target(path: str, submit_dir: Path, default: str) -> Path:
 
 
 def _walltime(text: str) -> int | None:
-    """Of qsub's -l, the last; what else is asked for there, one machine has or has not."""
+    """The walltime of qsub's last -l; other resources are not limited on one machine."""
     for item in reversed(text.split(",")):
         name, _, value = item.partition("=")
         if name == "walltime":
@@ -100,7 +103,7 @@ def _walltime(text: str) -> int | None:
 
 
 def _variables(text: str) -> dict[str, str]:
-    """NAME=VALUE, or NAME with its value from the environment, comma-separated."""
+    """Parse qsub's -v: NAME=VALUE, or NAME with its present value, comma-separated."""
     found = {}
     for item in filter(None, text.split(",")):
         name, given, value = item.partition("=")

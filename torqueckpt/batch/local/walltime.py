@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A job's walltime: when its last checkpoint begins, and when it is ended whatever it does."""
+"""A local job's walltime: when its last checkpoint begins, and when it is ended in any case."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LOOK_SECONDS = 0.2
 
 
 class Deadline:
-    """Times are those of the monotonic clock; what a job is held does not count."""
+    """Keeps a job's walltime by the monotonic clock; the time that it is held does not count."""
 
     def __init__(self, submission: Submission, margin: int) -> None:
         self._walltime = submission.walltime
@@ -53,7 +53,7 @@ class Deadline:
         return used >= walltime.begins(self._walltime, expected, self._margin)
 
     def next_looks(self, now: float, free: bool) -> list[float]:
-        """When to look again; without a checkpoint under way more often, for sizes change."""
+        """When to look again.  A size changes, so it is more often while a checkpoint may begin."""
         if self._walltime is None:
             return []
         left = self._walltime - self._walltime_used(now)

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: MIT
-"""LSF: its queues' configuration, and what sbatchd tells the programs that it calls."""
+"""LSF: read and write its queues' configuration, and parse how sbatchd calls our programs."""

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: MIT
-"""The argv and environments that LSF's sbatchd gives to our programs, and the script it starts.
+"""Parse how LSF's sbatchd calls torqueckpt's programs, and write the script that starts a job.
 
 echkpnt and erestart have two shapes each: with arguments LSF's own checkpoint interface calls them,
 without them they stand in JOB_CONTROLS.  Of POST_EXEC see LSF's environment variable reference.
 
 chkpnt_script.sh is the shell script that the user's command runs in, so that it can be dumped apart
 from the job's starter.  The running shell goes on reading from it, also after a restart; but each
-image keeps a copy (files/job_script.py), so that it may lie where LSF moves and removes things."""
+image keeps a copy (files/job_script.py), so that it may lie where LSF moves and removes things.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +56,7 @@ _TRAPS = "trap : HUP INT USR1 USR2 TERM"
 
 
 class LsfJob(NamedTuple):
-    """Which job a process belongs to; directory is LSB_CHKPNT_DIR, None where there is none."""
+    """The LSF job of a process; directory is LSB_CHKPNT_DIR, None where there is none."""
 
     id: str
     directory: Path | None
@@ -71,15 +72,21 @@ class LsfJob(NamedTuple):
 
 
 class StarterCall(NamedTuple):
-    """The user's command, or the image that a job of brestart begins with."""
+    """The job starter's arguments.
+
+    The user's command, or the image that a job of brestart goes on from.
+    """
 
     command: str
     image: ImageRef | None
 
     @classmethod
     def from_argv(cls, argv: list[str]) -> StarterCall:
-        """LSF substitutes %USRCMD as text: a command with an apostrophe in it comes as several
-        words, without the apostrophes, as any command does where %USRCMD stands unquoted."""
+        """Parse the arguments; LSF substitutes %USRCMD as text.
+
+        A command with an apostrophe in it comes as several words, without the apostrophes, as any
+        command does where %USRCMD stands unquoted.
+        """
         command = " ".join(argv)
         if not command.strip():
             usage = f"{STARTER} '%USRCMD'"
@@ -88,7 +95,10 @@ class StarterCall(NamedTuple):
 
 
 class EchkpntCall(NamedTuple):
-    """group is None in JOB_CONTROLS; after says what becomes of the job: run, kill or stop."""
+    """echkpnt's arguments.
+
+    group: None in JOB_CONTROLS; after: what becomes of the job, run, kill or stop.
+    """
 
     group: int | None
     directory: Path | None
@@ -108,7 +118,7 @@ class EchkpntCall(NamedTuple):
 
 
 class ErestartCall(NamedTuple):
-    """directory is None in JOB_CONTROLS."""
+    """erestart's arguments; directory is None in JOB_CONTROLS."""
 
     directory: Path | None
 
@@ -122,7 +132,7 @@ class ErestartCall(NamedTuple):
 
 
 def restart_command(program: Path, image: ImageRef) -> str:
-    """What a job of brestart runs; it comes back as a StarterCall, also as %USRCMD."""
+    """The command that a job of brestart runs; LSF gives it to the job starter, also as %USRCMD."""
     lineage = re.sub(r"([][])", r"\\\1", image.lineage)  # an array's brackets, without apostrophes
     return f"{program} {_RESTART} {lineage} {image.generation}"
 
@@ -144,7 +154,7 @@ def _image(words: list[str]) -> ImageRef | None:
 
 
 def _after_own_name(command: str) -> list[str]:
-    """The words of a command that begins with the starter itself."""
+    """The words after the starter's name, of a command that begins with it; else none."""
     try:
         words = shlex.split(command)
     except ValueError:  # the user's own business
@@ -153,7 +163,7 @@ def _after_own_name(command: str) -> list[str]:
 
 
 def job_of(environment: Mapping[str, str]) -> str:
-    """12, or 12[3] for a member of an array; InvalidJobId outside of a job."""
+    """The job's id, 12, or 12[3] for a member of an array; InvalidJobId outside of a job."""
     return job_id(job_processes.job_in(environment))
 
 
@@ -171,8 +181,11 @@ def comes_again(environment: Mapping[str, str], held: bool) -> bool:
 
 @contextmanager
 def written(command: str, directory: Path | None) -> Iterator[list[str]]:
-    """argv that runs the command, from the job's checkpoint directory or a temporary one; without
-    a script where neither can be written to: the job comes first."""
+    """Write the script that runs the command; gives argv that runs it.
+
+    It lies in the job's checkpoint directory or a temporary one; where neither can be written to
+    the command runs without a script: the job comes first.
+    """
     command = f"{_TRAPS}\n{command}"
     text = f"#!{_SHELL}\n{command}\n".encode("utf-8", "surrogateescape")
     if directory is not None and _put(directory, text):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The SIGTERM trap of a grid job wrapper, set no more where our job starter runs the wrapper.
+"""Disarm the SIGTERM trap of a grid job wrapper where torqueckpt's job starter runs the wrapper.
 
 Grid computing elements wrap the user's job in a shell script that calls fatal_error at SIGTERM and
 so ends the job for good (contracts/lsf.md).  The script may be a file, or what another program
@@ -31,7 +31,7 @@ _BAR_QUOTED = re.compile(rb"\b(?:qq?|s|y|tr|m)[ \t]*\|[^\n]*\Z")
 
 
 def disarm(data: bytes, file: str) -> bytes:
-    """With each such trap put in braces; NoTermTrap where there is none that is known."""
+    """Put each such trap in braces, so that our jobs skip it; NoTermTrap where none is known."""
     found = list(_traps(data))
     for start, _, _ in found:
         if _BAR_QUOTED.search(data, 0, start):
@@ -46,7 +46,7 @@ def disarm(data: bytes, file: str) -> bytes:
 
 
 def arm(data: bytes, file: str) -> bytes:
-    """The bytes from before disarm()."""
+    """Restore the bytes from before disarm()."""
     found = list(_traps(data))
     if not found:
         raise _none(data, file)
@@ -58,7 +58,7 @@ def arm(data: bytes, file: str) -> bytes:
 
 
 def armed(data: bytes) -> list[int]:
-    """The numbers of the lines whose trap is not in our braces."""
+    """The line numbers of traps that are not disarmed."""
     return [line_of(data, start) for start, _, ours in _traps(data) if not ours]
 
 
@@ -67,7 +67,7 @@ def line_of(data: bytes, offset: int) -> int:
 
 
 def _traps(data: bytes) -> Iterator[tuple[int, int, bool]]:
-    """Where each begins and ends, and whether it is in our braces; commented ones are left out."""
+    """Where each trap begins and ends, and whether it is disarmed; commented ones are left out."""
     for match in _TRAP.finditer(data):
         start, stop = match.span()
         line = data.rfind(b"\n", 0, start) + 1

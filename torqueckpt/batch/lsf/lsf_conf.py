@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where a site's LSF has its files: LSF's environment, else lsf.conf (source: lsf.conf(5))."""
+"""Find a site's LSF files, by LSF's environment, else lsf.conf (source: lsf.conf(5))."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SUDOERS = Path("/etc/lsf.sudoers")
 
 
 class Site:
-    """What lsf.conf and the environment say; "" where nobody says anything."""
+    """Directories and names from lsf.conf and the environment; "" where neither has one."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         self._environment = environment
@@ -27,7 +27,10 @@ class Site:
         return Path(value) if value.startswith("/") else None
 
     def queues(self) -> Path:
-        """LSB_CONFDIR/CLUSTER/configdir/lsb.queues; QueuesNotRead where that is not one file."""
+        """The path of lsb.queues, LSB_CONFDIR/CLUSTER/configdir.
+
+        QueuesNotRead when that is not one file.
+        """
         top = self.directory("LSB_CONFDIR")
         found = sorted(top.glob("*/configdir/lsb.queues")) if top is not None else []
         if len(found) != 1:
@@ -38,7 +41,7 @@ class Site:
 
     @staticmethod
     def post_exec_user(sudoers: Path = _SUDOERS) -> str:
-        """Who runs POST_EXEC where that is not the job's user; root alone may read that file."""
+        """The user who runs POST_EXEC, if not the job's own; lsf.sudoers is for root to read."""
         return _pairs(sudoers).get("LSB_PRE_POST_EXEC_USER", "")
 
 

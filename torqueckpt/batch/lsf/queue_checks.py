@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What is wrong with a queue that is to suspend its jobs to disk; sources: contracts/lsf.md,
-lsb.queues(5)."""
+"""Check a queue of LSF whose jobs are to be suspended to disk.
+
+Sources: contracts/lsf.md, lsb.queues(5).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ _OURS = "torqueckpt's"
 
 
 def keywords(admins: list[Keyword], block: list[tuple[str, str]], file: str) -> Iterator[Finding]:
-    """admins: the section's keywords outside of our block; block: ours, as they will be."""
+    """Check keywords.  admins: the section's outside of our block; block: ours, as they will be."""
     wanted = dict(block)
     before: list[Keyword] = []
     for each in admins:
@@ -48,7 +50,7 @@ def _against_suspending(each: Keyword, file: str) -> Iterator[Finding]:
 
 
 def post_exec_user(user: str) -> Iterator[Finding]:
-    """LSB_PRE_POST_EXEC_USER of lsf.sudoers, "" for none."""
+    """Check LSB_PRE_POST_EXEC_USER of lsf.sudoers, "" for none."""
     if user:
         yield _post_exec_user("/etc/lsf.sudoers", 0, user)
 
@@ -59,7 +61,10 @@ def _post_exec_user(file: str, line: int, user: str) -> Finding:
 
 
 def twice(found: list[Queue], file: str) -> Iterator[Finding]:
-    """Sections of one queue that hold at one time: LSF takes the first and passes over the rest."""
+    """Find two sections of one queue that hold at one time.
+
+    LSF takes the first and ignores the rest.
+    """
     for number, queue in enumerate(found):
         for other in found[:number]:
             if together(queue.branch, other.branch):
@@ -69,7 +74,7 @@ def twice(found: list[Queue], file: str) -> Iterator[Finding]:
 
 
 def checkpoint_directory(value: str, file: str, line: int) -> Iterator[Finding]:
-    """CHKPNT = DIR [PERIOD].  Where the job's user cannot write, it never starts, and flaps."""
+    """Check CHKPNT = DIR [PERIOD]: where the job's user cannot write, a job never starts."""
     directory = Path(value.split()[0])
     remedy = f"install -d -m 1777 {directory}"
     try:
@@ -93,7 +98,7 @@ def checkpoint_directory(value: str, file: str, line: int) -> Iterator[Finding]:
 
 
 def periodic(value: str, method: str, site: Site, file: str, line: int) -> Iterator[Finding]:
-    """CHKPNT = DIR PERIOD.  The echkpnt that LSF calls by itself is not named in the queue."""
+    """Check CHKPNT = DIR PERIOD: LSF then calls an echkpnt that is not named in the queue."""
     if " " not in value:
         return
     if method not in site.value("LSB_ECHKPNT_METHOD").split():
@@ -106,7 +111,7 @@ def periodic(value: str, method: str, site: Site, file: str, line: int) -> Itera
 
 
 def link(serverdir: Path | None, name: str, target: Path, file: str) -> Iterator[Finding]:
-    """LSF_SERVERDIR/echkpnt.METHOD must lead to our program."""
+    """Check that LSF_SERVERDIR/echkpnt.METHOD leads to our program."""
     if serverdir is None:
         reason = f"LSF_SERVERDIR is not known: {name} belongs there, a link to {target}"
         yield in_file(file, 0, reason, "name it with --serverdir")

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""lsb.queues as its daemon reads it, and our marked block in a queue's section.
+"""Read lsb.queues as LSF's daemon does, and put our marked block into a queue's section.
 
 A `#` begins a comment wherever it stands, also inside quotes.  A line goes on in the next one when
 a backslash is its very last character; before a CR it is not.  Names of sections and keywords are
 the same in capitals and small letters.  Of two lines with one keyword the later one counts, of two
 sections with one QUEUE_NAME the first.  What we write is what every daemon reads alike: no `#`, no
-backslash, a line for each keyword."""
+backslash, a line for each keyword.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ _JOINED = " (joined)"  # the newline that the line above lacked is ours
 
 
 class Keyword(NamedTuple):
-    """`NAME = value`; name in capitals, line is its first one."""
+    """A line `NAME = value`; name in capitals, line is its first one."""
 
     line: int
     name: str
@@ -44,8 +45,11 @@ class Keyword(NamedTuple):
 
 
 class Queue(NamedTuple):
-    """A Queue section.  begin and end are the numbers of its first and last line; data[outer[0]:
-    outer[1]] is all of it, data[inner[0]:inner[1]] what stands between these two lines."""
+    """A Queue section; begin and end are the numbers of its first and last line.
+
+    data[outer[0]:outer[1]] is all of it, data[inner[0]:inner[1]] what stands between these two
+    lines.
+    """
 
     begin: int
     end: int
@@ -70,7 +74,7 @@ class _Line(NamedTuple):
 
 
 def parse(data: bytes, file: str) -> list[Queue]:
-    """All queues; QueuesNotRead names the line where sections or conditions do not fit together."""
+    """Find all queues; QueuesNotRead names the line where sections or conditions do not match."""
     found: list[Queue] = []
     opened: tuple[_Line, str] | None = None
     keywords: list[Keyword] = []
@@ -96,13 +100,13 @@ def parse(data: bytes, file: str) -> list[Queue]:
 
 
 def together(one: Branch, other: Branch) -> bool:
-    """Whether both may hold at one time: not in two branches of one #if."""
+    """Whether two sections may hold at one time: they are not in two branches of one #if."""
     arms = dict(one)
     return all(arms.get(number, arm) == arm for number, arm in other)
 
 
 def is_name(text: str) -> bool:
-    """Whether a queue may be called so; `default` is LSF's own."""
+    """Whether a queue may have this name; `default` is LSF's own."""
     return _NAME.fullmatch(text) is not None and text != "default"
 
 
@@ -122,7 +126,7 @@ def _queue(begin: _Line, end: _Line, keywords: list[Keyword], file: str) -> Queu
 
 
 def _lines(data: bytes, file: str) -> Iterator[_Line]:
-    """The lines that are no comments, continued ones joined."""
+    """The lines that are no comments, with continued ones joined."""
     conditions: list[tuple[int, int]] = []
     count = offset = 0
     parts: list[str] = []
@@ -172,12 +176,12 @@ def _odd(file: str, line: int, problem: str) -> QueuesNotRead:
 
 
 def named(data: bytes, name: str, file: str) -> list[Queue]:
-    """The sections of a queue; more than one where the branches of an #if each have one."""
+    """The sections of a queue: several where the branches of an #if each have one."""
     return [queue for queue in parse(data, file) if queue.name == name]
 
 
 def merge(data: bytes, name: str, lines: list[str], file: str) -> bytes:
-    """The file with our block in every section of the queue, or with a new section at its end."""
+    """Put our block into every section of the queue, or into a new section at the file's end."""
     found = named(data, name, file)
     for queue in reversed(found):
         block = config_block.merge(_inside(data, queue), lines, file, queue.begin + 1)
@@ -197,7 +201,7 @@ def merge(data: bytes, name: str, lines: list[str], file: str) -> bytes:
 
 
 def remove(data: bytes, name: str, file: str) -> bytes:
-    """Without our block; a section that we made goes where nobody has written into it."""
+    """Remove our block, and a section that we made, unless somebody has written into it."""
     for queue in reversed(named(data, name, file)):
         inside = config_block.remove(_inside(data, queue), file, queue.begin + 1)
         data = _replaced(data, queue, inside)
@@ -212,7 +216,7 @@ def remove(data: bytes, name: str, file: str) -> bytes:
 
 
 def ours(data: bytes, queue: Queue, file: str) -> range:
-    """The numbers of the section's lines that are ours, marks included."""
+    """The line numbers of our block in the section, marks included."""
     return config_block.ours(_inside(data, queue), file, queue.begin + 1)
 
 

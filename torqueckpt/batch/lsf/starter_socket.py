@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The line between a job's starter and the actions that LSF runs beside the job.
+"""Connect a job's starter with the programs that LSF runs beside the job.
 
 It is a UNIX socket with an abstract name, so nothing of it lies in a directory that is moved,
 cleaned or full.  Both ends look whose program is at the other: only the job's owner is heard.
@@ -31,15 +31,20 @@ T = TypeVar("T")
 
 
 class Request(NamedTuple):
-    """verb: suspend, resume or checkpoint; after: what becomes of the job, for a checkpoint."""
+    """What the starter is to do: suspend, resume or checkpoint.
+
+    after: what then becomes of the job.
+    """
 
     verb: str
     after: str = ""
 
 
 class Answer(NamedTuple):
-    """The job's state now (running, stopped, saved, ended), the reason where what was asked for
-    could not be had, and its image."""
+    """The starter's answer: the job's state, why the request failed, and the job's image.
+
+    A state is running, stopped, saved or ended.
+    """
 
     state: str
     reason: str
@@ -48,7 +53,10 @@ class Answer(NamedTuple):
 
 
 class StarterListener:
-    """The starter's end.  SIGIO says that somebody has called; who waits for that holds it back."""
+    """The listener of a job's starter, which gets SIGIO when somebody connects.
+
+    Who waits for that signal holds it back.
+    """
 
     WAKES = signal.SIGIO
 
@@ -63,7 +71,7 @@ class StarterListener:
         self._socket.listen(8)
 
     def calls(self) -> Iterator[tuple[Request, socket.socket]]:
-        """Those who have called by now, one after the other."""
+        """Accept those who have connected by now; gives each request with its connection."""
         while True:
             try:
                 caller, _ = self._socket.accept()
@@ -71,19 +79,19 @@ class StarterListener:
                 return
             with caller:
                 if _other_end(caller)[1] != os.getuid():
-                    log.warning(f"a call by another user, {_other_end(caller)[1]}")
+                    log.warning(f"a connection by another user, {_other_end(caller)[1]}")
                     continue
                 caller.settimeout(_CALL_SECONDS)
                 try:
                     asked = _heard(caller, Request)
                 except (OSError, typed_json.Malformed) as broken:
-                    log.warning(f"a call that nothing was asked in: {broken}")
+                    log.warning(f"a connection without a request: {broken}")
                     continue
                 yield asked, caller
 
 
 def reply(caller: socket.socket, answer: Answer, wait: bool) -> None:
-    """Tell it; wait: until the caller has done what he does with it, and goes."""
+    """Send the answer; wait: until the caller has used it, and closes the connection."""
     with suppress(OSError):  # he has gone already: what was done is done
         _say(caller, answer)
         if wait:
@@ -92,7 +100,7 @@ def reply(caller: socket.socket, answer: Answer, wait: bool) -> None:
 
 
 def connect(job: str | None, group: int | None) -> socket.socket | None:
-    """The starter of a job, or the one in a process group or tree; None when there is none."""
+    """Connect to the starter of a job, or of a process group or tree; None when there is none."""
     for name in _names(f"@{_NAME}/{os.getuid()}/{job}/" if job else f"@{_NAME}/{os.getuid()}/"):
         line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         line.settimeout(_CALL_SECONDS)  # it may be another user's, who lets us wait
@@ -108,7 +116,10 @@ def connect(job: str | None, group: int | None) -> socket.socket | None:
 
 
 def request(line: socket.socket, asked: Request) -> Answer:
-    """The starter's answer, however long that takes: it has its own time limits."""
+    """Send a request and wait for the answer, without a limit.
+
+    The starter has limits of its own.
+    """
     try:
         _say(line, asked)
         return _heard(line, Answer)
@@ -117,14 +128,14 @@ def request(line: socket.socket, asked: Request) -> Answer:
 
 
 def _names(begin: str) -> list[str]:
-    """Of the sockets with an abstract name that begins so."""
+    """The abstract socket names that begin so."""
     with open("/proc/net/unix", errors="surrogateescape") as file:
         found = {row.split()[7] for row in file if begin in row}
     return sorted(name for name in found if name.startswith(begin))
 
 
 def _wake(pid: int) -> None:
-    """A user may have stopped the starter by hand, together with the job."""
+    """Let the starter run on: a user may have stopped it by hand, together with the job."""
     starter = proc.stat(pid)
     if starter is not None and starter.state == "T":
         signals.send(starter.id, signal.SIGCONT)
@@ -136,7 +147,7 @@ def _in_group(pid: int, group: int) -> bool:
 
 
 def _other_end(line: socket.socket) -> tuple[int, int]:
-    """(pid, uid) of who listens, or has called."""
+    """(pid, uid) of the process at the other end."""
     credentials = line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _ = struct.unpack("3i", credentials)
     return pid, uid

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""OpenPBS's $action calls, with the words that `torqueckpt configure openpbs` writes.
+"""Parse OpenPBS's $action calls, with the words that `torqueckpt configure openpbs` writes.
 
 mom-checkpoint openpbs %sid %jobid %login %taskid %path 0|15
 mom-restart    openpbs %sid %jobid %login %taskid %path
@@ -21,7 +21,7 @@ _FIRST_TASK = 1
 
 
 class ActionCall(NamedTuple):
-    """One call; sid is negative at a restart after a hold, which we have no use for."""
+    """One call; sid is negative at a restart after a hold, and then unused."""
 
     sid: int
     job_id: str

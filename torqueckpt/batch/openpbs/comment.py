@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What went wrong, as the job's comment: OpenPBS's MOM keeps what our programs say to itself.
+"""Set a job's comment to what went wrong, since OpenPBS's MOM keeps our messages to itself.
 
 root@node must be an operator or manager of the server; where it is none, nobody is told so.
 """
@@ -18,7 +18,7 @@ _WHERE_PBS_IS = "PBS_CONF_FILE"
 
 
 def comment(job: str, text: str, settings: Settings) -> None:
-    """Set it; never the reason that something else fails."""
+    """Set the comment; a failure of this is only logged."""
     from torqueckpt.batch import server  # seldom wanted
 
     _as_mom_was_started()
@@ -30,7 +30,7 @@ def comment(job: str, text: str, settings: Settings) -> None:
 
 
 def _as_mom_was_started() -> None:
-    """MOM gives its scripts an environment of the job's; libpbs needs MOM's own pbs.conf."""
+    """Inside, the environment is MOM's, with its pbs.conf; scripts get the job's environment."""
     named = proc.environment(os.getppid()).get(_WHERE_PBS_IS)
     if named:
         os.environ[_WHERE_PBS_IS] = named

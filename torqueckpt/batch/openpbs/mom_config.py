@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""OpenPBS's mom_priv/config (source: contracts/openpbs.md, and its reader)."""
+"""Write and check OpenPBS's mom_priv/config (source: contracts/openpbs.md, and its reader)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _CALL = "openpbs %sid %jobid %login %taskid %path"
 
 
 def block(sbin: Path, pointer_dir: Path, timeout_seconds: int) -> list[tuple[str, str]]:
-    """Our lines.  The restart has no time limit: it stays as the job.
+    """The lines of our block.  The restart has no time limit: it stays as the job.
 
     Of a script that takes too long MOM kills the one process, so the limit is above all of ours.
     """
@@ -57,7 +57,7 @@ def block(sbin: Path, pointer_dir: Path, timeout_seconds: int) -> list[tuple[str
 
 
 def script_of(name: str, value: str) -> Path | None:
-    """The program that a directive names, if it names one."""
+    """The program that a directive names; None when it names none."""
     words = value.split()
     if name == "action" and len(words) > 2 and words[2].startswith("!"):
         return Path(words[2][1:])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The tasks and nodes of a job, as pbs_mom has written them down (source: job.h, task_save()).
+"""Read a job's tasks and nodes as pbs_mom has written them down (source: job.h, task_save()).
 
 MOM calls once for each task, one after the other, the job's script first.  That would be dumped,
 and ended, before another task is refused: so the call for the script looks at all of them.
@@ -23,7 +23,7 @@ _EMBRYO, _RUNNING = 0, 1
 
 
 def refuse_several(job: str, sid: int, node_file: str) -> None:
-    """SeveralTasks when the job runs more than its script, here or elsewhere.
+    """Refuse with SeveralTasks a job that runs more than its script, here or elsewhere.
 
     node_file is MOM's $PBS_NODEFILE, PBS_HOME/aux/JOBID; "" (a call by hand): not looked at.
     """

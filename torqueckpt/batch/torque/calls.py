@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""pbs_mom's argument lists, parsed once (source: TORQUE's own, release by release)."""
+"""Parse pbs_mom's argument lists (source: TORQUE's own, release by release)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class MomCall(NamedTuple):
 
     @classmethod
     def checkpoint(cls, argv: list[str]) -> MomCall:
-        """Any list that ever shipped; BadArguments for any other."""
+        """Parse a checkpoint's argument list of any release; BadArguments for any other."""
         listing = _CHECKPOINT_LISTS.get(len(argv), "")
         if len(argv) == 8 and argv[6] not in _GO_ON + _END and argv[5] in _GO_ON + _END:
             listing = _WITH_ROLE
@@ -49,7 +49,7 @@ class MomCall(NamedTuple):
 
     @classmethod
     def restart(cls, argv: list[str]) -> MomCall:
-        """SID is 0 when 4.2.10 starts a job that was requeued; nothing depends on it.
+        """Parse a restart's arguments; SID is 0 when 4.2.10 starts a job that was requeued.
 
         CKPTDIR is refused when a shell would act on it: its owner may have altered it since the
         prologue looked, and MOM would hand it to root's shell at the next checkpoint.

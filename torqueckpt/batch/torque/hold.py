@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A restart that failed under TORQUE: the job is not lost, it waits held for another try.
+"""Keep a TORQUE job whose restart failed: it is requeued and held for another try.
 
 MOM takes our exit status for the job's, so a mere failure would complete the job.  What works on
 6.x (measured): a system hold, then a rerun of the job, whose images MOM does not touch; its

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""TORQUE's mom_priv/config, and which releases take periodic checkpoints by themselves.
+"""Write and check TORQUE's mom_priv/config; tell which releases take periodic checkpoints.
 
 Sources: contracts/torque.md, and its reader in 6.1.  A misplaced #if of October 2015 keeps MOM's
-timer from ever being armed in the releases that came later."""
+timer from ever being armed in the releases that came later.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +68,10 @@ _WORKS = ((2, 5), (4, 1))
 
 
 def block(sbin: Path, pointer_dir: Path, interval_minutes: int) -> list[tuple[str, str]]:
-    """Our lines.  Without checkpoint_run_exe every checkpointable job dies at its start."""
+    """The lines of our block.
+
+    Without checkpoint_run_exe every checkpointable job dies at its start.
+    """
     return [
         ("checkpoint_script", str(sbin / "mom-checkpoint")),
         ("restart_script", str(sbin / "mom-restart")),
@@ -78,12 +82,15 @@ def block(sbin: Path, pointer_dir: Path, interval_minutes: int) -> list[tuple[st
 
 
 def script_of(name: str, value: str) -> Path | None:
-    """The program that a directive names, if it names one."""
+    """The program that a directive names; None when it names none."""
     return Path(value) if name in _SCRIPTS else None
 
 
 def works(version: str) -> bool | None:
-    """Of a pbs_version; None for a release that nobody has looked at."""
+    """Whether MOM's own timer works, by its pbs_version.
+
+    None for a release that nobody has tried.
+    """
     found = _VERSION.search(version)
     if found is None:  # what is built from its repository calls itself master
         return False if version == "master" else None

@@ -38,7 +38,7 @@ _TIME_WAIT_SECONDS = 80
 
 
 class Criu(Checkpointer):
-    """Dumps with --leave-running or --leave-stopped, restores as our own child."""
+    """Dumps with --leave-running or --leave-stopped; restores the tree as our own child."""
 
     name = "criu"
     needs_kernel = (5, 9)  # CAP_CHECKPOINT_RESTORE
@@ -175,12 +175,12 @@ class Criu(Checkpointer):
 
 
 def _since(before: Path) -> tuple[str, ...]:
-    """criu makes a link of it in the image's directory, so it is told from there."""
+    """The pre-dump's path from the image's directory, where criu makes a link of it."""
     return ("--track-mem", "--prev-images-dir", f"../{before.name}")
 
 
 def _yama() -> tuple[str, ...]:
-    """Where Yama restricts ptrace to ancestors, criu, which is none, needs the right to trace."""
+    """The right to trace, where Yama lets only ancestors trace: criu is none."""
     try:
         scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()
     except FileNotFoundError:

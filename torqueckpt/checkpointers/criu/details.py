@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a CRIU image says beside processes and files: memory, sockets, environment, processor.
+"""Read from a CRIU image, for `torqueckpt show`: memory, sockets, environment, processor.
 
 For people to look at, by `torqueckpt show`; nothing is decided by it.
 """
@@ -92,7 +92,7 @@ _Area = tuple[int, int, int]  # address, bytes, where in the pages file
 
 
 def read(image_dir: Path, root_pid: int, with_environment: bool) -> ImageDetails:
-    """ValueError when a file is not CRIU's."""
+    """Read all details of an image; ValueError when a file is not CRIU's."""
     files = {entry.id: entry for entry in _READER.messages(image_dir / "files.img", "file_entry")}
     memory: list[Memory] = []
     opened: list[Opened] = []
@@ -135,7 +135,7 @@ def _inet(each: Any) -> str:
 
 
 def _address(family: int, words: list[int], port: int) -> str:
-    """CRIU keeps an address as words of the machine that hold it in the network's order."""
+    """Decode an address, which CRIU keeps as the machine's words in the network's byte order."""
     packed = b"".join(struct.pack("=I", word) for word in words)
     try:
         if family == socket.AF_INET6:
@@ -154,7 +154,7 @@ def _unix(each: Any) -> str:
 def _memory(
     image_dir: Path, pid: int, space: Any, areas: list[_Area], files: dict[int, Any]
 ) -> Iterator[Memory]:
-    """Mappings of one name together: a library has five."""
+    """Add up mappings that have one name: a library has five."""
     sizes: dict[str, int] = defaultdict(int)
     saved: dict[str, int] = defaultdict(int)
     held = _Held(areas)
@@ -171,7 +171,7 @@ def _memory(
 
 
 class _Held:
-    """How much of a stretch of addresses an image holds, found without going through all areas."""
+    """Tells how much of an address range an image holds, without going through all areas."""
 
     def __init__(self, areas: list[_Area]) -> None:
         ordered = sorted((at, size) for at, size, _ in areas)
@@ -208,7 +208,7 @@ def _name(vma: Any, space: Any, files: dict[int, Any]) -> str:
 
 
 def _pages(pagemap: Path) -> tuple[int, list[_Area]]:
-    """The number of the pages file, and which memory is in it, in its order."""
+    """Read a page map: the number of its pages file, and the memory that is in it, in its order."""
     number, runs = pagemaps.read(pagemap)
     areas, offset = [], 0
     for run in runs:
@@ -219,7 +219,7 @@ def _pages(pagemap: Path) -> tuple[int, list[_Area]]:
 
 
 def _environment(pages: Path, space: Any, areas: list[_Area]) -> tuple[str, ...]:
-    """What its memory has there now: a program may have written over it."""
+    """Read the environment from the process's memory: a program may have written over it."""
     start, end = space.env_start, min(space.env_end, space.env_start + _LONGEST_ENVIRONMENT)
     wanted = []
     for at, size, offset in areas:
@@ -237,7 +237,7 @@ def _environment(pages: Path, space: Any, areas: list[_Area]) -> tuple[str, ...]
 
 
 def _parts(pages: Path, wanted: list[tuple[int, int]]) -> Iterator[bytes]:
-    """(offset, length) parts of a pages file, compressed or not; none when it is not there."""
+    """Read (offset, length) parts of a pages file, compressed or not; none when it is missing."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     packed = pages.with_name(f"{pages.name}{PACKED}")
     try:
@@ -256,8 +256,10 @@ def _parts(pages: Path, wanted: list[tuple[int, int]]) -> Iterator[bytes]:
 
 
 def _cpu(image_dir: Path, pids: list[int]) -> str:
-    """What the processes had in registers that not every processor has, as in "AVX AVX-512": they
-    can only go on where it has them."""
+    """Name the register sets in use that not every processor has, as in "AVX AVX-512".
+
+    The processes can only go on where the processor has them.
+    """
     used = 0
     for pid in pids:
         core = next(_READER.messages(image_dir / f"core-{pid}.img", "core_entry"), None)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a CRIU image says of processes and open files, and what of it is edited (criu_protobuf)."""
+"""Read processes and open files from a CRIU image, and edit some of its files (criu_protobuf)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ _READER = Reader(
 
 
 def read(image_dir: Path, work_dir: Path) -> ImageFacts:
-    """Processes, open regular files and frozen time; ValueError when a file is not CRIU's."""
+    """Read processes, open regular files and frozen time; ValueError when a file is not CRIU's."""
     named = {
         entry.id: entry.reg
         for entry in _READER.messages(image_dir / FILES, "file_entry")
@@ -91,7 +91,7 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
 
 
 def frozen_us(work_dir: Path) -> int:
-    """How long the tree stood still for the dump, or pre-dump, that was made with `work_dir`."""
+    """How long the tree stood still for the dump, or pre-dump, that wrote to `work_dir`."""
     stats = next(_READER.messages(work_dir / "stats-dump", "stats_entry"), None)
     if stats is None:
         raise ValueError("stats-dump is missing or empty")
@@ -100,7 +100,7 @@ def frozen_us(work_dir: Path) -> int:
 
 
 def edited(image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]) -> bytes:
-    """files.img with regular files and directories under the names that they have now.
+    """Write files.img anew, with files and directories under the names that they have now.
 
     positions: files, under those names, whose size CRIU shall not check → the offset at which the
     job goes on, negative for the recorded one.  What is not declared above is kept by protobuf.
@@ -118,7 +118,7 @@ def edited(image_dir: Path, name_now: Callable[[str], str], positions: Mapping[s
 
 
 def repair(image_dir: Path) -> int:
-    """Arm those periodic timerfds again that had expired unread; gives how many.
+    """Arm those periodic timerfds again that had expired unread; gives their number.
 
     The kernel tells such a timer as not running until it is read, so CRIU saves it as one that is
     off: the program would read what has expired and then wait for ever (contracts/criu.md).  It is
@@ -141,7 +141,7 @@ def repair(image_dir: Path) -> int:
 
 
 def _is_regular(file: Any) -> bool:
-    """CRIU counts directories and /dev/null among the regular files too."""
+    """Whether a file entry is a regular file: CRIU lists directories and /dev/null there too."""
     return not file.HasField("mode") or stat.S_ISREG(file.mode)
 
 
@@ -168,7 +168,7 @@ def _name(image_dir: Path, pid: int) -> str:
 
 
 def _cwd(image_dir: Path, pid: int, named: dict[int, Any]) -> str:
-    """Its working directory; "" for a zombie, and where it was deleted: that CRIU makes again."""
+    """The working directory; "" for a zombie, and for a deleted one, which CRIU makes again."""
     entry = next(_READER.messages(image_dir / f"fs-{pid}.img", "fs_entry"), None)
     place = named.get(entry.cwd_id) if entry is not None else None
     return os.fsdecode(place.name) if place is not None else ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What CRIU, run as the job's owner, does not save (measured on 4.2.1; docs/resources.md).
+"""Find what CRIU, run as the job's owner, cannot save (measured on 4.2.1; docs/resources.md).
 
 A check is strict in one direction only: it refuses nothing that CRIU would have dumped and
 restored.  The tests have CRIU itself refuse each of these.
@@ -61,7 +61,7 @@ def _processes(held: Holdings) -> Iterator[Finding]:
 
 
 def _forking(held: Holdings) -> Iterator[Finding]:
-    """CRIU tries for ten seconds, all other processes frozen, to stop one that waits in vfork."""
+    """Find processes in vfork: CRIU tries for ten seconds to stop one, all others being frozen."""
     for process in held.tree.values():
         if process.state == "D" and waits_in(process.pid) in _VFORK:
             what = "it waits for its child to run a program, and CRIU cannot stop it meanwhile"
@@ -69,7 +69,7 @@ def _forking(held: Holdings) -> Iterator[Finding]:
 
 
 def _anonymous(held: Holdings) -> Iterator[Finding]:
-    """Descriptors without a file: each kind is one that CRIU knows, or a refusal."""
+    """Find descriptors without a file, of kinds that CRIU refuses."""
     seen = [(pid, to) for pid, _, to in held.links] + [(m.pid, m.what) for m in held.mapped]
     for pid, to in dict.fromkeys(seen):
         if not to.startswith("anon_inode:") or to in _SAVED:
@@ -113,7 +113,7 @@ def _is_message_queue(found: os.stat_result) -> bool:
 
 
 def _sysv_by_id(held: Holdings) -> Iterator[Finding]:
-    """Semaphores and queues belong to a user, not to a process: the kernel tells no more."""
+    """Find the user's semaphores and queues: the kernel does not tell which process uses them."""
     root = next(iter(held.tree.values()), None)
     if root is None:
         return
@@ -170,7 +170,7 @@ def _is_saved(device: int) -> bool:
 
 
 def _is_own_terminal(name: str, masters: set[str]) -> bool:
-    """A pseudo terminal whose other side is in the tree, or one that nobody has any more."""
+    """Whether a pseudo terminal's other side is in the tree, or nobody has it any more."""
     last = name.rpartition("/")[2]
     return last in masters or last == "ptmx" or (last == "tty" and bool(masters)) or " " in last
 
@@ -183,7 +183,7 @@ def _device(process: Stat, name: str) -> Finding:
 
 
 def _pinned(held: Holdings) -> Iterator[Finding]:
-    """Affinity is not in the image: the batch system's set for the new job holds instead."""
+    """Find processes with a CPU affinity, which no image has: the new job's CPUs hold instead."""
     root = next(iter(held.tree.values()), None)
     usual = _cpus(root.ppid) if root is not None else set()
     for pid, process in held.tree.items():

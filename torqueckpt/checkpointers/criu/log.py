@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What CRIU's log says of a failure, in words that a job's owner can act on."""
+"""Find in CRIU's log why it failed, in words that a job's owner can act on."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _KNOWN = (
 
 
 def reason(log: Path) -> str:
-    """One line: the known cause when there is one, else the log's first error; "" for none."""
+    """The known cause in one line when there is one, else the log's first error; "" for none."""
     try:
         with open(os.open(log, _READING), "rb") as file:
             file.seek(0, 2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which memory a CRIU image holds: pagemap-*.img (source: criu's pagemap.proto, measured on 4.2.1).
+"""Read and write CRIU's page maps, pagemap-*.img (source: criu's pagemap.proto, measured on 4.2.1).
 
 A pagemap names its pages file, then runs of pages, by address; the pages of those that are present
 stand in the pages file one behind the other, in that order, and nothing says where else.
@@ -33,7 +33,7 @@ _READER = Reader(
 
 
 class Run(NamedTuple):
-    """Pages in a row; of shared memory the address counts from its begin."""
+    """Consecutive pages; in shared memory the address counts from its beginning."""
 
     address: int
     pages: int
@@ -57,7 +57,7 @@ class Run(NamedTuple):
 
 
 def read(file: Path) -> tuple[int, list[Run]]:
-    """The number of the pages file, and the runs; 0 and none when the file is not there."""
+    """Read the number of the pages file, and the runs; 0 and none when the file is missing."""
     entries = list(_READER.messages(file, "pagemap_entry"))
     runs = []
     for each in entries[1:]:
@@ -68,7 +68,7 @@ def read(file: Path) -> tuple[int, list[Run]]:
 
 
 def written(file: Path, runs: Iterable[Run]) -> bytes:
-    """The content of a pagemap as `file` is, with other runs."""
+    """Make a page map like that in `file`, with other runs."""
     data = content(file)
     head = next(raw_messages(file.name, data), b"")
     made = bytearray(data[: first(file.name, data) + 4 + len(head)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Making an image of a dump and its pre-dump that stands alone.
+"""Merge a CRIU pre-dump and its dump into an image that stands alone.
 
 Of pages that have not changed since the pre-dump, the dump says only that they are in its parent.
 They are copied here, so that nothing that comes later knows of pre-dumps: a pages file is written
@@ -23,7 +23,7 @@ PARENT = "parent"  # the link to the pre-dump's directory, which CRIU makes in t
 
 
 class _Piece(NamedTuple):
-    """Pages of the merged image, and where they are: in the pre-dump's pages file or the dump's."""
+    """Pages of the merged image, to be copied from the pre-dump's pages file or the dump's."""
 
     run: Run
     earlier: bool
@@ -31,7 +31,7 @@ class _Piece(NamedTuple):
 
 
 def merge(image_dir: Path, before: Path) -> int:
-    """Gives for how many microseconds the tree stood still at the pre-dump.
+    """Merge the pre-dump; gives for how many microseconds the tree stood still at it.
 
     ValueError when the pre-dump lacks what the dump refers to, or a file is not CRIU's.
     """
@@ -64,14 +64,14 @@ def _merge(file: Path, number: int, runs: list[Run], before: Path) -> None:
 
 
 def _refuse_disorder(runs: list[Run]) -> None:
-    """CRIU writes them by address; others could be made to name the same pages without end."""
+    """Refuse runs that are not sorted by address: others could name the same pages without end."""
     for one, other in zip(runs, runs[1:]):
         if other.address < one.end:
             raise ValueError(f"the pages at {other.address:x} come too late")
 
 
 def _pieces(runs: list[Run], earlier: list[Run]) -> Iterator[_Piece]:
-    """The runs of the merged image; one that is in the parent may be in several pieces there."""
+    """List the merged image's pieces: a run of the dump's may be several in the pre-dump."""
     there = list(_located(earlier))
     begins = [piece.run.address for piece in there]
     offset = 0
@@ -110,7 +110,7 @@ def _found(run: Run, there: list[_Piece], begins: list[int]) -> Iterator[_Piece]
 
 
 def _copy(source: int, start: int, target: int, count: int) -> None:
-    """Within the kernel: what is copied is as large as the job."""
+    """Copy within the kernel: there may be as many bytes as the job has memory."""
     while count:
         done = os.sendfile(target, source, start, count)
         if not done:
@@ -119,5 +119,5 @@ def _copy(source: int, start: int, target: int, count: int) -> None:
 
 
 def _only_a_file(name: str, flags: int) -> int:
-    """What has the name is the owner's: no FIFO is waited for."""
+    """Open a regular file only: the owner may have put a FIFO there, which is not waited for."""
     return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)

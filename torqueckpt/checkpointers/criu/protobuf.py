@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reading CRIU's image files through cut-down declarations of its protobuf messages.
+"""Read CRIU's image files through cut-down declarations of its protobuf messages.
 
 An image file is one or two 32-bit magic numbers, then messages, each behind its length (source:
 https://criu.org/Images).  Only the fields that are wanted are declared; protobuf skips the others.
@@ -23,13 +23,13 @@ _LARGEST = 256 * 1024 * 1024  # of a million open files, files.img has half of t
 
 
 class Reader:
-    """Reads the messages that were declared; ValueError where a file has something else."""
+    """Reads messages of the declared kinds; ValueError where a file has something else."""
 
     def __init__(self, declared: Declared) -> None:
         self._classes = _classes(declared)
 
     def messages(self, file: Path, kind: str) -> Iterator[Any]:
-        """The messages of one image file; none when the file is not there."""
+        """All messages of an image file; none when the file is missing."""
         try:
             data = content(file)
         except FileNotFoundError:
@@ -44,13 +44,15 @@ class Reader:
             raise ValueError(f"{name} cannot be read: {broken}") from broken
 
     def made(self, kind: str) -> Any:
-        """A new message."""
+        """Make a new, empty message."""
         return self._classes[kind]()
 
 
 def content(file: Path) -> bytes:
-    """All of an image file.  It is the owner's, and this program is not within his job's limits: no
-    sparse file fills the node's memory, no FIFO is waited for."""
+    """Read a whole image file, unless the owner has put a FIFO or a huge file in its place.
+
+    This program is not within the job's limits: a sparse file would fill the node's memory.
+    """
     fd = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     with open(fd, "rb") as opened:
         if os.fstat(fd).st_size > _LARGEST:
@@ -72,7 +74,7 @@ def raw_messages(name: str, data: bytes) -> Iterator[bytes]:
 
 
 def first(name: str, data: bytes) -> int:
-    """Where the first message's length stands, behind the magic numbers."""
+    """The position of the first message's length, after the magic numbers."""
     if len(data) < 4:
         raise ValueError(f"{name} has no magic number")
     return 4 * _MAGICS.get(struct.unpack_from("<I", data)[0], 1)

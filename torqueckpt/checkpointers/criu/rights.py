@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether a CRIU image asks for rights that its job never had.
+"""Find rights in a CRIU image that no job has.
 
 criu restores as the job's owner, with a few capabilities of its own, and gives each task what its
 core image says: an owner who edits that image would keep them.  So this is looked at in a copy that
@@ -24,7 +24,7 @@ _RIGHTS = {9: "inheritable", 10: "permitted", 11: "effective", 13: "securebits",
 
 
 def decides(name: str) -> bool:
-    """Whether the image file `name` says what rights a task gets."""
+    """Whether the image file `name` says what rights a process gets."""
     return _CORE.fullmatch(name) is not None
 
 
@@ -33,7 +33,7 @@ def left_out(name: str) -> bool:
 
 
 def excessive(core: bytes) -> str:
-    """What a core image asks for beyond an ordinary user's rights; "" for nothing."""
+    """The rights in a core image beyond an ordinary user's; "" for none."""
     try:
         asked = {
             _RIGHTS[number]
@@ -48,7 +48,7 @@ def excessive(core: bytes) -> str:
 
 
 def _message(file: bytes) -> bytes:
-    """The one message of a core image: two magic numbers, its length, itself."""
+    """The one message of a core image, after two magic numbers and its length."""
     common, _, length = struct.unpack_from("<III", file)
     if common != _COMMON_MAGIC or len(file) != 12 + length:
         raise ValueError("not one entry")
@@ -56,7 +56,7 @@ def _message(file: bytes) -> bytes:
 
 
 def _nested(message: bytes, wanted: int) -> Iterator[bytes]:
-    """Every occurrence of a field that is a message itself: readers merge them."""
+    """All occurrences of a field that is a message itself: readers merge them."""
     for number, kind, value in _fields(message):
         if number == wanted:
             if not isinstance(value, bytes):
@@ -86,7 +86,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int, int | bytes]]:
 
 
 def _varint(message: bytes, at: int, longest: int) -> tuple[int, int]:
-    """A number in its shortest form, and where it ends."""
+    """Decode a number in its shortest form; gives it and where it ends."""
     value = 0
     for count in range(longest):
         byte = message[at + count]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which connections CRIU saves: those with both ends in the tree, open in both directions."""
+"""Tell which connections CRIU saves: those with both ends in the tree, open in both directions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def unknown_sockets(held: Holdings) -> Iterator[Finding]:
 
 def unix_connections(held: Holdings) -> Iterator[Finding]:
     known = held.unix()
-    waits_at = {each: ear for ear in known.values() for each in ear.waiting}
+    waits_at = {each: listener for listener in known.values() for each in listener.waiting}
     for inode, (pid, _) in held.sockets.items():
         mine = known.get(inode)
         if mine is None:
@@ -54,12 +54,12 @@ def unix_connections(held: Holdings) -> Iterator[Finding]:
                 what = "its other end, outside of the job, has no name that it is found again by"
                 yield finding(REFUSED, process, _unix(other), what, "give it an absolute path")
             continue
-        ear = waits_at.get(inode)
-        if ear is not None:
-            if ear.inode not in held.sockets:
-                yield _to_outside(process, ear)
+        listener = waits_at.get(inode)
+        if listener is not None:
+            if listener.inode not in held.sockets:
+                yield _to_outside(process, listener)
             elif mine.unread:
-                yield finding(REFUSED, process, _unix(ear), _PENDING, _AGAIN)
+                yield finding(REFUSED, process, _unix(listener), _PENDING, _AGAIN)
         elif mine.peer not in ("", "0") and mine.peer not in held.sockets:
             yield _to_outside(process, known.get(mine.peer))
 

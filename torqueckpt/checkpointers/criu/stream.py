@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""How `criu restore --stream` asks for image files (source: CRIU's img-streamer.proto and .c).
+"""The protocol of `criu restore --stream` (source: CRIU's img-streamer.proto and .c).
 
 One connection; each request and each answer is a protobuf message of one field behind its length.
 """
