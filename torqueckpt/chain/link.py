@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Run one link of a chain, inside its batch job, as its owner.
 
-It sees to it that another link waits behind it, then it becomes the job: from the newest image, or
-by running the user's script.  The script runs below a shell that says when it is done; that shell
-is in every image, so whichever link gets there ends the chain.
+It sees to it that another link waits behind it (behind the first, server_jobs.submit() does), then
+it becomes the job: from the newest image, or by running the user's script.  The script runs below a
+shell that says when it is done; that shell is in every image, so whichever link gets there ends the
+chain.
 """
 
 from __future__ import annotations

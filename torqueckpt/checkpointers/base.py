@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The interface of a checkpointer: it builds argv and reads text and images; it runs nothing."""
+"""The interface of a checkpointer: it builds argv, reads text and images, and runs nothing.
+
+registry.py has the table of those that there are.
+"""
 
 from __future__ import annotations
 

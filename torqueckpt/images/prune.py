@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Remove images that the settings no longer keep, as their owner, under their lineage's lock.
 
-The newest whole image of a job stays unless the job is known to have ended, for its time of grace.
+The newest whole image of a job stays until a time of grace after its job's end became known.
 """
 
 from __future__ import annotations

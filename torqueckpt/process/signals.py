@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Signal exactly the process that was meant: through a pidfd, its identity checked after."""
+"""Signal exactly the process that was meant: through a pidfd, compared once it is open."""
 
 from __future__ import annotations
 

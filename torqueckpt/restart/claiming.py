@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Let one node alone bring a lineage back, and judge whether a job of another node has ended.
+"""See that only one node brings a lineage back, and judge whether a job of another node has ended.
 
 A lock is not seen by other nodes on every shared file system; the claim file is.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Redirect the job's stdout and stderr at a restart, and bring what they hold to the freeze's."""
+"""Decide at a restart where stdout and stderr go, what is cut from them, and what is put back."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Locks with a time limit, errors in plain words, and free space, of the store's file system."""
+"""Lock directories of the store, tell its file system's errors in plain words, measure its room."""
 
 from __future__ import annotations
 

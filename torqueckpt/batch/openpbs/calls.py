@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Parse OpenPBS's $action calls, with the words that `torqueckpt configure openpbs` writes.
+"""Parse OpenPBS's $action calls, as `torqueckpt configure openpbs` writes them (mom_config.py).
 
 mom-checkpoint openpbs %sid %jobid %login %taskid %path 0|15
 mom-restart    openpbs %sid %jobid %login %taskid %path
