@@ -9,7 +9,7 @@ import pytest
 
 from tests.batch.chains import running_link, status, submit, traced, wait_for_end
 from tests.batch.private import LONG
-from tests.support import User, count_script, lines
+from tests.support import User, count_script, lines, wait_until
 from tests.torque.private import PrivateTorque
 
 
@@ -109,7 +109,9 @@ def test_links_without_any_progress_end_the_chain_and_the_last_one_says_why(
     torque.configure(chain_idle_links=2)
     chain = submit(torque, owner, script, "-l", "walltime=200")
     for number in (1, 2):
-        torque.check("qdel", running_link(torque, owner, chain, number)["job"], user=owner)
+        running = running_link(torque, owner, chain, number)["job"]
+        wait_until(lambda: len(status(torque, owner, chain)["links"]) > number)  # noqa: B023
+        torque.check("qdel", running, user=owner)
     told, second = wait_for_end(torque, owner, chain, 90)
     assert (told["state"], len(told["links"])) == ("stopped", 2)
     assert "2 links one after the other made no image" in told["why"]
