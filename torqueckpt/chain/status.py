@@ -117,10 +117,6 @@ def _first(job: str, known: Chain | None, jobs: list[Job]) -> str | None:
     return job if job in named.values() else None
 
 
-def _chain_of(job: Job) -> str:
-    return server_jobs.chain_named_by(job)
-
-
 def _is_under_way(job: Job) -> bool:
     return job.runs or job.is_exiting
 

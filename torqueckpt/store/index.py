@@ -86,7 +86,8 @@ def current(
             manifest = made if made is not None and known else generation.manifest()
             if generation.looks_whole(manifest):
                 found[number] = _line(manifest, number, traces)
-        except (TorqueCkptError, OSError):  # torn: a listing says so
+        # torn, or made up by its owner: a listing says so, and no checkpoint fails for it
+        except (TorqueCkptError, OSError, ValueError, OverflowError):
             continue
     return found
 
