@@ -206,6 +206,11 @@ class StoreNotWritable(TorqueCkptError):
 # The checkpointer ---------------------------------------------------------------------------------
 
 
+class CheckpointerRefused(TorqueCkptError):
+    message = "checkpointer {name} cannot be used on this node: {problem}"
+    exit_code = 39
+
+
 class CheckpointerMissing(TorqueCkptError):
     message = "checkpointer {name}: {program} is missing; install it, or set where it lies"
     exit_code = 40

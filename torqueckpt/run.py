@@ -10,7 +10,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from torqueckpt.errors import ProgramMissing
 
@@ -22,7 +22,7 @@ class Finished(NamedTuple):
     """How a program ended; status is negative for a signal, None for the time limit."""
 
     program: str
-    status: int | None
+    status: Optional[int]  # noqa: UP045 (read at run time, also by Python 3.9)
     output: str
     stderr: str
     wall_ms: int
@@ -45,16 +45,17 @@ def run(
     as_root: bool = False,
     directory: str = "/",
     stdin_text: str = "",
-    no_signal_held_back: bool = False,
+    in_child: Callable[[], None] | None = None,
     alone: bool = False,
-    end_what_it_left: Callable[[], None] | None = None,
+    end_what_it_left: Callable[[int], object] | None = None,
 ) -> Finished:
     """Run a program to its end; it is killed at the time limit (a stopped program is ended too).
 
     alone: in a session of its own, of which nothing outlives it: a checkpointer that is killed may
     leave a helper behind, stopped for ever, with all descriptors that it was given.
-    end_what_it_left: called when it has failed and others still hold its output; for a program that
-    cannot be alone.
+    in_child: called in the child before the program is there, with the ids that it will have.
+    end_what_it_left: called with its status, again and again, when it has ended and others still
+    hold its output.
     as_root: with root's real ids back, for a program that will itself become the owner.
     ProgramMissing when it cannot be started; a failure is in the result, for the caller to word.
     """
@@ -70,7 +71,7 @@ def run(
             cwd=directory,
             user=0 if as_root and os.geteuid() != 0 else None,
             group=0 if as_root and os.geteuid() != 0 else None,
-            preexec_fn=_hold_nothing_back if no_signal_held_back else None,
+            preexec_fn=in_child,
             start_new_session=alone,
         )
     except OSError as problem:
@@ -102,7 +103,7 @@ def _ended(
     stdin_text: str,
     timeout_seconds: float | None,
     alone: bool,
-    end_what_it_left: Callable[[], None] | None,
+    end_what_it_left: Callable[[int], object] | None,
 ) -> Finished:
     try:
         output, errors = _communicate(child, stdin_text, timeout_seconds, alone, end_what_it_left)
@@ -122,7 +123,8 @@ def _ended(
     )
 
 
-def _hold_nothing_back() -> None:
+def hold_nothing_back() -> None:
+    """Let all signals through, whatever the caller holds back: for in_child."""
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
@@ -131,7 +133,7 @@ def _communicate(
     stdin_text: str,
     seconds: float | None,
     alone: bool,
-    end_what_it_left: Callable[[], None] | None,
+    end_what_it_left: Callable[[int], object] | None,
 ) -> tuple[bytes, bytes]:
     """Read all that it prints, but do not wait for programs that it has left behind."""
     given: bytes | None = stdin_text.encode() or None
@@ -146,8 +148,8 @@ def _communicate(
             ended = _how_it_ended(child)
             if ended is not None and alone:
                 _kill_session(child)
-            elif ended and end_what_it_left is not None:
-                end_what_it_left()
+            if ended is not None and end_what_it_left is not None:
+                end_what_it_left(ended)
             if time.monotonic() >= until:
                 raise late
 

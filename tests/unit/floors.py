@@ -27,7 +27,7 @@ FLOORS = (
         "file_rules",
     },
     {"process", "settings", "render", "run", "compression"},
-    {"store", "checkpointers", "files", "ifl"},
+    {"store", "checkpointers", "files", "ifl", "rights"},
     {"batch"},
     {"checkpoint", "restart", "images"},
     {"resubmit", "chain", "lsf", "reports", "site"},

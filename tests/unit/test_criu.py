@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from torqueckpt import paths
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
 from torqueckpt.checkpointers.criu import criu
-from torqueckpt.errors import CheckpointerMissing
+from torqueckpt.errors import CheckpointerMissing, CheckpointerRefused
 from torqueckpt.settings import Settings
 
 _IMAGE, _WORK = Path("/store/1/image"), Path("/store/1/work")
@@ -165,3 +166,47 @@ def test_a_dump_without_its_last_files_is_no_image(backend: Checkpointer, tmp_pa
 def test_a_checkpointer_that_nobody_knows_is_named() -> None:
     with pytest.raises(CheckpointerMissing, match="cryo"):
         registry.load("cryo", Settings())
+
+
+@pytest.fixture
+def yama(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The file in which a kernel with Yama says what a process may trace."""
+    file = tmp_path / "ptrace_scope"
+    monkeypatch.setattr(criu, "_YAMA", file)
+    return file
+
+
+def test_where_yama_keeps_it_from_tracing_it_is_refused_with_both_remedies(yama: Path) -> None:
+    yama.write_text("1\n")
+    with pytest.raises(CheckpointerRefused) as refused:
+        registry.usable_version(registry.load("criu", Settings(criu_path=Path("/bin/true"))))
+    assert "set it to 0" in str(refused.value) and "criu_sys_ptrace = true" in str(refused.value)
+
+
+def test_the_administrator_may_let_it_trace_every_process_of_the_node(yama: Path) -> None:
+    yama.write_text("1\n")
+    allowed = registry.load("criu", Settings(criu_sys_ptrace=True))
+    assert allowed.refused_here() == ""
+    assert "sys_ptrace" in allowed.capabilities(False)
+    yama.write_text("3\n")
+    assert (
+        "set it to 0" in allowed.refused_here() and "criu_sys_ptrace" not in allowed.refused_here()
+    )
+
+
+@pytest.mark.parametrize("scope", ["0\n", None])
+def test_where_yama_lets_it_it_gets_no_right_to_trace(yama: Path, scope: str | None) -> None:
+    if scope is not None:
+        yama.write_text(scope)
+    for setting in (False, True):
+        backend = registry.load("criu", Settings(criu_sys_ptrace=setting))
+        assert backend.refused_here() == ""
+        assert "sys_ptrace" not in backend.capabilities(False)
+
+
+def test_it_reads_no_configuration_and_no_plugins_but_the_installations(
+    backend: Checkpointer,
+) -> None:
+    for argv in (backend.dump_argv(_dump()), backend.pre_dump_argv(_dump()._replace(before=_WORK))):
+        assert "--no-default-config" in argv
+        assert _after(argv, "--libdir") == str(paths.installation())

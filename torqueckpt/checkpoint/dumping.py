@@ -25,6 +25,7 @@ from torqueckpt.manifest import Rule
 from torqueckpt.process import privileges, proc, signals, tree
 from torqueckpt.process.freeze import Freeze
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
+from torqueckpt.rights import contain
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
 
@@ -85,7 +86,7 @@ def as_owner(
 ) -> run.Finished:
     """Run the checkpointer, as the job's owner, on his tree; freeze: the freeze that it reports."""
     limit = plan.settings.dump_timeout_seconds
-    return run.run(
+    return contain.run_alone(
         privileges.as_owner_argv(
             plan.target.owner,
             plan.checkpointer.capabilities(dump.established_tcp),
@@ -93,13 +94,9 @@ def as_owner(
             orphan_seconds=limit + _LET_GO_SECONDS,
         ),
         timeout_seconds=limit,
-        environment={
-            "XDG_RUNTIME_DIR": str(dump.work_dir),
-            **(freeze.environment if freeze is not None else {}),
-        },
+        environment=freeze.environment if freeze is not None else {},
         keep_fds=(*plan.inherited, *(freeze.hook_fds if freeze is not None else ())),
-        as_root=True,
-        alone=True,
+        held=plan.checkpointer.dumps_held,
     )
 
 

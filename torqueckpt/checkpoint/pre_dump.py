@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
-from torqueckpt import layout, log, run
+from torqueckpt import layout, log
 from torqueckpt.checkpoint import describe, dumping, space
 from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped
 from torqueckpt.checkpoint.target import Target
@@ -24,6 +24,7 @@ from torqueckpt.files.record import Task
 from torqueckpt.identity import Owner
 from torqueckpt.process import memory, privileges, proc, signals, tree
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
+from torqueckpt.rights import contain
 from torqueckpt.store.generation import Generation
 
 _LEAST = 64 * 1024 * 1024  # a dump of less takes hardly longer than to stop the job twice
@@ -58,12 +59,8 @@ def refused(checkpointer: Checkpointer, owner: Owner) -> str:
     """Why memory cannot be dumped while this owner's jobs run; "" when it can."""
     rights = checkpointer.capabilities(established_tcp=False)
     for argv in checkpointer.pre_dump_checks():
-        answer = run.run(
-            privileges.as_owner_argv(owner, rights, argv),
-            timeout_seconds=_ANSWER_SECONDS,
-            environment={"XDG_RUNTIME_DIR": "/nonexistent"},
-            as_root=True,
-        )
+        words = privileges.as_owner_argv(owner, rights, argv)
+        answer = contain.run_alone(words, _ANSWER_SECONDS, held=checkpointer.dumps_held)
         if not answer.ok:
             return f"{checkpointer.name}, run as a job's owner, lacks {argv[-1]}"
     return ""

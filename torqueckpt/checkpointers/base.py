@@ -117,6 +117,8 @@ class Checkpointer(ABC):
     # that can be read.  After a dump without this hook the tree runs on: its files are looked at
     # when stands_still() says that it is frozen, else it is stopped right after the dump for that.
     has_freeze_hook: bool = True
+    # Its dump needs no setuid program, and no system call of rights/seccomp.py's list.
+    dumps_held = False
     # Its restore runs Restore.at_freeze, which can hold the restored tree until it is verified.
     can_hold_restored: bool = False
     # It keeps the job's processes connected to a program of its own, outside of the job.
@@ -137,6 +139,10 @@ class Checkpointer(ABC):
         """Find the version in the output of version_argv(); "" when it is not there."""
         found = re.search(r"[0-9]+(?:\.[0-9]+)+", output)
         return found.group() if found else ""
+
+    def refused_here(self) -> str:
+        """Why it can do nothing on this node as it is set, and what to do; "" when it can."""
+        return ""
 
     def capabilities(self, established_tcp: bool) -> tuple[str, ...]:
         """The ambient capabilities that it needs when it runs as the job's owner."""

@@ -14,6 +14,7 @@ from torqueckpt import run
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import (
     CheckpointerMissing,
+    CheckpointerRefused,
     CheckpointerTooOld,
     KernelTooOld,
     ProgramMissing,
@@ -60,6 +61,8 @@ def _asked(checkpointer: Checkpointer) -> Callable[[], str]:
     if found < checkpointer.needs_kernel:
         needed = ".".join(map(str, checkpointer.needs_kernel))
         raise KernelTooOld(found=os.uname().release, needed=needed)
+    if problem := checkpointer.refused_here():
+        raise CheckpointerRefused(name=checkpointer.name, problem=problem)
     words = checkpointer.version_argv()
     try:
         if not words and not os.access(checkpointer.program, os.X_OK):

@@ -41,8 +41,12 @@ def yama(node: Node) -> Iterator[Finding]:
     if scope == 3:
         fix = "put kernel.yama.ptrace_scope = 1 into /etc/sysctl.d and boot: 3 lasts until then"
         yield failure("Yama lets nobody trace a process", fix)
+    elif scope and node.settings.criu_sys_ptrace:
+        fix = "kernel.yama.ptrace_scope = 0 in /etc/sysctl.d, and take criu_sys_ptrace out"
+        yield warning("CRIU gets sys_ptrace: every process of this node (criu_sys_ptrace)", fix)
     elif scope:
-        yield ok(f"Yama's ptrace_scope is {scope}: the checkpointer gets sys_ptrace as well")
+        fix = "kernel.yama.ptrace_scope = 0 in /etc/sysctl.d"
+        yield failure(f"Yama's ptrace_scope is {scope}: CRIU may not trace a job", fix)
     else:
         yield ok("any process may be traced by its user" if scope == 0 else "no Yama")
 

@@ -11,17 +11,23 @@ from pathlib import Path
 from torqueckpt import paths, run
 from torqueckpt.checkpointers import registry
 from torqueckpt.doctor.checks import Check, Node, failure, ok, warning
-from torqueckpt.errors import CheckpointerMissing, CheckpointerTooOld, ProgramMissing
+from torqueckpt.errors import (
+    CheckpointerMissing,
+    CheckpointerRefused,
+    CheckpointerTooOld,
+    ProgramMissing,
+)
 from torqueckpt.findings import Finding
 from torqueckpt.process import privileges
 from torqueckpt.process.job_processes import running
 from torqueckpt.restart.door import SUDO
+from torqueckpt.rights import contain, seccomp
 from torqueckpt.site import altix_modules
 
 _SECONDS = 30
+_LIBSECCOMP = "install libseccomp2 (Debian) or libseccomp (Red Hat)"
 # Beside those that the checkpointer itself names: what a root hook needs to act as the owner.
 _HOOKS = {"kill": 5, "setgid": 6, "setuid": 7}
-_BITS = {"setpcap": 8, "net_admin": 12, "sys_ptrace": 19, "checkpoint_restore": 40}
 
 
 def checkpointer(node: Node) -> Iterator[Finding]:
@@ -38,6 +44,8 @@ def checkpointer(node: Node) -> Iterator[Finding]:
         yield failure(str(missing), fix)
     except CheckpointerTooOld as old:
         yield failure(str(old), fix)
+    except CheckpointerRefused as refused:
+        yield failure(str(refused), "see the row on Yama")
 
 
 def own_check(node: Node) -> Iterator[Finding]:
@@ -47,13 +55,8 @@ def own_check(node: Node) -> Iterator[Finding]:
         yield ok("the checkpointer has no check of its own, or is not there")
         return
     rights = node.checkpointer.capabilities(established_tcp=False)
-    environment = {"XDG_RUNTIME_DIR": "/nonexistent"}  # or criu would write to its own place
     words = privileges.as_owner_argv(node.nobody, rights, argv)
-    try:
-        done = run.run(words, timeout_seconds=_SECONDS, environment=environment)
-    except ProgramMissing as missing:
-        yield failure(str(missing), "see the row on setpriv")
-        return
+    done = contain.run_alone(words, _SECONDS, held=node.checkpointer.dumps_held)
     if done.ok:
         yield ok(f"{Path(argv[0]).name} {argv[1]}: {done.output.strip() or 'nothing is missing'}")
     else:
@@ -70,7 +73,7 @@ def capabilities(node: Node) -> Iterator[Finding]:
     whose = "pbs_mom" if pid else "this shell"
     status = _status(pid or os.getpid())
     rights = node.checkpointer.capabilities(True) if node.checkpointer is not None else ()
-    needed = {**_HOOKS, **{name: _BITS[name] for name in rights if name in _BITS}}
+    needed = {**_HOOKS, **{name: bit for name, bit in privileges.BITS.items() if name in rights}}
     bounding = int(status.get("CapBnd", "0"), 16)
     gone = [name for name, bit in needed.items() if not bounding >> bit & 1]
     if gone:
@@ -97,6 +100,14 @@ def setpriv(node: Node) -> Iterator[Finding]:
     else:
         fix = "install util-linux 2.36 or later, and coreutils for timeout"
         yield failure(f"{words[0]}: {done.last_line() or done.status}", fix)
+
+
+def system_calls(node: Node) -> Iterator[Finding]:
+    """Check for libseccomp, which bars a dump from system calls that none needs."""
+    if seccomp.available():
+        yield ok("dumps run with a list of system calls refused")
+    else:
+        yield warning("dumps run with all system calls: libseccomp is missing", _LIBSECCOMP)
 
 
 def sudo(node: Node) -> Iterator[Finding]:
@@ -163,6 +174,7 @@ CHECKS = (
     Check("checkpointer", "modules", kernel_modules),
     Check("rights", "capabilities", capabilities),
     Check("rights", "setpriv", setpriv),
+    Check("rights", "system calls", system_calls),
     Check("rights", "sudo door", sudo),
     Check("rights", "Python packages", psutil_is_there),
 )

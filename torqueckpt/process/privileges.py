@@ -10,14 +10,20 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import reduce
+from operator import or_
 
 from torqueckpt.errors import GroupsChanged, NeedsRoot, UnknownUser
 from torqueckpt.identity import Owner
 
 SETPRIV = "/usr/bin/setpriv"
 TIMEOUT = "/usr/bin/timeout"
+
+# capability.h; of a name that is not here, all are meant
+BITS = {"setpcap": 8, "net_admin": 12, "sys_ptrace": 19, "sys_admin": 21, "checkpoint_restore": 40}
+_ALL = (1 << 64) - 1
 
 
 def owner(name: str, groups: tuple[int, ...] | None = None) -> Owner:
@@ -124,3 +130,8 @@ def as_owner_argv(
         *limit,
         *argv,
     ]
+
+
+def mask(capabilities: Iterable[str]) -> int:
+    """These capabilities as a number with a bit for each, as /proc/PID/status has them."""
+    return reduce(or_, (1 << BITS[name] if name in BITS else _ALL for name in capabilities), 0)

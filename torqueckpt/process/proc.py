@@ -40,11 +40,15 @@ class Stat(NamedTuple):
 
 
 class Credentials(NamedTuple):
-    """The uids, gids and groups of a process, as /proc/PID/status has them."""
+    """The uids, gids and groups of a process, as /proc/PID/status has them.
+
+    capabilities: those that it has, may take or passes on, a bit for each.
+    """
 
     uids: tuple[int, int, int, int]  # real, effective, saved, file system
     gids: tuple[int, int, int, int]
     groups: tuple[int, ...]
+    capabilities: int
 
 
 @lru_cache(maxsize=1)
@@ -102,17 +106,23 @@ def still_me() -> ProcessId:
 
 def credentials(pid: int) -> Credentials | None:
     rows: dict[str, list[int]] = {}
+    capabilities = 0
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
             for line in file:
                 name, _, values = line.partition(b":")
                 if name in (b"Uid", b"Gid", b"Groups"):
                     rows[name.decode()] = [int(value) for value in values.split()]
+                elif name in (b"CapInh", b"CapPrm", b"CapAmb"):
+                    capabilities |= int(values, 16)
     except (FileNotFoundError, ProcessLookupError):
         return None
     uid, gid = rows["Uid"], rows["Gid"]
     return Credentials(
-        (uid[0], uid[1], uid[2], uid[3]), (gid[0], gid[1], gid[2], gid[3]), tuple(rows["Groups"])
+        (uid[0], uid[1], uid[2], uid[3]),
+        (gid[0], gid[1], gid[2], gid[3]),
+        tuple(rows["Groups"]),
+        capabilities,
     )
 
 

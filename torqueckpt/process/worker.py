@@ -27,20 +27,21 @@ class WorkerFailed(Exception):
     """The worker failed; the text is its error."""
 
 
-class OwnerWorker(Generic[T]):
-    """A worker that runs work() as the owner; result() waits for the record that it returns.
+class Worker(Generic[T]):
+    """A forked process that runs become() and work(); result() waits for the record of the latter.
 
-    It has a time limit: the owner can stop, or kill, a process of his own uid.
+    It has a time limit.
     """
 
-    def __init__(self, owner: Owner, work: Callable[[], T], timeout_seconds: float = 300) -> None:
+    def __init__(
+        self, become: Callable[[], None], work: Callable[[], T], timeout_seconds: float
+    ) -> None:
         self._until = time.monotonic() + timeout_seconds
         self._read_end, write_end = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._read_end)
-            guard.not_the_maker()
-            _report(owner, work, write_end)
+            _report(become, work, write_end)
         os.close(write_end)
 
     def result(self, kind: type[T]) -> T:
@@ -83,9 +84,20 @@ class OwnerWorker(Generic[T]):
         return b"it took too long"
 
 
-def _report(owner: Owner, work: Callable[[], object], write_end: int) -> None:
+class OwnerWorker(Worker[T]):
+    """A worker that has become the owner for good, who can stop it, or kill it."""
+
+    def __init__(self, owner: Owner, work: Callable[[], T], timeout_seconds: float = 300) -> None:
+        def become() -> None:
+            guard.not_the_maker()
+            privileges.drop(owner)
+
+        super().__init__(become, work, timeout_seconds)
+
+
+def _report(become: Callable[[], None], work: Callable[[], object], write_end: int) -> None:
     try:
-        privileges.drop(owner)
+        become()
         text = json.dumps(typed_json.plain(work()))
     except BaseException as failure:  # also an interrupt: it must not unwind the parent's stack
         text = f"{type(failure).__name__}: {failure}"

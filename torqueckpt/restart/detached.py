@@ -22,6 +22,7 @@ from torqueckpt.records import Intent
 from torqueckpt.restart import image_view, output
 from torqueckpt.restart.plan import RestorePlan
 from torqueckpt.restart.verify import VARIABLE
+from torqueckpt.rights import contain
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 
@@ -95,12 +96,13 @@ def _run(plan: RestorePlan, asked: Restore) -> tuple[run.Finished, int]:
     limit += round(verifier.seconds) if waits_at and verifier is not None else 0
     told = {VARIABLE: str(waits_at[0])} if waits_at else {}
     rights = checkpointer.capabilities(asked.established_tcp)
-    finished = run.run(
+    finished = contain.run_as_parent(
         privileges.as_owner_argv(plan.owner, rights, argv),
+        plan.owner,
+        rights,
         timeout_seconds=limit,
-        environment={"XDG_RUNTIME_DIR": str(asked.work_dir), **told},
+        environment=told,
         keep_fds=(plan.lock, *waits_at, *(fd for fd, _ in asked.inherited)),
-        as_root=True,
         end_what_it_left=lambda: _end_what_was_left(checkpointer, plan.manifest.exec_pid),
     )
     return finished, limit

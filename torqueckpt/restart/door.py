@@ -56,7 +56,7 @@ def dump(verb: str, pid: int, end: bool, job: str, settings: Settings) -> ImageR
     finished = run.run(
         [SUDO, "-n", door, verb, str(pid), "15" if end else "0", job],
         timeout_seconds=settings.dump_timeout_seconds + _LONGER_SECONDS,
-        no_signal_held_back=True,
+        in_child=run.hold_nothing_back,
     )
     lineage, _, number = finished.output.strip().partition(" ")
     if not finished.ok or not is_lineage_name(lineage) or not number.isdigit():

@@ -23,7 +23,12 @@ from torqueckpt.store import journal
 
 _KINDS = {
     "temp": (errors.RestoreTimeout, errors.Busy, errors.JobStillRuns),
-    "env": (errors.CheckpointerMissing, errors.CheckpointerTooOld, errors.KernelTooOld),
+    "env": (
+        errors.CheckpointerMissing,
+        errors.CheckpointerRefused,
+        errors.CheckpointerTooOld,
+        errors.KernelTooOld,
+    ),
     "args": (errors.BadArguments, errors.NotAnImage, errors.UnknownJob, errors.NoImage),
 }
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from torqueckpt import paths
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageDetails, ImageFacts, Restore
 from torqueckpt.checkpointers.criu import limits, log, rights
 from torqueckpt.checkpointers.criu.stream import CriuStream
@@ -25,6 +26,7 @@ _PRE_DUMP_NEEDS = ("mem_dirty_track", "pagemap_scan")
 # On both sides, or a tree that one accepts the other refuses.
 _COMMON = (
     "--unprivileged",
+    "--no-default-config",
     "--shell-job",  # the exec PID is no session leader: it joins the session of who restores it
     "--file-locks",
     "--link-remap",  # hard-linked names that were deleted
@@ -35,6 +37,8 @@ _COMMON = (
 # The kernel keeps the addresses of a connection whose processes were killed for a minute; more than
 # that, since what a try has left of the tree may hold its pids for some seconds.
 _TIME_WAIT_SECONDS = 80
+_YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
+_NOBODY_TRACES = 3  # until the next boot
 
 
 class Criu(Checkpointer):
@@ -43,11 +47,13 @@ class Criu(Checkpointer):
     name = "criu"
     needs_kernel = (5, 9)  # CAP_CHECKPOINT_RESTORE
     needs_version = (4, 2)  # older ones cannot dump on kernels of today
+    dumps_held = True
     can_hold_restored = True
     links_to_repair = ("anon_inode:[timerfd]",)
 
     def __init__(self, settings: Settings) -> None:
         self.program = settings.criu()
+        self._may_trace = settings.criu_sys_ptrace
 
     def version_argv(self) -> list[str]:
         return [str(self.program), "--version"]
@@ -59,9 +65,19 @@ class Criu(Checkpointer):
         found = re.search(r"^Version: ([0-9.]+)", output, re.MULTILINE)
         return found.group(1) if found else ""
 
+    def refused_here(self) -> str:
+        scope = _yama_scope()
+        if scope == 0 or (self._may_trace and scope != _NOBODY_TRACES):
+            return ""
+        remedy = "set it to 0 (in /etc/sysctl.d)"
+        if scope != _NOBODY_TRACES:
+            remedy += ", or criu_sys_ptrace = true, which gives CRIU every process of this node"
+        return f"kernel.yama.ptrace_scope is {scope}, so CRIU may not trace a job: {remedy}"
+
     def capabilities(self, established_tcp: bool) -> tuple[str, ...]:
         tcp = ("net_admin",) if established_tcp else ()
-        return ("checkpoint_restore", "setpcap", *tcp, *_yama())
+        yama = ("sys_ptrace",) if self._may_trace and _yama_scope() else ()
+        return ("checkpoint_restore", "setpcap", *tcp, *yama)
 
     def dump_argv(self, dump: Dump) -> list[str]:
         return [
@@ -169,6 +185,7 @@ class Criu(Checkpointer):
     def _argv(self, verb: str, image_dir: Path, work_dir: Path) -> list[str]:
         return [
             *(str(self.program), verb, *_COMMON),
+            *("--libdir", str(paths.installation())),  # no plugins: there are none
             *("--images-dir", str(image_dir), "--work-dir", str(work_dir)),
             *("--log-file", _LOGS[verb], "-v2"),
         ]
@@ -179,10 +196,9 @@ def _since(before: Path) -> tuple[str, ...]:
     return ("--track-mem", "--prev-images-dir", f"../{before.name}")
 
 
-def _yama() -> tuple[str, ...]:
-    """The right to trace, where Yama lets only ancestors trace: criu is none."""
+def _yama_scope() -> int:
+    """What Yama lets a process trace; 0, whatever its user may, also without Yama."""
     try:
-        scope = Path("/proc/sys/kernel/yama/ptrace_scope").read_text().strip()
+        return int(_YAMA.read_text())
     except FileNotFoundError:
-        return ()
-    return ("sys_ptrace",) if scope != "0" else ()
+        return 0
