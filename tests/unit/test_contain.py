@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,28 @@ def test_calls_that_no_dump_needs_are_refused(user: Owner) -> None:
     assert contain.run_alone(argv, _SECONDS).output.split() == ["1", "1", "1", "done", "done"]
     free = contain.run_alone(argv, _SECONDS, held=False)
     assert free.output.split()[0] == "done", "what the filter refuses can be had without it"
+
+
+_KEY = """
+import ctypes, sys
+libc = ctypes.CDLL(None)
+SESSION = -3
+if sys.argv[1] == "add":
+    libc.syscall(250, 1, None)
+    assert libc.syscall(248, b"user", b"secret", b"x", 1, SESSION) > 0
+    from torqueckpt.rights import contain
+    import subprocess
+    print(contain.run_alone(sys.argv[2:], 60).output)
+    print(subprocess.run(sys.argv[2:], capture_output=True, text=True).stdout)
+"""
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="the numbers of calls are x86-64's")
+def test_a_dump_has_no_keys_of_the_session_that_root_calls_it_from(user: Owner) -> None:
+    look = _argv(user, "print(open('/proc/keys').read().count('secret'))")
+    caller = real.python(_KEY, "add", *look)
+    shown = subprocess.run(caller, capture_output=True, text=True, check=True).stdout
+    assert shown.split() == ["0", "1"]
 
 
 def test_without_libseccomp_a_dump_still_has_no_way_to_other_privileges(

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from torqueckpt import log, run
 from torqueckpt.identity import Owner
-from torqueckpt.process import prctl, privileges, proc, signals, tree
+from torqueckpt.process import keyring, prctl, privileges, proc, signals, tree
 from torqueckpt.process.worker import Worker, WorkerFailed
 from torqueckpt.rights import seccomp
 from torqueckpt.run import Finished
@@ -104,6 +104,7 @@ def run_as_parent(
 
 def _hold() -> None:
     """In the child, while it is root: the filter bars what setpriv has no need of either."""
+    keyring.join_new_session()
     if seccomp.available():
         seccomp.refuse_what_no_dump_needs()
     prctl.prctl(prctl.SET_NO_NEW_PRIVS, 1)
