@@ -152,6 +152,33 @@ class Node(NamedTuple):
     builds: tuple[Build, ...]
 
 
+class BoundThread(NamedTuple):
+    """A thread that has other CPUs than those its batch system gave the job: a mask in hex."""
+
+    tid: int
+    cpus: str
+
+
+class Ceiling(NamedTuple):
+    """The most that any process of the job had, or could give itself, when the dump began.
+
+    Root has it from the kernel (process/ceiling.py), and no restored process gets more.  It is one
+    for the whole tree: a process that had less than another could be given the other's.  Securebits
+    cannot be seen from outside; nobody without capabilities can set those that matter.
+    """
+
+    hard_limits: tuple[int, ...]  # by number (RLIMIT_CPU is 0), unlimited: 2**64 - 1
+    nice: int  # the lowest
+    real_time: int  # the highest real-time priority, 0: none
+    idle: bool  # all are SCHED_IDLE
+    oom_score_adj: int  # the lowest
+    bounding: int  # capabilities in any bounding set, as a mask
+    groups: tuple[int, ...]
+    no_new_privs: bool  # of all
+    seccomp: int  # the least mode, 0: one has none
+    bound: tuple[BoundThread, ...]
+
+
 class Manifest(NamedTuple):
     """All that is known about one generation."""
 
@@ -182,6 +209,7 @@ class Manifest(NamedTuple):
     frozen_us: int
     wall_ms: int
     node: Optional[Node] = None  # noqa: UP045 (read at run time, also by Python 3.9); not in older
+    ceiling: Optional[Ceiling] = None  # noqa: UP045 (the same)
 
     @property
     def bytes(self) -> int:

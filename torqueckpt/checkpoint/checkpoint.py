@@ -40,7 +40,15 @@ from torqueckpt.files import intent, job_script, stdio
 from torqueckpt.files.record import Look, Task
 from torqueckpt.identity import ImageRef, job_id
 from torqueckpt.manifest import Manifest, Stream
-from torqueckpt.process import job_processes, monotonic_waits, privileges, proc, signals, tree
+from torqueckpt.process import (
+    ceiling,
+    job_processes,
+    monotonic_waits,
+    privileges,
+    proc,
+    signals,
+    tree,
+)
 from torqueckpt.process.guard import Guard, run_on
 from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
@@ -94,6 +102,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     checkpointer_version=version,
                     target=target,
                     waiting=waiting,
+                    ceiling=ceiling.of_tree(target.tree, target.leader_pid),
                     outputs=outputs,
                     inherited=(lock, *guarded),
                 )

@@ -60,6 +60,7 @@ def manifest_of(
         frozen_us=facts.frozen_us,
         wall_ms=dumped.wall_ms,
         node=Node(os.uname().machine, node.features(), facts.builds),
+        ceiling=plan.ceiling,
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers.base import Checkpointer, ImageFacts
 from torqueckpt.files.record import Look
-from torqueckpt.manifest import ImageFile, Stream
+from torqueckpt.manifest import Ceiling, ImageFile, Stream
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
@@ -19,9 +19,10 @@ class CheckpointPlan(NamedTuple):
     """A checkpoint that nothing forbids, as it stands right before the dump.
 
     depth: how many generations are kept.  waiting: pids of the tree that wait for a time of the
-    monotonic clock.  outputs: descriptors of the job's stdout and stderr, for reading.  inherited:
-    descriptors that the checkpointer inherits, the lineage's lock above all: it outlives a caller
-    that is killed, and the next action waits until it has let go of the job.
+    monotonic clock.  ceiling: the most that the tree's processes may have.  outputs: descriptors of
+    the job's stdout and stderr, for reading.  inherited: descriptors that the checkpointer
+    inherits, the lineage's lock above all: it outlives a caller that is killed, and the next action
+    waits until it has let go of the job.
     """
 
     request: CheckpointRequest
@@ -33,6 +34,7 @@ class CheckpointPlan(NamedTuple):
     checkpointer_version: str
     target: Target
     waiting: tuple[int, ...]
+    ceiling: Ceiling | None
     outputs: tuple[int, ...]
     inherited: tuple[int, ...]
 

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: MIT
+"""Record the most that a job's processes may have, as the kernel tells it, for its restart.
+
+Nothing of the image is believed for it: CRIU, which writes that, counts as the owner's program.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import reduce
+from operator import or_
+from typing import NamedTuple
+
+from torqueckpt.manifest import BoundThread, Ceiling
+from torqueckpt.process import proc
+
+_NICE, _RTPRIO = 13, 14  # RLIMIT_NICE and RLIMIT_RTPRIO: how far a process may raise itself
+_HIGHEST_REAL_TIME = 99
+_SCHED_IDLE = 5
+_UNLIMITED = 2**64 - 1
+
+
+class _Thread(NamedTuple):
+    """Of one thread: its scheduling, and lines of its status."""
+
+    tid: int
+    nice: int
+    real_time: int
+    policy: int
+    status: dict[str, str]
+
+
+def of_tree(tree: list[proc.Stat], leader_pid: int) -> Ceiling | None:
+    """The ceiling of all processes of a tree and their threads; None when all have ended.
+
+    What a process may still give itself counts, as a lower nice by RLIMIT_NICE does: it may do so
+    before it is frozen.  Processes that appear until then are children of these, and have no more.
+    leader_pid: whose CPUs are those that the batch system gave the job.
+    """
+    limits: list[tuple[int, ...]] = []
+    oom_score_adj: list[int] = []
+    threads: list[_Thread] = []
+    for each in tree:
+        if each.ended:
+            continue
+        try:
+            hard, killed_first = _hard_limits(each.pid), _oom_score_adj(each.pid)
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # ended meanwhile
+        limits.append(hard)
+        oom_score_adj.append(killed_first)
+        threads += _threads(each.pid)
+    if not threads:
+        return None
+    highest = tuple(max(column) for column in zip(*limits))
+    nice = min(thread.nice for thread in threads)
+    may_have_nice = min(nice, 20 - min(highest[_NICE], 40))
+    real_time = max(thread.real_time for thread in threads)
+    status = [thread.status for thread in threads]
+    return Ceiling(
+        hard_limits=highest,
+        nice=may_have_nice,
+        real_time=max(real_time, min(highest[_RTPRIO], _HIGHEST_REAL_TIME)),
+        idle=may_have_nice == nice and all(each.policy == _SCHED_IDLE for each in threads),
+        oom_score_adj=min(oom_score_adj),
+        bounding=reduce(or_, (int(rows["CapBnd"], 16) for rows in status)),
+        groups=tuple(sorted({int(gid) for rows in status for gid in rows["Groups"].split()})),
+        no_new_privs=all(rows["NoNewPrivs"] == "1" for rows in status),
+        seccomp=min(int(rows["Seccomp"]) for rows in status),
+        bound=_bound(threads, leader_pid),
+    )
+
+
+def _bound(threads: list[_Thread], leader_pid: int) -> tuple[BoundThread, ...]:
+    given = [thread.status["Cpus_allowed"] for thread in _threads(leader_pid)][:1]
+    return tuple(
+        BoundThread(thread.tid, thread.status["Cpus_allowed"].replace(",", ""))
+        for thread in threads
+        if given and thread.status["Cpus_allowed"] not in given
+    )
+
+
+def _threads(pid: int) -> Iterator[_Thread]:
+    """Of all threads of a process that have not ended meanwhile."""
+    try:
+        names = os.listdir(f"/proc/{pid}/task")
+    except (FileNotFoundError, ProcessLookupError):
+        return
+    for name in sorted(names, key=int):
+        try:
+            with open(f"/proc/{pid}/task/{name}/stat", "rb") as file:
+                after_name = file.read().rpartition(b")")[2].split()
+            with open(f"/proc/{pid}/task/{name}/status", "rb") as file:
+                rows = [line.decode("utf-8", "replace").partition(":") for line in file]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        nice, real_time, policy = (int(after_name[at]) for at in (16, 37, 38))
+        status = {key: value.strip() for key, _, value in rows}
+        yield _Thread(int(name), nice, real_time, policy, status)
+
+
+def _hard_limits(pid: int) -> tuple[int, ...]:
+    """In the order of their numbers, which is that of the lines."""
+    with open(f"/proc/{pid}/limits") as file:
+        next(file)
+        values = [line[47:].split()[0] for line in file]
+    return tuple(_UNLIMITED if each == "unlimited" else int(each) for each in values)
+
+
+def _oom_score_adj(pid: int) -> int:
+    with open(f"/proc/{pid}/oom_score_adj") as file:
+        return int(file.read())
