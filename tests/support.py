@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import time
@@ -75,7 +76,7 @@ class User:
     def views(self) -> list[Path]:
         """What restores of this user's jobs have in /run, where other tests' have theirs."""
         found = Path("/run").glob("torqueckpt-*")
-        return [path for path in found if _gid(path) == self.gid]
+        return [path for path in found if self.uid in _readers(path)]
 
     def directory(self, name: str = "") -> Path:
         """A new directory of his, below his home."""
@@ -396,11 +397,14 @@ def session(sid: int) -> list[int]:
     return found
 
 
-def _gid(path: Path) -> int:
+def _readers(path: Path) -> list[int]:
+    """The uids that a file's access list names."""
     try:
-        return path.stat().st_gid
-    except FileNotFoundError:
-        return -1
+        listed = os.getxattr(path, "system.posix_acl_access")
+    except OSError:  # just gone, or not shown yet
+        return []
+    entries = struct.iter_unpack("<HHI", listed[4:])
+    return [uid for tag, _, uid in entries if tag == 0x02]
 
 
 def _killed(pids: list[int]) -> bool:

@@ -16,6 +16,8 @@ from torqueckpt.typed_json import Malformed, from_json, load, plain
 PACKED = ".zst"  # ends the names of image files that were compressed
 FORMAT = 2  # 2: what the job's files were like at the freeze, who waited on the monotonic clock
 
+UNLIMITED = 2**64 - 1  # a resource limit that is none, as the kernel and CRIU write it
+
 
 class Directive(NamedTuple):
     """One option the job was submitted with: its letter, its value ("" for one that takes none)."""
@@ -167,7 +169,7 @@ class Ceiling(NamedTuple):
     cannot be seen from outside; nobody without capabilities can set those that matter.
     """
 
-    hard_limits: tuple[int, ...]  # by number (RLIMIT_CPU is 0), unlimited: 2**64 - 1
+    hard_limits: tuple[int, ...]  # by number (RLIMIT_CPU is 0), or UNLIMITED
     nice: int  # the lowest
     real_time: int  # the highest real-time priority, 0: none
     idle: bool  # all are SCHED_IDLE

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from tests.job.test_images import flip
-from tests.job.test_rights_of_an_image import CREDS, THREAD_CORE, rewritten, through_the_door
+from tests.job.test_rights_of_an_image import through_the_door
 from tests.support import UNTIL_IT_MAY_END, Running, Site, User, counting, lines
+from tests.unit.core_images import CREDS, THREAD, edited_file
 
 SECRET = "root's own"
 
@@ -160,8 +161,7 @@ def test_an_image_that_says_it_was_roots_runs_as_its_owner_or_not_at_all(
     numbers = (1, 3, 5, 7) if field == "user" else (2, 4, 6, 8)
     for core in (site.lineage(running.job) / "1" / "image").glob("core-*.img"):
         file = core.read_bytes()
-        message = rewritten(file[12:], (THREAD_CORE, CREDS), dict.fromkeys(numbers, 0))
-        core.write_bytes(file[:8] + len(message).to_bytes(4, "little") + message)
+        core.write_bytes(edited_file(file, (THREAD, CREDS), dict.fromkeys(numbers, 0)))
         os.chown(core, user.uid, user.gid)
     forged = through_the_door(site, user, running)
     assert forged.wait() == 125, forged.out()

@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: MIT
-"""CRIU's images, made up: no core image that is let through has a right in it, whoever reads it.
+"""CRIU's images, made up: no core image that is let through asks anybody for more.
 
 tests/job/test_criu_images.py edits real ones."""
 
 from __future__ import annotations
 
-import struct
+from collections.abc import Sequence
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
-from google.protobuf.message import DecodeError
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from torqueckpt.checkpointers.criu import details, rights
-
-_RIGHTS = (9, 10, 11, 13, 19)  # creds.proto: inheritable, permitted, effective, securebits, ambient
-_MAGIC = struct.pack("<II", 0x54564319, 0x55053847)
+from tests.unit import core_images
+from torqueckpt.checkpointers.criu import details, protobuf, rights
 
 
 @st.composite
@@ -39,93 +35,88 @@ def broken(draw: st.DrawFn, whole: bytes) -> bytes:
     return bytes(data)
 
 
-def _creds_class() -> type:
-    """core_entry.thread_core.creds as protobuf reads it: merged, unknown fields passed over."""
-    field = descriptor_pb2.FieldDescriptorProto
-    file = descriptor_pb2.FileDescriptorProto(name="tests/core.proto", package="fuzz")
-    creds = file.message_type.add(name="creds")
-    for number in _RIGHTS:
-        label = field.LABEL_OPTIONAL if number == 13 else field.LABEL_REPEATED
-        creds.field.add(name=f"f{number}", number=number, label=label, type=field.TYPE_UINT32)
-    thread = file.message_type.add(name="thread")
-    core = file.message_type.add(name="core")
-    for owner, name, number, kind in (
-        (thread, "creds", 10, "creds"),
-        (core, "thread", 5, "thread"),
-    ):
-        owner.field.add(
-            name=name,
-            number=number,
-            label=field.LABEL_OPTIONAL,
-            type=field.TYPE_MESSAGE,
-            type_name=f".fuzz.{kind}",
-        )
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    made: type = message_factory.GetMessageClass(pool.FindMessageTypeByName("fuzz.core"))
-    return made
-
-
-_CORE = _creds_class()
+# Messages as protobuf reads them: merged, unknown fields passed over (core.proto, creds.proto).
+_DECLARED: dict[str, dict[str, tuple[int, str]]] = {
+    "limit": {"hard": (2, "uint64")},
+    "limits": {"all": (1, "limit[]")},
+    "task": {"state": (1, "uint32"), "limits": (8, "limits"), "oom_score_adj": (14, "int32")},
+    "creds": {
+        **{f"capabilities{each}": (each, "uint32[]") for each in (9, 10, 11, 19)},
+        "securebits": (13, "uint32"),
+        "groups": (14, "uint32[]"),
+        "no_new_privs": (18, "uint32"),
+    },
+    "thread": {
+        "nice": (3, "sint32"),
+        "policy": (4, "uint32"),
+        "priority": (5, "uint32"),
+        "creds": (10, "creds"),
+    },
+    "core": {"task": (3, "task"), "thread": (5, "thread")},
+}
+_READER = protobuf.Reader(_DECLARED)
+_KINDS = [core_images.of_process(), core_images.of_thread(), core_images.of_zombie()]
 
 
 def grants(message: bytes) -> bool:
-    """Whether another reader finds a right in it; False when it is no message."""
+    """Whether another reader finds more in it than the ceiling; False when it is no message."""
     try:
-        creds = _CORE.FromString(message).thread.creds  # type: ignore[attr-defined]
-    except DecodeError:
+        core = _READER.message("core", "core", message)
+    except ValueError:
         return False
-    return bool(creds.f13) or any(any(getattr(creds, f"f{n}")) for n in _RIGHTS if n != 13)
+    task, thread, creds, most = core.task, core.thread, core.thread.creds, core_images.CEILING
+    if core.HasField("task") and task.state == 2:
+        return False  # a zombie has nothing
+    had = zip([each.hard for each in task.limits.all], most.hard_limits)
+    return (
+        any(any(getattr(creds, f"capabilities{each}")) for each in (9, 10, 11, 19))
+        or bool(creds.securebits & 0xFF or set(creds.groups) - set(most.groups))
+        or (core.HasField("task") and len(task.limits.all) != 16)
+        or (core.HasField("task") and task.oom_score_adj < most.oom_score_adj)
+        or any(asked > hard for asked, hard in had)
+        or thread.nice < most.nice
+        or thread.policy & ~0x40000000 != 5
+        or creds.no_new_privs == 0
+    )
 
 
 def let_through(core: bytes) -> bool:
-    return rights.excessive(core) == ""
+    try:
+        rights.checked(core, core_images.CEILING)
+    except ValueError:
+        return False
+    return True
 
 
-def _varint(value: int) -> bytes:
-    low, rest = value & 0x7F, value >> 7
-    return bytes([low | 0x80]) + _varint(rest) if rest else bytes([low])
-
-
-def _field(number: int, kind: int, value: int | bytes) -> bytes:
-    if isinstance(value, int):
-        return _varint(number << 3 | kind) + _varint(value)
-    length = _varint(len(value)) if kind == 2 else b""
-    return _varint(number << 3 | kind) + length + value
-
-
-_NUMBER = st.sampled_from([1, 3, 5, 9, 10, 11, 13, 19, 20])
-_VALUE = st.sampled_from([0, 1, 256, 1 << 31, (1 << 32) - 1, 1 << 32, 1 << 63])
-_PLAIN = st.one_of(
-    st.builds(_field, _NUMBER, st.just(0), _VALUE),
-    st.builds(_field, _NUMBER, st.just(2), st.binary(max_size=6)),
-    st.builds(_field, _NUMBER, st.sampled_from([1, 3, 4, 5]), st.binary(min_size=8, max_size=8)),
-    st.builds(_field, st.just(13), st.just(5), st.binary(min_size=4, max_size=4)),
-    st.sampled_from([b"\x88\x00\x01", b"\xd0\x80\x00\x01", b"\x50\x80\x00", b""]),
-)
-_MESSAGE = st.recursive(
-    st.lists(_PLAIN, max_size=4).map(b"".join),
-    lambda inner: st.lists(
-        st.one_of(_PLAIN, st.builds(_field, st.sampled_from([5, 10, 3]), st.just(2), inner)),
-        max_size=4,
-    ).map(b"".join),
-    max_leaves=8,
-)
-
-
-@given(_MESSAGE)
-@example(_field(5, 2, _field(10, 2, _field(10, 2, b"\x80\x02"))))  # packed
-@example(_field(5, 2, b"") + _field(5, 2, _field(10, 2, _field(11, 0, 1))))  # merged
-def test_no_made_up_core_image_is_let_through_that_grants_a_right_to_another_reader(
+@given(st.sampled_from(_KINDS).flatmap(broken))
+def test_no_broken_core_image_is_let_through_that_asks_another_reader_for_more(
     message: bytes,
 ) -> None:
-    core = _MAGIC + struct.pack("<I", len(message)) + message
-    assert not (let_through(core) and grants(message))
+    assert not (let_through(core_images.image(message)) and grants(message))
 
 
-def test_the_other_reader_sees_rights_where_there_are_some() -> None:
-    for number in _RIGHTS:
-        assert grants(_field(5, 2, _field(10, 2, _field(number, 0, 256))))
+_PLACES: list[Sequence[core_images.Step]] = [
+    *((3,), (3, 8), *((3, 8, (1, each)) for each in (0, 7, 15)), (5,), (5, 10)),
+]
+_NUMBER = st.one_of(st.integers(1, 20), st.sampled_from([9, 10, 11, 13, 14, 18]))
+_VALUE = st.sampled_from([0, 1, 256, 1 << 31, (1 << 32) - 1, 1 << 32, 1 << 63, (1 << 64) - 1])
+
+
+@given(
+    st.sampled_from(_KINDS), st.sampled_from(_PLACES), st.dictionaries(_NUMBER, _VALUE, max_size=3)
+)
+def test_no_edited_core_image_is_let_through_that_asks_another_reader_for_more(
+    message: bytes, place: Sequence[core_images.Step], fields: dict[int, int]
+) -> None:
+    message = core_images.edited(message, place, fields)
+    assert not (let_through(core_images.image(message)) and grants(message))
+
+
+def test_the_other_reader_takes_the_honest_ones_and_sees_what_is_more() -> None:
+    for message in _KINDS:
+        assert let_through(core_images.image(message)) and not grants(message)
+    for number in (9, 10, 11, 13, 19):
+        assert grants(core_images.edited(_KINDS[0], (5, 10), {number: 8}))
 
 
 @given(

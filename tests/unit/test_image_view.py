@@ -3,22 +3,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
-import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.unit import samples
+from tests import accounts
+from tests.unit import core_images, samples
 from torqueckpt.checkpointers import registry
-from torqueckpt.errors import ImageDamaged
+from torqueckpt.checkpointers.criu import rights
+from torqueckpt.errors import ImageDamaged, RestoreFailed
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges
 from torqueckpt.restart import image_view
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
-_CORE = struct.pack("<III", 0x54564319, 0x55053847, 2) + b"\x08\x01"
+_CORE = core_images.image(core_images.of_process())
 _FILES = {"core-1.img": _CORE, "creds-1.img": b"old", "files.img": b"names", "pages-1.img": b"x"}
 
 
@@ -43,7 +46,7 @@ def test_what_decides_on_rights_is_roots_and_only_what_was_signed_is_there(
         with image_view.image(criu, generation, manifest, user, edited) as seen:
             assert sorted(os.listdir(seen)) == ["core-1.img", "files.img", "pages-1.img"]
             (generation.image_dir / "core-1.img").write_bytes(b"changed behind the check")
-            assert (seen / "core-1.img").read_bytes() == _CORE
+            assert (seen / "core-1.img").read_bytes() == rights.checked(_CORE, None)
             assert os.readlink(seen / "files.img") == str(edited["files.img"])
             for touch in (
                 lambda: (seen / "core-1.img").write_bytes(b""),
@@ -53,8 +56,43 @@ def test_what_decides_on_rights_is_roots_and_only_what_was_signed_is_there(
             ):
                 with pytest.raises(PermissionError):
                     touch()
-            status = seen.stat()
-            assert (status.st_uid, status.st_mode & 0o777) == (0, 0o750)
+            assert (seen.stat().st_uid, seen.stat().st_gid) == (0, 0)
+    assert os.listdir(run) == []
+
+
+def test_nobody_else_reads_the_copies_whatever_his_groups(
+    lineage: Lineage, user: Owner, run: Path
+) -> None:
+    criu = registry.load("criu", Settings())
+    with accounts.users(accounts.new_name("o")) as (other,), privileges.acting_as(user):
+        manifest = samples.generation(lineage, _FILES)
+        with image_view.image(criu, lineage.generation(1), manifest, user, {}) as seen:
+
+            def reads(uid: int, gid: int, path: Path) -> bool:
+                words = ("setpriv", "--reuid", str(uid), "--regid", str(gid), "--clear-groups")
+                look = "ls" if path.is_dir() else "cat"
+                with privileges.acting_as_root():
+                    return not subprocess.run([*words, look, path], capture_output=True).returncode
+
+            for path in (seen, seen / "core-1.img"):
+                assert reads(user.uid, user.gid, path)
+                assert not reads(other.uid, user.gid, path)
+                assert not reads(other.uid, other.gid, path)
+
+
+def test_where_files_have_no_access_lists_nothing_is_shown_to_anybody(
+    lineage: Lineage, user: Owner, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+
+    criu = registry.load("criu", Settings())
+    monkeypatch.setattr(os, "setxattr", refuse)
+    with privileges.acting_as(user):
+        manifest = samples.generation(lineage, _FILES)
+        sight = image_view.image(criu, lineage.generation(1), manifest, user, {})
+        with pytest.raises(RestoreFailed, match="access lists"), sight:
+            pytest.fail("it was let through")
     assert os.listdir(run) == []
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from torqueckpt.findings import Finding
-from torqueckpt.manifest import Build, Manifest, OpenFile, Process
+from torqueckpt.manifest import Build, Ceiling, Manifest, OpenFile, Process
 from torqueckpt.process.resources import Holdings
 
 
@@ -204,14 +204,17 @@ class Checkpointer(ABC):
     def decides_rights(self, name: str) -> bool:
         """Whether the image file `name` decides what rights a restored process gets.
 
-        One that does is restored from a copy that its owner cannot change, once excessive_rights()
-        had nothing to say.
+        One that does is restored from a copy that its owner cannot change: checked_rights().
         """
         return False
 
-    def excessive_rights(self, data: bytes) -> str:
-        """The rights in such a file that no job has; "" for none."""
-        return ""
+    def checked_rights(self, data: bytes, ceiling: Ceiling | None) -> bytes:
+        """What the copy of such a file holds, read strictly.
+
+        ValueError for one that would give a process more than its job had, or more than any job has
+        where no ceiling was recorded.
+        """
+        return data
 
     def left_out(self, name: str) -> bool:
         """Whether this file of an image must not be there at a restore."""

@@ -12,13 +12,12 @@ from functools import reduce
 from operator import or_
 from typing import NamedTuple
 
-from torqueckpt.manifest import BoundThread, Ceiling
+from torqueckpt.manifest import UNLIMITED, BoundThread, Ceiling
 from torqueckpt.process import proc
 
 _NICE, _RTPRIO = 13, 14  # RLIMIT_NICE and RLIMIT_RTPRIO: how far a process may raise itself
 _HIGHEST_REAL_TIME = 99
 _SCHED_IDLE = 5
-_UNLIMITED = 2**64 - 1
 
 
 class _Thread(NamedTuple):
@@ -105,7 +104,7 @@ def _hard_limits(pid: int) -> tuple[int, ...]:
     with open(f"/proc/{pid}/limits") as file:
         next(file)
         values = [line[47:].split()[0] for line in file]
-    return tuple(_UNLIMITED if each == "unlimited" else int(each) for each in values)
+    return tuple(UNLIMITED if each == "unlimited" else int(each) for each in values)
 
 
 def _oom_score_adj(pid: int) -> int:

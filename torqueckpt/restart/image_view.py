@@ -7,16 +7,18 @@ decide what rights a process gets are therefore copied, and checked in the copy.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from torqueckpt import layout
 from torqueckpt.checkpointers.base import Checkpointer
-from torqueckpt.errors import ImageDamaged
+from torqueckpt.errors import ImageDamaged, RestoreFailed
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import ImageFile, Manifest
 from torqueckpt.process import privileges
@@ -25,6 +27,12 @@ from torqueckpt.store.generation import Generation
 
 _PLACE = Path("/run")
 _NAME = "torqueckpt-"
+
+# acl(5): an access list as Linux keeps it (linux/posix_acl_xattr.h), each entry (tag, rights, who).
+_ACCESS_LIST, _VERSION = "system.posix_acl_access", 2
+_FILES_OWNER, _USER, _FILES_GROUP, _MASK, _OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20
+_NOBODY = 0xFFFFFFFF
+_READ, _WRITE, _ENTER = 4, 2, 1
 
 
 @contextmanager
@@ -49,16 +57,16 @@ def image(
         path = place.path / new[1:]
         place.rename(new, path.name)
         directory.path = path
-        os.fchown(directory.fd, 0, owner.gid)
-        os.fchmod(directory.fd, 0o750)
     try:
+        _show(directory.fd, _READ | _ENTER, owner, manifest)
         with generation.directory.sub(layout.IMAGE) as original:
             for file in manifest.image:
                 name = file.name
                 if checkpointer.left_out(name):
                     continue
                 if checkpointer.decides_rights(name):
-                    _copy(directory, name, _checked(checkpointer, original, name, manifest), owner)
+                    checked = _checked(checkpointer, original, name, manifest)
+                    _copy(directory, name, checked, owner, manifest)
                 else:
                     _refuse_other_kinds(original, file, manifest)
                     with privileges.acting_as_root():
@@ -87,13 +95,11 @@ def _sweep(place: Directory) -> None:
 
 def _checked(checkpointer: Checkpointer, image: Directory, name: str, manifest: Manifest) -> bytes:
     try:
-        data = image.read(name)
-        asked = checkpointer.excessive_rights(data)
+        return checkpointer.checked_rights(image.read(name), manifest.ceiling)
     except OSError as unreadable:
         raise _damaged(manifest, f"{name}: {unreadable.strerror}") from unreadable
-    if asked:
-        raise _damaged(manifest, f"{name} asks for {asked}")
-    return data
+    except ValueError as excessive:
+        raise _damaged(manifest, f"{name} {excessive}") from excessive
 
 
 def _refuse_other_kinds(image: Directory, file: ImageFile, manifest: Manifest) -> None:
@@ -110,10 +116,34 @@ def _damaged(manifest: Manifest, problem: str) -> ImageDamaged:
     return ImageDamaged(job=manifest.job.id, generation=manifest.generation, problem=problem)
 
 
-def _copy(directory: Directory, name: str, data: bytes, owner: Owner) -> None:
+def _copy(directory: Directory, name: str, data: bytes, owner: Owner, manifest: Manifest) -> None:
     with privileges.acting_as_root():
         fd = directory.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         with open(fd, "wb") as copy:
             copy.write(data)
-            os.fchown(fd, 0, owner.gid)
-            os.fchmod(fd, 0o640)
+            _show(fd, _READ, owner, manifest)
+
+
+def _show(fd: int, rights: int, owner: Owner, manifest: Manifest) -> None:
+    """Let the owner, and nobody else but root, read what is root's: his group has no part in it.
+
+    Without access lists there is no way to: it would have to be his own, to change as well.
+    """
+    entries = (
+        (_FILES_OWNER, rights | _WRITE, _NOBODY),
+        (_USER, rights, owner.uid),
+        (_FILES_GROUP, 0, _NOBODY),
+        (_MASK, rights, _NOBODY),
+        (_OTHERS, 0, _NOBODY),
+    )
+    listed = b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    try:
+        with privileges.acting_as_root():
+            os.setxattr(fd, _ACCESS_LIST, struct.pack("<I", _VERSION) + listed)
+    except OSError as problem:
+        if problem.errno != errno.ENOTSUP:
+            raise
+        reason = f"{_PLACE} must be on a file system with access lists (tmpfs has them)"
+        raise RestoreFailed(
+            job=manifest.job.id, generation=manifest.generation, reason=reason
+        ) from problem

@@ -12,7 +12,7 @@ from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageDetails, Imag
 from torqueckpt.checkpointers.criu import limits, log, rights
 from torqueckpt.checkpointers.criu.stream import CriuStream
 from torqueckpt.findings import Finding
-from torqueckpt.manifest import PACKED, Manifest
+from torqueckpt.manifest import PACKED, Ceiling, Manifest
 from torqueckpt.process.resources import Holdings
 from torqueckpt.settings import Settings
 
@@ -145,8 +145,8 @@ class Criu(Checkpointer):
     def decides_rights(self, name: str) -> bool:
         return rights.decides(name)
 
-    def excessive_rights(self, data: bytes) -> str:
-        return rights.excessive(data)
+    def checked_rights(self, data: bytes, ceiling: Ceiling | None) -> bytes:
+        return rights.checked(data, ceiling)
 
     def left_out(self, name: str) -> bool:
         return rights.left_out(name)
