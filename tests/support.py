@@ -268,13 +268,21 @@ class Site:
         (self.root / "etc" / "torqueckpt.toml").write_text("".join(lines))
 
     def start(
-        self, user: User, script: Path, *options: str, arguments: tuple[str, ...] = ()
+        self,
+        user: User,
+        script: Path,
+        *options: str,
+        arguments: tuple[str, ...] = (),
+        begun_by: tuple[str, ...] = (),
     ) -> Running:
-        """`torqueckpt run` in the script's directory, as soon as it has told the job's id."""
+        """`torqueckpt run` in the script's directory, as soon as it has told the job's id.
+
+        begun_by: a command that begins the MOM.
+        """
         stderr = script.parent / f"mom-{secrets.token_hex(4)}.err"
         with stderr.open("w") as errors:
             process = subprocess.Popen(
-                [self.program, "run", "--user", user.name, *options, script, *arguments],
+                [*begun_by, self.program, "run", "--user", user.name, *options, script, *arguments],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 cwd=script.parent,
@@ -288,14 +296,21 @@ class Site:
         self.running.append(running)
         return running
 
-    def resume(self, user: User, job: str, directory: Path, *options: str) -> Running:
+    def resume(
+        self,
+        user: User,
+        job: str,
+        directory: Path,
+        *options: str,
+        begun_by: tuple[str, ...] = (),
+    ) -> Running:
         """Build resume_job.sh as the user and run it as a new job."""
         script = directory / f"resume-{secrets.token_hex(4)}.sh"
         words = ("resume-job", job, "-o", str(script), *options)
         subprocess.run(user.argv(self.program, *words), check=True)
         text = script.read_text()
         name = next(line[8:] for line in text.splitlines() if line.startswith("#PBS -N "))
-        running = self.start(user, script)
+        running = self.start(user, script, begun_by=begun_by)
         running.name = name
         begun = (each.may_end for each in self.running if each.job == job)
         running.may_end = next(begun, running.may_end)

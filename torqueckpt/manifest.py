@@ -17,6 +17,7 @@ PACKED = ".zst"  # ends the names of image files that were compressed
 FORMAT = 2  # 2: what the job's files were like at the freeze, who waited on the monotonic clock
 
 UNLIMITED = 2**64 - 1  # a resource limit that is none, as the kernel and CRIU write it
+_RLIMIT_NICE, _RLIMIT_RTPRIO = 13, 14  # how far a process may raise itself
 
 
 class Directive(NamedTuple):
@@ -162,14 +163,14 @@ class BoundThread(NamedTuple):
 
 
 class Ceiling(NamedTuple):
-    """The most that any process of the job had, or could give itself, when the dump began.
+    """The most that any process of the job had when the dump began.
 
     Root has it from the kernel (process/ceiling.py), and no restored process gets more.  It is one
     for the whole tree: a process that had less than another could be given the other's.  Securebits
     cannot be seen from outside; nobody without capabilities can set those that matter.
     """
 
-    hard_limits: tuple[int, ...]  # by number (RLIMIT_CPU is 0), or UNLIMITED
+    hard_limits: tuple[int, ...]  # by number, as those below; or UNLIMITED
     nice: int  # the lowest
     real_time: int  # the highest real-time priority, 0: none
     idle: bool  # all are SCHED_IDLE
@@ -179,6 +180,20 @@ class Ceiling(NamedTuple):
     no_new_privs: bool  # of all
     seccomp: int  # the least mode, 0: one has none
     bound: tuple[BoundThread, ...]
+
+    @property
+    def may_be_nice(self) -> int:
+        """The lowest nice that its processes could give themselves until they were frozen."""
+        return min(self.nice, 20 - min(self.hard_limits[_RLIMIT_NICE], 40))
+
+    @property
+    def may_be_real_time(self) -> int:
+        return max(self.real_time, min(self.hard_limits[_RLIMIT_RTPRIO], 99))
+
+    @property
+    def stays_idle(self) -> bool:
+        """Whether none of them could have left SCHED_IDLE."""
+        return self.idle and self.may_be_nice == self.nice and self.hard_limits[_RLIMIT_NICE] == 0
 
 
 class Manifest(NamedTuple):

@@ -21,7 +21,7 @@ from tests.unit.test_fuzz_images import broken, grants, let_through
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Dump
 from torqueckpt.checkpointers.criu import details, images, rights
-from torqueckpt.process import privileges, proc
+from torqueckpt.process import ceiling, privileges, proc, tree
 from torqueckpt.run import run
 from torqueckpt.settings import Settings
 
@@ -173,14 +173,18 @@ def test_a_real_image_after_edits_gives_facts_or_a_value_error(
 
 
 def test_no_edit_of_a_real_core_image_is_let_through_that_grants_a_right(
-    dumped: tuple[Path, dict[str, bytes]],
+    dumped: tuple[Path, dict[str, bytes]], image: tuple[Dump, int]
 ) -> None:
     _, whole = dumped
+    root = proc.stat(image[1])
+    assert root is not None
+    most = ceiling.of_tree(tree.below(root), root.pid)
+    assert most is not None
     cores = [data for name, data in sorted(whole.items()) if rights.decides(name)]
-    assert cores and all(map(let_through, cores))
+    assert cores and all(let_through(core, most) for core in cores)
 
     @given(st.sampled_from(cores).flatmap(broken))
     def holds(core: bytes) -> None:
-        assert not (let_through(core) and grants(core[12:]))
+        assert not (let_through(core, most) and grants(core[12:], most))
 
     holds()

@@ -62,7 +62,7 @@ def test_a_process_like_us_has_what_we_have(started: Start) -> None:
     found = _of(started("/bin/sleep", "600").pid)
     hard = [resource.getrlimit(each)[1] for each in range(len(found.hard_limits))]
     assert list(found.hard_limits) == [_UNLIMITED if each == -1 else each for each in hard]
-    assert found.nice == min(os.getpriority(os.PRIO_PROCESS, 0), 20 - hard[_NICE])
+    assert found.nice == os.getpriority(os.PRIO_PROCESS, 0)
     assert (found.real_time, found.idle, found.seccomp, found.no_new_privs) == (0, False, 0, False)
     assert found.oom_score_adj == int(Path("/proc/self/oom_score_adj").read_text())
     assert found.groups == tuple(sorted(set(os.getgroups())))
@@ -111,12 +111,50 @@ def test_a_thread_with_cpus_of_its_own_is_named(acting: Callable[..., int]) -> N
     assert len(_of(pid, leader=pid).bound) == 1
 
 
-def test_what_a_process_may_still_give_itself_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    real_limits = ceiling._hard_limits(os.getpid())
-    allowing = (*real_limits[:_NICE], 30, 7, *real_limits[_NICE + 2 :])
-    monkeypatch.setattr(ceiling, "_hard_limits", lambda _: allowing)
-    found = _of(os.getpid())
-    assert (found.nice, found.real_time) == (-10, 7)
+def test_what_a_process_may_still_give_itself_it_had(started: Start) -> None:
+    found = _of(started("/bin/sleep", "600").pid)._replace(nice=3, real_time=0, idle=True)
+    none, some = ((*found.hard_limits[:_NICE], nice, 7, _UNLIMITED) for nice in (0, 30))
+    without, with_some = (found._replace(hard_limits=each) for each in (none, some))
+    assert (without.may_be_nice, without.may_be_real_time, without.stays_idle) == (3, 7, True)
+    assert (with_some.may_be_nice, with_some.may_be_real_time) == (-10, 7)
+    assert not with_some.stays_idle
+    every = found._replace(hard_limits=(_UNLIMITED,) * 16)
+    assert (every.may_be_nice, every.may_be_real_time, every.stays_idle) == (-20, 99, False)
+
+
+_TAKE = """
+import sys
+from torqueckpt.process import ceiling, proc
+from torqueckpt.manifest import Ceiling
+had = (int(sys.argv[1]), 0, sys.argv[2] == "idle", 400)
+ceiling.take(Ceiling((0,) * 16, *had, 0, (), True, 0, ()))
+me = proc.stat(proc.still_me().pid)
+print(*ceiling.of_tree([me], me.pid)[1:5])
+"""
+
+
+def test_a_child_takes_what_the_job_had(root: None) -> None:
+    for nice, idle in (("7", "idle"), ("0", "-")):
+        argv = ["nice", "-n", "15", sys.executable, "-c", _TAKE, nice, idle]
+        taken = subprocess.run(argv, capture_output=True, text=True, check=True)
+        assert taken.stdout.split() == [nice, "0", str(idle == "idle"), "400"]
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one CPU to be had")
+def test_threads_get_their_own_cpus_again_where_these_may_be_used(
+    acting: Callable[..., int],
+) -> None:
+    one, other, *_ = sorted(os.sched_getaffinity(0))
+    had = _of(acting(f"os.sched_setaffinity(0, {{{one}}})"))
+    pid = acting("")
+    tids = sorted(int(tid) for tid in os.listdir(f"/proc/{pid}/task"))
+    (bound,) = had.bound
+    ended = bound._replace(tid=2**22)
+    ceiling.bind(had._replace(bound=(ended, bound._replace(tid=tids[1]))))
+    assert os.sched_getaffinity(tids[1]) == {one}
+    assert os.sched_getaffinity(tids[0]) == os.sched_getaffinity(0)
+    ceiling.bind(had._replace(bound=(bound._replace(tid=tids[1], cpus=f"{1 << other:x}"),)))
+    assert os.sched_getaffinity(tids[1]) == {one}  # where it may not go now
 
 
 def test_of_a_tree_that_has_ended_nothing_is_known(started: Start) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit import core_images
 from torqueckpt.checkpointers.criu import details, protobuf, rights
+from torqueckpt.manifest import Ceiling
 
 
 @st.composite
@@ -58,13 +59,13 @@ _READER = protobuf.Reader(_DECLARED)
 _KINDS = [core_images.of_process(), core_images.of_thread(), core_images.of_zombie()]
 
 
-def grants(message: bytes) -> bool:
+def grants(message: bytes, most: Ceiling = core_images.CEILING) -> bool:
     """Whether another reader finds more in it than the ceiling; False when it is no message."""
     try:
         core = _READER.message("core", "core", message)
     except ValueError:
         return False
-    task, thread, creds, most = core.task, core.thread, core.thread.creds, core_images.CEILING
+    task, thread, creds = core.task, core.thread, core.thread.creds
     if core.HasField("task") and task.state == 2:
         return False  # a zombie has nothing
     had = zip([each.hard for each in task.limits.all], most.hard_limits)
@@ -75,14 +76,14 @@ def grants(message: bytes) -> bool:
         or (core.HasField("task") and task.oom_score_adj < most.oom_score_adj)
         or any(asked > hard for asked, hard in had)
         or thread.nice < most.nice
-        or thread.policy & ~0x40000000 != 5
-        or creds.no_new_privs == 0
+        or (most.idle and thread.policy & ~0x40000000 != 5)
+        or (most.no_new_privs and creds.no_new_privs == 0)
     )
 
 
-def let_through(core: bytes) -> bool:
+def let_through(core: bytes, most: Ceiling = core_images.CEILING) -> bool:
     try:
-        rights.checked(core, core_images.CEILING)
+        rights.checked(core, most)
     except ValueError:
         return False
     return True

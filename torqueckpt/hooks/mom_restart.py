@@ -63,7 +63,7 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
     request = call.to_restart(found.generation if found else None)
 
     def restarted(verifier: MemoryVerifier | None) -> int:
-        wanted = Restart(request, owner, chosen, secret, verifier=verifier)
+        wanted = Restart(request, owner, chosen, secret, verifier=verifier, in_place=True)
         with prepare(wanted, output.spooled_outputs) as prepared:
             return restore(prepared)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Record the most that a job's processes may have, as the kernel tells it, for its restart.
+"""Record the most that a job's processes have, as the kernel tells it, and give it back.
 
 Nothing of the image is believed for it: CRIU, which writes that, counts as the owner's program.
 """
@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import reduce
 from operator import or_
 from typing import NamedTuple
 
 from torqueckpt.manifest import UNLIMITED, BoundThread, Ceiling
 from torqueckpt.process import proc
-
-_NICE, _RTPRIO = 13, 14  # RLIMIT_NICE and RLIMIT_RTPRIO: how far a process may raise itself
-_HIGHEST_REAL_TIME = 99
-_SCHED_IDLE = 5
 
 
 class _Thread(NamedTuple):
@@ -33,8 +30,7 @@ class _Thread(NamedTuple):
 def of_tree(tree: list[proc.Stat], leader_pid: int) -> Ceiling | None:
     """The ceiling of all processes of a tree and their threads; None when all have ended.
 
-    What a process may still give itself counts, as a lower nice by RLIMIT_NICE does: it may do so
-    before it is frozen.  Processes that appear until then are children of these, and have no more.
+    Processes that appear until they are frozen are children of these, and have no more.
     leader_pid: whose CPUs are those that the batch system gave the job.
     """
     limits: list[tuple[int, ...]] = []
@@ -52,16 +48,12 @@ def of_tree(tree: list[proc.Stat], leader_pid: int) -> Ceiling | None:
         threads += _threads(each.pid)
     if not threads:
         return None
-    highest = tuple(max(column) for column in zip(*limits))
-    nice = min(thread.nice for thread in threads)
-    may_have_nice = min(nice, 20 - min(highest[_NICE], 40))
-    real_time = max(thread.real_time for thread in threads)
     status = [thread.status for thread in threads]
     return Ceiling(
-        hard_limits=highest,
-        nice=may_have_nice,
-        real_time=max(real_time, min(highest[_RTPRIO], _HIGHEST_REAL_TIME)),
-        idle=may_have_nice == nice and all(each.policy == _SCHED_IDLE for each in threads),
+        hard_limits=tuple(max(column) for column in zip(*limits)),
+        nice=min(each.nice for each in threads),
+        real_time=max(each.real_time for each in threads),
+        idle=all(each.policy == os.SCHED_IDLE for each in threads),
         oom_score_adj=min(oom_score_adj),
         bounding=reduce(or_, (int(rows["CapBnd"], 16) for rows in status)),
         groups=tuple(sorted({int(gid) for rows in status for gid in rows["Groups"].split()})),
@@ -69,6 +61,34 @@ def of_tree(tree: list[proc.Stat], leader_pid: int) -> Ceiling | None:
         seccomp=min(int(rows["Seccomp"]) for rows in status),
         bound=_bound(threads, leader_pid),
     )
+
+
+def take(had: Ceiling) -> None:
+    """Be scheduled as the job was, and spared as little when memory is short.
+
+    For a child that becomes the job, of a program that a daemon has started: what it has is the
+    daemon's.  What the kernel refuses stays; no restart fails for it.  Real-time scheduling is not
+    given: a restored process sets its own, as far as its RLIMIT_RTPRIO lets it.
+    """
+    with suppress(OSError):
+        policy = os.SCHED_IDLE if had.idle else os.SCHED_OTHER
+        os.sched_setscheduler(0, policy, os.sched_param(0))
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, had.nice)
+    with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
+        file.write(str(had.oom_score_adj))
+
+
+def bind(had: Ceiling) -> None:
+    """Give restored threads their own CPUs again, where all of these may be used here and now.
+
+    Called acting as their owner.
+    """
+    for each in had.bound:
+        with suppress(OSError):  # it has ended
+            cpus = {cpu for cpu in range(4 * len(each.cpus)) if int(each.cpus, 16) >> cpu & 1}
+            if cpus <= os.sched_getaffinity(each.tid):
+                os.sched_setaffinity(each.tid, cpus)
 
 
 def _bound(threads: list[_Thread], leader_pid: int) -> tuple[BoundThread, ...]:

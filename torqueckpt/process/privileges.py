@@ -17,6 +17,7 @@ from operator import or_
 
 from torqueckpt.errors import GroupsChanged, NeedsRoot, UnknownUser
 from torqueckpt.identity import Owner
+from torqueckpt.manifest import Ceiling
 
 SETPRIV = "/usr/bin/setpriv"
 TIMEOUT = "/usr/bin/timeout"
@@ -111,22 +112,27 @@ def as_owner_argv(
     capabilities: tuple[str, ...],
     argv: list[str],
     orphan_seconds: int | None = None,
+    ceiling: Ceiling | None = None,
 ) -> list[str]:
     """argv that root runs so that `argv` runs as the owner with just these ambient capabilities.
 
     The program dies with its caller (pdeathsig).  With orphan_seconds it goes on without him, for
     that long at most: a CRIU that is killed while its code is in the job's processes takes the job
-    with it.
+    with it.  ceiling: its bounding set is no larger than that, and it has no_new_privs if that has.
     """
+    narrow = _as_narrow_as(ceiling) if ceiling is not None else []
     wanted = ",".join(f"+{name}" for name in capabilities)
     groups = ["--groups", ",".join(map(str, owner.groups))] if owner.groups else ["--clear-groups"]
     dies = ["--pdeathsig", "KILL"] if orphan_seconds is None else []
     limit = [] if orphan_seconds is None else [TIMEOUT, "-s", "KILL", str(orphan_seconds)]
     return [
+        # What is not in the bounding set can be given no more then; what has it keeps it.
+        *((SETPRIV, "--inh-caps", wanted) if narrow and wanted else ()),
         SETPRIV,
         *("--reuid", str(owner.uid), "--regid", str(owner.gid), *groups),
         *(("--inh-caps", wanted, "--ambient-caps", wanted) if wanted else ()),
         *dies,
+        *narrow,
         *limit,
         *argv,
     ]
@@ -135,3 +141,15 @@ def as_owner_argv(
 def mask(capabilities: Iterable[str]) -> int:
     """These capabilities as a number with a bit for each, as /proc/PID/status has them."""
     return reduce(or_, (1 << BITS[name] if name in BITS else _ALL for name in capabilities), 0)
+
+
+def _as_narrow_as(ceiling: Ceiling) -> list[str]:
+    """setpriv's options for what is narrower in the ceiling than here."""
+    with open("/proc/self/status") as status:
+        mine = next(int(line.split()[1], 16) for line in status if line.startswith("CapBnd:"))
+    more = mine & ~ceiling.bounding
+    drop = ",".join(f"-cap_{number}" for number in range(more.bit_length()) if more >> number & 1)
+    return [
+        *(("--bounding-set", drop) if drop else ()),
+        *(("--no-new-privs",) if ceiling.no_new_privs else ()),
+    ]

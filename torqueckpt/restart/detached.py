@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from torqueckpt import layout, paths, run
@@ -17,7 +18,7 @@ from torqueckpt.errors import ImageDamaged, ManifestTorn, RestoreFailed, Restore
 from torqueckpt.files import intent
 from torqueckpt.identity import ProcessId
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import privileges, proc, signals, tree
+from torqueckpt.process import ceiling, privileges, proc, signals, tree
 from torqueckpt.records import Intent
 from torqueckpt.restart import image_view, output
 from torqueckpt.restart.plan import RestorePlan
@@ -97,15 +98,22 @@ def _run(plan: RestorePlan, asked: Restore) -> tuple[run.Finished, int]:
     told = {VARIABLE: str(waits_at[0])} if waits_at else {}
     rights = checkpointer.capabilities(asked.established_tcp)
     finished = contain.run_as_parent(
-        privileges.as_owner_argv(plan.owner, rights, argv),
+        privileges.as_owner_argv(plan.owner, rights, argv, ceiling=plan.manifest.ceiling),
         plan.owner,
         rights,
         timeout_seconds=limit,
         environment=told,
         keep_fds=(plan.lock, *waits_at, *(fd for fd, _ in asked.inherited)),
+        in_child=partial(_be_scheduled, plan),
         end_what_it_left=lambda: _end_what_was_left(checkpointer, plan.manifest.exec_pid),
     )
     return finished, limit
+
+
+def _be_scheduled(plan: RestorePlan) -> None:
+    """In the child that becomes the checkpointer: as the job was, where it restarts in place."""
+    if plan.in_place and plan.manifest.ceiling is not None:
+        ceiling.take(plan.manifest.ceiling)
 
 
 def _own_child(manifest: Manifest) -> ProcessId:

@@ -22,6 +22,7 @@ class Restart(NamedTuple):
 
     key: with one only signed images count.  progress: tells people who wait how far it is.
     verifier: verifies the job's memory while that is restored, and not before.
+    in_place: a daemon restarts the job, not a new job of its owner's.
     """
 
     request: RestartRequest
@@ -30,6 +31,7 @@ class Restart(NamedTuple):
     key: bytes | None = None
     progress: StepProgress = no_progress
     verifier: MemoryVerifier | None = None
+    in_place: bool = False
 
 
 class Attempt(NamedTuple):
@@ -56,6 +58,7 @@ class Prepared(NamedTuple):
     owner: Owner
     settings: Settings
     verifier: MemoryVerifier | None = None
+    in_place: bool = False
 
 
 class RestorePlan(NamedTuple):
@@ -72,3 +75,4 @@ class RestorePlan(NamedTuple):
     lock: int
     settings: Settings
     verifier: MemoryVerifier | None
+    in_place: bool

@@ -18,7 +18,7 @@ from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
 from torqueckpt.identity import ProcessId
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import privileges, proc, supervise
+from torqueckpt.process import ceiling, privileges, proc, supervise
 from torqueckpt.process.guard import Guard, kill, kill_restored
 from torqueckpt.records import Intent, Live
 from torqueckpt.restart import attached, checks, choose, claiming, detached, output, rollback
@@ -59,7 +59,11 @@ def prepare(restart: Restart, outputs: output.Outputs) -> Iterator[Prepared]:
             rollback.apply(lineage, manifest, intended, restart.progress)
             output.fill(lineage, manifest, intended, restart.progress)
             owner_store.belongs(request.present_job, lineage)
-            yield Prepared(owner_store, lineage, manifest, lock, owner, settings, restart.verifier)
+            yield Prepared(
+                *(owner_store, lineage, manifest, lock, owner, settings),
+                verifier=restart.verifier,
+                in_place=restart.in_place,
+            )
         except BaseException:
             undo_unless_it_runs(lineage)
             raise
@@ -133,6 +137,8 @@ def restore(prepared: Prepared) -> int:
     if root.pid != manifest.exec_pid:
         before_it, guard = guard, Guard(plan.owner, kill(root))
         before_it.dismiss()
+    if program is None and manifest.ceiling is not None:  # its threads have their numbers again
+        ceiling.bind(manifest.ceiling)
     lineage.write_live(live._replace(tree=root))
     _note_that_it_runs(prepared, plan.intended)
     detached.unlock(prepared.lock)
@@ -158,6 +164,7 @@ def _restore_plan(prepared: Prepared) -> RestorePlan:
         lock=prepared.lock,
         settings=settings,
         verifier=prepared.verifier,
+        in_place=prepared.in_place,
     )
 
 

@@ -74,6 +74,7 @@ def run_as_parent(
     environment: Mapping[str, str],
     keep_fds: Sequence[int],
     end_what_it_left: Callable[[], None],
+    in_child: Callable[[], None] | None = None,
 ) -> Finished:
     """Run a restore whose tree becomes our child; what else it left with capabilities is ended.
 
@@ -94,6 +95,7 @@ def run_as_parent(
             environment={**_ENVIRONMENT, **environment},
             keep_fds=keep_fds,
             as_root=True,
+            in_child=in_child,
             end_what_it_left=end,
         )
         ended = _end_privileged(owner.uid, mask, others)

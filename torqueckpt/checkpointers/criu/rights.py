@@ -162,11 +162,11 @@ def _more_than(ceiling: Ceiling, asked: _Asked) -> Iterator[str]:
             yield f"a hard limit {name} of {_limit(limit)}, its job had {_limit(had)}"
     if asked.oom_score_adj is not None and asked.oom_score_adj < ceiling.oom_score_adj:
         yield f"oom_score_adj {asked.oom_score_adj}, its job had {ceiling.oom_score_adj}"
-    if asked.nice < ceiling.nice:
+    if asked.nice < ceiling.may_be_nice:
         yield f"nice {asked.nice}, its job had {ceiling.nice}"
-    if asked.policy in _REAL_TIME and asked.priority > ceiling.real_time:
+    if asked.policy in _REAL_TIME and asked.priority > ceiling.may_be_real_time:
         yield f"real-time priority {asked.priority}, its job had {ceiling.real_time}"
-    if ceiling.idle and asked.policy != _IDLE:
+    if ceiling.stays_idle and asked.policy != _IDLE:
         yield f"scheduling policy {asked.policy}, its job had {_IDLE}"
     if asked.seccomp < ceiling.seccomp:
         yield f"seccomp mode {asked.seccomp}, its job had {ceiling.seccomp}"
