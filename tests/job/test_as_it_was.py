@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import Running, Site, User, wait_until
+from tests.support import INSTALLED, Running, Site, User, counting, wait_until
 
 # A process with a second thread, and a child; each says what the kernel says of it, at its
 # beginning and when the job may end.
@@ -147,6 +147,27 @@ def test_a_thread_that_has_bound_itself_to_a_cpu_is_bound_again(site: Site, user
     for before, after in told.values():
         assert after["Cpus_allowed"] == before["Cpus_allowed"]
     assert int(told["thread"][1]["Cpus_allowed"], 16) == 1 << cpu
+
+
+def test_an_image_that_would_not_be_restarted_from_is_no_checkpoint(site: Site, user: User) -> None:
+    """As of a process that has come by more since root looked at it."""
+    program = site.root / "late-criu"
+    program.write_text(
+        "#!/bin/sh\n"
+        '[ "$1" = --version ] || for pid in $(pgrep -u "$(id -u)"); do\n'
+        "    [ $pid = $$ ] || echo 0 >/proc/$pid/oom_score_adj\n"
+        f'done\nexec {INSTALLED}/criu/criu "$@"\n'
+    )
+    program.chmod(0o755)
+    site.configure(criu_path=str(program))
+    text = counting().replace("\n", "\necho 500 >/proc/$$/oom_score_adj\n", 1)
+    running = site.start(user, user.script(text, user.directory()), "-c", "enabled")
+    running.wait_for_line(1)
+    refused = site.call(user, "checkpoint", running.job)
+    assert refused.returncode != 0
+    assert "asks for oom_score_adj 0, its job had 500" in refused.stderr
+    assert site.generations(running.job) == []
+    assert running.wait() == 7
 
 
 def test_a_new_job_with_lower_limits_keeps_those(site: Site, user: User) -> None:

@@ -60,6 +60,24 @@ def test_what_decides_on_rights_is_roots_and_only_what_was_signed_is_there(
     assert os.listdir(run) == []
 
 
+def test_an_image_that_asks_for_more_than_was_signed_is_refused_before_its_restore_too(
+    lineage: Lineage, user: Owner, run: Path
+) -> None:
+    criu = registry.load("criu", Settings())
+    with privileges.acting_as(user):
+        manifest = samples.generation(lineage, _FILES)._replace(ceiling=core_images.CEILING)
+        generation = lineage.generation(1)
+        image_view.refuse_excessive(criu, generation, manifest)
+        core = core_images.edited_file(_CORE, (core_images.THREAD,), {3: 0})
+        (generation.image_dir / "core-1.img").write_bytes(core)
+        told = "core-1.img asks for nice 0, its job had 6"
+        with pytest.raises(ImageDamaged, match=told):
+            image_view.refuse_excessive(criu, generation, manifest)
+        sight = image_view.image(criu, generation, manifest, user, {})
+        with pytest.raises(ImageDamaged, match=told), sight:
+            pytest.fail("it was let through")
+
+
 def test_nobody_else_reads_the_copies_whatever_his_groups(
     lineage: Lineage, user: Owner, run: Path
 ) -> None:

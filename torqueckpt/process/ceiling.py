@@ -7,6 +7,7 @@ Nothing of the image is believed for it: CRIU, which writes that, counts as the 
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import reduce
@@ -77,6 +78,11 @@ def take(had: Ceiling) -> None:
         os.setpriority(os.PRIO_PROCESS, 0, had.nice)
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:
         file.write(str(had.oom_score_adj))
+    for limit in (resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO):
+        soft, hard = (UNLIMITED if each < 0 else each for each in resource.getrlimit(limit))
+        hard = min(hard, had.hard_limits[limit])
+        with suppress(OSError):
+            resource.setrlimit(limit, (min(soft, hard), hard))
 
 
 def bind(had: Ceiling) -> None:

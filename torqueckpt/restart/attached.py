@@ -43,7 +43,8 @@ def restore(plan: RestorePlan) -> tuple[ProcessId, ProcessId]:
             relocated=moved,
         )
         rights = checkpointer.capabilities(asked.established_tcp)
-        argv = privileges.as_owner_argv(plan.owner, rights, checkpointer.restore_argv(asked))
+        words, ceiling = checkpointer.restore_argv(asked), manifest.ceiling
+        argv = privileges.as_owner_argv(plan.owner, rights, words, ceiling=ceiling)
         output = [fd for fd, _ in inherited[: len(plan.intended.streams)]]
         while True:
             generation.forget_log("restore")

@@ -78,6 +78,16 @@ def image(
                 place.remove_tree(path.name)
 
 
+def refuse_excessive(
+    checkpointer: Checkpointer, generation: Generation, manifest: Manifest
+) -> None:
+    """Refuse what image() would, of files that ask for more than the job had; ImageDamaged."""
+    with generation.directory.sub(layout.IMAGE) as original:
+        for file in manifest.image:
+            if checkpointer.decides_rights(file.name):
+                _checked(checkpointer, original, file.name, manifest)
+
+
 def _sweep(place: Directory) -> None:
     """Remove the directories of restores that were killed: those that nobody holds a lock on.
 

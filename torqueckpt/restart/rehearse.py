@@ -6,12 +6,14 @@ from __future__ import annotations
 import os
 from typing import NamedTuple
 
+from torqueckpt.checkpointers import registry
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
 from torqueckpt.findings import HAZARD, OK, REFUSED, Finding
 from torqueckpt.identity import Owner
+from torqueckpt.manifest import Manifest
 from torqueckpt.request import RestartRequest
-from torqueckpt.restart import checks, claiming, door
+from torqueckpt.restart import checks, claiming, door, image_view
 from torqueckpt.restart.checks import fails_with
 from torqueckpt.restart.choose import StepProgress, chosen, no_progress
 from torqueckpt.restart.plan import Attempt, Restart
@@ -60,7 +62,19 @@ def rehearse(
             restart = Restart(request, owner, settings, secret, progress)
             attempt = Attempt("rehearsal", streams={})
             findings += checks.examine(restart, lineage, manifest, attempt, wait_seconds=0).findings
+            findings.append(_rights(lineage, manifest, settings))
     return Rehearsal(request.job_id, os.uname().nodename, number, tuple(findings))
+
+
+def _rights(lineage: Lineage, manifest: Manifest, settings: Settings) -> Finding:
+    """Check the image, as its restore does, for what its owner may have written into it."""
+    try:
+        checkpointer = registry.load(manifest.checkpointer, settings)
+        generation = lineage.generation(manifest.generation)
+        image_view.refuse_excessive(checkpointer, generation, manifest)
+    except TorqueCkptError as excessive:
+        return fails_with("rights", excessive)
+    return Finding(OK, "rights", "no more than the job had")
 
 
 def _not_at_it(
