@@ -154,6 +154,7 @@ child.wait()
 mine = {max(os.sched_getaffinity(0))}
 os.sched_setaffinity(0, mine)
 pause()
+assert os.sched_getaffinity(0) == mine
 """,
         WARNED,
         "pinned",

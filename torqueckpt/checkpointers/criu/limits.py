@@ -183,15 +183,15 @@ def _device(process: Stat, name: str) -> Finding:
 
 
 def _pinned(held: Holdings) -> Iterator[Finding]:
-    """Find processes with a CPU affinity, which no image has: the new job's CPUs hold instead."""
+    """Find processes with CPUs of their own, which the new job may not have."""
     root = next(iter(held.tree.values()), None)
     usual = _cpus(root.ppid) if root is not None else set()
     for pid, process in held.tree.items():
         mine = _cpus(pid)
         if mine and usual and mine != usual:
             thing = f"CPUs {','.join(map(str, sorted(mine)))}"
-            what = "pinned to them: after a restart it runs wherever its new job may"
-            yield finding(NOTE, process, thing, what, "pin it again if its speed depends on it")
+            what = "pinned to them, and again after a restart if its new job has them all"
+            yield finding(NOTE, process, thing, what, "else pin it again, for its speed")
 
 
 def _cpus(pid: int) -> set[int]:
