@@ -129,17 +129,27 @@ from torqueckpt.manifest import Ceiling
 had = (int(sys.argv[1]), 0, sys.argv[2] == "idle", 400)
 ceiling.take(Ceiling((0,) * 16, *had, 0, (), True, 0, ()))
 me = proc.stat(proc.still_me().pid)
-found = ceiling.of_tree([me], me.pid)
-print(*found[1:5], *found.hard_limits[13:15])
+print(*ceiling.of_tree([me], me.pid)[1:5])
 """
 
 
 def test_a_child_takes_what_the_job_had(root: None) -> None:
     for nice, idle in (("7", "idle"), ("0", "-")):
-        limits = ["prlimit", "--nice=0:0", "--rtprio=0:0"]
-        argv = ["nice", "-n", "15", *limits, sys.executable, "-c", _TAKE, nice, idle]
+        argv = ["nice", "-n", "15", sys.executable, "-c", _TAKE, nice, idle]
         taken = subprocess.run(argv, capture_output=True, text=True, check=True)
-        assert taken.stdout.split() == [nice, "0", str(idle == "idle"), "400", "0", "0"]
+        assert taken.stdout.split() == [nice, "0", str(idle == "idle"), "400"]
+
+
+def test_a_child_can_raise_itself_no_further_than_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    lowered = {}
+    for name in ("setpriority", "sched_setscheduler"):
+        monkeypatch.setattr(os, name, lambda *_: None)
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (-1, -1))
+    monkeypatch.setattr(resource, "setrlimit", lambda limit, to: lowered.update({limit: to}))
+    had = _of(os.getpid())
+    allowing = (*had.hard_limits[:_NICE], 30, _UNLIMITED, _UNLIMITED)
+    ceiling.take(had._replace(hard_limits=allowing))
+    assert lowered == {_NICE: (30, 30)}
 
 
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one CPU to be had")

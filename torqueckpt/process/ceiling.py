@@ -19,7 +19,7 @@ from torqueckpt.process import proc
 
 
 class _Thread(NamedTuple):
-    """Of one thread: its scheduling, and lines of its status."""
+    """Of one thread: its scheduling, and lines of its status, of which older kernels lack some."""
 
     tid: int
     nice: int
@@ -58,8 +58,8 @@ def of_tree(tree: list[proc.Stat], leader_pid: int) -> Ceiling | None:
         oom_score_adj=min(oom_score_adj),
         bounding=reduce(or_, (int(rows["CapBnd"], 16) for rows in status)),
         groups=tuple(sorted({int(gid) for rows in status for gid in rows["Groups"].split()})),
-        no_new_privs=all(rows["NoNewPrivs"] == "1" for rows in status),
-        seccomp=min(int(rows["Seccomp"]) for rows in status),
+        no_new_privs=all(rows.get("NoNewPrivs") == "1" for rows in status),
+        seccomp=min(int(rows.get("Seccomp", "0")) for rows in status),
         bound=_bound(threads, leader_pid),
     )
 
@@ -80,9 +80,10 @@ def take(had: Ceiling) -> None:
         file.write(str(had.oom_score_adj))
     for limit in (resource.RLIMIT_NICE, resource.RLIMIT_RTPRIO):
         soft, hard = (UNLIMITED if each < 0 else each for each in resource.getrlimit(limit))
-        hard = min(hard, had.hard_limits[limit])
-        with suppress(OSError):
-            resource.setrlimit(limit, (min(soft, hard), hard))
+        most = had.hard_limits[limit]
+        if most < hard:
+            with suppress(OSError, ValueError, OverflowError):
+                resource.setrlimit(limit, (min(soft, most), most))
 
 
 def bind(had: Ceiling) -> None:
