@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -52,7 +53,7 @@ EDITS: dict[str, tuple[Sequence[Step], dict[int, int], str]] = {
     "securebits": ((THREAD, CREDS), {13: 0x4}, "asks for securebits 0x4"),
     "group": ((THREAD, CREDS), {14: 0}, "asks for groups 0, its job had {gid}"),
     "privileges": ((THREAD, CREDS), {18: 0}, "asks for no_new_privs 0, its job had 1"),
-    "nice": ((THREAD,), {3: 0}, "asks for nice 0, its job had 6"),
+    "nice": ((THREAD,), {3: 0}, "asks for nice 0, its job had {nice}"),
     "class": ((THREAD,), {4: 0}, "asks for scheduling policy 0, its job had 5"),
     "real time": ((THREAD,), {4: 1, 5: 9}, "asks for real-time priority 9, its job had 0"),
     "limit": (
@@ -70,7 +71,7 @@ exec setpriv --no-new-privs nice -n 6 chrt --idle 0 /bin/sh "$PBS_O_WORKDIR/limi
 
 
 def test_an_image_that_asks_for_more_than_its_job_had_is_refused(site: Site, user: User) -> None:
-    directory = user.directory()
+    directory, nice = user.directory(), min(os.getpriority(os.PRIO_PROCESS, 0) + 6, 19)
     user.script(counting(), directory, "limited.sh")
     running = site.start(user, user.script(LIMITED, directory), "-c", "c=1s")
     running.wait_for_line(1)
@@ -83,7 +84,7 @@ def test_an_image_that_asks_for_more_than_its_job_had_is_refused(site: Site, use
             core.write_bytes(edited_file(data, path, fields))
         forged = through_the_door(site, user, running)
         assert forged.wait_as_it_is() == 125
-        assert told.format(gid=user.gid) in forged.err()
+        assert told.format(gid=user.gid, nice=nice) in forged.err()
     for core, data in honest.items():
         core.write_bytes(data)
     resumed = site.resume(user, running.job, directory)
