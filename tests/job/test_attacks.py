@@ -126,7 +126,7 @@ def test_criu_reads_nothing_of_a_setuid_program_even_with_the_right_that_yama_as
     criu = INSTALLED / "criu" / "criu"
     argv = [str(criu), "dump", "--unprivileged", "--shell-job", "--leave-running"]
     argv += ["--images-dir", str(place), "--work-dir", str(place), "--tree", str(pid)]
-    capabilities = ("checkpoint_restore", "setpcap", "sys_ptrace")
+    capabilities = ("checkpoint_restore", "sys_ptrace")
     done = subprocess.run(
         privileges.as_owner_argv(owner, capabilities, argv),
         capture_output=True,

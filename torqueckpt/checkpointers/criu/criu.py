@@ -77,7 +77,7 @@ class Criu(Checkpointer):
     def capabilities(self, established_tcp: bool) -> tuple[str, ...]:
         tcp = ("net_admin",) if established_tcp else ()
         yama = ("sys_ptrace",) if self._may_trace and _yama_scope() else ()
-        return ("checkpoint_restore", "setpcap", *tcp, *yama)
+        return ("checkpoint_restore", *tcp, *yama)
 
     def dump_argv(self, dump: Dump) -> list[str]:
         return [
