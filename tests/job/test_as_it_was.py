@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -68,11 +69,14 @@ def crashed(site: Site, user: User, *begun_by: str, bound: str = "pass") -> Runn
 
 def said(running: Running) -> dict[str, list[dict[str, str]]]:
     """Who → what he said before and after the restart."""
-    lines = [line.split() for line in running.out().splitlines()]
+    return read(running.out())
+
+
+def read(out: str) -> dict[str, list[dict[str, str]]]:
     found: dict[str, list[dict[str, str]]] = {}
-    for name, *words in lines:
+    for name, *words in map(str.split, out.splitlines()):
         found.setdefault(name, []).append(dict(word.split("=") for word in words))
-    assert {name: len(told) for name, told in found.items()} == dict.fromkeys(TELLERS, 2)
+    assert {name: len(each) for name, each in found.items()} == dict.fromkeys(TELLERS, 2), out
     return found
 
 
@@ -83,6 +87,31 @@ def test_a_smaller_bounding_set_is_as_small_again_in_every_thread(site: Site, us
     assert resumed.wait() == 7, resumed.err()
     for before, after in said(resumed).values():
         assert after["CapBnd"] == before["CapBnd"] != _bounding_set()
+
+
+def test_a_process_below_an_empty_bounding_set_is_there_again(site: Site, user: User) -> None:
+    """As where a job starter gives its jobs one; CRIU needs a capability all the same."""
+    directory = user.directory()
+    script = user.script(JOB.replace("BOUND", "pass"), directory)
+    setpriv, *become = user.argv("/usr/bin/env", f"PBS_O_WORKDIR={directory}", "python3", script)
+    began, again = (user.script("", directory, name) for name in ("began", "again"))
+    with began.open("wb") as out:
+        argv = [setpriv, "--bounding-set", "-all", *become]
+        process = subprocess.Popen(
+            argv, cwd=directory, stdin=-3, stdout=out, stderr=out, start_new_session=True
+        )
+    wait_until(lambda: began.read_text().count("\n") == len(TELLERS))
+    image = directory / "image"
+    for status, words in ((0, ("chkpnt", "-p", str(process.pid))), (7, ("resume",))):
+        argv = user.argv(site.root / "bin" / words[0], *words[1:], "-od", image)
+        with again.open("wb") as out:
+            done = subprocess.run(argv, cwd=directory, stdin=-3, stdout=out, stderr=out)
+        assert done.returncode == status, again.read_text()
+        user.kill_all()
+        process.wait()
+        (directory / "may-end").touch()
+    for before, after in read(again.read_text()).values():
+        assert (before["CapBnd"], after["CapBnd"]) == ("0" * 16, "0" * 16)
 
 
 def _bounding_set() -> str:
