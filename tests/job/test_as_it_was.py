@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import INSTALLED, Running, Site, User, counting, wait_until
+from torqueckpt import manifest
+from torqueckpt.store import key
 
 # A process with a second thread, and a child; each says what the kernel says of it, at its
 # beginning and when the job may end.
@@ -197,6 +199,19 @@ def test_an_image_that_would_not_be_restarted_from_is_no_checkpoint(site: Site, 
     assert "asks for oom_score_adj 0, its job had 500" in refused.stderr
     assert site.generations(running.job) == []
     assert running.wait() == 7
+
+
+def test_an_image_of_before_there_was_a_ceiling_has_what_who_restarts_it_has(
+    site: Site, user: User
+) -> None:
+    job = crashed(site, user, "setpriv", "--bounding-set", "-net_raw")
+    file = site.lineage(job.job) / "1" / "manifest.json"
+    older = manifest.decode(file.read_bytes())._replace(ceiling=None)
+    file.write_bytes(manifest.encode(older, key.read(site.root / "etc" / "signature.key")))
+    resumed = site.resume(user, job.job, job.directory)
+    assert resumed.wait() == 7, resumed.err()
+    for before, after in said(resumed).values():
+        assert after == {**before, "CapBnd": _bounding_set()}
 
 
 def test_a_new_job_with_lower_limits_keeps_those(site: Site, user: User) -> None:
