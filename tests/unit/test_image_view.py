@@ -78,6 +78,18 @@ def test_an_image_that_asks_for_more_than_was_signed_is_refused_before_its_resto
             pytest.fail("it was let through")
 
 
+def test_a_core_image_that_was_compressed_by_somebody_else_is_refused(
+    lineage: Lineage, user: Owner, run: Path
+) -> None:
+    """It would be unpacked for CRIU, and nobody had looked into it."""
+    criu = registry.load("criu", Settings())
+    with privileges.acting_as(user):
+        manifest = samples.generation(lineage, {**_FILES, "core-2.img.zst": b"packed"})
+        sight = image_view.image(criu, lineage.generation(1), manifest, user, {})
+        with pytest.raises(ImageDamaged, match="core-2.img.zst"), sight:
+            pytest.fail("it was let through")
+
+
 def test_nobody_else_reads_the_copies_whatever_his_groups(
     lineage: Lineage, user: Owner, run: Path
 ) -> None:

@@ -20,7 +20,7 @@ from torqueckpt import layout
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import ImageDamaged, RestoreFailed
 from torqueckpt.identity import Owner
-from torqueckpt.manifest import ImageFile, Manifest
+from torqueckpt.manifest import PACKED, ImageFile, Manifest
 from torqueckpt.process import privileges
 from torqueckpt.safe_files import Directory
 from torqueckpt.store.generation import Generation
@@ -64,6 +64,9 @@ def image(
                 name = file.name
                 if checkpointer.left_out(name):
                     continue
+                plain = name[: -len(PACKED)] if name.endswith(PACKED) else name
+                if plain != name and not checkpointer.packs(plain):  # served as one that decides
+                    raise _damaged(manifest, f"{name} is no file that is compressed")
                 if checkpointer.decides_rights(name):
                     checked = _checked(checkpointer, original, name, manifest)
                     _copy(directory, name, checked, owner, manifest)
