@@ -58,6 +58,13 @@ class BadFileRule(TorqueCkptError):
     exit_code = 69
 
 
+class StillRoot(TorqueCkptError):
+    """Never raised: the program that tells it has ended."""
+
+    message = "the change to uid {uid} did not take effect: {what}; the program ended there"
+    exit_code = 75
+
+
 class NeedsRoot(TorqueCkptError):
     message = "{what} needs root: {remedy}"
     exit_code = 77

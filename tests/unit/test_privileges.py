@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.unit import real
-from torqueckpt.errors import GroupsChanged, NeedsRoot, UnknownUser
+from torqueckpt.errors import GroupsChanged, NeedsRoot, StillRoot, UnknownUser
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges
+from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.run import run
 
 _SOME_GROUP = 54321  # nobody's; root may take any
@@ -163,3 +165,84 @@ def test_a_program_of_the_owners_has_his_ids_and_just_the_capabilities_it_was_gi
     bare = _status(privileges.as_owner_argv(Owner(user.name, user.uid, user.gid, ()), (), show))
     assert int(bare["CapEff"], 16) == int(bare["CapAmb"], 16) == 0
     assert bare["Groups"].split() == []
+
+
+def _keep_roots_capabilities() -> None:
+    """SECBIT_NO_SETUID_FIXUP: from here on no change of ids takes them away."""
+    import ctypes
+
+    assert ctypes.CDLL(None).prctl(28, 4, 0, 0, 0) == 0
+
+
+def _ends(change: Callable[[], object]) -> tuple[int, str]:
+    """Run `change` in a forked process that catches all; gives its status and what it said."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.dup2(write_end, 2)
+            change()
+        except BaseException as swallowed:
+            os.write(2, f"went on: {swallowed!r}".encode())
+        finally:
+            os._exit(0)
+    os.close(write_end)
+    with os.fdopen(read_end, "rb") as pipe:
+        told = pipe.read().decode()
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), told
+
+
+def _act(user: Owner) -> None:
+    with privileges.acting_as(user):
+        os.write(2, b"went on")
+
+
+def _act_as_root_meanwhile(user: Owner) -> None:
+    os.setegid(user.gid)
+    os.seteuid(user.uid)
+    with privileges.acting_as_root():
+        assert os.geteuid() == 0
+    os.write(2, b"went on")
+
+
+@pytest.mark.parametrize("change", [_act, _act_as_root_meanwhile, privileges.drop])
+def test_where_capabilities_outlive_a_change_of_ids_the_program_ends_there(
+    user: Owner, change: Callable[[Owner], object]
+) -> None:
+    def with_roots_capabilities() -> None:
+        _keep_roots_capabilities()
+        change(user)
+
+    status, told = _ends(with_roots_capabilities)
+    assert status == StillRoot.exit_code
+    assert f"uid {user.uid} did not take effect: it still has capabilities" in told
+    assert "went on" not in told
+
+
+@pytest.mark.parametrize("call", ["setgroups", "setegid", "seteuid"])
+def test_where_the_kernel_did_not_change_an_id_the_program_ends_there(
+    user: Owner, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a library between us and the kernel that says yes to all."""
+
+    def change() -> None:
+        monkeypatch.setattr(os, call, lambda _: None)
+        _act(_with_a_group(user))
+
+    status, told = _ends(change)
+    assert (status, "went on" in told) == (StillRoot.exit_code, False)
+
+
+def test_a_worker_that_cannot_become_the_owner_reports_nothing_and_its_parent_goes_on(
+    user: Owner,
+) -> None:
+    def work() -> list[object]:
+        _keep_roots_capabilities()
+        told = []
+        try:
+            OwnerWorker(user, lambda: user).result(Owner)
+        except WorkerFailed as failed:
+            told.append(str(failed))
+        return told
+
+    assert real.in_child(work) == ["it was killed"]

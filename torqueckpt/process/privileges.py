@@ -4,6 +4,9 @@
 acting_as() changes the effective ids alone: the kernel checks files as the owner's, while the owner
 can neither signal nor trace the program (its real and saved ids are root's).  drop() is for good.
 Both act on the whole process and are not for threads.
+
+After each of them the kernel is asked whether it took effect: with some securebits root's
+capabilities outlive it.  Where it did not, the program ends there and then.
 """
 
 from __future__ import annotations
@@ -11,13 +14,16 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import reduce
 from operator import or_
+from typing import NoReturn
 
-from torqueckpt.errors import GroupsChanged, NeedsRoot, UnknownUser
+from torqueckpt import log
+from torqueckpt.errors import GroupsChanged, NeedsRoot, StillRoot, UnknownUser
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Ceiling
+from torqueckpt.process import proc
 
 SETPRIV = "/usr/bin/setpriv"
 TIMEOUT = "/usr/bin/timeout"
@@ -70,10 +76,11 @@ def acting_as(owner: Owner) -> Iterator[None]:
     if os.getuid() != 0:
         raise NeedsRoot(what=f"acting for {owner.name}", remedy="run it as root or as that user")
     before = os.getgroups()
-    os.setgroups(owner.groups)
-    os.setegid(owner.gid)
-    os.seteuid(owner.uid)
     try:
+        os.setgroups(owner.groups)
+        os.setegid(owner.gid)
+        os.seteuid(owner.uid)
+        _verify(owner.uid, owner.gid, owner.groups)
         yield
     finally:
         if os.getuid() == 0:  # not after drop()
@@ -95,16 +102,44 @@ def acting_as_root() -> Iterator[None]:
     finally:
         os.setegid(gid)
         os.seteuid(uid)
+        _verify(uid, gid)
 
 
 def drop(owner: Owner) -> None:
     """Become the owner for good: real, effective and saved ids."""
-    if os.getuid() == owner.uid and os.geteuid() == owner.uid:
+    if os.getresuid() == (owner.uid, owner.uid, owner.uid):
         return
     os.seteuid(0)
     os.setgroups(owner.groups)
     os.setresgid(owner.gid, owner.gid, owner.gid)
     os.setresuid(owner.uid, owner.uid, owner.uid)
+    _verify(owner.uid, owner.gid, owner.groups, for_good=True)
+
+
+def _verify(
+    uid: int, gid: int, groups: tuple[int, ...] | None = None, for_good: bool = False
+) -> None:
+    """End the program unless the kernel says that these are its ids, and that no right is left."""
+    now = proc.status("thread-self")
+    ids = slice(None) if for_good else slice(1, None, 2)  # else the effective and the file system's
+    found = [
+        *({*map(int, proc.row(now, name).split()[ids])} for name in (b"Uid", b"Gid")),
+        *([] if groups is None else [{*map(int, proc.row(now, b"Groups").split())}]),
+    ]
+    if found != [{uid}, {gid}] + ([] if groups is None else [{*groups}]):
+        _end(uid, f"its ids are {found}")
+    for name in (b"CapEff", b"CapPrm", b"CapAmb") if for_good else (b"CapEff",):
+        if uid and int(proc.row(now, name) or b"0", 16):
+            _end(uid, f"it still has capabilities: {name.decode()} {proc.row(now, name).decode()}")
+
+
+def _end(uid: int, what: str) -> NoReturn:
+    """Raise nothing: whoever caught it would go on with root's rights."""
+    told = StillRoot(uid=uid, what=what)
+    log.error(str(told))
+    with suppress(OSError):
+        os.write(2, f"{told}\n".encode())
+    os._exit(told.exit_code)
 
 
 def as_owner_argv(
@@ -145,9 +180,7 @@ def mask(capabilities: Iterable[str]) -> int:
 
 def _as_narrow_as(ceiling: Ceiling) -> list[str]:
     """setpriv's options for what is narrower in the ceiling than here."""
-    with open("/proc/self/status") as status:
-        mine = next(int(line.split()[1], 16) for line in status if line.startswith("CapBnd:"))
-    more = mine & ~ceiling.bounding
+    more = int(proc.row(proc.status("self"), b"CapBnd"), 16) & ~ceiling.bounding
     drop = ",".join(f"-cap_{number}" for number in range(more.bit_length()) if more >> number & 1)
     return [
         *(("--bounding-set", drop) if drop else ()),

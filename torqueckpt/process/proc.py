@@ -16,6 +16,7 @@ from torqueckpt.errors import ProcessReused
 from torqueckpt.identity import ProcessId
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_USUAL_STATUS = 8192  # bytes
 
 
 class Stat(NamedTuple):
@@ -102,6 +103,24 @@ def still_me() -> ProcessId:
     me = stat(os.getpid())
     assert me is not None
     return me.id
+
+
+def status(pid: int | str) -> bytes:
+    """/proc/PID/status, for row(); pid may be self, or thread-self.  OSError."""
+    fd = os.open(f"/proc/{pid}/status", os.O_RDONLY)
+    try:
+        text = block = os.read(fd, _USUAL_STATUS)
+        while len(block) == _USUAL_STATUS:  # one with a thousand groups
+            block = os.read(fd, _USUAL_STATUS)
+            text += block
+        return text
+    finally:
+        os.close(fd)
+
+
+def row(status: bytes, name: bytes) -> bytes:
+    """What stands behind `name` in /proc/PID/status; b"" where this kernel has no such row."""
+    return status.partition(b"\n" + name + b":")[2].partition(b"\n")[0].strip()
 
 
 def credentials(pid: int) -> Credentials | None:
