@@ -58,6 +58,11 @@ class BadFileRule(TorqueCkptError):
     exit_code = 69
 
 
+class OddBeginning(TorqueCkptError):
+    message = "{program} does not begin: {what}; {remedy}"
+    exit_code = 74
+
+
 class StillRoot(TorqueCkptError):
     """Never raised: the program that tells it has ended."""
 

@@ -11,6 +11,7 @@ import click
 from torqueckpt import __version__, log
 from torqueckpt.cli import completion
 from torqueckpt.errors import OWN_FAILURE, InternalError, TorqueCkptError
+from torqueckpt.rights import begin
 
 # Their exit status is the job's, so that all of our own failures are one number.
 _STATUS_IS_THE_JOBS = ("run", "resume", "link")
@@ -56,6 +57,7 @@ class Commands(click.Group):
 @click.version_option(__version__, prog_name="torqueckpt")
 def cli() -> None:
     """Checkpoint and restart batch jobs."""
+    begin.refuse_odd_rights("torqueckpt")
 
 
 def whole() -> click.Group:

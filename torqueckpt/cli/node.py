@@ -17,6 +17,7 @@ from torqueckpt.identity import job_id
 from torqueckpt.log import one_line
 from torqueckpt.node import drain
 from torqueckpt.node.periodic import Periodic
+from torqueckpt.rights import begin
 from torqueckpt.site import altix_modules
 from torqueckpt.typed_json import plain
 
@@ -36,6 +37,7 @@ def periodic_command(once: bool, shutdown: bool, server: str | None) -> None:
     """
     chosen = settings.load()
     service = Periodic(chosen)
+    begin.begin("torqueckpt periodic")
     if not (once or shutdown):
         service.serve(server)
     with connect(chosen, server) as pbs:

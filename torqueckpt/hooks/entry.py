@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from torqueckpt import log
 from torqueckpt.errors import InternalError, TorqueCkptError
+from torqueckpt.rights import begin
 
 
 def run_hook(program: str, action: Callable[[], int], own_failure: int | None = None) -> int:
@@ -29,6 +30,21 @@ def run_hook(program: str, action: Callable[[], int], own_failure: int | None = 
     log.error(str(told))
     print(log.one_line(str(told)), file=sys.stderr)
     return told.exit_code if own_failure is None else own_failure
+
+
+def run_root_hook(
+    program: str,
+    action: Callable[[], int],
+    own_failure: int | None = None,
+    from_users: bool = False,
+) -> int:
+    """The same for a program of root's, which begins with nothing that its caller has left it."""
+
+    def begun() -> int:
+        begin.begin(program, from_users)
+        return action()
+
+    return run_hook(program, begun, own_failure)
 
 
 def _open_what_is_closed() -> None:

@@ -19,7 +19,7 @@ from torqueckpt.hooks import entry
 
 
 def main(argv: list[str]) -> int:
-    return entry.run_hook("mom-checkpoint", lambda: _checkpoint(argv))
+    return entry.run_root_hook("mom-checkpoint", lambda: _checkpoint(argv))
 
 
 def _checkpoint(argv: list[str]) -> int:

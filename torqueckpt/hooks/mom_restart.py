@@ -32,7 +32,7 @@ from torqueckpt.store import access, key
 
 
 def main(argv: list[str]) -> int:
-    return entry.run_hook("mom-restart", lambda: _restart(argv), own_failure=OWN_FAILURE)
+    return entry.run_root_hook("mom-restart", lambda: _restart(argv), own_failure=OWN_FAILURE)
 
 
 def _restart(argv: list[str]) -> int:

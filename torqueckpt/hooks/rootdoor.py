@@ -8,11 +8,12 @@
     sudo rootdoor store                       makes the caller's own directory in the store
     sudo rootdoor knock                       does nothing: the caller gets through
 
-What it believes: SUDO_UID, which sudo sets; the signature key.  What it checks: every argument
-against a strict pattern; for a restore that the image is of that user and was signed by root, and
-that the caller holds the lineage's lock (handed over as descriptor 0); for a dump that all of the
-tree is that user's.  All files are touched, and the checkpointer
-is run, as that user.  In the end it is the user's process, waiting for his job.
+What it believes: SUDO_UID, which sudo sets; the signature key.  What it checks: that the rights it
+was started with are root's (rights/begin.py); every argument against a strict pattern; for a
+restore that the image is of that user and was signed by root, and that the caller holds the
+lineage's lock (handed over as descriptor 0); for a dump that all of the tree is that user's.  All
+files are touched, and the checkpointer is run, as that user.  In the end it is the user's process,
+waiting for his job.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import os
 
 from torqueckpt import settings
 from torqueckpt.checkpoint import checkpoint
-from torqueckpt.errors import OWN_FAILURE, BadArguments, Busy, ForeignImage, NeedsRoot
+from torqueckpt.errors import OWN_FAILURE, BadArguments, Busy, ForeignImage
 from torqueckpt.hooks import entry
 from torqueckpt.identity import is_lineage_name, job_id
 from torqueckpt.process import privileges
@@ -40,12 +41,10 @@ _DUMPS = ("checkpoint", "suspend", "dump")
 
 
 def main(argv: list[str]) -> int:
-    return entry.run_hook("rootdoor", lambda: _open(argv), own_failure=OWN_FAILURE)
+    return entry.run_root_hook("rootdoor", lambda: _open(argv), OWN_FAILURE, from_users=True)
 
 
 def _open(argv: list[str]) -> int:
-    if os.getuid() != 0:
-        raise NeedsRoot(what="rootdoor", remedy="`torqueckpt resume` calls it through sudo")
     caller = os.environ.get("SUDO_UID", "")
     os.environ.clear()
     if not (caller.isascii() and caller.isdigit() and int(caller) > 0):

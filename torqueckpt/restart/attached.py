@@ -8,6 +8,7 @@ get their old names again for that moment.
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
@@ -21,6 +22,7 @@ from torqueckpt.identity import ProcessId
 from torqueckpt.process import privileges, proc, signals
 from torqueckpt.restart.output import descriptors
 from torqueckpt.restart.plan import RestorePlan
+from torqueckpt.rights import begin
 from torqueckpt.safe_files import Directory
 
 _LOOK_SECONDS = 0.01
@@ -69,24 +71,29 @@ def restore(plan: RestorePlan) -> tuple[ProcessId, ProcessId]:
 
 def _start(argv: list[str], output: list[int]) -> ProcessId:
     """Start the restore program with root's real ids, its output being the job's own."""
-    null = os.open("/dev/null", os.O_RDWR)
-    streams = [null, output[0] if output else null, output[-1] if output else null]
+    as_root = 0 if os.geteuid() != 0 else None
     try:
-        pid = os.posix_spawn(
-            argv[0],
+        program = subprocess.Popen(
             argv,
-            {"PATH": run.PATH, "LANG": "C.UTF-8"},
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, n) for n, fd in enumerate(streams)],
-            resetids=True,
-            setsigmask=[],  # ours holds signals back
+            stdin=subprocess.DEVNULL,
+            stdout=output[0] if output else subprocess.DEVNULL,
+            stderr=output[-1] if output else subprocess.DEVNULL,
+            env={"PATH": run.PATH, "LANG": "C.UTF-8"},
+            user=as_root,
+            group=as_root,
+            preexec_fn=_as_it_was_called,
         )
     except OSError as problem:
         raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
-    finally:
-        os.close(null)
-    started = proc.stat(pid)
+    program.returncode = 0  # waited for by pid, not by this object
+    started = proc.stat(program.pid)
     assert started is not None, "our own child, and not waited for"
     return started.id
+
+
+def _as_it_was_called() -> None:
+    run.hold_nothing_back()
+    begin.put_back()
 
 
 def _root_below(program: ProcessId, plan: RestorePlan, asked: Restore) -> ProcessId | None:

@@ -23,7 +23,7 @@ from torqueckpt.records import Intent
 from torqueckpt.restart import image_view, output
 from torqueckpt.restart.plan import RestorePlan
 from torqueckpt.restart.verify import VARIABLE
-from torqueckpt.rights import contain
+from torqueckpt.rights import begin, contain
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 
@@ -111,7 +111,11 @@ def _run(plan: RestorePlan, asked: Restore) -> tuple[run.Finished, int]:
 
 
 def _be_scheduled(plan: RestorePlan) -> None:
-    """In the child that becomes the checkpointer: as the job was, where it restarts in place."""
+    """In the child that becomes the checkpointer: as we were called, or as the job was.
+
+    Where it restarts in place, what we were called with is the daemon's own.
+    """
+    begin.put_back()
     if plan.in_place and plan.manifest.ceiling is not None:
         ceiling.take(plan.manifest.ceiling)
 

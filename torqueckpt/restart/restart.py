@@ -23,6 +23,7 @@ from torqueckpt.process.guard import Guard, kill, kill_restored
 from torqueckpt.records import Intent, Live
 from torqueckpt.restart import attached, checks, choose, claiming, detached, output, rollback
 from torqueckpt.restart.plan import Attempt, Prepared, Restart, RestorePlan
+from torqueckpt.rights import begin
 from torqueckpt.store import access, journal, marks
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.journal import RESTART_FAILED
@@ -143,6 +144,7 @@ def restore(prepared: Prepared) -> int:
     _note_that_it_runs(prepared, plan.intended)
     detached.unlock(prepared.lock)
     privileges.drop(plan.owner)
+    begin.put_back()
     status = supervise.wait_for(root, program)
     guard.dismiss()
     log.info(f"{live.job}: restarted from generation {manifest.generation}, ended with {status}")

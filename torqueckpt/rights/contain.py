@@ -17,7 +17,7 @@ from torqueckpt import log, run
 from torqueckpt.identity import Owner
 from torqueckpt.process import keyring, prctl, privileges, proc, signals, tree
 from torqueckpt.process.worker import Worker, WorkerFailed
-from torqueckpt.rights import seccomp
+from torqueckpt.rights import begin, seccomp
 from torqueckpt.run import Finished
 
 # criu jumps to addresses that a file in this directory names: it gets none.
@@ -53,7 +53,7 @@ def run_alone(
                 timeout_seconds=timeout_seconds,
                 environment={**_ENVIRONMENT, **(environment or {})},
                 keep_fds=keep_fds,
-                in_child=_hold if held else None,
+                in_child=_hold if held else begin.put_back,
                 alone=True,
                 end_what_it_left=lambda _: _end_children(but=proc.children(os.getpid())[0]),
             )
@@ -106,6 +106,7 @@ def run_as_parent(
 
 def _hold() -> None:
     """In the child, while it is root: the filter bars what setpriv has no need of either."""
+    begin.put_back()
     keyring.join_new_session()
     if seccomp.available():
         seccomp.refuse_what_no_dump_needs()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torqueckpt import log
 from torqueckpt.errors import TorqueCkptError
+from torqueckpt.rights import begin
 
 BLCR = "0.8.5, by torqueckpt on top of CRIU"  # whose options the cr_ commands have
 
@@ -18,6 +19,7 @@ def run(program: str, quiet: bool, action: Callable[[], int]) -> int:
     """Run the action; gives its exit status, or an error's exit code (docs/exit-codes.md)."""
     log.start(program)
     try:
+        begin.refuse_odd_rights(program)
         return action()
     except TorqueCkptError as failure:
         log.error(str(failure))
