@@ -90,7 +90,7 @@ def test_a_guard_that_the_owner_has_stopped_or_killed_stops_no_hook(site: Site, 
         site.configure(criu_path=str(slow))
         ending = subprocess.Popen(running.hook_argv(signal=15))
         guards = wait_until(
-            lambda: [p for p in user.processes() if parent(p) == ending.pid and is_python(p)]  # noqa: B023
+            lambda: [p for p in user.processes() if parent(p) == ending.pid and is_guard(p)]  # noqa: B023
         )
         subprocess.run(user.argv("/bin/sh", "-c", f"kill -{number} {guards[0]}"), check=True)
         go_on.touch()
@@ -102,8 +102,10 @@ def parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def is_python(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().startswith(f"{pid} (mom-checkpoint")
+def is_guard(pid: int) -> bool:
+    """Workers are forked by the same program, but only a guard has a session of its own."""
+    status, _, rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")
+    return status == f"{pid} (mom-checkpoint" and rest.split()[3] == str(pid)
 
 
 def test_what_one_user_does_to_his_records_does_not_keep_root_from_listing(
