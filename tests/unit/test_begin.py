@@ -79,9 +79,12 @@ else:
 """
 
 
-def _states(*ways: str, caller: str = "users", first: str = "") -> Any:
+def _states(
+    *ways: str, caller: str = "users", first: str = "", inside: tuple[str, ...] = ()
+) -> Any:
+    """The states of a program that was started in these ways, by the program `inside`."""
     text = _SHOW.format(path=str(REPOSITORY), first=first)
-    argv = hostile.argv(ways, sys.executable, "-I", "-c", text, caller)
+    argv = hostile.argv(ways, *inside, sys.executable, "-I", "-c", text, caller)
     done = subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS)
     if "not possible here" in done.stderr:
         pytest.skip(f"{', '.join(ways)}: {done.stderr.strip()}")
@@ -179,6 +182,15 @@ def test_a_capability_less_that_no_program_here_needs_is_no_reason_to_refuse(usu
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(hostile.BY_ROOT, "hardened unit", lacking)
         assert _with_files_enough(_states("hardened unit")[1]) == usual
+
+
+@pytest.mark.parametrize("way", ["inheritable", "bounding", "no_new_privs", "seccomp"])
+def test_what_the_whole_container_is_started_with_is_no_reason_to_refuse(
+    usual: Any, way: str
+) -> None:
+    unshare = ("/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+    container = (*unshare, "/bin/sh", "-c", '"$@"; exit $?', "sh")
+    assert _with_files_enough(_states(way, inside=container)[1]) == usual
 
 
 def test_with_fewer_capabilities_in_effect_than_root_has_it_does_not_begin(root: None) -> None:
