@@ -55,6 +55,14 @@ WORDS = "words"  # the script's arguments, each with a NUL behind it
 ENVIRONMENT = "environment"  # what the first link was given, with NULs between
 
 
+# The most bytes of a file that is read whole, where safe_files.SMALL is not it.  Its writer keeps
+# to it too: what nobody could read again is refused while there is something to go back to.
+MANIFEST_BYTES = 64 * 1024 * 1024  # of 300 000 descriptors; a listing reads the index instead
+INTENT_BYTES = 2 * MANIFEST_BYTES  # however many of the manifest's files are to be brought back
+INDEX_BYTES = 1024 * 1024
+SCRIPT_BYTES = 64 * 1024 * 1024  # a job's script, with what some unpack from their end
+
+
 def of_owner(store: Path, user: str) -> Path:
     """Where a user's images, journal and chains lie."""
     return store / JOBS / user

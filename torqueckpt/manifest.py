@@ -11,7 +11,7 @@ import hmac
 import json
 from typing import Any, NamedTuple, Optional
 
-from torqueckpt.typed_json import Malformed, from_json, load, plain
+from torqueckpt.typed_json import Malformed, from_json, load, plain, readable
 
 PACKED = ".zst"  # ends the names of image files that were compressed
 FORMAT = 2  # 2: what the job's files were like at the freeze, who waited on the monotonic clock
@@ -243,28 +243,38 @@ class Manifest(NamedTuple):
         return any(file.name.endswith(PACKED) for file in self.image)
 
 
+class Parsed(NamedTuple):
+    """A manifest's JSON, parsed once for signed() and decode()."""
+
+    body: dict[str, Any]
+    signature: str
+
+
 def encode(manifest: Manifest, key: bytes) -> bytes:
-    body = plain(manifest)
-    return json.dumps({"manifest": body, "signature": _signature(body, key)}).encode()
+    """Write a manifest with its signature; OSError(EFBIG) where it has too much to be read."""
+    body = _canonical(plain(manifest))
+    signature = _signature(body, key).encode()
+    return readable(b'{"manifest":%b,"signature":"%b"}' % (body, signature))
 
 
-def decode(data: bytes) -> Manifest:
-    """Parse a manifest, without checking its signature; Malformed."""
-    return from_json(Manifest, _parts(data)[0])
+def decode(data: "bytes | Parsed") -> Manifest:
+    """Build a manifest, without checking its signature; Malformed."""
+    return from_json(Manifest, _parsed(data).body)
 
 
-def signed(data: bytes, key: bytes) -> bool:
+def signed(data: "bytes | Parsed", key: bytes) -> bool:
     """Whether `data` was written by encode() with this key; Malformed when it is no manifest."""
-    body, signature = _parts(data)
+    body, signature = _parsed(data)
     try:
-        right = _signature(body, key)
+        right = _signature(_canonical(body), key)
     except RecursionError as broken:  # deeper than can be written, though it could be read
         raise Malformed("nested too deeply") from broken
     # As bytes: compare_digest refuses strings that are not ASCII.
     return hmac.compare_digest(right.encode(), signature.encode("utf-8", "backslashreplace"))
 
 
-def _parts(data: bytes) -> tuple[dict[str, Any], str]:
+def parse(data: bytes) -> Parsed:
+    """Parse a manifest's JSON, which is most of the work; Malformed."""
     whole = load(data)
     if not isinstance(whole, dict) or not isinstance(whole.get("manifest"), dict):
         raise Malformed("no manifest in it")
@@ -272,9 +282,16 @@ def _parts(data: bytes) -> tuple[dict[str, Any], str]:
     if found != FORMAT:
         shown = found if isinstance(found, int) else "unknown"
         raise Malformed(f"format {shown}, this version reads {FORMAT}")
-    return whole["manifest"], signature if isinstance(signature, str) else ""
+    return Parsed(whole["manifest"], signature if isinstance(signature, str) else "")
 
 
-def _signature(body: dict[str, Any], key: bytes) -> str:
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+def _parsed(data: "bytes | Parsed") -> Parsed:
+    return parse(data) if isinstance(data, bytes) else data
+
+
+def _canonical(body: dict[str, Any]) -> bytes:
+    return json.dumps(body, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _signature(canonical: bytes, key: bytes) -> str:
     return hmac.new(key, canonical, hashlib.sha256).hexdigest()

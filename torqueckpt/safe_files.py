@@ -17,7 +17,8 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # Passing through needs no right to list: MOM's own directories are 0751.
 _ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
-_SMALL = 16 * 1024 * 1024  # nothing that is read whole (manifests, records, pointers) is larger
+SMALL = 16 * 1024 * 1024  # no file is larger that is read whole, unless layout.py says more
+ANY_SIZE = 1 << 62  # of a file that is written for others, and never read whole
 
 
 class Directory:
@@ -116,7 +117,7 @@ class Directory:
             raise OSError(errno.EINVAL, "not a regular file", str(self.path / name))
         return fd
 
-    def read(self, name: str, limit: int = _SMALL) -> bytes:
+    def read(self, name: str, limit: int = SMALL) -> bytes:
         fd = self.open_file(name, os.O_RDONLY)
         try:
             size = os.fstat(fd).st_size
@@ -130,12 +131,21 @@ class Directory:
             os.close(fd)
 
     def write_whole(
-        self, name: str, data: bytes, mode: int = 0o600, through_crashes: bool = True
+        self,
+        name: str,
+        data: bytes,
+        mode: int = 0o600,
+        through_crashes: bool = True,
+        limit: int = SMALL,
     ) -> None:
         """Write a file that after a crash is there with all of `data`, or as it was before.
 
         through_crashes False: after one of the node it may be empty; the disk is not waited for.
+        limit: read()'s; with more data it is OSError(EFBIG), and nothing is written.
         """
+        if len(data) > limit:
+            told = f"{name} would have {len(data)} bytes, and more than {limit} are not read again"
+            raise OSError(errno.EFBIG, told, str(self.path / name))
         scratch = f"{_plain(name)}.new"
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
         with os.fdopen(self.open_file(scratch, flags, mode), "wb") as file:

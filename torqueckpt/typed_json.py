@@ -7,12 +7,14 @@ may be missing; a field that the class has not is left alone.
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+MOST = 4_000_000  # values in one text: more are gigabytes of memory, of a few MiB of empty lists
 BITS = 128  # more is nobody's size or time, and no float holds what a hostile owner could write
 
 
@@ -41,11 +43,34 @@ def plain(value: Any) -> Any:
     return value
 
 
+def dump(record: Any) -> bytes:
+    """Write a record as what load() reads; OSError(EFBIG) where it would refuse that."""
+    return readable(json.dumps(plain(record)).encode())
+
+
+def readable(data: bytes) -> bytes:
+    """Give back what load() will take; OSError(EFBIG) where it has too many values for that."""
+    if _values(data) > MOST:
+        raise OSError(errno.EFBIG, _too_many(data))
+    return data
+
+
 def load(data: bytes) -> object:
+    if _values(data) > MOST:
+        raise Malformed(_too_many(data))
     try:
         return json.loads(data.decode())  # bytes would let the writer choose the encoding
     except (ValueError, RecursionError) as broken:
         raise Malformed(f"not JSON: {broken}") from broken
+
+
+def _values(data: bytes) -> int:
+    """How many values it is made of, at the most: text may have commas too."""
+    return sum(map(data.count, (b",", b"[", b"{")))
+
+
+def _too_many(data: bytes) -> str:
+    return f"about {_values(data)} values, and more than {MOST} are not read"
 
 
 class _Unlike(Exception):

@@ -70,4 +70,6 @@ def test_no_module_but_one_spells_a_name_on_disk() -> None:
 
 
 def test_no_name_on_disk_means_two_things_in_one_directory() -> None:
-    assert len(_NAMES) == sum(name.isupper() for name in vars(layout))
+    assert len(_NAMES) == sum(
+        isinstance(each, str) for name, each in vars(layout).items() if name.isupper()
+    )

@@ -145,8 +145,8 @@ def test_nesting_of_any_depth_is_malformed_or_ignored_and_never_a_crash(depth: i
     start = b'{"manifest": {'
     for data in (
         nest,
-        right.replace(b'"format": 2,', b'"format": ' + nest + b","),
-        right.replace(b'"format": 2,', b'"format": 2, "more": ' + nest + b","),
+        right.replace(b'"format":2,', b'"format": ' + nest + b","),
+        right.replace(b'"format":2,', b'"format": 2, "more": ' + nest + b","),
         start + b'"format": 2, "host": ' + nest + b"}}",
     ):
         try:

@@ -7,7 +7,6 @@ about which generation was meant, never a permission: the user can write it.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -15,6 +14,8 @@ from torqueckpt import log, typed_json
 from torqueckpt.errors import StoreNotWritable
 from torqueckpt.identity import ImageRef
 from torqueckpt.safe_files import Directory
+
+_LARGEST = 4096  # bytes
 
 
 def make_place(directory: Path) -> None:
@@ -41,7 +42,7 @@ def write(directory: Path, name: str, lineage: str, generation: int) -> None:
 
 
 def put(directory: Directory, name: str, pointer: ImageRef) -> None:
-    directory.write_whole(name, json.dumps(typed_json.plain(pointer)).encode())
+    directory.write_whole(name, typed_json.dump(pointer), limit=_LARGEST)
 
 
 def read(directory: Path, name: str) -> ImageRef | None:
@@ -51,7 +52,7 @@ def read(directory: Path, name: str) -> ImageRef | None:
     """
     try:
         with _opened(directory) as opened:
-            return typed_json.from_json(ImageRef, typed_json.load(opened.read(name, limit=4096)))
+            return typed_json.from_json(ImageRef, typed_json.load(opened.read(name, _LARGEST)))
     except (OSError, typed_json.Malformed) as problem:
         log.warning(f"pointer {directory / name}: {problem}: taking the newest image")
         return None

@@ -34,6 +34,7 @@ from torqueckpt.resubmit.resubmit import ANSWER_SECONDS
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, chain, journal
 from torqueckpt.store.chain import Chain, End, Link, Links
+from torqueckpt.store.filesystem import translated
 from torqueckpt.store.store import OwnerStore
 
 _STILL_ENDING_SECONDS = 60.0
@@ -64,12 +65,13 @@ def begin(present: str, script: bytes, words: Sequence[str], settings: Settings)
     if found is None or not _is_same(found, present, script):
         chain.forget_old(owner_store, settings)
         found = chain.make(owner_store, present, int(time.time()))
-        found.directory.write_whole(layout.SCRIPT, script, 0o700)
-        found.directory.write_whole(
-            layout.WORDS, b"".join(os.fsencode(word) + b"\0" for word in words)
-        )
         given = b"\0".join(name + b"=" + value for name, value in environment().items())
-        found.directory.write_whole(layout.ENVIRONMENT, given)
+        with translated(found.directory.path):
+            found.directory.write_whole(layout.SCRIPT, script, 0o700, limit=layout.SCRIPT_BYTES)
+            found.directory.write_whole(
+                layout.WORDS, b"".join(os.fsencode(word) + b"\0" for word in words)
+            )
+            found.directory.write_whole(layout.ENVIRONMENT, given)
         found.write(Links(present, os.environ.get("PBS_O_WORKDIR", os.getcwd()), ()))
     return _go_on(found, owner_store, present, settings)
 
@@ -120,7 +122,7 @@ def _is_same(found: Chain, present: str, script: bytes) -> bool:
     return (
         found.first == present
         and found.end() is None
-        and found.directory.read(layout.SCRIPT) == script
+        and found.directory.read(layout.SCRIPT, layout.SCRIPT_BYTES) == script
     )
 
 
@@ -277,7 +279,7 @@ def run_script(found: Chain, first_time: bool) -> NoReturn:
         now = {n: v for n, v in given.items() if n.startswith(b"PBS_") or n == b"TMPDIR"}
         given = {**before, **now}
     path = found.directory.path / layout.SCRIPT
-    script = found.directory.read(layout.SCRIPT)
+    script = found.directory.read(layout.SCRIPT, layout.SCRIPT_BYTES)
     words = found.directory.read(layout.WORDS).split(b"\0")[:-1]
     argv = [*interpreter(script, given), os.fsencode(path), *words]
     program = os.fsencode(paths.program("bin", "torqueckpt"))

@@ -93,7 +93,8 @@ def _job(plan: CheckpointPlan, scripts: dict[str, str]) -> Job:
 def _script(lineage: Lineage, scripts: dict[str, str]) -> str:
     """The job script's text, which its #PBS lines are read from."""
     with lineage.directory.make(layout.KEPT) as directory:
-        texts = [directory.read(name) for name in scripts.values() if name.endswith(".SC")]
+        names = [name for name in scripts.values() if name.endswith(".SC")]
+        texts = [directory.read(name, layout.SCRIPT_BYTES) for name in names[:1]]
     return texts[0].decode("utf-8", "replace") if texts else ""
 
 

@@ -13,7 +13,7 @@ from torqueckpt.cli import ownership, tables
 from torqueckpt.reports import html as html_report
 from torqueckpt.reports import metrics, report
 from torqueckpt.reports.report import GRID, LOCAL, ReportRow
-from torqueckpt.safe_files import Directory
+from torqueckpt.safe_files import ANY_SIZE, Directory
 from torqueckpt.typed_json import plain
 
 _FILE = click.Path(dir_okay=False, allow_dash=True, resolve_path=True)
@@ -67,7 +67,8 @@ def _write(file: str, text: str) -> None:
     path = Path(file)
     try:
         with Directory.open(path.parent) as directory:
-            directory.write_whole(path.name, text.encode("utf-8", "replace"), 0o644)
+            data = text.encode("utf-8", "replace")
+            directory.write_whole(path.name, data, 0o644, limit=ANY_SIZE)
     except OSError as problem:
         raise click.FileError(file, problem.strerror) from problem
 

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from torqueckpt import layout, log, typed_json
@@ -14,7 +13,7 @@ from torqueckpt.safe_files import Directory
 
 
 def write(lineage: Directory, intent: Intent) -> None:
-    lineage.write_whole(layout.INTENT, json.dumps(typed_json.plain(intent)).encode())
+    lineage.write_whole(layout.INTENT, typed_json.dump(intent), limit=layout.INTENT_BYTES)
 
 
 def read(lineage: Directory) -> Intent | None:
@@ -23,7 +22,8 @@ def read(lineage: Directory) -> Intent | None:
     None when there is none, RecordTorn when unreadable.
     """
     try:
-        return typed_json.from_json(Intent, typed_json.load(lineage.read(layout.INTENT)))
+        data = lineage.read(layout.INTENT, layout.INTENT_BYTES)
+        return typed_json.from_json(Intent, typed_json.load(data))
     except FileNotFoundError:
         return None
     except (typed_json.Malformed, OSError) as torn:

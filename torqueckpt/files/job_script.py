@@ -14,11 +14,11 @@ import stat
 from collections.abc import Iterable
 from pathlib import PurePath
 
+from torqueckpt import layout
 from torqueckpt.manifest import Kept, OpenFile
 from torqueckpt.safe_files import Directory
 
 _READING = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_LARGEST = 64 * 1024 * 1024
 _SPOOLED = ("mom_priv", "jobs")  # .../mom_priv/jobs/<jobid>.SC on TORQUE, OpenPBS and the local MOM
 # LSF's starter's, and what `bsub < script` becomes: <seconds>.<jobid>.shell
 _LSFS = re.compile(r"chkpnt_script\.sh|[0-9]{9,12}\.[0-9]+(\.[0-9]+)?\.shell")
@@ -51,9 +51,10 @@ def keep(directory: Directory, links: Iterable[tuple[int, int, str]]) -> dict[st
                 if not stat.S_ISREG(status.st_mode):  # a user may have such names too
                     continue
                 if not directory.has(where.name):
-                    if status.st_size > _LARGEST:
+                    if status.st_size > layout.SCRIPT_BYTES:
                         raise OSError(errno.EFBIG, "the job script is too large to keep", path)
-                    directory.write_whole(where.name, file.read(_LARGEST))
+                    data = file.read(layout.SCRIPT_BYTES + 1)
+                    directory.write_whole(where.name, data, limit=layout.SCRIPT_BYTES)
             copies[path] = where.name
     return copies
 

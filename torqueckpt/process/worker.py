@@ -7,7 +7,6 @@ more rights than the user.  It also lets the parent go on meanwhile.
 
 from __future__ import annotations
 
-import json
 import os
 import select
 import signal
@@ -74,13 +73,13 @@ class Worker(Generic[T]):
 
     def _read(self) -> bytes:
         """Read all that the worker reports, until it ends or its time is up."""
-        text = b""
+        blocks = list[bytes]()
         with os.fdopen(self._read_end, "rb", buffering=0) as pipe:
             while select.select([pipe], [], [], max(self._until - time.monotonic(), 0))[0]:
                 block = pipe.read(1 << 16)
                 if not block:
-                    return text
-                text += block
+                    return b"".join(blocks)
+                blocks.append(block)
         return b"it took too long"
 
 
@@ -98,7 +97,7 @@ class OwnerWorker(Worker[T]):
 def _report(become: Callable[[], None], work: Callable[[], object], write_end: int) -> None:
     try:
         become()
-        text = json.dumps(typed_json.plain(work()))
+        text = typed_json.dump(work()).decode()
     except BaseException as failure:  # also an interrupt: it must not unwind the parent's stack
         text = f"{type(failure).__name__}: {failure}"
     try:

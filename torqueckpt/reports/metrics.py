@@ -18,7 +18,7 @@ from torqueckpt import errors, log
 from torqueckpt.errors import StoreMissing, StoreNotWritable, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.images import catalogue
-from torqueckpt.safe_files import Directory
+from torqueckpt.safe_files import ANY_SIZE, Directory
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, filesystem, journal
 
@@ -81,7 +81,7 @@ def write(path: Path, data: bytes) -> None:
     """Write the file whole, readable by all."""
     try:
         with Directory.open(path.parent) as directory:
-            directory.write_whole(path.name, data, 0o644)
+            directory.write_whole(path.name, data, 0o644, limit=ANY_SIZE)
     except OSError as problem:
         raise StoreNotWritable(path=path, problem=problem.strerror) from problem
 

@@ -55,7 +55,8 @@ def prepare(restart: Restart, outputs: output.Outputs) -> Iterator[Prepared]:
             lineage, request, owner, restart.key, restart.progress, restart.verifier
         )
         intended = _intended(restart, lineage, manifest, outputs)
-        intent.write(lineage.directory, intended)
+        with translated(lineage.path):
+            intent.write(lineage.directory, intended)
         try:
             rollback.apply(lineage, manifest, intended, restart.progress)
             output.fill(lineage, manifest, intended, restart.progress)

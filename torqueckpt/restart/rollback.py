@@ -15,6 +15,7 @@ from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.records import Intent
 from torqueckpt.restart.choose import StepProgress
 from torqueckpt.restart.plan import Attempt, Restart
+from torqueckpt.safe_files import ANY_SIZE
 from torqueckpt.store.lineage import Lineage
 
 
@@ -77,7 +78,7 @@ def edit(
         files = checkpointer.edited_files(image_dir, name_now, found.positions)
         with lineage.directory.make(layout.EDITED) as place:
             for name, data in files.items():
-                place.write_whole(name, data)
+                place.write_whole(name, data, limit=ANY_SIZE)
         return Edited(tuple(files))
 
     try:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shlex
 from collections.abc import Iterable
@@ -138,7 +137,7 @@ class Remembered(NamedTuple):
 
 def keep(lineage: Lineage, job: str, directives: Iterable[Directive]) -> None:
     found = Remembered(job, tuple(directives))
-    lineage.directory.write_whole(layout.ASKED, json.dumps(typed_json.plain(found)).encode())
+    lineage.directory.write_whole(layout.ASKED, typed_json.dump(found))
 
 
 def read(lineage: Lineage) -> list[Directive]:

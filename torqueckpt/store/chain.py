@@ -8,7 +8,6 @@ Its directory (layout.py) is named by the first link's job and when that began.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -97,7 +96,7 @@ class Chain:
 
     def write(self, links: Links) -> None:
         with translated(self.directory.path):
-            self.directory.write_whole(layout.CHAIN, json.dumps(typed_json.plain(links)).encode())
+            self.directory.write_whole(layout.CHAIN, typed_json.dump(links))
 
     def end(self) -> End | None:
         """How the chain ended; None while it goes on, RecordTorn when that cannot be read."""
@@ -109,7 +108,7 @@ class Chain:
 
     def write_end(self, end: End) -> None:
         with translated(self.directory.path):
-            self.directory.write_whole(layout.END, json.dumps(typed_json.plain(end)).encode())
+            self.directory.write_whole(layout.END, typed_json.dump(end))
 
     def has(self, job: str) -> bool:
         """Whether this job is the chain's first, or one of its links that have begun."""

@@ -8,7 +8,6 @@ lock, is of one that was killed.
 
 from __future__ import annotations
 
-import json
 import time
 
 from torqueckpt import layout, typed_json
@@ -31,9 +30,7 @@ def read(lineage: Directory) -> Claim | None:
 
 def take(lineage: Directory, claim: Claim) -> bool:
     """Write the claim; False when another node was first."""
-    return lineage.write_once(
-        layout.CLAIM, json.dumps(typed_json.plain(claim)).encode(), _aside(claim)
-    )
+    return lineage.write_once(layout.CLAIM, typed_json.dump(claim), _aside(claim))
 
 
 def remove(lineage: Directory, claim: Claim) -> None:
@@ -45,7 +42,7 @@ def remove(lineage: Directory, claim: Claim) -> None:
         return
     moved = lineage.read(aside)
     lineage.remove(aside)
-    if moved != json.dumps(typed_json.plain(claim)).encode():
+    if moved != typed_json.dump(claim):
         lineage.write_once(layout.CLAIM, moved, aside)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torqueckpt import layout, manifest
 from torqueckpt.errors import ImageDamaged, ManifestMissing, ManifestTorn, SignatureWrong
-from torqueckpt.manifest import ImageFile, Manifest
+from torqueckpt.manifest import ImageFile, Manifest, Parsed
 from torqueckpt.safe_files import Directory
 from torqueckpt.store import seal
 from torqueckpt.typed_json import Malformed
@@ -41,10 +41,10 @@ class Generation:
         ManifestMissing, ManifestTorn or SignatureWrong.
         """
         with self._reading_manifest():
-            data = self.directory.read(layout.MANIFEST)
-            if key is not None and not manifest.signed(data, key):
+            parsed = self._parsed()
+            if key is not None and not manifest.signed(parsed, key):
                 raise SignatureWrong(path=self.path / layout.MANIFEST)
-            return manifest.decode(data)
+            return manifest.decode(parsed)
 
     def manifest_signed_or_not(self, key: bytes) -> tuple[Manifest, bool]:
         """What the manifest says, and whether it was signed with the key.
@@ -52,8 +52,11 @@ class Generation:
         One that was not is its owner's word.  ManifestMissing or ManifestTorn.
         """
         with self._reading_manifest():
-            data = self.directory.read(layout.MANIFEST)
-            return manifest.decode(data), manifest.signed(data, key)
+            parsed = self._parsed()
+            return manifest.decode(parsed), manifest.signed(parsed, key)
+
+    def _parsed(self) -> Parsed:
+        return manifest.parse(self.directory.read(layout.MANIFEST, layout.MANIFEST_BYTES))
 
     @contextmanager
     def _reading_manifest(self) -> Iterator[None]:
@@ -65,7 +68,8 @@ class Generation:
             raise ManifestTorn(path=self.path / layout.MANIFEST, problem=torn) from torn
 
     def write_manifest(self, data: Manifest, key: bytes) -> None:
-        self.directory.write_whole(layout.MANIFEST, manifest.encode(data, key))
+        encoded = manifest.encode(data, key)
+        self.directory.write_whole(layout.MANIFEST, encoded, limit=layout.MANIFEST_BYTES)
 
     @contextmanager
     def sealing(self, packs: Callable[[str], bool] = lambda _: False) -> Iterator[list[ImageFile]]:

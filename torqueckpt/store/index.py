@@ -7,16 +7,14 @@ image directory are those that it was made of; else the manifest is read.
 
 from __future__ import annotations
 
-import json
 from typing import NamedTuple
 
 from torqueckpt import layout, log
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.manifest import Manifest
 from torqueckpt.store.lineage import Lineage
-from torqueckpt.typed_json import Malformed, from_json, load, plain
+from torqueckpt.typed_json import Malformed, dump, from_json, load
 
-_LARGEST = 1024 * 1024  # bytes
 _MOST = 1000  # generations: of older ones, where there are more, the manifests are read
 
 
@@ -51,7 +49,7 @@ def read(lineage: Lineage) -> dict[int, Line]:
     None where the file is missing, torn or too large.
     """
     try:
-        data = lineage.directory.read(layout.INDEX, _LARGEST)
+        data = lineage.directory.read(layout.INDEX, layout.INDEX_BYTES)
         return {line.generation: line for line in from_json(_Index, load(data)).generations}
     except (OSError, Malformed):
         return {}
@@ -94,9 +92,11 @@ def current(
 
 def write(lineage: Lineage, lines: dict[int, Line]) -> None:
     """Nothing depends on it: where it cannot be written, listings take longer."""
-    data = json.dumps(plain(_Index(tuple(lines.values())))).encode()
     try:
-        lineage.directory.write_whole(layout.INDEX, data, through_crashes=False)
+        data = dump(_Index(tuple(lines.values())))
+        lineage.directory.write_whole(
+            layout.INDEX, data, through_crashes=False, limit=layout.INDEX_BYTES
+        )
     except OSError as problem:
         log.warning(f"{lineage.path}/{layout.INDEX}: not written: {problem.strerror}")
 

@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from itertools import islice
 
 from torqueckpt import layout, log
 from torqueckpt.process import privileges
@@ -20,6 +21,9 @@ RESTART_FAILED = "restart-failed"  # the journal's word
 _LATEST = 4 * 1024 * 1024  # it only ever grows
 
 _REPORTED = 16 * 1024 * 1024
+
+_LONGEST = 16 * 1024  # characters of a text: a line is little of what is read
+_MOST = 100  # files that it names
 
 _OF_A_JOB = ("batch", "queue", "vo")
 
@@ -79,11 +83,21 @@ def note(store: OwnerStore, event: str, job: str, **facts: object) -> None:
     """
     outcome = "NO" if event.endswith("-failed") else "OK"
     who = {"user": store.path.name, "outcome": outcome}
-    line = {"time": int(time.time()), "event": event, "job": job, **who, **facts}
+    told = {name: _short(fact) for name, fact in facts.items()}
+    line = {"time": int(time.time()), "event": event, "job": job, **who, **told}
     try:
         store.directory.append_line(layout.JOURNAL, json.dumps(line))
     except OSError as problem:
         log.warning(f"{store.path}/{layout.JOURNAL}: not written: {problem.strerror}")
+
+
+def _short(fact: object) -> object:
+    """A fact as a line has it, cut where it is long: a restart can fail for thousands of files."""
+    if isinstance(fact, str) and len(fact) > _LONGEST:
+        return f"{fact[:_LONGEST]} …"
+    if isinstance(fact, dict) and len(fact) > _MOST:
+        return {**dict(islice(fact.items(), _MOST)), "…": f"and {len(fact) - _MOST} more"}
+    return fact
 
 
 def _latest_lines(store: OwnerStore, most: int = _LATEST) -> list[bytes]:

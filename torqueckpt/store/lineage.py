@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -167,7 +166,7 @@ class Lineage:
             return None
 
     def write_live(self, live: Live) -> None:
-        self.directory.write_whole(layout.LIVE, json.dumps(typed_json.plain(live)).encode())
+        self.directory.write_whole(layout.LIVE, typed_json.dump(live))
 
     def first_leader(self) -> ProcessId | None:
         try:
@@ -178,7 +177,7 @@ class Lineage:
             return None
 
     def write_first_leader(self, leader: ProcessId) -> None:
-        self.directory.write_whole(layout.FIRST, json.dumps(typed_json.plain(leader)).encode())
+        self.directory.write_whole(layout.FIRST, typed_json.dump(leader))
 
 
 def lives_here(live: Live | None) -> proc.Stat | None:

@@ -6,7 +6,6 @@ A UNIX socket; one JSON line each way.  The kernel says who calls: the job's own
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import struct
@@ -20,6 +19,8 @@ from torqueckpt.errors import MomGone, TorqueCkptError
 
 VERBS = ("checkpoint", "hold", "release")
 _LINE = 4096
+_ANSWER = 64 * 1024
+_LONGEST = _ANSWER // 16  # characters of a message: JSON makes twelve bytes of some
 _SPEAKS_WITHIN_SECONDS = 10  # only root and the job's owner are waited for
 
 
@@ -42,8 +43,8 @@ class Caller:
 
     def answer(self, exit_code: int, message: str) -> None:
         try:
-            line = json.dumps(typed_json.plain(Answer(exit_code, message))) + "\n"
-            self.connection.sendall(line.encode())
+            line = typed_json.dump(Answer(exit_code, message[:_LONGEST]))
+            self.connection.sendall(line + b"\n")
         except OSError:
             return  # the caller did not wait for it
         finally:
@@ -99,7 +100,7 @@ def ask(path: Path, verb: str, job: str) -> Answer:
                 BrokenPipeError, ConnectionResetError
             ):  # refused unheard: the answer is there
                 connection.sendall(f"{verb}\n".encode())
-            line = connection.makefile("rb").readline(_LINE * 4)
+            line = connection.makefile("rb").readline(_ANSWER)
             return typed_json.from_json(Answer, typed_json.load(line))
         except (OSError, typed_json.Malformed) as nobody:
             raise gone from nobody

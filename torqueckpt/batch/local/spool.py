@@ -11,7 +11,6 @@ local_home/aux/<id>                    the node file        local_home/sock/<id>
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from torqueckpt.batch.job_details import Details
 from torqueckpt.errors import MomGone, StoreMissing, StoreNotWritable
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges
-from torqueckpt.safe_files import Directory
+from torqueckpt.safe_files import ANY_SIZE, Directory
 
 _MODES = {
     "server_priv": 0o750,
@@ -69,9 +68,9 @@ class Spool:
         CKPTDIR is made as the user where he has named a directory (-c dir=).
         """
         with Directory.open(self.home / "mom_priv" / "jobs") as jobs:
-            jobs.write_whole(f"{job}.SC", script, 0o700)
+            jobs.write_whole(f"{job}.SC", script, 0o700, limit=ANY_SIZE)
             os.chown(f"{job}.SC", owner.uid, owner.gid, dir_fd=jobs.fd, follow_symlinks=False)
-            jobs.write_whole(f"{job}.JB", json.dumps(typed_json.plain(record)).encode(), 0o644)
+            jobs.write_whole(f"{job}.JB", typed_json.dump(record), 0o644)
             os.chmod(f"{job}.JB", 0o644, dir_fd=jobs.fd)
         with Directory.open(self.home / "aux") as aux:
             aux.write_whole(job, f"{os.uname().nodename}\n".encode(), 0o644)

@@ -26,7 +26,7 @@ from torqueckpt import log
 from torqueckpt.errors import BadArguments
 from torqueckpt.identity import ImageRef, is_lineage_name, job_id
 from torqueckpt.process import job_processes
-from torqueckpt.safe_files import Directory
+from torqueckpt.safe_files import ANY_SIZE, Directory
 
 STARTER = "lsf-jobstarter"
 
@@ -206,7 +206,7 @@ def written(command: str, directory: Path | None) -> Iterator[list[str]]:
 def _put(directory: Path, text: bytes) -> bool:
     try:
         with Directory.open(directory.resolve(strict=True)) as opened:
-            opened.write_whole(NAME, text, 0o700)
+            opened.write_whole(NAME, text, 0o700, limit=ANY_SIZE)
     except OSError as problem:
         log.warning(f"{directory}: no script there: {problem.strerror}")
         return False

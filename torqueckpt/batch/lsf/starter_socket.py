@@ -8,7 +8,6 @@ cleaned or full.  Both ends look whose program is at the other: only the job's o
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import secrets
 import signal
@@ -26,6 +25,7 @@ _NAME = "torqueckpt-lsf"
 _CALL_SECONDS, _LEAVE_SECONDS = 5.0, 10.0
 
 _LARGEST = 64 * 1024
+_LONGEST = _LARGEST // 16  # characters of a reason: JSON makes twelve bytes of some
 
 T = TypeVar("T")
 
@@ -93,7 +93,7 @@ class StarterListener:
 def reply(caller: socket.socket, answer: Answer, wait: bool) -> None:
     """Send the answer; wait: until the caller has used it, and closes the connection."""
     with suppress(OSError):  # he has gone already: what was done is done
-        _say(caller, answer)
+        _say(caller, answer._replace(reason=answer.reason[:_LONGEST]))
         if wait:
             caller.settimeout(_LEAVE_SECONDS)
             caller.recv(1)
@@ -154,7 +154,7 @@ def _other_end(line: socket.socket) -> tuple[int, int]:
 
 
 def _say(line: socket.socket, words: Request | Answer) -> None:
-    line.sendall(json.dumps(typed_json.plain(words)).encode() + b"\n")
+    line.sendall(typed_json.dump(words) + b"\n")
 
 
 def _heard(line: socket.socket, kind: type[T]) -> T:
