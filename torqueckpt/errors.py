@@ -347,6 +347,13 @@ class PointerMissing(TorqueCkptError):
     exit_code = 63
 
 
+class NotReadBack(TorqueCkptError):
+    message = (
+        "job {job}: its new image could not be read back: {problem}; it is removed, the job runs on"
+    )
+    exit_code = 59
+
+
 class NotAnImage(TorqueCkptError):
     message = "{path} names no image in {store}; `torqueckpt list` shows which there are"
     exit_code = 58

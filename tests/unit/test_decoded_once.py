@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A checkpoint reads the manifest of the image before it once, and no other that it knows."""
+"""A checkpoint reads the image before it and its own new one once, and no other that it knows."""
 
 from __future__ import annotations
 
@@ -10,55 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit import samples
+from tests.unit import pretender, samples
 from torqueckpt import layout, manifest
 from torqueckpt.checkpoint import checkpoint
-from torqueckpt.checkpointers import registry
-from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
 from torqueckpt.identity import Owner
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
 from torqueckpt.store.store import Store
 
 
-class Pretender(Checkpointer):
-    """Writes a file and says that it is the image."""
-
-    name = "pretender"
-    has_freeze_hook = False
-
-    def __init__(self, settings: Settings) -> None:
-        self.program = Path("/bin/sh")
-
-    def version_argv(self) -> list[str]:
-        return []
-
-    def dump_argv(self, dump: Dump) -> list[str]:
-        return ["/bin/sh", "-c", 'echo memory >"$0/memory"', str(dump.image_dir)]
-
-    def restore_argv(self, restore: Restore) -> list[str]:
-        raise NotImplementedError(self.name)
-
-    def incomplete(self, dump: Dump) -> str:
-        return ""
-
-    def reason(self, work_dir: Path, verb: str) -> str:
-        return ""
-
-
 @pytest.fixture
 def settings(store: Store, place: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setitem(registry._TABLE, "pretender", f"{__name__}:Pretender")
-    (place / "key").write_text(samples.KEY.hex())
-    (place / "key").chmod(0o600)
-    return Settings(
-        store=store.root.path,
-        checkpointer="pretender",
-        signature_key=place / "key",
-        depth=3,
-        reserve_mib=0,
-        repeat_window_seconds=-2,  # each call is a new one
-    )
+    return pretender.settings(store, place, monkeypatch)._replace(depth=3)
 
 
 @pytest.fixture
@@ -76,7 +39,7 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return numbers
 
 
-def test_a_checkpoint_decodes_the_newest_manifest_once(
+def test_a_checkpoint_decodes_the_image_before_it_and_its_own_once_each(
     user: Owner,
     settings: Settings,
     started: Callable[..., subprocess.Popen[bytes]],
@@ -84,9 +47,9 @@ def test_a_checkpoint_decodes_the_newest_manifest_once(
 ) -> None:
     null, who = subprocess.DEVNULL, {"user": user.uid, "group": user.gid, "extra_groups": []}
     job = started("/bin/sleep", "600", stdout=null, stderr=null, **who)
-    # From the fourth on one goes, and copies of files are held against the three that stay: the new
-    # one and the one before it are known.
-    expected = [[], [1], [2], [3, 2], [4, 3]]
+    # The new one is read back.  From the fourth on one goes, and copies of files are held against
+    # the three that stay: the new one and the one before it are known.
+    expected = [[1], [1, 2], [2, 3], [3, 4, 2], [4, 5, 3]]
     for number, wanted in enumerate(expected, 1):
         decoded.clear()
         image = checkpoint.checkpoint_process(job.pid, samples.JOB, False, user.name, settings)

@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 
 from torqueckpt import layout, log
 from torqueckpt.batch import job_details
-from torqueckpt.checkpoint import describe, dumping, preflight, publish, space
+from torqueckpt.checkpoint import describe, dumping, preflight, proof, publish, space
 from torqueckpt.checkpoint.describe import Reader
 from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped, SavedImage
 from torqueckpt.checkpoint.target import (
@@ -143,7 +143,7 @@ def _new_image(plan: CheckpointPlan, known: Live | None, secret: bytes) -> tuple
                 streams = _grow_streams(plan, dumped.seen)
             saved = SavedImage(facts, scripts, streams, tuple(image))
             manifest = describe.manifest_of(plan, generation, dump, dumped, saved)
-            generation.write_manifest(manifest, secret)
+            proof.write_and_read_back(plan, generation, manifest, secret)
             generation.directory.append_line(layout.LOG, log.lines())
     return manifest, left_out
 

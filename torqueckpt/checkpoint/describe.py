@@ -117,7 +117,6 @@ class Reader:
             if read_image is None:
                 return ImageFacts(_processes(target), (), 0)
             found = read_image(dump.image_dir, dump.work_dir)
-            _refuse_excessive(plan, dump)
             mapped = (file.path for file in found.files if file.fd < 0 and not file.deleted)
             return found._replace(builds=build_ids.of_files(mapped))
 
@@ -149,19 +148,6 @@ class Reader:
             raise unreadable(self._job, failed) from failed
         files = _completed(found.files, dumped.seen) or dumped.seen.open
         return found._replace(files=files, frozen_us=found.frozen_us + dumped.frozen_before_us)
-
-
-def _refuse_excessive(plan: CheckpointPlan, dump: Dump) -> None:
-    """Refuse an image that no restart would take.
-
-    A process may have changed between the look at what it had, and the freeze.
-    """
-    for name in sorted(os.listdir(dump.image_dir)):
-        if plan.checkpointer.decides_rights(name):
-            try:
-                plan.checkpointer.checked_rights((dump.image_dir / name).read_bytes(), plan.ceiling)
-            except ValueError as excessive:
-                raise ValueError(f"{name} {excessive}") from excessive
 
 
 class _Mended(NamedTuple):

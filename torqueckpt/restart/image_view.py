@@ -10,17 +10,17 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from torqueckpt import layout
+from torqueckpt.checkpointers import image_rules
 from torqueckpt.checkpointers.base import Checkpointer
-from torqueckpt.errors import ImageDamaged, RestoreFailed
+from torqueckpt.errors import RestoreFailed
 from torqueckpt.identity import Owner
-from torqueckpt.manifest import PACKED, ImageFile, Manifest
+from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges
 from torqueckpt.safe_files import Directory
 from torqueckpt.store.generation import Generation
@@ -64,14 +64,10 @@ def image(
                 name = file.name
                 if checkpointer.left_out(name):
                     continue
-                plain = name[: -len(PACKED)] if name.endswith(PACKED) else name
-                if plain != name and not checkpointer.packs(plain):  # served as one that decides
-                    raise _damaged(manifest, f"{name} is no file that is compressed")
-                if checkpointer.decides_rights(name):
-                    checked = _checked(checkpointer, original, name, manifest)
-                    _copy(directory, name, checked, owner, manifest)
+                copy = image_rules.checked(checkpointer, original, file, manifest)
+                if copy is not None:
+                    _copy(directory, name, copy, owner, manifest)
                 else:
-                    _refuse_other_kinds(original, file, manifest)
                     with privileges.acting_as_root():
                         directory.link(name, str(edited.get(name, original.path / name)))
         yield path
@@ -88,7 +84,7 @@ def refuse_excessive(
     with generation.directory.sub(layout.IMAGE) as original:
         for file in manifest.image:
             if checkpointer.decides_rights(file.name):
-                _checked(checkpointer, original, file.name, manifest)
+                image_rules.checked(checkpointer, original, file, manifest)
 
 
 def _sweep(place: Directory) -> None:
@@ -104,29 +100,6 @@ def _sweep(place: Directory) -> None:
                     place.remove_tree(name)
             except OSError:  # in use, or just gone
                 continue
-
-
-def _checked(checkpointer: Checkpointer, image: Directory, name: str, manifest: Manifest) -> bytes:
-    try:
-        return checkpointer.checked_rights(image.read(name), manifest.ceiling)
-    except OSError as unreadable:
-        raise _damaged(manifest, f"{name}: {unreadable.strerror}") from unreadable
-    except ValueError as excessive:
-        raise _damaged(manifest, f"{name} {excessive}") from excessive
-
-
-def _refuse_other_kinds(image: Directory, file: ImageFile, manifest: Manifest) -> None:
-    """Refuse what is no file of the recorded size: CRIU would wait for ever at a pipe, or loop."""
-    try:
-        status = os.stat(file.name, dir_fd=image.fd, follow_symlinks=False)
-    except OSError as problem:
-        raise _damaged(manifest, f"{file.name}: {problem.strerror}") from problem
-    if not stat.S_ISREG(status.st_mode) or status.st_size != file.size:
-        raise _damaged(manifest, f"{file.name} is no file of its size")
-
-
-def _damaged(manifest: Manifest, problem: str) -> ImageDamaged:
-    return ImageDamaged(job=manifest.job.id, generation=manifest.generation, problem=problem)
 
 
 def _copy(directory: Directory, name: str, data: bytes, owner: Owner, manifest: Manifest) -> None:
