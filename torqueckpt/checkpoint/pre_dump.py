@@ -7,10 +7,8 @@ Whatever of this fails, the dump is a full one.
 
 from __future__ import annotations
 
-import resource
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -22,7 +20,7 @@ from torqueckpt.checkpointers.base import Checkpointer, Dump
 from torqueckpt.errors import DumpFailed, StoreFull
 from torqueckpt.files.record import Task
 from torqueckpt.identity import Owner
-from torqueckpt.process import memory, privileges, proc, signals, tree
+from torqueckpt.process import memory, open_files, privileges, proc, signals, tree
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.rights import contain
 from torqueckpt.store.generation import Generation
@@ -89,7 +87,7 @@ def _memory_first(plan: CheckpointPlan, dump: Dump, generation: Generation) -> s
     before = dump._replace(before=place, work_dir=place)
     words = checkpointer.pre_dump_argv(before)
     proc.still(target.root.id)
-    with _as_many_files_as_may_be():
+    with open_files.as_many_as_may_be():  # CRIU holds a pipe for each few pages
         finished = dumping.as_owner(plan, before, words)
     if finished.ok and not _written_unseen(target):  # it may just have begun with that
         return ""
@@ -101,17 +99,6 @@ def _memory_first(plan: CheckpointPlan, dump: Dump, generation: Generation) -> s
 
 def _written_unseen(target: Target) -> bool:
     return any(memory.written_unseen(each.pid) for each in tree.below(target.root))
-
-
-@contextmanager
-def _as_many_files_as_may_be() -> Iterator[None]:
-    """Inside, the limit on open files is raised: CRIU holds a pipe for each few pages."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 class _Merged(NamedTuple):

@@ -18,7 +18,7 @@ from torqueckpt.errors import ImageDamaged, ManifestTorn, RestoreFailed, Restore
 from torqueckpt.files import intent
 from torqueckpt.identity import ProcessId
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import ceiling, privileges, proc, signals, tree
+from torqueckpt.process import ceiling, open_files, privileges, proc, signals, tree
 from torqueckpt.records import Intent
 from torqueckpt.restart import image_view, output
 from torqueckpt.restart.plan import RestorePlan
@@ -97,16 +97,17 @@ def _run(plan: RestorePlan, asked: Restore) -> tuple[run.Finished, int]:
     limit += round(verifier.seconds) if waits_at and verifier is not None else 0
     told = {VARIABLE: str(waits_at[0])} if waits_at else {}
     rights = checkpointer.capabilities(asked.established_tcp)
-    finished = contain.run_as_parent(
-        privileges.as_owner_argv(plan.owner, rights, argv, ceiling=plan.manifest.ceiling),
-        plan.owner,
-        rights,
-        timeout_seconds=limit,
-        environment=told,
-        keep_fds=(plan.lock, *waits_at, *(fd for fd, _ in asked.inherited)),
-        in_child=partial(_be_scheduled, plan),
-        end_what_it_left=lambda: _end_what_was_left(checkpointer, plan.manifest.exec_pid),
-    )
+    with open_files.as_many_as_may_be():  # the job may have raised its own: some runtimes do
+        finished = contain.run_as_parent(
+            privileges.as_owner_argv(plan.owner, rights, argv, ceiling=plan.manifest.ceiling),
+            plan.owner,
+            rights,
+            timeout_seconds=limit,
+            environment=told,
+            keep_fds=(plan.lock, *waits_at, *(fd for fd, _ in asked.inherited)),
+            in_child=partial(_be_scheduled, plan),
+            end_what_it_left=lambda: _end_what_was_left(checkpointer, plan.manifest.exec_pid),
+        )
     return finished, limit
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 
 from torqueckpt.checkpointers.criu.sockets import tcp_connections, unix_connections, unknown_sockets
 from torqueckpt.findings import HAZARD, NOTE, REFUSED, Finding
+from torqueckpt.process import open_files
 from torqueckpt.process.proc import Stat
 from torqueckpt.process.resources import Holdings, detail, finding, status_of, waits_in
 
@@ -31,6 +32,8 @@ _GPUS = ("/dev/nvidia", "/dev/dri/", "/dev/kfd")
 _MEMORY, _TERMINALS = 1, {4, 5, *range(136, 144)}  # major numbers; memory: null, zero, urandom
 _TUNNEL = os.makedev(10, 200)
 _VFORK = ("kernel_clone", "_do_fork")  # where the kernel waits, newer and older
+# How CRIU chooses numbers for its own descriptors in a restored process (choose_service_fd_base()).
+_RESTORES_OWN_FILES, _FILES_AT_ONCE = 33, 128
 _MQUEUE_BYTES = 80  # FILENT_SIZE of the kernel's ipc/mqueue.c
 
 Check = Callable[[Holdings], Iterator[Finding]]
@@ -145,6 +148,22 @@ def _deleted(held: Holdings) -> Iterator[Finding]:
             yield finding(REFUSED, process, thing, what, "have the program keep the file's name")
 
 
+def _numbers_of_files(held: Holdings) -> Iterator[Finding]:
+    """Find descriptors so near the hard limit that a restore has no numbers left for its own."""
+    root = next(iter(held.tree.values()), None)
+    limit = open_files.hard_limit(root.ppid) if root is not None else None
+    if limit is None:
+        return
+    highest: dict[int, int] = {}
+    for pid, fd, _ in held.links:
+        highest[pid] = max(fd, highest.get(pid, fd))
+    for pid, fd in highest.items():
+        if fd + _RESTORES_OWN_FILES > limit - limit % _FILES_AT_ONCE:
+            what = f"a restart needs some numbers above it, and {limit} is the hard limit"
+            remedy = "raise that limit for jobs, or have the program stay below it"
+            yield finding(REFUSED, held.tree[pid], f"descriptor {fd}", what, remedy)
+
+
 def _devices(held: Holdings) -> Iterator[Finding]:
     masters = {detail(pid, fd, "tty-index") for pid, fd, to in held.links if to.endswith("/ptmx")}
     for link in held.links:
@@ -217,6 +236,7 @@ _CHECKS: tuple[Check, ...] = (
     _ipc,
     _sysv_by_id,
     _deleted,
+    _numbers_of_files,
     _devices,
     unknown_sockets,
     unix_connections,
