@@ -23,7 +23,7 @@ from pathlib import Path
 from torqueckpt import paths, run
 from torqueckpt.errors import CannotBeDumped
 from torqueckpt.identity import Owner
-from torqueckpt.process import privileges, proc, signals
+from torqueckpt.process import keyring, privileges, proc, signals
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
 from torqueckpt.store.journal import TRIED
@@ -143,6 +143,7 @@ class Trial:
             env={**environment, "PBS_ENVIRONMENT": "PBS_BATCH", "TMPDIR": str(directory), **more},
             cwd=directory,
             start_new_session=True,
+            preexec_fn=keyring.join_new_session,
         )
         os.close(out)
         os.close(err)
