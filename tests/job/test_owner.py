@@ -100,9 +100,7 @@ def test_a_group_that_the_owner_has_left_is_not_given_back(
     assert resumed.out() == ""
 
 
-def test_criu_is_the_owners_with_one_capability(
-    site: Site, user: User, spying_criu: Path
-) -> None:
+def test_criu_is_the_owners_with_one_capability(site: Site, user: User, spying_criu: Path) -> None:
     script = user.script(counting(), user.directory())
     running = site.start(user, script, "-c", "enabled")
     running.wait_for_line(1)

@@ -19,13 +19,13 @@ from torqueckpt.process import proc
 
 
 class _Thread(NamedTuple):
-    """Of one thread: its scheduling, and lines of its status, of which older kernels lack some."""
+    """Of one thread: its scheduling, and what /proc has as its status."""
 
     tid: int
     nice: int
     real_time: int
     policy: int
-    status: dict[str, str]
+    status: bytes
 
 
 def of_tree(tree: list[proc.Stat], leader_pid: int) -> Ceiling | None:
@@ -49,17 +49,20 @@ def of_tree(tree: list[proc.Stat], leader_pid: int) -> Ceiling | None:
         threads += _threads(each.pid)
     if not threads:
         return None
-    status = [thread.status for thread in threads]
+
+    def rows(name: bytes) -> list[bytes]:
+        return [proc.row(each.status, name) for each in threads]
+
     return Ceiling(
         hard_limits=tuple(max(column) for column in zip(*limits)),
         nice=min(each.nice for each in threads),
         real_time=max(each.real_time for each in threads),
         idle=all(each.policy == os.SCHED_IDLE for each in threads),
         oom_score_adj=min(oom_score_adj),
-        bounding=reduce(or_, (int(rows["CapBnd"], 16) for rows in status)),
-        groups=tuple(sorted({int(gid) for rows in status for gid in rows["Groups"].split()})),
-        no_new_privs=all(rows.get("NoNewPrivs") == "1" for rows in status),
-        seccomp=min(int(rows.get("Seccomp", "0")) for rows in status),
+        bounding=reduce(or_, (int(row, 16) for row in rows(b"CapBnd"))),
+        groups=tuple(sorted({int(gid) for row in rows(b"Groups") for gid in row.split()})),
+        no_new_privs=all(row == b"1" for row in rows(b"NoNewPrivs")),
+        seccomp=min(int(row or b"0") for row in rows(b"Seccomp")),
         bound=_bound(threads, leader_pid),
     )
 
@@ -99,12 +102,13 @@ def bind(had: Ceiling) -> None:
 
 
 def _bound(threads: list[_Thread], leader_pid: int) -> tuple[BoundThread, ...]:
-    given = [thread.status["Cpus_allowed"] for thread in _threads(leader_pid)][:1]
-    return tuple(
-        BoundThread(thread.tid, thread.status["Cpus_allowed"].replace(",", ""))
-        for thread in threads
-        if given and thread.status["Cpus_allowed"] not in given
-    )
+    given = next((_cpus(each) for each in _threads(leader_pid)), None)
+    others = ((each.tid, _cpus(each)) for each in threads)
+    return tuple(BoundThread(tid, cpus) for tid, cpus in others if given not in (None, cpus))
+
+
+def _cpus(thread: _Thread) -> str:
+    return proc.row(thread.status, b"Cpus_allowed").decode().replace(",", "")
 
 
 def _threads(pid: int) -> Iterator[_Thread]:
@@ -117,12 +121,10 @@ def _threads(pid: int) -> Iterator[_Thread]:
         try:
             with open(f"/proc/{pid}/task/{name}/stat", "rb") as file:
                 after_name = file.read().rpartition(b")")[2].split()
-            with open(f"/proc/{pid}/task/{name}/status", "rb") as file:
-                rows = [line.decode("utf-8", "replace").partition(":") for line in file]
+            status = proc.status(f"{pid}/task/{name}")
         except (FileNotFoundError, ProcessLookupError):
             continue
         nice, real_time, policy = (int(after_name[at]) for at in (16, 37, 38))
-        status = {key: value.strip() for key, _, value in rows}
         yield _Thread(int(name), nice, real_time, policy, status)
 
 

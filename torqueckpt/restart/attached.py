@@ -12,6 +12,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from torqueckpt import log, run
@@ -20,9 +21,9 @@ from torqueckpt.errors import ProgramMissing, RestoreFailed, RestoreTimeout
 from torqueckpt.files import job_script
 from torqueckpt.identity import ProcessId
 from torqueckpt.process import privileges, proc, signals
+from torqueckpt.restart.detached import be_scheduled
 from torqueckpt.restart.output import descriptors
 from torqueckpt.restart.plan import RestorePlan
-from torqueckpt.rights import begin
 from torqueckpt.safe_files import Directory
 
 _LOOK_SECONDS = 0.01
@@ -52,7 +53,7 @@ def restore(plan: RestorePlan) -> tuple[ProcessId, ProcessId]:
             generation.forget_log("restore")
             with _under_old_names(manifest.job.id, manifest.generation, moved):
                 checkpointer.before_restore(asked)
-                program = _start(argv, output)
+                program = _start(argv, output, plan)
                 root = _root_below(program, plan, asked)
             if root is not None:
                 return program, root
@@ -69,7 +70,7 @@ def restore(plan: RestorePlan) -> tuple[ProcessId, ProcessId]:
             time.sleep(0.5)
 
 
-def _start(argv: list[str], output: list[int]) -> ProcessId:
+def _start(argv: list[str], output: list[int], plan: RestorePlan) -> ProcessId:
     """Start the restore program with root's real ids, its output being the job's own."""
     as_root = 0 if os.geteuid() != 0 else None
     try:
@@ -81,7 +82,7 @@ def _start(argv: list[str], output: list[int]) -> ProcessId:
             env={"PATH": run.PATH, "LANG": "C.UTF-8"},
             user=as_root,
             group=as_root,
-            preexec_fn=_as_it_was_called,
+            preexec_fn=partial(_begin, plan),
         )
     except OSError as problem:
         raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
@@ -91,9 +92,9 @@ def _start(argv: list[str], output: list[int]) -> ProcessId:
     return started.id
 
 
-def _as_it_was_called() -> None:
+def _begin(plan: RestorePlan) -> None:
     run.hold_nothing_back()
-    begin.put_back()
+    be_scheduled(plan)
 
 
 def _root_below(program: ProcessId, plan: RestorePlan, asked: Restore) -> ProcessId | None:

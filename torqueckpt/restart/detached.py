@@ -105,13 +105,13 @@ def _run(plan: RestorePlan, asked: Restore) -> tuple[run.Finished, int]:
             timeout_seconds=limit,
             environment=told,
             keep_fds=(plan.lock, *waits_at, *(fd for fd, _ in asked.inherited)),
-            in_child=partial(_be_scheduled, plan),
+            in_child=partial(be_scheduled, plan),
             end_what_it_left=lambda: _end_what_was_left(checkpointer, plan.manifest.exec_pid),
         )
     return finished, limit
 
 
-def _be_scheduled(plan: RestorePlan) -> None:
+def be_scheduled(plan: RestorePlan) -> None:
     """In the child that becomes the checkpointer: as we were called, or as the job was.
 
     Where it restarts in place, what we were called with is the daemon's own.
