@@ -14,7 +14,10 @@ from tests import accounts
 from tests.unit import core_images, samples
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.criu import rights
+from torqueckpt.doctor import kernel
+from torqueckpt.doctor.checks import Node
 from torqueckpt.errors import ImageDamaged, RestoreFailed
+from torqueckpt.findings import FAILURE, OK
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges
 from torqueckpt.restart import image_view
@@ -22,6 +25,7 @@ from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
 _CORE = core_images.image(core_images.of_process())
+_NODE = Node(Settings(), None, None, Owner("nobody", 65534, 65534, ()))
 _FILES = {"core-1.img": _CORE, "creds-1.img": b"old", "files.img": b"names", "pages-1.img": b"x"}
 
 
@@ -117,7 +121,11 @@ def test_where_files_have_no_access_lists_nothing_is_shown_to_anybody(
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
 
     criu = registry.load("criu", Settings())
+    assert image_view.keeps_access_lists()
+    assert [each.severity for each in kernel.access_lists(_NODE)] == [OK]
     monkeypatch.setattr(os, "setxattr", refuse)
+    assert not image_view.keeps_access_lists()
+    assert [each.severity for each in kernel.access_lists(_NODE)] == [FAILURE]
     with privileges.acting_as(user):
         manifest = samples.generation(lineage, _FILES)
         sight = image_view.image(criu, lineage.generation(1), manifest, user, {})

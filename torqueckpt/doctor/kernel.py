@@ -15,6 +15,7 @@ from torqueckpt.doctor.checks import Check, Node, failure, ok, warning
 from torqueckpt.findings import Finding
 from torqueckpt.process import memory
 from torqueckpt.process.job_processes import running
+from torqueckpt.restart import image_view
 
 _FEW_PIDS = 32768  # the usual kernel.pid_max: a busy node uses them up within minutes
 _FEW_FILES = 4096
@@ -58,6 +59,15 @@ def selinux(node: Node) -> Iterator[Finding]:
         yield warning("SELinux enforces its policy, and torqueckpt brings none of its own", fix)
     else:
         yield ok("SELinux enforces nothing")
+
+
+def access_lists(node: Node) -> Iterator[Finding]:
+    """Check that a restore can show its job's owner, and nobody else, the copies that it reads."""
+    if image_view.keeps_access_lists():
+        yield ok("/run keeps them")
+    else:
+        told = "/run keeps none, and no image is restored where others could read it"
+        yield failure(told, "have a tmpfs on /run, of a kernel with CONFIG_TMPFS_POSIX_ACL")
 
 
 def limits(node: Node) -> Iterator[Finding]:
@@ -124,6 +134,7 @@ CHECKS = (
     Check("kernel", "release", release),
     Check("kernel", "Yama", yama),
     Check("kernel", "SELinux", selinux),
+    Check("kernel", "access lists", access_lists),
     Check("kernel", "limits", limits),
     Check("kernel", "process numbers", process_numbers),
     Check("kernel", "clock", clock),

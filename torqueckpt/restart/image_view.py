@@ -87,6 +87,22 @@ def refuse_excessive(
                 image_rules.checked(checkpointer, original, file, manifest)
 
 
+def keeps_access_lists() -> bool:
+    """Whether /run does, without which no image is restored; root asks."""
+    name = f".{_NAME}{os.urandom(8).hex()}"
+    with Directory.open(_PLACE.resolve()) as place:
+        try:
+            with place.make(name) as tried:
+                _let_read(tried.fd, _READ, os.getuid())
+            return True
+        except OSError as problem:
+            if problem.errno != errno.ENOTSUP:
+                raise
+            return False
+        finally:
+            place.remove_tree(name)
+
+
 def _sweep(place: Directory) -> None:
     """Remove the directories of restores that were killed: those that nobody holds a lock on.
 
@@ -115,17 +131,9 @@ def _show(fd: int, rights: int, owner: Owner, manifest: Manifest) -> None:
 
     Without access lists there is no way to: it would have to be his own, to change as well.
     """
-    entries = (
-        (_FILES_OWNER, rights | _WRITE, _NOBODY),
-        (_USER, rights, owner.uid),
-        (_FILES_GROUP, 0, _NOBODY),
-        (_MASK, rights, _NOBODY),
-        (_OTHERS, 0, _NOBODY),
-    )
-    listed = b"".join(struct.pack("<HHI", *entry) for entry in entries)
     try:
         with privileges.acting_as_root():
-            os.setxattr(fd, _ACCESS_LIST, struct.pack("<I", _VERSION) + listed)
+            _let_read(fd, rights, owner.uid)
     except OSError as problem:
         if problem.errno != errno.ENOTSUP:
             raise
@@ -133,3 +141,15 @@ def _show(fd: int, rights: int, owner: Owner, manifest: Manifest) -> None:
         raise RestoreFailed(
             job=manifest.job.id, generation=manifest.generation, reason=reason
         ) from problem
+
+
+def _let_read(fd: int, rights: int, uid: int) -> None:
+    entries = (
+        (_FILES_OWNER, rights | _WRITE, _NOBODY),
+        (_USER, rights, uid),
+        (_FILES_GROUP, 0, _NOBODY),
+        (_MASK, rights, _NOBODY),
+        (_OTHERS, 0, _NOBODY),
+    )
+    listed = b"".join(struct.pack("<HHI", *entry) for entry in entries)
+    os.setxattr(fd, _ACCESS_LIST, struct.pack("<I", _VERSION) + listed)
