@@ -197,7 +197,8 @@ class Site:
         for name in ("lib", "share"):
             (venv / name).symlink_to(INSTALLED / "venv" / name)
         (venv.parent / "criu").symlink_to(INSTALLED / "criu")
-        (venv.parent / "at-freeze").symlink_to(INSTALLED / "at-freeze")
+        for name in ("at-freeze", "tcp-repair.so"):
+            (venv.parent / name).symlink_to(INSTALLED / name)
         (venv.parent / "etc").symlink_to(root / "etc")
         site._launchers(venv)
         rule = subprocess.run(

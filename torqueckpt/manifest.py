@@ -196,6 +196,15 @@ class Ceiling(NamedTuple):
         return self.idle and self.may_be_nice == self.nice and self.hard_limits[_RLIMIT_NICE] == 0
 
 
+class Connection(NamedTuple):
+    """One end of a TCP connection that was established at the freeze, as root has seen it."""
+
+    local: str
+    local_port: int
+    remote: str
+    remote_port: int
+
+
 class Manifest(NamedTuple):
     """All that is known about one generation."""
 
@@ -227,6 +236,7 @@ class Manifest(NamedTuple):
     wall_ms: int
     node: Optional[Node] = None  # noqa: UP045 (read at run time, also by Python 3.9); not in older
     ceiling: Optional[Ceiling] = None  # noqa: UP045 (the same)
+    connections: tuple[Connection, ...] = ()
 
     @property
     def bytes(self) -> int:

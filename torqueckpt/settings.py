@@ -29,6 +29,7 @@ class Settings(NamedTuple):
     checkpointers: tuple[str, ...] = ("criu", "blcr", "altix")  # the order of "auto"
     criu_path: Path = Path("/")  # "/" stands for the one that `make install` put beside the package
     criu_sys_ptrace: bool = False
+    criu_net_admin: bool = False
     altix_dir: Path = Path("/usr/local/bin")
     altix_dump_options: tuple[str, ...] = ("-q", "-p", "%pid", "-od", "%dir")
     altix_restore_options: tuple[str, ...] = ("-drp", "-cwd", "%cwd", "-od", "%dir")

@@ -111,7 +111,7 @@ def test_criu_is_the_owners_with_one_capability(site: Site, user: User, spying_c
     assert running.wait() == 7
 
 
-def test_a_connection_within_the_job_is_dumped_with_one_right_more(
+def test_a_connection_within_the_job_is_dumped_without_another_right(
     site: Site, user: User, spying_criu: Path
 ) -> None:
     running = site.start(user, user.script(TALK, user.directory()), "-c", "enabled")
@@ -119,9 +119,12 @@ def test_a_connection_within_the_job_is_dumped_with_one_right_more(
     answer = subprocess.run(running.hook_argv(), capture_output=True, text=True)
     assert answer.returncode == 0, answer.stderr
     effective = int(field(spying_criu.read_text(), "CapEff")[0], 16)
-    assert effective & NET_ADMIN
+    assert not effective & NET_ADMIN
     shown = json.loads(site.call(user, "show", running.job, "--json").stdout)
     assert shown["established_tcp"] is True
+    ends = {(each["local_port"], each["remote_port"]) for each in shown["connections"]}
+    assert len(ends) == 2
+    assert ends == {(there, here) for here, there in ends}
     assert running.wait() == 7
     assert running.out() == lines(30)
 

@@ -120,10 +120,17 @@ def test_an_inherited_file_is_named_without_its_leading_slash(backend: Checkpoin
     ]
 
 
-def test_net_admin_is_asked_for_only_with_established_tcp(backend: Checkpointer) -> None:
+def test_net_admin_is_asked_for_only_with_established_tcp_and_where_root_says_so(
+    backend: Checkpointer,
+) -> None:
     without = set(backend.capabilities(False))
     assert without == {"checkpoint_restore"}
-    assert set(backend.capabilities(True)) == without | {"net_admin"}
+    assert set(backend.capabilities(True)) == without
+    assert backend.tcp_library is not None
+    trusted = criu.Criu(Settings(criu_net_admin=True))
+    assert set(trusted.capabilities(False)) == without
+    assert set(trusted.capabilities(True)) == without | {"net_admin"}
+    assert trusted.tcp_library is None
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ def manifest_of(
         wall_ms=dumped.wall_ms,
         node=Node(os.uname().machine, node.features(), facts.builds),
         ceiling=plan.ceiling,
+        connections=dumped.connections,
     )
 
 

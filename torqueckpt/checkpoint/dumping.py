@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torqueckpt import file_rules, paths, run
 from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped
@@ -29,6 +30,9 @@ from torqueckpt.rights import contain
 from torqueckpt.settings import Settings
 from torqueckpt.store.generation import Generation
 
+if TYPE_CHECKING:
+    from torqueckpt.rights.tcp_repair import Repair
+
 _ROOM_FOR_A_LOG = 64 * 1024
 
 _LET_GO_SECONDS = 10  # behind our own limit: this one is for when we are gone
@@ -49,10 +53,30 @@ def dump(plan: CheckpointPlan, dump: Dump, task: Task) -> Dumped:
     """Run the dump as the owner, with the job's files looked at meanwhile."""
     checkpointer, target = plan.checkpointer, plan.target
     proc.still(target.root.id)
-    limit = plan.settings.dump_timeout_seconds
     with _files_of(plan.job):
         checkpointer.before_dump(dump)
         words = checkpointer.dump_argv(dump)
+    if not dump.established_tcp or checkpointer.tcp_library is None:
+        return _dump(plan, dump, task, words)
+    from torqueckpt.rights.tcp_repair import saving  # slow to import, and few jobs have any
+
+    limit = plan.settings.dump_timeout_seconds + _LET_GO_SECONDS
+    with saving(checkpointer.tcp_library, target.owner, target.root, limit) as repair:
+        try:
+            dumped = _dump(plan, dump, task, words, repair)
+        except DumpFailed as failed:
+            problem = repair.report().problem
+            if not problem:
+                raise
+            raise DumpFailed(job=plan.job, reason=problem) from failed
+        return dumped._replace(connections=repair.report().connections)
+
+
+def _dump(
+    plan: CheckpointPlan, dump: Dump, task: Task, words: list[str], repair: Repair | None = None
+) -> Dumped:
+    checkpointer, target = plan.checkpointer, plan.target
+    limit = plan.settings.dump_timeout_seconds
     freeze = Freeze()
     stands_still = (
         None if checkpointer.has_freeze_hook else partial(checkpointer.stands_still, dump)
@@ -60,7 +84,7 @@ def dump(plan: CheckpointPlan, dump: Dump, task: Task) -> Dumped:
     looking = OwnerWorker(target.owner, lambda: look(task, freeze, stands_still), 2 * limit)
     freeze.leave_to_looker()
     try:
-        finished = as_owner(plan, dump, words, freeze)
+        finished = as_owner(plan, dump, words, freeze, repair)
         with _files_of(plan.job):
             checkpointer.after_dump(dump)
         _check(plan, dump, finished)
@@ -82,9 +106,16 @@ def dump(plan: CheckpointPlan, dump: Dump, task: Task) -> Dumped:
 
 
 def as_owner(
-    plan: CheckpointPlan, dump: Dump, words: list[str], freeze: Freeze | None = None
+    plan: CheckpointPlan,
+    dump: Dump,
+    words: list[str],
+    freeze: Freeze | None = None,
+    repair: Repair | None = None,
 ) -> run.Finished:
-    """Run the checkpointer, as the job's owner, on his tree; freeze: the freeze that it reports."""
+    """Run the checkpointer, as the job's owner, on his tree; freeze: the freeze that it reports.
+
+    repair: root's process for its connections.
+    """
     limit = plan.settings.dump_timeout_seconds
     return contain.run_alone(
         privileges.as_owner_argv(
@@ -94,8 +125,15 @@ def as_owner(
             orphan_seconds=limit + _LET_GO_SECONDS,
         ),
         timeout_seconds=limit,
-        environment=freeze.environment if freeze is not None else {},
-        keep_fds=(*plan.inherited, *(freeze.hook_fds if freeze is not None else ())),
+        environment={
+            **(freeze.environment if freeze is not None else {}),
+            **(repair.environment if repair is not None else {}),
+        },
+        keep_fds=(
+            *plan.inherited,
+            *(freeze.hook_fds if freeze is not None else ()),
+            *(repair.fds if repair is not None else ()),
+        ),
         held=plan.checkpointer.dumps_held,
     )
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers.base import Checkpointer, ImageFacts
 from torqueckpt.files.record import Look
-from torqueckpt.manifest import Ceiling, ImageFile, Stream
+from torqueckpt.manifest import Ceiling, Connection, ImageFile, Stream
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
@@ -49,6 +49,7 @@ class Dumped(NamedTuple):
     seen: Look
     wall_ms: int
     frozen_before_us: int = 0
+    connections: tuple[Connection, ...] = ()
 
 
 class SavedImage(NamedTuple):

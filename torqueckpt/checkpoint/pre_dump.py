@@ -40,12 +40,12 @@ def dump(plan: CheckpointPlan, dump: Dump, generation: Generation, task: Task) -
         if not why:
             try:
                 since = dump._replace(before=generation.path / layout.BEFORE)
-                seen = dumping.dump(plan, since, task).seen
+                dumped = dumping.dump(plan, since, task)
                 frozen_us = _merge(plan, since)
                 generation.directory.remove_tree(layout.BEFORE)
                 told = f"memory was dumped before, the job stood still for {frozen_us} us"
                 log.info(f"{plan.job}: {told}")
-                return Dumped(seen, _ms_since(began), frozen_us)
+                return dumped._replace(wall_ms=_ms_since(began), frozen_before_us=frozen_us)
             except (DumpFailed, StoreFull) as failed:
                 why = str(failed)
                 _begin_again(plan.target, dump, generation)

@@ -121,6 +121,8 @@ class Checkpointer(ABC):
     dumps_held = False
     # Its restore runs Restore.at_freeze, which can hold the restored tree until it is verified.
     can_hold_restored: bool = False
+    # It loads this, and root's process saves and restores its connections (rights/tcp_repair.py).
+    tcp_library: Path | None = None
     # It keeps the job's processes connected to a program of its own, outside of the job.
     holds_connections: bool = False
     # Its restore program stays as the job's parent and ends with the job's status, since it cannot
@@ -142,6 +144,10 @@ class Checkpointer(ABC):
 
     def refused_here(self) -> str:
         """Why it can do nothing on this node as it is set, and what to do; "" when it can."""
+        return ""
+
+    def lacks(self, established_tcp: bool) -> str:
+        """What it needs for this and the node lacks, with the remedy; "" for nothing."""
         return ""
 
     def capabilities(self, established_tcp: bool) -> tuple[str, ...]:

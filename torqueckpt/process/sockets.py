@@ -33,6 +33,7 @@ class Tcp(NamedTuple):
     state: int
     local: tuple[bytes, int]
     remote: tuple[bytes, int]
+    uid: int = 0
 
     @property
     def peer(self) -> str:
@@ -105,9 +106,9 @@ def _answers(kernel: socket.socket) -> Iterator[bytes]:
 def _tcp(answer: bytes) -> Tcp:
     family, state = struct.unpack_from("=BB", answer)
     here, there = struct.unpack_from(">HH", answer, 4)
-    (inode,) = struct.unpack_from("=I", answer, 68)
+    uid, inode = struct.unpack_from("=II", answer, 64)
     local, remote = _address(family, answer[8:24]), _address(family, answer[24:40])
-    return Tcp(str(inode), state, (local, here), (remote, there))
+    return Tcp(str(inode), state, (local, here), (remote, there), uid)
 
 
 def _address(family: int, words: bytes) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torqueckpt import layout, paths, run
 from torqueckpt.checkpointers.base import Checkpointer, Restore
@@ -26,6 +27,9 @@ from torqueckpt.restart.verify import VARIABLE
 from torqueckpt.rights import begin, contain
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
+
+if TYPE_CHECKING:
+    from torqueckpt.rights.tcp_repair import Repair
 
 
 def intended(lineage: Lineage, manifest: Manifest) -> Intent:
@@ -54,6 +58,8 @@ def restore(plan: RestorePlan) -> ProcessId:
     """
     checkpointer, manifest, verifier = plan.checkpointer, plan.manifest, plan.verifier
     generation = plan.lineage.generation(manifest.generation)
+    if missing := checkpointer.lacks(manifest.established_tcp):
+        raise RestoreFailed(job=manifest.job.id, generation=manifest.generation, reason=missing)
     began, longest = time.monotonic(), 0
     files = output.descriptors(plan.lineage, manifest, plan.intended)
     with files as inherited, _in_sight(plan, generation) as image_dir:
@@ -61,11 +67,15 @@ def restore(plan: RestorePlan) -> ProcessId:
         asked = Restore(image_dir, work_dir, tcp, inherited, streamed=manifest.packed)
         while True:
             generation.forget_log("restore")
-            finished, limit = _run(plan, asked)
-            if finished.ok:
+            finished, limit, problem = _run(plan, asked)
+            if finished.ok and not problem:
                 break
             signals.end_child(manifest.exec_pid)
-            reason = checkpointer.reason(generation.work_dir, "restore") or finished.last_line()
+            reason = (
+                problem
+                or checkpointer.reason(generation.work_dir, "restore")
+                or finished.last_line()
+            )
             reason = reason or f"{checkpointer.name} ended with {finished.status}"
             lasts = checkpointer.passes_seconds(reason, plan.settings.pid_wait_seconds)
             longest = max(longest, lasts)
@@ -87,24 +97,40 @@ def restore(plan: RestorePlan) -> ProcessId:
     return _own_child(manifest)
 
 
-def _run(plan: RestorePlan, asked: Restore) -> tuple[run.Finished, int]:
-    """Run the checkpointer once, and within how many seconds it had to end."""
+def _run(plan: RestorePlan, asked: Restore) -> tuple[run.Finished, int, str]:
+    """Run the checkpointer once; gives the seconds that it had, and why connections failed."""
+    library = plan.checkpointer.tcp_library
+    if not asked.established_tcp or library is None:
+        return (*_run_once(plan, asked), "")
+    from torqueckpt.rights.tcp_repair import restoring  # slow to import, and few jobs have any
+
+    seconds = plan.settings.restore_timeout_seconds
+    seconds += round(plan.verifier.seconds) if plan.verifier is not None else 0
+    with restoring(library, plan.owner, plan.manifest.connections, seconds) as repair:
+        return (*_run_once(plan, asked, repair), repair.report().problem)
+
+
+def _run_once(
+    plan: RestorePlan, asked: Restore, repair: Repair | None = None
+) -> tuple[run.Finished, int]:
     checkpointer, verifier = plan.checkpointer, plan.verifier
     waits_at = verifier.waits_at() if verifier is not None else ()
-    at_freeze = paths.installation() / "at-freeze" if waits_at else None
+    at_freeze = paths.installation() / "at-freeze" if waits_at or repair is not None else None
     argv = checkpointer.restore_argv(asked._replace(at_freeze=at_freeze))
     limit = plan.settings.restore_timeout_seconds
     limit += round(verifier.seconds) if waits_at and verifier is not None else 0
     told = {VARIABLE: str(waits_at[0])} if waits_at else {}
     rights = checkpointer.capabilities(asked.established_tcp)
+    mine = repair.environment if repair is not None else {}
+    fds = repair.fds if repair is not None else ()
     with open_files.as_many_as_may_be():  # the job may have raised its own: some runtimes do
         finished = contain.run_as_parent(
             privileges.as_owner_argv(plan.owner, rights, argv, ceiling=plan.manifest.ceiling),
             plan.owner,
             rights,
             timeout_seconds=limit,
-            environment=told,
-            keep_fds=(plan.lock, *waits_at, *(fd for fd, _ in asked.inherited)),
+            environment={**told, **mine},
+            keep_fds=(plan.lock, *waits_at, *fds, *(fd for fd, _ in asked.inherited)),
             in_child=partial(be_scheduled, plan),
             end_what_it_left=lambda: _end_what_was_left(checkpointer, plan.manifest.exec_pid),
         )

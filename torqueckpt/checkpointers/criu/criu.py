@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torqueckpt import paths
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageDetails, ImageFacts, Restore
-from torqueckpt.checkpointers.criu import limits, log, rights
+from torqueckpt.checkpointers.criu import limits, log, rights, sockets
 from torqueckpt.checkpointers.criu.stream import CriuStream
 from torqueckpt.findings import Finding
 from torqueckpt.manifest import PACKED, Ceiling, Manifest
@@ -39,6 +39,11 @@ _COMMON = (
 _TIME_WAIT_SECONDS = 80
 _YAMA = Path("/proc/sys/kernel/yama/ptrace_scope")
 _NOBODY_TRACES = 3  # until the next boot
+_NO_LIBRARY = "an established connection, and tcp-repair.so, which CRIU needs for such, is missing"
+_LIBRARY_REMEDY = (
+    "install a C compiler and run make install again; or set criu_net_admin = true, which gives "
+    "CRIU the node's whole network"
+)
 
 
 class Criu(Checkpointer):
@@ -54,6 +59,9 @@ class Criu(Checkpointer):
     def __init__(self, settings: Settings) -> None:
         self.program = settings.criu()
         self._may_trace = settings.criu_sys_ptrace
+        self._net_admin = settings.criu_net_admin
+        if not self._net_admin:
+            self.tcp_library = paths.installation() / "tcp-repair.so"
 
     def version_argv(self) -> list[str]:
         return [str(self.program), "--version"]
@@ -75,7 +83,7 @@ class Criu(Checkpointer):
         return f"kernel.yama.ptrace_scope is {scope}, so CRIU may not trace a job: {remedy}"
 
     def capabilities(self, established_tcp: bool) -> tuple[str, ...]:
-        tcp = ("net_admin",) if established_tcp else ()
+        tcp = ("net_admin",) if established_tcp and self._net_admin else ()
         yama = ("sys_ptrace",) if self._may_trace and _yama_scope() else ()
         return ("checkpoint_restore", *tcp, *yama)
 
@@ -120,8 +128,16 @@ class Criu(Checkpointer):
             ),
         ]
 
+    def lacks(self, established_tcp: bool) -> str:
+        if not established_tcp or self.tcp_library is None or self.tcp_library.is_file():
+            return ""
+        return f"{_NO_LIBRARY}: {_LIBRARY_REMEDY}"
+
     def findings(self, held: Holdings) -> list[Finding]:
-        return limits.findings(held)
+        found = limits.findings(held)
+        if self.lacks(established_tcp=True):
+            found += sockets.established(held, _NO_LIBRARY, _LIBRARY_REMEDY)
+        return found
 
     def incomplete(self, dump: Dump) -> str:
         # A criu that ran out of room or was killed leaves these two behind unwritten.

@@ -110,6 +110,15 @@ def tcp_connections(held: Holdings) -> Iterator[Finding]:
             yield finding(REFUSED, held.tree[owner[0]], _named(each), what, _AGAIN)
 
 
+def established(held: Holdings, what: str, remedy: str) -> Iterator[Finding]:
+    """A refusal, where no established connection can be saved, that names one of them."""
+    for each in held.tcp():
+        owner = held.sockets.get(each.inode)
+        if each.state == ESTABLISHED and owner is not None:
+            yield finding(REFUSED, held.tree[owner[0]], _named(each), what, remedy)
+            return
+
+
 def is_connection(found: Finding) -> bool:
     """Whether it is one of tcp_connections()."""
     return found.subject.startswith(_CONNECTION)
