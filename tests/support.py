@@ -197,7 +197,7 @@ class Site:
         for name in ("lib", "share"):
             (venv / name).symlink_to(INSTALLED / "venv" / name)
         (venv.parent / "criu").symlink_to(INSTALLED / "criu")
-        for name in ("at-freeze", "tcp-repair.so"):
+        for name in ("at-freeze", "preload"):
             (venv.parent / name).symlink_to(INSTALLED / name)
         (venv.parent / "etc").symlink_to(root / "etc")
         site._launchers(venv)

@@ -172,7 +172,7 @@ def test_a_criu_that_is_killed_leaves_the_connection_as_it_was(site: Site, user:
 def test_without_the_library_a_job_with_connections_is_refused_until_one_of_two_remedies(
     site: Site, user: User, spied: Path
 ) -> None:
-    library = site.root / "lib" / "torqueckpt" / "tcp-repair.so"
+    library = site.root / "lib" / "torqueckpt" / "preload"
     running = site.start(user, user.script(pump("IPv4"), user.directory()), "-c", "enabled")
     running.wait_for_line(3)
     library.unlink()
@@ -192,7 +192,7 @@ def test_without_the_library_a_job_with_connections_is_refused_until_one_of_two_
     lost = site.resume(user, running.job, running.directory)
     assert lost.wait_as_it_is() == 125
     assert "criu_net_admin = true" in lost.err()
-    library.symlink_to(INSTALLED / "tcp-repair.so")
+    library.symlink_to(INSTALLED / "preload")
     resumed = site.resume(user, running.job, running.directory)
     assert resumed.wait() == 7, resumed.err()
     assert resumed.out() == lines(60)

@@ -61,7 +61,7 @@ class Criu(Checkpointer):
         self._may_trace = settings.criu_sys_ptrace
         self._net_admin = settings.criu_net_admin
         if not self._net_admin:
-            self.tcp_library = paths.installation() / "tcp-repair.so"
+            self.tcp_library = paths.installation() / "preload" / "tcp-repair.so"
 
     def version_argv(self) -> list[str]:
         return [str(self.program), "--version"]
@@ -201,7 +201,7 @@ class Criu(Checkpointer):
     def _argv(self, verb: str, image_dir: Path, work_dir: Path) -> list[str]:
         return [
             *(str(self.program), verb, *_COMMON),
-            *("--libdir", str(paths.installation())),  # no plugins: there are none
+            *("--libdir", str(paths.installation())),  # plugins: there are none
             *("--images-dir", str(image_dir), "--work-dir", str(work_dir)),
             *("--log-file", _LOGS[verb], "-v2"),
         ]
