@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import syslog
+from collections import deque
 from contextlib import suppress
 from typing import NoReturn
 
 _RANK = {"info": syslog.LOG_INFO, "warning": syslog.LOG_WARNING, "error": syslog.LOG_ERR}
 
-_lines: list[str] = []
+_LONGEST = 16 * 1024  # characters of a line, which may tell what a user wrote
+_lines: deque[str] = deque(maxlen=2000)  # no hook has so many, and a service runs for ever
 
 
 def start(program: str) -> None:
@@ -43,12 +45,15 @@ def traceback_of(failure: BaseException) -> None:
 
 
 def lines() -> str:
-    """All lines that this process has logged: what a generation's `log` file gets."""
+    """The lines that this process has logged: what a generation's `log` file gets.
+
+    Of a service that has logged thousands, the latest.
+    """
     return "".join(f"{line}\n" for line in _lines)
 
 
 def _note(rank: str, line: str) -> None:
-    printable = one_line(line)
+    printable = one_line(line[:_LONGEST])
     _lines.append(f"{rank}: {printable}")
     syslog.syslog(_RANK[rank], printable)
 

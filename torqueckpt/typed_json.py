@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: MIT
 """Convert records, as NamedTuples, from and to JSON.
 
-What is read somebody else may have written: each field's type is checked.  A field with a default
-may be missing; a field that the class has not is left alone.
+What is read somebody else may have written: its numbers and the room that it takes in memory are
+bounded, and each field's type is checked.  A field with a default may be missing; a field that the
+class has not is left alone.
 """
 
 from __future__ import annotations
 
 import errno
 import json
+import math
 from collections.abc import Callable
 from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 MOST = 4_000_000  # values in one text: more are gigabytes of memory, of a few MiB of empty lists
-BITS = 128  # more is nobody's size or time, and no float holds what a hostile owner could write
+BITS = 128  # more is nobody's size or time, and the sums of such numbers are within a float's
+_DIGITS = 100  # of one number, before it is computed with: Python's conversion is quadratic
+_BYTES_EACH = 12  # of text for each list or object, at least: an empty one takes 60 in memory
+_SOME = 1000  # of those, whatever the text's length
 
 
 class Malformed(ValueError):
@@ -50,27 +55,47 @@ def dump(record: Any) -> bytes:
 
 def readable(data: bytes) -> bytes:
     """Give back what load() will take; OSError(EFBIG) where it has too many values for that."""
-    if _values(data) > MOST:
+    if _too_many(data):
         raise OSError(errno.EFBIG, _too_many(data))
     return data
 
 
 def load(data: bytes) -> object:
-    if _values(data) > MOST:
+    """Parse anybody's JSON; Malformed, also for what is nested too deeply or no number of ours."""
+    if _too_many(data):
         raise Malformed(_too_many(data))
     try:
-        return json.loads(data.decode())  # bytes would let the writer choose the encoding
+        text = data.decode()  # bytes would let the writer choose the encoding
+        return json.loads(text, parse_int=_int, parse_float=_float, parse_constant=_float)
     except (ValueError, RecursionError) as broken:
         raise Malformed(f"not JSON: {broken}") from broken
 
 
-def _values(data: bytes) -> int:
-    """How many values it is made of, at the most: text may have commas too."""
-    return sum(map(data.count, (b",", b"[", b"{")))
-
-
 def _too_many(data: bytes) -> str:
-    return f"about {_values(data)} values, and more than {MOST} are not read"
+    """Why it would take too much memory, "" when it would not; text may have commas too.
+
+    `[[],[],…` takes twenty times its length.
+    """
+    nests = sum(map(data.count, (b"[", b"{")))
+    values = nests + data.count(b",")
+    if values > MOST:
+        return f"about {values} values, and more than {MOST} are not read"
+    if nests > len(data) // _BYTES_EACH + _SOME:
+        return f"{nests} lists and objects in {len(data)} bytes"
+    return ""
+
+
+def _int(text: str) -> int:
+    if len(text) > _DIGITS:
+        raise ValueError("too large a number")
+    return int(text)
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("no finite number")
+    return number
 
 
 class _Unlike(Exception):

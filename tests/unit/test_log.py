@@ -41,6 +41,16 @@ def test_lines_of_this_process_are_kept_for_the_log_of_a_generation() -> None:
     assert log.lines().startswith(before)
 
 
+def test_a_service_that_logs_for_ever_keeps_the_latest_lines_alone() -> None:
+    for number in range(5000):
+        log.info(f"line {number}")
+    log.info("x" * 10_000_000)
+    kept = log.lines().splitlines()
+    assert len(kept) == 2000
+    assert (kept[0], kept[-2]) == ("info: line 3001", "info: line 4999")
+    assert len(kept[-1]) < 100_000
+
+
 def test_a_failure_without_a_message_still_leaves_its_traceback() -> None:
     before = log.lines()
     try:

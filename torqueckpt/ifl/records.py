@@ -32,6 +32,7 @@ Value = Union[str, Mapping[str, str]]
 _IN_QUEUE = frozenset("QHW")
 _WAITS = frozenset("QHWT")
 _ENDED = frozenset("CFX")
+_DIGITS = 12  # more of them are no time, pid or status: users write some of what servers tell
 
 
 class Record(NamedTuple):
@@ -229,6 +230,8 @@ def _is_slot(text: str) -> bool:
 
 
 def _number(text: str) -> int | None:
+    if len(text) > _DIGITS:
+        return None
     try:
         return int(text)
     except ValueError:
@@ -238,6 +241,6 @@ def _number(text: str) -> int | None:
 def seconds(text: str) -> int | None:
     """Convert [[days:]hours:]minutes:seconds, or a plain number, to seconds."""
     parts = text.split(":")
-    if not all(part.isdigit() for part in parts) or len(parts) > 4:
+    if not all(part.isdecimal() and len(part) <= _DIGITS for part in parts) or len(parts) > 4:
         return None
     return sum(int(part) * unit for part, unit in zip(reversed(parts), (1, 60, 3600, 86400)))

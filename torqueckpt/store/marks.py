@@ -20,7 +20,7 @@ def noted(lineage: Lineage, ended: bool, now: int) -> int | None:
 
 def since(lineage: Lineage) -> int | None:
     try:
-        return int(lineage.directory.read(layout.OVER))
+        return int(lineage.directory.read(layout.OVER, limit=20))
     except (OSError, ValueError):  # none yet, or torn: the time begins anew
         return None
 
