@@ -16,6 +16,8 @@ from torqueckpt.manifest import OpenFile, Process
 
 _REGULAR = 1  # fd_types.REG
 FILES = "files.img"
+_PROCESSES = 200_000  # of a job
+_OPEN = 4_000_000  # no job has so many open files
 
 _READER = Reader(
     {
@@ -73,14 +75,17 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
             name=_name(image_dir, entry.pid),
             cwd=_cwd(image_dir, entry.pid, there),
         )
-        for entry in _READER.messages(image_dir / "pstree.img", "pstree_entry")
+        for entry in _READER.messages(image_dir / "pstree.img", "pstree_entry", _PROCESSES)
     ]
-    files = []
+    files, looked_at = [], 0
     mapped = dict(regular)
     for process in processes:
         for table in _READER.messages(image_dir / f"ids-{process.pid}.img", "task_kobj_ids_entry"):
             name = f"fdinfo-{table.files_id}.img"
             for opened in _READER.messages(image_dir / name, "fdinfo_entry"):
+                looked_at += 1
+                if looked_at > _OPEN:  # the owner may have had one table named again and again
+                    raise ValueError(f"{name}: more than {_OPEN} open files")
                 if opened.id in regular:
                     file = regular[opened.id]
                     mapped.pop(opened.id, None)

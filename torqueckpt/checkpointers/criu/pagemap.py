@@ -16,6 +16,7 @@ from typing import NamedTuple
 from torqueckpt.checkpointers.criu.protobuf import Reader, content, first, raw_messages
 
 PAGE = mmap.PAGESIZE
+_RUNS = 100_000_000  # of pages: a large job has many, and its file's size is bounded
 IN_PARENT, _LAZY, PRESENT = 1, 2, 4  # the flags that criu knows
 
 _READER = Reader(
@@ -58,7 +59,7 @@ class Run(NamedTuple):
 
 def read(file: Path) -> tuple[int, list[Run]]:
     """Read the number of the pages file, and the runs; 0 and none when the file is missing."""
-    entries = list(_READER.messages(file, "pagemap_entry"))
+    entries = list(_READER.messages(file, "pagemap_entry", _RUNS))
     runs = []
     for each in entries[1:]:
         flags = each.flags if each.HasField("flags") else PRESENT

@@ -20,6 +20,7 @@ Declared = Mapping[str, Mapping[str, tuple[int, str]]]
 
 _MAGICS = {0x54564319: 2, 0x55105940: 2}  # "common" and "service" files carry a second magic
 _LARGEST = 256 * 1024 * 1024  # of a million open files, files.img has half of that
+_MANY = 4_000_000  # messages of a file: a sparse one's are empty, sixty million of them
 
 
 class Reader:
@@ -28,13 +29,18 @@ class Reader:
     def __init__(self, declared: Declared) -> None:
         self._classes = _classes(declared)
 
-    def messages(self, file: Path, kind: str) -> Iterator[Any]:
-        """All messages of an image file; none when the file is missing."""
+    def messages(self, file: Path, kind: str, most: int = 0) -> Iterator[Any]:
+        """All messages of an image file; none when the file is missing.
+
+        ValueError for more than `most`, or than any job has.
+        """
         try:
             data = content(file)
         except FileNotFoundError:
             return
-        for raw in raw_messages(file.name, data):
+        for count, raw in enumerate(raw_messages(file.name, data)):
+            if count == (most or _MANY):
+                raise ValueError(f"{file.name}: more than {count} entries")
             yield self.message(file.name, kind, raw)
 
     def message(self, name: str, kind: str, raw: bytes) -> Any:
