@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Handle files and directories as root must: step by step, through no link, each file whole.
 
-Functions raise plain OSError; the floor that knows what the file means translates it.
+Functions raise plain OSError; the floor that knows what the file means translates it.  What is read
+is charged to the owner whose turn it is (budget.py), and what has no end has one here.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+
+from torqueckpt import budget
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -19,6 +23,10 @@ _ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 SMALL = 16 * 1024 * 1024  # no file is larger that is read whole, unless layout.py says more
 ANY_SIZE = 1 << 62  # of a file that is written for others, and never read whole
+
+_AT_ONCE = 1000  # entries that are removed before the next are asked for
+
+_MANY = 1_000_000  # no directory of ours has so many entries, nor a tree that is removed
 
 
 class Directory:
@@ -80,6 +88,7 @@ class Directory:
         self.close()
 
     def sub(self, name: str) -> Directory:
+        budget.spend()
         return Directory(os.open(_plain(name), _DIRECTORY, dir_fd=self.fd), f"{self._path}/{name}")
 
     def make(self, name: str, mode: int = 0o700) -> Directory:
@@ -91,13 +100,23 @@ class Directory:
         return self.sub(name)
 
     def names(self) -> list[str]:
-        return sorted(os.listdir(self.fd))
+        return sorted(entry.name for entry in self.entries())
+
+    def entries(self) -> Iterator[os.DirEntry[str]]:
+        """What lies in the directory, in no order; OSError(EFBIG) at the millionth entry."""
+        with os.scandir(self.fd) as found:
+            for count, entry in enumerate(found):
+                if count == _MANY:
+                    raise OSError(errno.EFBIG, f"more than {_MANY} entries", str(self._path))
+                budget.spend()
+                yield entry
 
     def has(self, name: str) -> bool:
         return _exists_at(_plain(name), self.fd)
 
     def stats(self, name: str, *names: str) -> list[os.stat_result]:
         """Of files in the sub-directory `name`, links not followed; quicker than by sub()."""
+        budget.spend(len(names))
         fd = os.open(_plain(name), _ON_THE_WAY, dir_fd=self.fd)
         try:
             return [os.stat(each, dir_fd=fd, follow_symlinks=False) for each in names]
@@ -123,6 +142,7 @@ class Directory:
             size = os.fstat(fd).st_size
             if size > limit:
                 raise OSError(errno.EFBIG, f"larger than {limit} bytes", str(self.path / name))
+            budget.spend(size=size)
             data = os.read(fd, size)
             while len(data) < size and (more := os.read(fd, size - len(data))):
                 data += more
@@ -223,23 +243,71 @@ class Directory:
             return
 
     def remove_tree(self, name: str) -> None:
-        """Remove `name` and all below it, as `rm -rf` does, without leaving this directory."""
-        try:
-            below = self.sub(name)
-        except FileNotFoundError:
+        """Remove `name` and all below it, as `rm -rf` does, without leaving this directory.
+
+        However deep it is: directories within directories are first moved up, below `name`.  What
+        somebody goes on filling is left, OSError(EFBIG), after so many entries.
+        """
+        top = self._opened_for_removal(name)
+        if top is None:
             return
-        except (NotADirectoryError, OSError) as problem:
+        mark, moved, count = os.urandom(8).hex(), 0, 0
+        with top:
+            while names := _some_names(top):
+                for each in names:
+                    count += 1
+                    inner = top._opened_for_removal(each)
+                    if inner is None:
+                        continue
+                    with inner:
+                        while below := _some_names(inner):
+                            for one in below:
+                                count += 1
+                                moved += _moved_up(inner, one, top, f"{mark}.{moved}")
+                            if count > _MANY:
+                                problem = f"more than {_MANY} entries"
+                                raise OSError(errno.EFBIG, problem, str(top.path))
+                    os.rmdir(each, dir_fd=top.fd)
+        os.rmdir(_plain(name), dir_fd=self.fd)
+
+    def _opened_for_removal(self, name: str) -> Directory | None:
+        """Open a directory, made passable when it is not; what is none is removed instead."""
+        try:
+            fd = os.open(_plain(name), _ON_THE_WAY, dir_fd=self.fd)
+        except FileNotFoundError:
+            return None
+        except OSError as problem:
             if problem.errno not in (errno.ENOTDIR, errno.ELOOP):
                 raise
             self.remove(name)
-            return
-        with below:
-            for inner in below.names():
-                below.remove_tree(inner)
-        os.rmdir(_plain(name), dir_fd=self.fd)
+            return None
+        try:
+            if stat.S_IMODE(os.fstat(fd).st_mode) & 0o700 != 0o700:
+                os.chmod(f"/proc/self/fd/{fd}", 0o700)
+        finally:
+            os.close(fd)
+        return self.sub(name)
 
     def sync(self) -> None:
         os.fsync(self.fd)
+
+
+def _some_names(directory: Directory) -> list[str]:
+    """Names of some of its entries; none when it is empty."""
+    with os.scandir(directory.fd) as found:
+        names = [entry.name for entry, _ in zip(found, range(_AT_ONCE))]
+    budget.spend(len(names))
+    return names
+
+
+def _moved_up(inner: Directory, name: str, top: Directory, new: str) -> bool:
+    """Move a directory to the top, True; remove what is none."""
+    opened = inner._opened_for_removal(name)
+    if opened is None:
+        return False
+    opened.close()
+    os.rename(name, new, src_dir_fd=inner.fd, dst_dir_fd=top.fd)
+    return True
 
 
 def _plain(name: str) -> str:

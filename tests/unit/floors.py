@@ -18,6 +18,7 @@ FLOORS = (
         "request",
         "manifest",
         "typed_json",
+        "budget",
         "records",
         "findings",
         "paths",

@@ -13,9 +13,10 @@ import pytest
 
 from tests.unit import samples
 from torqueckpt.batch.local import control
+from torqueckpt.errors import InvalidJobId
 from torqueckpt.files import intent
 from torqueckpt.identity import Owner, ProcessId
-from torqueckpt.ifl.errors import CallTimedOut, UnknownJob
+from torqueckpt.ifl.errors import CallTimedOut, PbsError, UnknownJob
 from torqueckpt.ifl.records import Job, Server
 from torqueckpt.images.ended import JobState
 from torqueckpt.process import privileges, proc
@@ -208,3 +209,28 @@ def test_it_is_remembered_since_when_and_forgotten_when_it_runs_again(gone: Line
     assert marks.noted(gone, True, 400) == 400
     (gone.path / "over").write_text("torn")
     assert marks.noted(gone, True, 500) == 500
+
+
+def test_a_server_that_does_not_take_one_owners_words_is_asked_for_the_others(
+    owner_store: OwnerStore, gone: Lineage
+) -> None:
+    class Picky(Told):
+        def job(self, job_id: str, attributes: object = (), *, ended: bool = False) -> Job:
+            if job_id.startswith("99"):
+                raise PbsError(call="pbs_statjob", text="Illegal attribute", number=15002)
+            return super().job(job_id, attributes, ended=ended)
+
+    state = JobState(Settings(local_home=Path("/nowhere")), Picky())
+    odd = owner_store.make_lineage("99.srv@1700000000")
+    odd.write_live(samples.live(host=HERE, job="99.srv"))
+    assert not state.has_ended(owner_store, odd)
+    assert state.has_ended(owner_store, gone)
+
+
+@pytest.mark.parametrize("job", ["../../x", "9" * 400 + ".srv", "12.srv\0", ""])
+def test_what_is_no_job_in_a_live_record_is_asked_of_nobody(
+    owner_store: OwnerStore, gone: Lineage, job: str
+) -> None:
+    gone.write_live(samples.live(host=HERE, job=job))
+    with pytest.raises(InvalidJobId):
+        judged(owner_store, gone, Told())

@@ -48,3 +48,28 @@ def test_a_line_that_is_none_of_ours_makes_nothing_certain(
     with (tmp_path / "journal").open("a", encoding="latin-1") as file:
         file.write(text)
     assert journal.last(owner_store, "job", "1.srv") == {}
+
+
+HUGE = "9" * 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'{{"time": {HUGE}, "event": "checkpoint", "job": "1.srv"}}\n',
+        f'{{"time": 7, "event": "checkpoint", "job": "1.srv", "bytes": {HUGE}}}\n',
+        f'{{"time": 7, "event": "checkpoint", "job": "1.srv", "frozen_us": {1 << 64}}}\n',
+        '{"time": 7, "event": "checkpoint", "job": "1.srv", "took_ms": NaN}\n',
+        '{"time": 7, "event": "checkpoint", "job": "1.srv", "took_ms": 1e400}\n',
+        '{"time": 7, "event": "checkpoint", "job": "1.srv", "x": ' + "[" * 10**6 + "]}\n",
+        '{"time": 7, "event": "checkpoint", "job": "1.srv", "x": "' + "x" * (2 << 20) + '"}\n',
+    ],
+)
+def test_a_line_with_a_number_that_nobody_has_measured_is_none_of_ours(
+    owner_store: OwnerStore, tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "journal").write_text(text)
+    assert list(journal.since(owner_store, 0)) == []
+    assert journal.last(owner_store, "job", "1.srv") == {}
+    journal.note(owner_store, "checkpoint", "1.srv")
+    assert len(list(journal.since(owner_store, 0))) == 1

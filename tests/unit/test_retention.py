@@ -69,6 +69,18 @@ def test_over_its_quota_a_users_oldest_go_until_he_is_within_and_nobody_elses() 
     assert went(one, two, others, user_quota_mib=5) == needed
 
 
+def test_whoever_takes_what_cannot_be_counted_is_over_his_quota() -> None:
+    hides = images()._replace(unknown="Permission denied")
+    others = images("bob", "2.srv@1")
+    assert went(hides, others, user_quota_mib=100) == [("12.srv@1", (1,)), ("12.srv@1", (2,))]
+    assert went(hides, others) == []
+
+
+def test_very_many_images_are_planned_for_in_one_go() -> None:
+    many = images(sizes=(1,) * 20_000)
+    assert len(went(many, user_quota_mib=1, store_limit_mib=1, keep_days=10)) == 19_999
+
+
 def test_a_job_that_ended_keeps_its_newest_for_its_grace_whatever_is_short() -> None:
     ended = images(ended_since=NOW - DAY)
     assert went(ended, user_quota_mib=1, store_limit_mib=1, free=0, reserve_mib=10**6) == [

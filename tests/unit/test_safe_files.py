@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -147,6 +148,65 @@ def test_a_link_in_place_of_the_tree_is_removed_itself(directory: Directory, pla
     directory.remove_tree("tree")
     assert directory.names() == []
     assert (place / "file").read_text() == "stays"
+
+
+def test_a_tree_of_any_depth_is_removed(directory: Directory) -> None:
+    (directory.path / "tree").mkdir()
+    at = os.open(directory.path / "tree", os.O_RDONLY)
+    for _ in range(5000):
+        os.mkdir("d", dir_fd=at)
+        below = os.open("d", os.O_RDONLY, dir_fd=at)
+        os.close(at)
+        at = below
+    os.close(at)
+    few = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, few[1]))
+    try:
+        directory.remove_tree("tree")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, few)
+    assert directory.names() == []
+
+
+def test_what_its_owner_has_closed_is_removed_all_the_same(place: Path, user: Owner) -> None:
+    top = place / "his"
+    (top / "tree" / "a" / "b").mkdir(parents=True)
+    (top / "tree" / "a" / "b" / "file").write_text("goes")
+    for each in (top / "tree" / "a" / "b", top / "tree" / "a", top / "tree", top):
+        os.chown(each, user.uid, user.gid)
+        each.chmod(0o700 if each == top else 0)
+    with privileges.acting_as(user), Directory.open(top) as directory:
+        directory.remove_tree("tree")
+        assert directory.names() == []
+
+
+def test_a_tree_that_somebody_goes_on_filling_keeps_nobody_for_ever(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torqueckpt.safe_files._MANY", 1000)
+    (directory.path / "tree" / "a").mkdir(parents=True)
+    unlink = os.unlink
+
+    def fills(name: str, *, dir_fd: int) -> None:
+        unlink(name, dir_fd=dir_fd)
+        os.close(os.open(f"{name}1"[-20:], os.O_CREAT, dir_fd=dir_fd))
+
+    (directory.path / "tree" / "a" / "file").write_text("goes")
+    monkeypatch.setattr(os, "unlink", fills)
+    with pytest.raises(OSError, match="more than 1000 entries"):
+        directory.remove_tree("tree")
+
+
+def test_a_directory_of_more_names_than_any_of_ours_is_not_listed(
+    directory: Directory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torqueckpt.safe_files._MANY", 10)
+    for number in range(10):
+        (directory.path / str(number)).touch()
+    assert len(directory.names()) == 10
+    (directory.path / "11").touch()
+    with pytest.raises(OSError, match="more than 10 entries"):
+        directory.names()
 
 
 def test_removing_what_is_not_there_is_fine(directory: Directory) -> None:

@@ -72,9 +72,9 @@ def _job(plan: CheckpointPlan, scripts: dict[str, str]) -> Job:
     if not known.submit_dir:  # restarted in place: MOM sets nothing then
         if plan.target.last is not None:
             return plan.target.last.manifest.job._replace(id=live.job)
-        for generation in reversed(lineage.generations()):
+        for number in reversed(lineage.numbers()):
             try:
-                return generation.manifest().job._replace(id=live.job)
+                return lineage.generation(number).manifest().job._replace(id=live.job)
             except TorqueCkptError as torn:
                 log.warning(str(torn))
     return Job(

@@ -9,6 +9,7 @@ from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import StoreFull
 from torqueckpt.process import memory, proc
+from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
 from torqueckpt.store import filesystem
 from torqueckpt.store.generation import Generation
@@ -32,8 +33,12 @@ def refuse_without(
         )
     if settings.user_quota_mib:
         spare = lineage.numbers()[: -depth + 1] if depth > 1 else lineage.numbers()
-        going = sum(filesystem.below(lineage.generation(number).directory) for number in spare)
-        after = filesystem.below(owner_store.directory) - going + needed
+        going = sum(_bytes(lineage.generation(number).directory) for number in spare)
+        taken = filesystem.below(owner_store.directory)
+        after = taken.bytes - going + needed
+        if taken.unknown:
+            problem = f"what is in there cannot be counted: {taken.unknown}"
+            raise StoreFull(path=owner_store.path, problem=problem)
         if after > settings.user_quota_mib * MIB:
             raise StoreFull(
                 path=owner_store.path,
@@ -54,7 +59,7 @@ def packs(
     """Choose which files of a new image are compressed (setting `compress`)."""
     if settings.compress == "space":
         left = filesystem.free(generation.directory) - settings.reserve_mib * MIB
-        wanted = left < depth * filesystem.below(generation.directory)
+        wanted = left < depth * _bytes(generation.directory)
     else:
         wanted = settings.compress == "on"
     return checkpointer.packs if wanted else lambda _: False
@@ -68,6 +73,10 @@ def _predicted(target: Target) -> int:
     in_memory, image = memory.to_dump(target.tree), target.last
     last = image.manifest.bytes if image is not None and not image.manifest.packed else 0
     return min(in_memory, 2 * last) if last else in_memory
+
+
+def _bytes(directory: Directory) -> int:
+    return filesystem.below(directory).bytes
 
 
 def _mib(count: int) -> str:

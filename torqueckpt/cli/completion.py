@@ -6,7 +6,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 
-from torqueckpt import settings
+from torqueckpt import budget, log, settings
+from torqueckpt.budget import Budget
 from torqueckpt.cli import ownership
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.store import access
@@ -32,7 +33,8 @@ def _jobs() -> list[str]:
     """The ids of the caller's jobs that have images; for root, everybody's."""
     chosen, found = settings.load(), set()
     for each in ownership.owners(chosen, None):
-        with access.as_owner(each, chosen) as owner_store:
+        part = Budget(each.name, budget.ROUND).part(log.info)
+        with part, access.as_owner(each, chosen) as owner_store:
             if owner_store is not None:
                 opened = owner_store.lineages()
                 found |= {job for lineage in opened for job in owner_store.jobs_of(lineage)}

@@ -11,10 +11,11 @@ from contextlib import contextmanager
 
 import click
 
-from torqueckpt import settings
+from torqueckpt import budget, settings
 from torqueckpt.batch.server import Server, connect
+from torqueckpt.budget import Budget
 from torqueckpt.cli import ownership, tables
-from torqueckpt.errors import ImageDamaged, StoreNotWritable, TorqueCkptError, WrongState
+from torqueckpt.errors import ImageDamaged, TorqueCkptError, WrongState
 from torqueckpt.identity import job_id
 from torqueckpt.images import catalogue, prune
 from torqueckpt.log import one_line
@@ -65,13 +66,12 @@ def list_command(
     else:
         owners = ownership.owners(chosen, user)
     rows: list[catalogue.GenerationRow] = []
-    for owner in owners:
-        try:
-            rows += catalogue.rows(owner, chosen, job)
-        except StoreNotWritable as broken:
-            if os.getuid() != 0 or user is not None or job is not None:
-                raise
-            click.echo(f"torqueckpt: left out: {one_line(str(broken))}", err=True)
+    if os.getuid() != 0 or user is not None or job is not None:
+        rows += catalogue.rows(owners[0], chosen, job)
+    else:
+        for owner in owners:
+            with Budget(owner.name, budget.FIGURES).part(_tell):
+                rows += catalogue.rows(owner, chosen, None)
     if as_json:
         click.echo("[" + ",".join(map(_as_json, rows)) + "\n]" if rows else "[]")
         return

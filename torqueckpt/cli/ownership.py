@@ -11,11 +11,11 @@ from collections.abc import Sequence
 
 import click
 
-from torqueckpt import log
+from torqueckpt import budget, log
+from torqueckpt.budget import Budget
 from torqueckpt.errors import (
     NeedsRoot,
     NodesSilent,
-    StoreNotWritable,
     UnknownJob,
 )
 from torqueckpt.identity import Owner, is_lineage_name, job_id
@@ -36,12 +36,10 @@ def owner_of(job: str, settings: Settings, user: str | None) -> Owner:
     if user is not None:
         return privileges.owner(user)
     for owner in owners(settings, None):
-        try:
-            with access.lineage_if_any(job, owner, settings) as found:
-                if found is not None:
-                    return owner
-        except (StoreNotWritable, OSError) as broken:
-            log.warning(f"{owner.name}: {broken}")
+        part = Budget(owner.name, budget.ROUND).part(log.warning)
+        with part, access.lineage_if_any(job, owner, settings) as found:
+            if found is not None:
+                return owner
     raise UnknownJob(job=job, owner="nobody", store=settings.store)
 
 

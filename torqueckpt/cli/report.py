@@ -10,6 +10,7 @@ import click
 
 from torqueckpt import settings
 from torqueckpt.cli import ownership, tables
+from torqueckpt.log import one_line
 from torqueckpt.reports import html as html_report
 from torqueckpt.reports import metrics, report
 from torqueckpt.reports.report import GRID, LOCAL, ReportRow
@@ -47,9 +48,9 @@ def report_command(
     begin = report.moment(since) if since is not None else 0.0
     owners = ownership.owners(chosen, user)
     if html is not None:
-        _write(html, html_report.page(owners, begin, chosen))
+        _write(html, html_report.page(owners, begin, chosen, _tell))
         return
-    rows = report.report(owners, by or "", begin, chosen)
+    rows = report.report(owners, by or "", begin, chosen, _tell)
     if as_json:
         click.echo(json.dumps([_plain(row) for row in rows], indent=1))
     elif by is None:
@@ -71,6 +72,10 @@ def _write(file: str, text: str) -> None:
             directory.write_whole(path.name, data, 0o644, limit=ANY_SIZE)
     except OSError as problem:
         raise click.FileError(file, problem.strerror) from problem
+
+
+def _tell(line: str) -> None:
+    click.echo(f"torqueckpt: {one_line(line)}", err=True)
 
 
 def _show_part(part: str, rows: list[ReportRow]) -> None:
@@ -107,7 +112,7 @@ def metrics_command(textfile: Path | None, user: str | None) -> None:
     The periodic service writes it each minute where the setting metrics_textfile names a file.
     """
     chosen = settings.load()
-    data = metrics.text(ownership.owners(chosen, user), chosen)
+    data = metrics.text(ownership.owners(chosen, user), chosen, _tell)
     if textfile is None:
         click.echo(data, nl=False)
     else:

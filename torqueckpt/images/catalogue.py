@@ -9,9 +9,10 @@ from datetime import datetime, timezone
 from typing import NamedTuple
 
 from torqueckpt import log
+from torqueckpt.budget import OverBudget
 from torqueckpt.errors import LastImageKept, NoImage, RecordTorn, TorqueCkptError
 from torqueckpt.files import intent
-from torqueckpt.identity import Owner
+from torqueckpt.identity import Owner, job_id
 from torqueckpt.manifest import Manifest
 from torqueckpt.records import Live
 from torqueckpt.settings import Settings
@@ -21,8 +22,7 @@ from torqueckpt.store.index import Line
 from torqueckpt.store.journal import RESTART_FAILED
 from torqueckpt.store.lineage import Lineage, lives_here
 
-# What reading an image may raise, whatever its owner did to it.
-_OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
+_LONGEST = 255  # characters of a host's or checkpointer's name
 
 
 class GenerationRow(NamedTuple):
@@ -161,7 +161,9 @@ def _rows(lineage: Lineage, owner: Owner, lines: dict[int, Line]) -> Iterator[Ge
                 generation = lineage.generation(number)
                 manifest = generation.manifest()
                 row = _row(lineage, owner, number, manifest, generation.looks_whole(manifest))
-        except _OWNERS_DOING:
+        except OverBudget:
+            raise
+        except Exception:  # whatever its owner did to it
             row = GenerationRow(
                 lineage.first_job, lineage.name, number, "", 0, 0, "", "", False, owner.name
             )
@@ -173,8 +175,10 @@ def _row(
 ) -> GenerationRow:
     if known.created < 0:  # datetime has years that long ago
         raise ValueError(f"{known.created}: before 1970")
+    if max(len(known.host), len(known.checkpointer)) > _LONGEST:
+        raise ValueError("no name of a host or a checkpointer")
     return GenerationRow(
-        job=known.job if isinstance(known, Line) else known.job.id,
+        job=job_id(known.job if isinstance(known, Line) else known.job.id),
         lineage=lineage.name,
         generation=number,
         created=datetime.fromtimestamp(known.created, timezone.utc).isoformat(),

@@ -11,13 +11,15 @@ from __future__ import annotations
 import os
 from contextlib import nullcontext
 
-from torqueckpt import log
+from torqueckpt import budget, log
 from torqueckpt.batch import server
 from torqueckpt.batch.local import control
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.batch.server import Server
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
+from torqueckpt.identity import job_id
+from torqueckpt.ifl.errors import CallTimedOut, CannotConnect, ConnectionClosed
 from torqueckpt.process import privileges
 from torqueckpt.records import Live
 from torqueckpt.settings import Settings
@@ -41,7 +43,7 @@ class JobState:
     def has_ended(self, owner_store: OwnerStore, lineage: Lineage) -> bool:
         """Whether all jobs of the lineage have ended; False when in doubt.
 
-        The caller holds its lock.
+        The caller holds its lock.  InvalidJobId when its owner has written down what is no job.
         """
         try:
             live = lineage.live()
@@ -52,7 +54,7 @@ class JobState:
             return False
         if lives_here(live) is not None:
             return False
-        jobs = {live.job, *owner_store.jobs_of(lineage)}
+        jobs = {job_id(live.job), *map(job_id, owner_store.jobs_of(lineage))}
         if self._is_local(live, jobs):
             return not any(map(self._local_mom_lives, jobs)) and not _held(owner_store, jobs)
         if self._server is None:
@@ -60,12 +62,19 @@ class JobState:
         wanted = marks.is_wanted(lineage) or _goes_on(owner_store, jobs)
         try:
             with privileges.acting_as_root() if os.getuid() == 0 else nullcontext():
-                said = all(server.server_says_ended(self._server, job) for job in jobs)
+                said = all(map(self._says_ended, jobs))
                 return said and not (wanted and self._waits(self._server, owner_store))
-        except TorqueCkptError as failure:
-            log.warning(f"{self._server.server} is not asked any more: {failure}")
+        except (CallTimedOut, ConnectionClosed, CannotConnect) as silent:
+            log.warning(f"{self._server.server} is not asked any more: {silent}")
             self._server = None
             return False
+        except TorqueCkptError as refusal:  # of a question about this owner's jobs
+            log.warning(f"{lineage.name}: {refusal}")
+            return False
+
+    def _says_ended(self, job: str) -> bool:
+        budget.spend()
+        return self._server is not None and server.server_says_ended(self._server, job)
 
     def _is_local(self, live: Live, jobs: set[str]) -> bool:
         """Whether `torqueckpt run` ran them all here: the last job's output was in its spool."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from torqueckpt import log
+from torqueckpt import budget, log
 from torqueckpt.batch.server import Server
+from torqueckpt.budget import Budget
 from torqueckpt.errors import Busy, JobStillRuns, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.images import retention
@@ -25,9 +26,6 @@ from torqueckpt.store.filesystem import translated
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
-# What a lineage may raise, whatever its owner did to it: the next one's turn.
-_OWNERS_DOING = (TorqueCkptError, OSError, ValueError, OverflowError)
-
 
 def prune(
     user: Owner | None,
@@ -39,78 +37,79 @@ def prune(
     """Remove the images that are to go, or with dry_run only list them; gives what was removed.
 
     user None: everybody's, as root; total size and free space count only then.  `tell` gets a line
-    for each that was left alone.
+    for each that was left alone, and for each owner who cost too much.
     """
     who = access.owners(settings) if user is None else [user]
     store = access.open_store(settings)
     job_state, now = JobState(settings, server), int(time.time())
-    found = [
-        each for owner in who for each in _images(settings, owner, job_state, now, dry_run, tell)
-    ]
+    found: list[LineageUsage] = []
+    for owner in who:
+        with Budget(owner.name, budget.PRUNE).part(tell):
+            _look_at(settings, owner, job_state, now, dry_run, tell, found)
     free = filesystem.free(store.root) if user is None else None
     owners = {owner.name: owner for owner in who}
+    budgets = {owner.name: Budget(owner.name, budget.VERIFY) for owner in who}
     gone: list[Removal] = []
     sound: set[tuple[str, str]] = set()
     for each in retention.plan(found, settings, now, free):
-        try:
-            with _opened(settings, owners[each.owner], each.lineage) as (owner_store, lineage):
-                _refuse_in_doubt(job_state, owner_store, lineage, each, sound)
-                if not dry_run:
-                    _remove(owner_store, lineage, each)
-                gone.append(each)
-        except _OWNERS_DOING as trouble:
-            tell(f"{each.lineage}: {trouble}")
+        if budgets[each.owner].is_spent:
+            continue
+        opened = _opened(settings, owners[each.owner], each.lineage)
+        part, its_own = budgets[each.owner].part(tell), budget.apart(each.lineage, tell)
+        with part, its_own, opened as (owner_store, lineage):
+            _refuse_in_doubt(job_state, owner_store, lineage, each, sound)
+            if not dry_run:
+                _remove(owner_store, lineage, each)
+            gone.append(each)
     if not dry_run and os.getuid() == 0:  # also where a user has pruned his own: links are root's
         store.tidy("" if user is None else user.name)
     return gone
 
 
-def _images(
+def _look_at(
     settings: Settings,
     owner: Owner,
     job_state: JobState,
     now: int,
     dry_run: bool,
     tell: Callable[[str], None],
-) -> list[LineageUsage]:
-    found: list[LineageUsage] = []
-    try:
-        with privileges.acting_as(owner):
-            names = [each.name for each in access.owner_store(owner, settings).lineages()]
-    except _OWNERS_DOING as closed:
-        tell(f"{owner.name}: {closed}")
-        return found
-    for name in names:
-        try:
-            with _opened(settings, owner, name) as (owner_store, lineage):
-                has_ended = job_state.has_ended(owner_store, lineage)
-                since = marks.since(lineage) if has_ended else None
-                if not dry_run:
-                    since = marks.noted(lineage, has_ended, now)
-                    lineage.sweep()
-                    index.renew(lineage)
-                found.append(_described(lineage, owner, since))
-        except Busy:  # at a checkpoint or restart: the next time
-            continue
-        except _OWNERS_DOING as trouble:
-            tell(f"{name}: {trouble}")
-    return found
+    found: list[LineageUsage],
+) -> None:
+    """Put what there is of the owner's into `found`; some of it, when that costs too much."""
+    with privileges.acting_as(owner):
+        names = access.owner_store(owner, settings).lineage_names()
+    begin = now % len(names) if names else 0  # so that none is always beyond the budget
+    for name in names[begin:] + names[:begin]:
+        its_own, opened = budget.apart(name, tell), _opened(settings, owner, name)
+        with its_own, suppress(Busy), opened as (owner_store, lineage):  # Busy: the next time
+            has_ended = job_state.has_ended(owner_store, lineage)
+            since = marks.since(lineage) if has_ended else None
+            if not dry_run:
+                since = marks.noted(lineage, has_ended, now)
+                lineage.sweep()
+                index.renew(lineage)
+            usage = _described(lineage, owner, since)
+            found.append(usage)
+            if usage.unknown:
+                tell(f"{name}: what it takes cannot be counted: {usage.unknown}")
 
 
 def _described(lineage: Lineage, owner: Owner, since: int | None) -> LineageUsage:
     images, newest = [], 0
-    for generation in lineage.generations():
-        try:
+    for number in lineage.numbers():
+        created, size = 0, 0
+        with suppress(TorqueCkptError, OSError):  # torn: nothing is known of it but its room
+            generation = lineage.generation(number)
+            size = filesystem.below(generation.directory).bytes
             manifest = generation.manifest()
             created = manifest.created
             if generation.looks_whole(manifest):
-                newest = generation.number
-        except TorqueCkptError:  # torn: nothing is known of it but its room
-            created = 0
-        size = filesystem.below(generation.directory)
-        images.append(GenerationUsage(owner.name, lineage.name, generation.number, created, size))
-    size = filesystem.below(lineage.directory)
-    return LineageUsage(owner.name, lineage.name, tuple(images), newest, since, size)
+                newest = number
+        images.append(GenerationUsage(owner.name, lineage.name, number, created, size))
+    taken = filesystem.below(lineage.directory)
+    return LineageUsage(
+        owner.name, lineage.name, tuple(images), newest, since, taken.bytes, taken.unknown
+    )
 
 
 @contextmanager

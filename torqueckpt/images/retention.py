@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
+from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from torqueckpt.settings import Settings
@@ -28,6 +28,7 @@ class LineageUsage(NamedTuple):
     """What a lineage's generations take, oldest first; newest: its newest whole one, 0 for none.
 
     ended_since: when its jobs were first found to have ended, None while that is not known.
+    unknown: why it may take more room than bytes, "" when all of it was seen.
     """
 
     owner: str
@@ -36,6 +37,7 @@ class LineageUsage(NamedTuple):
     newest: int
     ended_since: int | None
     bytes: int
+    unknown: str = ""
 
     @property
     def spare(self) -> tuple[GenerationUsage, ...]:
@@ -55,21 +57,29 @@ class Removal(NamedTuple):
     reason: str
 
 
-@dataclass
 class _Books:
     """What would still lie in the store while removals are being planned."""
 
-    left: list[LineageUsage]
-    gone: set[GenerationUsage] = field(default_factory=set)
+    def __init__(self, left: list[LineageUsage]) -> None:
+        self.left = left
+        self.used = Counter[str]()  # bytes, by owner
+        self.unknown = {each.owner for each in left if each.unknown}
+        spare: dict[str, list[GenerationUsage]] = {}
+        for each in left:
+            self.used[each.owner] += each.bytes
+            spare.setdefault(each.owner, []).extend(each.spare)
+        # Of each owner, the generations that can go, oldest first.
+        self.spare = {
+            owner: deque(sorted(images, key=lambda image: image.created))
+            for owner, images in sorted(spare.items())
+        }
+        self.all = sum(self.used.values())
 
-    def used(self, owner: str = "") -> int:
-        held = sum(each.bytes for each in self.left if owner in ("", each.owner))
-        return held - sum(each.bytes for each in self.gone if owner in ("", each.owner))
-
-    def spare(self, owner: str) -> list[GenerationUsage]:
-        """The generations that can go, oldest first."""
-        mine = (image for each in self.left if each.owner == owner for image in each.spare)
-        return sorted((each for each in mine if each not in self.gone), key=lambda i: i.created)
+    def take(self, owner: str) -> GenerationUsage:
+        image = self.spare[owner].popleft()
+        self.used[owner] -= image.bytes
+        self.all -= image.bytes
+        return image
 
 
 def plan(
@@ -79,7 +89,9 @@ def plan(
 
     Never the newest whole image of a lineage that has not ended, nor of one within its grace.
     """
-    ended = [each for each in found if _grace_is_over(each, settings, now)]
+    ended, staying = list[LineageUsage](), list[LineageUsage]()
+    for each in found:
+        (ended if _grace_is_over(each, settings, now) else staying).append(each)
     going = [
         Removal(
             each.owner,
@@ -92,7 +104,7 @@ def plan(
         )
         for each in ended
     ]
-    books = _Books([each for each in found if each not in ended])
+    books = _Books(staying)
     if free is not None:
         free += sum(each.bytes for each in ended)
     newest = {(each.owner, each.lineage): each.newest for each in found}
@@ -111,41 +123,34 @@ def _grace_is_over(found: LineageUsage, settings: Settings, now: int) -> bool:
 def _too_many(
     books: _Books, settings: Settings, now: int, free: int | None
 ) -> Iterator[tuple[GenerationUsage, str]]:
-    owners = sorted({each.owner for each in books.left})
     if settings.keep_days:
-        for image in [image for owner in owners for image in books.spare(owner)]:
-            if image.created + settings.keep_days * DAY <= now:
-                books.gone.add(image)
-                yield image, f"older than {settings.keep_days} days"
+        for owner, spare in books.spare.items():
+            while spare and spare[0].created + settings.keep_days * DAY <= now:
+                yield books.take(owner), f"older than {settings.keep_days} days"
     if settings.user_quota_mib:
-        for owner in owners:
-            while books.used(owner) > settings.user_quota_mib * MIB and books.spare(owner):
-                yield _taken(books, owner), f"more than {settings.user_quota_mib} MiB of a user's"
+        quota, told = settings.user_quota_mib * MIB, f"more than {settings.user_quota_mib} MiB"
+        for owner, spare in books.spare.items():
+            while spare and (books.used[owner] > quota or owner in books.unknown):
+                yield books.take(owner), f"{told} of a user's"
     if free is None:
         return
-    wanted, before = settings.reserve_mib * MIB + _next_image(books), books.used()
+    wanted, before = settings.reserve_mib * MIB + _next_image(books), books.all
     while True:
-        freed = before - books.used()
-        if settings.store_limit_mib and books.used() > settings.store_limit_mib * MIB:
+        freed = before - books.all
+        if settings.store_limit_mib and books.all > settings.store_limit_mib * MIB:
             reason = f"more than {settings.store_limit_mib} MiB in all"
         elif free + freed < wanted:
             reason = f"less than {wanted // MIB} MiB free"
         else:
             return
         # Whoever takes most gives first: no owner can have others' go by what he writes into his.
-        able = [owner for owner in owners if books.spare(owner)]
+        able = [owner for owner, spare in books.spare.items() if spare]
         if not able:
             return
-        yield _taken(books, max(able, key=books.used)), reason
+        yield books.take(max(able, key=lambda owner: books.used[owner])), reason
 
 
 def _next_image(books: _Books) -> int:
     """The size of the largest image of a job that has not ended: its next one must find room."""
     sizes = [each.images[-1].bytes for each in books.left if each.images and not each.ended_since]
     return max(sizes, default=0)
-
-
-def _taken(books: _Books, owner: str) -> GenerationUsage:
-    image = books.spare(owner)[0]
-    books.gone.add(image)
-    return image

@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from torqueckpt import log, render
-from torqueckpt.errors import StoreNotWritable
+from torqueckpt import budget, log, render
+from torqueckpt.budget import Budget
 from torqueckpt.identity import Owner
 from torqueckpt.reports import report
 from torqueckpt.reports.report import ReportRow
@@ -72,10 +72,15 @@ class _Taken(NamedTuple):
     frozen_us: int
 
 
-def page(owners: list[Owner], since: float, settings: Settings) -> str:
-    """The page, as HTML, of what the journals tell since then."""
-    by_user = report.report(owners, "user", since, settings)
-    by_queue = report.report(owners, "queue", since, settings)
+def page(
+    owners: list[Owner],
+    since: float,
+    settings: Settings,
+    tell: Callable[[str], None] = log.warning,
+) -> str:
+    """The page, as HTML, of what the journals tell since then; tell: as for report()."""
+    by_user = report.report(owners, "user", since, settings, tell)
+    by_queue = report.report(owners, "queue", since, settings, log.info)
     taken = list(_taken(owners, since, settings))
     reasons = Counter({reason: 0 for row in by_user for reason, _ in row.reasons})
     for row in by_user:
@@ -192,19 +197,23 @@ def duration(microseconds: float) -> str:
 def _taken(owners: Iterable[Owner], since: float, settings: Settings) -> Iterator[_Taken]:
     """Each checkpoint in the journals, which their owners can write."""
     for owner in owners:
-        try:
-            with access.as_owner(owner, settings) as owner_store:
-                lines = list(journal.since(owner_store, since)) if owner_store is not None else []
-        except StoreNotWritable:
-            continue
-        for line in lines:
-            when, job = line.get("time"), line.get("job")
-            held, frozen = line.get("bytes"), line.get("frozen_us")
-            if line.get("event") != "checkpoint" or not isinstance(job, str):
-                continue
-            numbers = [n for n in (when, held, frozen) if type(n) is int and 0 <= n < _LARGEST]
-            if len(numbers) == 3:
-                yield _Taken(numbers[0], log.one_line(job[:64]), numbers[1], numbers[2])
+        taken: list[_Taken] = []
+        part = Budget(owner.name, budget.FIGURES).part(log.info)  # report() has told it
+        with part, access.as_owner(owner, settings) as owner_store:
+            lines = journal.since(owner_store, since) if owner_store is not None else ()
+            taken += filter(None, map(_checkpoint, lines))
+        yield from taken
+
+
+def _checkpoint(line: dict[str, object]) -> _Taken | None:
+    when, job = line.get("time"), line.get("job")
+    held, frozen = line.get("bytes"), line.get("frozen_us")
+    if line.get("event") != "checkpoint" or not isinstance(job, str):
+        return None
+    numbers = [n for n in (when, held, frozen) if type(n) is int and 0 <= n < _LARGEST]
+    if len(numbers) != 3:
+        return None
+    return _Taken(numbers[0], log.one_line(job[:64]), numbers[1], numbers[2])
 
 
 def _clock(when: float, seconds: bool = False) -> str:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import inspect
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
 
-from torqueckpt import errors, log
-from torqueckpt.errors import StoreMissing, StoreNotWritable, TorqueCkptError
+from torqueckpt import budget, errors, log
+from torqueckpt.budget import Budget
+from torqueckpt.errors import StoreNotWritable, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.images import catalogue
 from torqueckpt.safe_files import ANY_SIZE, Directory
@@ -30,8 +31,13 @@ _REASONS = {
 }
 
 
-def text(owners: Iterable[Owner], settings: Settings) -> bytes:
-    """All figures of these owners' jobs, in Prometheus's text format."""
+def text(
+    owners: Iterable[Owner], settings: Settings, tell: Callable[[str], None] = log.warning
+) -> bytes:
+    """All figures of these owners' jobs, in Prometheus's text format.
+
+    tell gets a line for each who is left out.
+    """
     from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
     registry = CollectorRegistry()
@@ -51,12 +57,11 @@ def text(owners: Iterable[Owner], settings: Settings) -> bytes:
     now = time.time()
     failures: Counter[tuple[str, str]] = Counter()
     for owner in owners:
-        try:
+        rows: list[catalogue.GenerationRow] = []
+        events_of: list[tuple[str, int]] = []
+        with Budget(owner.name, budget.FIGURES).part(tell):
             rows = catalogue.rows(owner, settings, None)
             events_of = list(_events(owner, settings))
-        except (StoreMissing, StoreNotWritable) as broken:
-            log.warning(f"{owner.name}: not in the figures: {broken}")
-            continue
         for row in rows:  # oldest first: the newest one is told last
             labels = (owner.name, row.lineage)
             count.labels(*labels).inc()

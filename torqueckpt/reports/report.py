@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from torqueckpt import log
+from torqueckpt import budget, log
+from torqueckpt.budget import Budget
 from torqueckpt.errors import (
     BadArguments,
     CannotBeDumped,
     DumpFailed,
     RestoreFailed,
     RestoreTimeout,
-    StoreNotWritable,
 )
 from torqueckpt.identity import Owner
 from torqueckpt.settings import Settings
@@ -99,20 +99,25 @@ class ReportRow(NamedTuple):
 _Name = Callable[[Job], tuple[str, str]]
 
 
-def report(owners: Iterable[Owner], by: str, since: float, settings: Settings) -> list[ReportRow]:
+def report(
+    owners: Iterable[Owner],
+    by: str,
+    since: float,
+    settings: Settings,
+    tell: Callable[[str], None] = log.warning,
+) -> list[ReportRow]:
     """A row for each name; without `by`, for users of local jobs and VOs of grid jobs.
 
-    since: seconds of the epoch.  Only an owner himself and root may read his journal.
+    since: seconds of the epoch.  Only an owner himself and root may read his journal; tell gets a
+    line for each who is left out.
     """
     found: dict[tuple[str, str], list[Job]] = defaultdict(list)
     for owner in owners:
-        try:
-            with access.as_owner(owner, settings) as owner_store:
-                lines = journal.since(owner_store, since) if owner_store is not None else ()
-                for job in _jobs(owner.name, lines):
-                    found[_BY[by](job)].append(job)
-        except StoreNotWritable as broken:
-            log.warning(f"left out: {broken}")
+        part = Budget(owner.name, budget.FIGURES).part(tell)
+        with part, access.as_owner(owner, settings) as owner_store:
+            lines = journal.since(owner_store, since) if owner_store is not None else ()
+            for job in _jobs(owner.name, lines):
+                found[_BY[by](job)].append(job)
     order = {LOCAL: 0, GRID: 1}
     return [
         _row(part, name, jobs)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from torqueckpt import budget, log
 from torqueckpt.errors import StoreMissing, UnknownJob, UnknownUser
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges
@@ -80,4 +81,6 @@ def owners(settings: Settings) -> list[Owner]:
             found.append(privileges.owner(name))
         except UnknownUser:  # an account that was removed; its images are the administrator's now
             continue
+        except Exception as odd:  # a name service of that user's own kind, and no reason to stop
+            log.warning(f"{name}: left out: {budget.words(odd)}")
     return found

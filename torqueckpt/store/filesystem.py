@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt import layout
 from torqueckpt.errors import Busy, RecordTorn, StoreFull, StoreNotWritable
@@ -20,7 +21,9 @@ from torqueckpt.typed_json import Malformed
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 
 
-_DEEPEST = 4  # a lineage's image files; what lies deeper is nothing of the store's
+_MANY = 1_000_000  # entries of which the room is counted
+
+_DEEPEST = 30  # of directories within each other, each held open; a lineage has four
 
 
 @contextmanager
@@ -79,19 +82,42 @@ def free(directory: Directory) -> int:
     return left.f_bavail * left.f_frsize
 
 
-def below(directory: Directory, deep: int = _DEEPEST) -> int:
-    """Bytes on the disk of all below a directory, links not followed.
+class Usage(NamedTuple):
+    """Bytes on the disk; unknown: why there may be more, "" when all of it was seen."""
 
-    What vanishes does not count.
+    bytes: int
+    unknown: str
+
+
+def below(directory: Directory) -> Usage:
+    """What all below a directory takes on the disk, links not followed.
+
+    What vanishes does not count; what its owner has closed, or made deeper than anything of ours,
+    is told.
     """
-    total = 0
-    for name in directory.names():
-        try:
-            status = os.stat(name, dir_fd=directory.fd, follow_symlinks=False)
-            total += status.st_blocks * 512
-            if stat.S_ISDIR(status.st_mode) and deep > 0:
-                with directory.sub(name) as inner:
-                    total += below(inner, deep - 1)
-        except OSError:  # removed meanwhile, or closed by its owner
+    total, count, unknown = 0, 0, ""
+    ways = [(directory, directory.entries())]
+    while ways:
+        here, entries = ways[-1]
+        entry = next(entries, None)
+        if entry is None:
+            ways.pop()
             continue
-    return total
+        count += 1
+        if count > _MANY:
+            return Usage(total, f"more than {_MANY} entries")
+        try:
+            status = entry.stat(follow_symlinks=False)
+            total += status.st_blocks * 512
+            if not stat.S_ISDIR(status.st_mode):
+                continue
+            if len(ways) > _DEEPEST:
+                unknown = f"directories more than {_DEEPEST} deep"
+                continue
+            inner = here.sub(entry.name)
+            ways.append((inner, inner.entries()))
+        except FileNotFoundError:  # removed meanwhile
+            continue
+        except OSError as closed:
+            unknown = str(closed.strerror)
+    return Usage(total, unknown)

@@ -148,8 +148,7 @@ class Generation:
 
 
 def _sizes(image: Directory) -> dict[str, int]:
-    with os.scandir(image.fd) as entries:
-        return {entry.name: entry.stat(follow_symlinks=False).st_size for entry in entries}
+    return {e.name: e.stat(follow_symlinks=False).st_size for e in image.entries()}
 
 
 def _checksum(image: Directory, name: str, read: Callable[[int], None] | None) -> str:

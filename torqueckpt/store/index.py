@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from torqueckpt import layout, log
-from torqueckpt.errors import TorqueCkptError
+from torqueckpt.budget import Budget, Limits, OverBudget
 from torqueckpt.manifest import Manifest
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.typed_json import Malformed, dump, from_json, load
 
+_READ = Limits(500_000, 128 * 1024 * 1024, 10)  # manifests that the index has not
 _MOST = 1000  # generations: of older ones, where there are more, the manifests are read
 
 
@@ -68,26 +69,32 @@ def current(
 ) -> dict[int, Line]:
     """The lines of all whole generations that there are.
 
-    Those of `before` that count, others from their manifests.  made: that of the newest one, which
-    need not be read again.
+    Those of `before` that count, others from their manifests; not those of older ones that are more
+    to read than a hook waits for.  made: that of the newest one, which need not be read again.
     """
     found = {}
-    for number in lineage.numbers()[-_MOST:]:
-        line = before.get(number)
-        if line is not None and counts(lineage, line):
-            found[number] = line
-            continue
-        try:
-            generation = lineage.generation(number)
-            traces = _traces(lineage, number)
-            known = made is not None and made.generation == number
-            manifest = made if made is not None and known else generation.manifest()
-            if generation.looks_whole(manifest):
-                found[number] = _line(manifest, number, traces)
-        # torn, or made up by its owner: a listing says so, and no checkpoint fails for it
-        except (TorqueCkptError, OSError, ValueError, OverflowError):
-            continue
-    return found
+    with Budget(str(lineage.path), _READ).part(log.warning):
+        for number in reversed(lineage.numbers()[-_MOST:]):
+            line = before.get(number)
+            if line is None or not counts(lineage, line):
+                line = _read_anew(lineage, number, made)
+            if line is not None:
+                found[number] = line
+    return dict(sorted(found.items()))
+
+
+def _read_anew(lineage: Lineage, number: int, made: Manifest | None) -> Line | None:
+    """The line of an image by its manifest; None when it is not whole."""
+    try:
+        generation = lineage.generation(number)
+        traces = _traces(lineage, number)
+        known = made is not None and made.generation == number
+        manifest = made if made is not None and known else generation.manifest()
+        return _line(manifest, number, traces) if generation.looks_whole(manifest) else None
+    except OverBudget:
+        raise
+    except Exception:  # torn, or made up: a listing says so, and no checkpoint fails for it
+        return None
 
 
 def write(lineage: Lineage, lines: dict[int, Line]) -> None:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Iterator
 from itertools import islice
 
-from torqueckpt import layout, log
+from torqueckpt import budget, layout, log
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
 from torqueckpt.store.store import OwnerStore
+from torqueckpt.typed_json import Malformed, load
 
 RESTART_FAILED = "restart-failed"  # the journal's word
 
@@ -24,6 +25,8 @@ _REPORTED = 16 * 1024 * 1024
 
 _LONGEST = 16 * 1024  # characters of a text: a line is little of what is read
 _MOST = 100  # files that it names
+_LINE = 1024 * 1024  # bytes of a line, with some thousands of generations that went
+_LARGEST = 1 << 63
 
 _OF_A_JOB = ("batch", "queue", "vo")
 
@@ -40,11 +43,11 @@ def last(store: OwnerStore, name: str, value: str, event: str = "") -> dict[str,
     """
     try:
         lines = _latest_lines(store)
-        told = (json.loads(line) for line in reversed(lines))
+        told = map(_line, reversed(lines))
         found = (each for each in told if each.get(name) == value)
         of_jobs = (each for each in found if each.get("event") not in HOUSEKEEPING)
         return next((each for each in of_jobs if not event or each.get("event") == event), {})
-    except (OSError, ValueError, AttributeError, RecursionError) as problem:
+    except (OSError, Malformed) as problem:
         log.warning(f"{store.path}/{layout.JOURNAL}: {problem}")
         return {}
 
@@ -67,12 +70,13 @@ def since(store: OwnerStore, when: float) -> Iterator[dict[str, object]]:
         return
     for line in lines:
         try:
-            told = json.loads(line)
-        except (ValueError, RecursionError):
+            told = _line(line)
+        except Malformed:
             continue
-        if not isinstance(told, dict) or str(told.get("job")).endswith(TRIED):
+        if str(told.get("job")).endswith(TRIED):
             continue
-        if type(told.get("time")) is int and told["time"] >= when:
+        at = told.get("time")
+        if type(at) is int and at >= when:
             yield told
 
 
@@ -100,9 +104,24 @@ def _short(fact: object) -> object:
     return fact
 
 
+def _line(text: bytes) -> dict[str, object]:
+    """The fields of a line, all numbers in them of less than 64 bits; Malformed."""
+    if len(text) > _LINE:
+        raise Malformed("too long a line")
+    told = load(text)
+    if not isinstance(told, dict):
+        raise Malformed("no object")
+    for name, value in told.items():
+        if isinstance(value, (int, float)) and abs(value) >= _LARGEST:
+            raise Malformed(f"{name}: too large a number")
+    return told
+
+
 def _latest_lines(store: OwnerStore, most: int = _LATEST) -> list[bytes]:
     with os.fdopen(store.directory.open_file(layout.JOURNAL, os.O_RDONLY), "rb") as file:
-        before = max(os.fstat(file.fileno()).st_size - most, 0)
+        size = os.fstat(file.fileno()).st_size
+        before = max(size - most, 0)
+        budget.spend(size=min(size, most))
         file.seek(before)
         return file.read(most).splitlines()[1 if before else 0 :]
 

@@ -87,8 +87,9 @@ class Lineage:
             which = f" of generation {number}"
             raise NoImage(job=self.first_job, which=which) from missing
 
-    def generations(self) -> list[Generation]:
-        return [self.generation(number) for number in self.numbers()]
+    def generations(self) -> Iterator[Generation]:
+        """All of them, oldest first, opened one after the other."""
+        return map(self.generation, self.numbers())
 
     @contextmanager
     def new_generation(self) -> Iterator[Generation]:

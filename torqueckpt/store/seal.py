@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import xxhash
 
-from torqueckpt import log
+from torqueckpt import budget, log
 from torqueckpt.manifest import PACKED, ImageFile
 from torqueckpt.safe_files import Directory
 
@@ -61,6 +61,7 @@ def digest(fd: int, read: Callable[[int], None] | None = None) -> str:
     size = os.fstat(fd).st_size  # most files are small, and fresh memory is not for nothing
     buffer = memoryview(bytearray(min(size + 1, _CHUNK)))
     while count := os.readv(fd, [buffer]):
+        budget.spend(0)  # time: its owner may have made it endless
         state.update(buffer[:count])
         if read is not None:
             read(count)

@@ -10,6 +10,7 @@ import errno
 import os
 import re
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +25,7 @@ from torqueckpt.store.lineage import Lineage
 
 _LINK = re.compile(r"[0-9]{1,10}\.(.+)")
 _TARGET = re.compile(rf"{layout.JOBS}/([^/]+)/[^/]+/[0-9]+/{layout.IMAGE}")
-_LOOKED_AT = 20_000  # links at a time; of more, others the next time
+_LOOKED_AT = 10_000  # links of an owner's at a time; of more, others the next time
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
@@ -104,15 +105,17 @@ class Store:
 
     def tidy(self, owner: str = "") -> None:
         """Remove, as root, links that lead nowhere: an owner's, or everybody's."""
+        looked_at: Counter[str] = Counter()
         with privileges.acting_as_root():
             names = [name for name in self.root.names() if _job_of(name)]
-            begin = int(time.time()) % len(names) if len(names) > _LOOKED_AT else 0
-            for name in (names[begin:] + names[:begin])[:_LOOKED_AT]:
+            begin = int(time.time()) % len(names) if names else 0
+            for name in names[begin:] + names[:begin]:
                 target = self.root.target(name)
                 match = _TARGET.fullmatch(target) if target is not None else None
                 if match is None or target is None or owner not in ("", match.group(1)):
                     continue
-                if self._is_nowhere(target):
+                looked_at[match.group(1)] += 1
+                if looked_at[match.group(1)] <= _LOOKED_AT and self._is_nowhere(target):
                     self.root.remove(name)
 
     def _is_nowhere(self, target: str) -> bool:
