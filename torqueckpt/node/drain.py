@@ -10,11 +10,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
-from torqueckpt import paths, run
+from torqueckpt import budget, log, paths, run
 from torqueckpt.batch import checkpoint_spec
 from torqueckpt.batch.server import Afresh
+from torqueckpt.budget import Budget
 from torqueckpt.errors import NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.ifl import errors
@@ -32,6 +34,8 @@ _MARK = "held by torqueckpt drain"  # how its comment begins
 _QUIET_SECONDS = 60  # a server that was asked for a hold, and a MOM that does nothing
 _UNKNOWN_SECONDS = 10
 _SUBMIT_SECONDS = 180
+_LOOK_SECONDS = 0.5
+_LONGEST = 300  # characters of a reason: the journal is its owner's
 
 
 class Drained(NamedTuple):
@@ -52,27 +56,38 @@ def drain(node: str, settings: Settings, server: Afresh) -> list[Drained]:
     _refuse_users()
     began = int(time.time())
     server.set_node(node, "offline", "torqueckpt drain")
-    rows, asked = [], []
+    rows: list[Drained] = []
+    asked: list[_Asked] = []
+
+    def left(job: Job, why: str) -> None:
+        rows.append(Drained(job.id, job.owner, LEFT, why))
+
     for job in _running_on(node, server):
-        why = _cannot(job)
         try:
-            if not why:
+            why = _cannot(job)
+            if why:
+                left(job, why)
+                continue
+            with suppress(errors.UnknownJob, errors.CallTimedOut):  # 6.1's, to one it carries out
                 server.hold(job.id, _HOLD)
-                asked.append(job)
-        except (
-            errors.UnknownJob,
-            errors.CallTimedOut,
-        ):  # so says 6.1 to a hold that it carries out
-            asked.append(job)
-        except TorqueCkptError as refusal:
-            why = str(refusal)
-        if why:
-            rows.append(Drained(job.id, job.owner, LEFT, why))
-    for job in asked:
-        why = _not_held(job, began, settings, server)
-        rows.append(
-            Drained(job.id, job.owner, LEFT, why) if why else _go_on(job, node, settings, server)
-        )
+            asked.append(_Asked(job, began, settings, server))
+        except Exception as refusal:  # whatever this job's owner, or the server, has to say
+            left(job, budget.words(refusal))
+    while asked:
+        for each in list(asked):
+            try:
+                outcome = each.outcome()
+                if outcome is None:
+                    continue
+                if outcome:
+                    left(each.job, outcome)
+                else:
+                    rows.append(_go_on(each.job, node, settings, server))
+            except Exception as failure:
+                left(each.job, budget.words(failure))
+            asked.remove(each)
+        if asked:
+            time.sleep(_LOOK_SECONDS)
     return rows
 
 
@@ -114,18 +129,26 @@ def _cannot(job: Job) -> str:
     return "" if spec.checkpointable else f"not checkpointable: -c {spec.text}"
 
 
-def _not_held(job: Job, since: int, settings: Settings, server: Afresh) -> str:
-    """Wait until the job's image is safe and it is held, gives ""; else why it is not."""
-    limit = settings.lock_timeout_seconds + settings.dump_timeout_seconds + _QUIET_SECONDS
-    until, quiet_until = time.monotonic() + limit, time.monotonic() + _QUIET_SECONDS
-    owner, known = privileges.owner(job.user), time.monotonic()
-    while time.monotonic() < until:
+class _Asked:
+    """A job whose hold was asked for; all are waited for together, each until a limit."""
+
+    def __init__(self, job: Job, since: int, settings: Settings, server: Afresh) -> None:
+        self.job = job
+        self._since, self._settings, self._server = since, settings, server
+        self._owner = privileges.owner(job.user)
+        self._known = time.monotonic()
+        self._limit = settings.lock_timeout_seconds + settings.dump_timeout_seconds + _QUIET_SECONDS
+        self._until, self._quiet_until = self._known + self._limit, self._known + _QUIET_SECONDS
+
+    def outcome(self) -> str | None:
+        """Look once: "" when its image is safe and it is held, else why not; None: not yet."""
+        job, server = self.job, self._server
         try:
-            now, known = server.job(job.id, ["job_state", "comment"]), time.monotonic()
+            now, self._known = server.job(job.id, ["job_state", "comment"]), time.monotonic()
         except TorqueCkptError:  # 6.1 knows no such job for a moment, while it asks the MOM
             now = Job(job.id, {})
-        gone = now.has_ended or time.monotonic() > known + _UNKNOWN_SECONDS
-        noted, busy = _noted(job, owner, since, settings)
+        gone = now.has_ended or time.monotonic() > self._known + _UNKNOWN_SECONDS
+        noted, busy = _noted(job, self._owner, self._since, self._settings)
         if (gone or now.is_exiting) and noted.get("ended") is not True:
             return "it ended meanwhile"
         if gone:
@@ -134,28 +157,30 @@ def _not_held(job: Job, since: int, settings: Settings, server: Afresh) -> str:
             return ""
         if noted.get("event") == "checkpoint-failed":
             _let_go(job, server)
-            return str(noted.get("reason", "its checkpoint failed"))
+            return str(noted.get("reason", "its checkpoint failed"))[:_LONGEST]
         failed = now.runs and now.comment != job.comment  # MOM makes a comment of that
         if failed and not busy and noted.get("ended") is not True:
             _let_go(job, server)
             return now.comment
-        if not busy and not noted and time.monotonic() > quiet_until:
+        if not busy and not noted and time.monotonic() > self._quiet_until:
             _let_go(job, server)
             return "its MOM takes no checkpoint"
-        time.sleep(0.5)
-    _let_go(job, server)
-    return f"not held within {limit} s"
+        if time.monotonic() > self._until:
+            _let_go(job, server)
+            return f"not held within {self._limit} s"
+        return None
 
 
 def _noted(
     job: Job, owner: Owner, since: int, settings: Settings
 ) -> tuple[dict[str, object], bool]:
     """The journal's last line on the job since then, and whether its lineage is locked."""
-    with access.lineage_if_any(job.id, owner, settings) as found:
-        if found is None:
-            return {}, False
-        owner_store, lineage = found
-        noted, busy = journal.last(owner_store, "job", job.id), lineage.is_locked()
+    noted, busy = dict[str, object](), False
+    part = Budget(owner.name, budget.ROUND).part(log.warning)
+    with part, access.lineage_if_any(job.id, owner, settings) as found:
+        if found is not None:
+            owner_store, lineage = found
+            noted, busy = journal.last(owner_store, "job", job.id), lineage.is_locked()
     when = noted.get("time")
     return (noted if isinstance(when, int) and when >= since else {}), busy
 
