@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -15,6 +16,7 @@ from typing import NamedTuple, Optional
 from torqueckpt.errors import ProgramMissing
 
 _LOOK_SECONDS = 0.2
+_TAIL = 64 * 1024  # bytes of what a program said last
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -94,6 +96,49 @@ def begin(argv: Sequence[str], timeout_seconds: float) -> Callable[[], Finished]
     except OSError as problem:
         raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
     return lambda: _ended(child, argv[0], before, "", timeout_seconds, False, None)
+
+
+class Running:
+    """A program that runs while its caller goes on; it is killed at the time limit.
+
+    Its stderr goes to a file, so that nobody has to read along.
+    """
+
+    def __init__(self, argv: Sequence[str], timeout_seconds: float) -> None:
+        self._argv, self._began = argv, time.monotonic()
+        self._until = self._began + timeout_seconds
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115 (it is closed once it has ended)
+        try:
+            self._child = subprocess.Popen(
+                list(argv),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=self._said,
+                env={"PATH": PATH, "LANG": "C.UTF-8"},
+                cwd="/",
+            )
+        except OSError as problem:
+            self._said.close()
+            raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run."""
+        return time.monotonic() - self._began
+
+    def ended(self) -> Finished | None:
+        """How it ended, once; None while it runs."""
+        late = time.monotonic() > self._until
+        if self._child.poll() is None:
+            if late:
+                self._child.kill()
+            return None
+        with self._said as said:
+            size = said.seek(0, os.SEEK_END)
+            said.seek(max(size - _TAIL, 0))
+            text = said.read(_TAIL).decode("utf-8", "replace")
+        status = None if late and self._child.returncode < 0 else self._child.returncode
+        return Finished(self._argv[0], status, "", text, int(self.seconds * 1000))
 
 
 def _ended(

@@ -5,7 +5,7 @@ at each round again."""
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import pytest
 
@@ -15,6 +15,7 @@ from torqueckpt.ifl.records import Job
 from torqueckpt.images import prune
 from torqueckpt.node import periodic
 from torqueckpt.node.periodic import Periodic
+from torqueckpt.process.worker import WorkerFailed
 from torqueckpt.settings import Settings
 
 
@@ -26,7 +27,7 @@ class _Left(Exception):
 def test_it_prunes_at_its_interval_though_it_looks_more_often(
     root: None, monkeypatch: pytest.MonkeyPatch, minutes: int, expected: int
 ) -> None:
-    now, rounds, pruned = [0.0], [0], []
+    now, pruned, before = [0.0], [], log.lines().count("prune: store /x")
 
     class Server:
         def __enter__(self) -> Server:
@@ -38,10 +39,23 @@ def test_it_prunes_at_its_interval_though_it_looks_more_often(
         def jobs(self, *_: object) -> list[object]:
             return []
 
+    class AtOnce:
+        """A worker that has done its work by the time that it is asked."""
+
+        def __init__(self, work: Callable[[], object], seconds: float) -> None:
+            with pytest.raises(StoreMissing) as failed:
+                work()
+            self._failure = str(failed.value)
+
+        def is_over(self) -> bool:
+            return True
+
+        def result(self, kind: object) -> object:
+            raise WorkerFailed(self._failure)
+
     def sleep(seconds: float) -> None:
         now[0] += seconds
-        rounds[0] += 1
-        if rounds[0] == 9:
+        if now[0] >= 90:
             raise _Left
 
     def failing(*given: object) -> None:
@@ -49,6 +63,7 @@ def test_it_prunes_at_its_interval_though_it_looks_more_often(
         raise StoreMissing(path="/x", remedy="none")
 
     monkeypatch.setattr(periodic, "connect", lambda *_: Server())
+    monkeypatch.setattr(periodic, "RootWorker", AtOnce)
     monkeypatch.setattr(periodic.time, "sleep", sleep)
     monkeypatch.setattr(periodic.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(prune, "prune", failing)
@@ -56,6 +71,8 @@ def test_it_prunes_at_its_interval_though_it_looks_more_often(
     with pytest.raises(_Left):
         service.serve(None)
     assert pruned == [None] * expected
+    told = log.lines().count("prune: store /x") - before
+    assert told == min(expected, 1), "a failure that lasts is told once"
 
 
 def test_a_job_whose_checkpoint_option_nobody_can_read_is_told_of_once(root: None) -> None:

@@ -16,7 +16,7 @@ import pytest
 from tests.unit import real
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges, proc
-from torqueckpt.process.worker import OwnerWorker, WorkerFailed
+from torqueckpt.process.worker import OwnerWorker, RootWorker, WorkerFailed
 
 
 class Made(NamedTuple):
@@ -135,6 +135,39 @@ def test_an_interrupt_of_the_child_does_not_unwind_what_the_parent_was_doing(
 def test_no_child_is_left_as_a_zombie(user: Owner, before: set[int]) -> None:
     OwnerWorker(user, lambda: Made("one", ())).result(Made)
     assert set(proc.children(os.getpid())) <= before
+
+
+def test_work_that_fills_the_memory_is_ended_with_its_error() -> None:
+    with pytest.raises(WorkerFailed, match="MemoryError"):
+        RootWorker(lambda: Made(str(len(bytes(1 << 32))), ()), 60, memory_mib=100).result(Made)
+
+
+def test_a_worker_of_roots_own_can_be_stopped_by_nobody_else(user: Owner, before: set[int]) -> None:
+    worker = RootWorker(_sleep, 60)
+    child = _only_child(before)
+    with privileges.acting_as(user):
+        kill = OwnerWorker(user, lambda: Made("", (os.kill(child, signal.SIGSTOP) or 0,)))
+        with pytest.raises(WorkerFailed, match="PermissionError"):
+            kill.result(Made)
+    worker.stop()
+    assert proc.stat(child) is None
+
+
+def test_a_worker_that_does_not_die_at_once_is_not_waited_for(
+    before: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that waits for a file server: here the signal comes late."""
+    monkeypatch.setattr("torqueckpt.process.worker._KILLED_SECONDS", 0)
+    kill, late = os.kill, RootWorker(_sleep, 0)
+    child = _only_child(before)
+    monkeypatch.setattr(os, "kill", lambda pid, number: None)
+    with pytest.raises(WorkerFailed, match="too long"):
+        late.result(Made)
+    assert proc.stat(child) is not None
+    kill(child, signal.SIGKILL)
+    real.until(lambda: proc.stat(child) is None or proc.stat(child).ended, "its end")
+    assert RootWorker(lambda: Made("next", ()), 60).result(Made).name == "next"
+    assert proc.stat(child) is None
 
 
 def _waiting_in(worker: OwnerWorker[Made]) -> int:

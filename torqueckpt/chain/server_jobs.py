@@ -9,8 +9,10 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from torqueckpt import budget
 from torqueckpt.batch import qsub_options, walltime
 from torqueckpt.batch.server import Server, connect
+from torqueckpt.budget import Budget
 from torqueckpt.chain import link_script
 from torqueckpt.errors import NotSubmitted, ScriptUnreadable, TorqueCkptError
 from torqueckpt.ifl.errors import PbsError, UnknownJob
@@ -103,18 +105,29 @@ def move_dependents(pbs: Server, jobs: Sequence[Job], here: set[str], tell: Tell
 
     jobs: all of the server, with depend and Variable_List.
     """
-    for behind in (job for job in jobs if chain_named_by(job) and job.waits):
-        links = here & set(_BEHIND.findall(behind.text("depend")))
-        for job in jobs:
-            if job.owner != behind.owner or not job.waits or job.id == behind.id:
-                continue
-            depend = qsub_options.moved(job.text("depend"), links, behind.id)
-            if depend != job.text("depend"):
-                try:
-                    pbs.alter(job.id, {"depend": depend})
-                    tell(f"{job.id}: waits for {behind.id} now: {depend}")
-                except PbsError as refusal:
-                    tell(f"{job.id}: waits for {job.text('depend')} still: {refusal}")
+    waiting: dict[str, list[Job]] = {}
+    for job in jobs:
+        if job.waits:
+            waiting.setdefault(job.owner, []).append(job)
+    for owner, of_owner in waiting.items():
+        with Budget(owner, budget.ROUND).part(tell):
+            for behind in filter(chain_named_by, of_owner):
+                links = here & set(_BEHIND.findall(behind.text("depend")))
+                for job in of_owner if links else ():
+                    budget.spend()
+                    if job.id != behind.id:
+                        _move_dependent(pbs, job, links, behind, tell)
+
+
+def _move_dependent(pbs: Server, job: Job, links: set[str], behind: Job, tell: Tell) -> None:
+    depend = qsub_options.moved(job.text("depend"), links, behind.id)
+    if depend == job.text("depend"):
+        return
+    try:
+        pbs.alter(job.id, {"depend": depend})
+        tell(f"{job.id}: waits for {behind.id} now: {depend}")
+    except PbsError as refusal:
+        tell(f"{job.id}: waits for {job.text('depend')} still: {refusal}")
 
 
 def tie_to_this_node(pbs: Server, job: Job, settings: Settings) -> None:

@@ -11,8 +11,9 @@ import os
 import subprocess
 import time
 
-from torqueckpt import log, paths, run
+from torqueckpt import budget, log, paths, run
 from torqueckpt.batch import walltime
+from torqueckpt.budget import Budget, OverBudget
 from torqueckpt.errors import NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.ifl.records import Job
@@ -24,6 +25,8 @@ from torqueckpt.store.store import OwnerStore
 
 _LOOK_SECONDS = 2.0  # a job's size changes
 _AHEAD_SECONDS = 900
+_LATEST = 20  # images, and jobs, whose dumps count
+_LONGEST_SECONDS = 30 * 86400.0  # more is nobody's dump: journal and manifests are their owner's
 
 
 class Waiting:
@@ -34,23 +37,30 @@ class Waiting:
         # By job and session: a job that was held has another session afterwards.
         self._all: dict[tuple[str, int | None], subprocess.Popen[bytes]] = {}
 
-    def see_to(self, job: Job) -> None:
-        """Start the job's process once its walltime is near, again if somebody has killed it."""
-        limit, key = _limit_of(job, self._settings), (job.id, job.session_id)
-        if limit is None or (key in self._all and self._all[key].poll() in (None, 0)):
-            return
-        if _is_near(job, limit, self._settings):
-            words = [job.id, str(job.session_id), job.user, f"{limit:.1f}"]
-            program = str(paths.program("bin", "torqueckpt"))
-            null = subprocess.DEVNULL
-            self._all[key] = subprocess.Popen(
-                [program, "last-checkpoint", *words], stdin=null, stdout=null
-            )
+    def has(self, job: Job) -> bool:
+        """Whether the job's process runs or has done its work; not when somebody has killed it."""
+        known = self._all.get((job.id, job.session_id))
+        return known is not None and known.poll() in (None, 0)
+
+    def begin(self, job: Job, limit: float) -> None:
+        """Start the job's process; limit: as of limit_if_near()."""
+        words = [job.id, str(job.session_id), job.user, f"{limit:.1f}"]
+        program = str(paths.program("bin", "torqueckpt"))
+        null = subprocess.DEVNULL
+        self._all[job.id, job.session_id] = subprocess.Popen(
+            [program, "last-checkpoint", *words], stdin=null, stdout=null
+        )
 
     def forget_all_but(self, jobs: set[str]) -> None:
         for key in [key for key, each in self._all.items() if each.poll() is not None]:
             if key[0] not in jobs:
                 del self._all[key]
+
+
+def limit_if_near(job: Job, settings: Settings) -> float | None:
+    """How old the job's session leader may become, once it is time to wait for that; else None."""
+    limit = _limit_of(job, settings)
+    return limit if limit is not None and _is_near(job, limit, settings) else None
 
 
 def _limit_of(job: Job, settings: Settings) -> float | None:
@@ -125,13 +135,17 @@ def _is_wanted(job: Job, settings: Settings) -> bool:
         with access.as_owner(owner, settings, store_optional=True) as owner_store:
             found = chain.of_job(owner_store, job.id) if owner_store is not None else None
             return found is not None and found.end() is None
-    except (TorqueCkptError, OSError) as torn:
-        log.warning(f"{job.id}: {torn}")
+    except OverBudget:
+        raise
+    except Exception as torn:  # whatever its owner has put there
+        log.warning(f"{job.id}: {budget.words(torn)}")
         return False
 
 
 def _expected(job: str, leader: proc.Stat, user: str, settings: Settings) -> float:
-    measured = _measured_as(privileges.owner(user), job, settings)
+    measured: list[float] = []
+    with Budget(user, budget.ROUND).part(log.warning):
+        measured = _measured_as(privileges.owner(user), job, settings)
     return walltime.expected_seconds(
         measured, 0 if measured else memory.to_dump(tree.below(leader))
     )
@@ -141,8 +155,10 @@ def _measured_as(owner: Owner, job: str, settings: Settings) -> list[float]:
     try:
         with access.lineage_if_any(job, owner, settings) as found:
             return _measured(*found) if found is not None else []
-    except (TorqueCkptError, OSError) as torn:
-        log.warning(f"{job}: {torn}")
+    except OverBudget:
+        raise
+    except Exception as torn:  # whatever its owner has put there
+        log.warning(f"{job}: {budget.words(torn)}")
         return []
 
 
@@ -152,13 +168,13 @@ def _measured(owner_store: OwnerStore, lineage: Lineage) -> list[float]:
     Those in manifests, and whole calls in the journal.
     """
     found = []
-    for number in lineage.numbers():
+    for number in lineage.numbers()[-_LATEST:]:
         try:
             found.append(lineage.generation(number).manifest().wall_ms / 1000)
         except TorqueCkptError as torn:
             log.warning(str(torn))
-    for job in owner_store.jobs_of(lineage):
+    for job in owner_store.jobs_of(lineage)[-_LATEST:]:
         took = journal.last(owner_store, "job", job, "checkpoint").get("took_ms")
         if type(took) is int:
             found.append(took / 1000)
-    return found
+    return [each for each in found if 0 <= each <= _LONGEST_SECONDS]

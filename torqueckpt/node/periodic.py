@@ -12,30 +12,32 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
-from torqueckpt import log, paths, run
+from torqueckpt import budget, log
 from torqueckpt.batch import checkpoint_spec, qsub_options, schedule
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.schedule import Rate
 from torqueckpt.batch.server import Server, connect
 from torqueckpt.chain import server_jobs, walltime
-from torqueckpt.errors import InvalidSpec, NeedsRoot, TorqueCkptError
+from torqueckpt.errors import InvalidSpec, NeedsRoot
 from torqueckpt.ifl.errors import PbsError, SymbolMissing
 from torqueckpt.ifl.records import Job, seconds
 from torqueckpt.images import prune
 from torqueckpt.node import periodic_images
-from torqueckpt.process import privileges
+from torqueckpt.node.hook_calls import HookCalls
+from torqueckpt.process.worker import RootWorker, WorkerFailed
 from torqueckpt.reports import interval, metrics
-from torqueckpt.resubmit import resume_script
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
 
-T = TypeVar("T")
-
 _MEASURED = 60  # seconds from one writing of the metrics to the next
+_TURN_SECONDS = 0.5
+_PRUNE_SECONDS = 6 * 3600.0  # a store may be large and slow, and nobody waits for it
+_FIGURES_SECONDS = 600.0
+_MEMORY_MIB = 2048
 # Names that TORQUE and OpenPBS both know: a server refuses the question for one that it does not.
 ASKED_FOR = (
     *("Job_Owner", "job_state", "exec_host", "Checkpoint", "session_id", "euser"),
@@ -51,8 +53,18 @@ class _Try(NamedTuple):
     failures: int
 
 
+class _Done(NamedTuple):
+    """What a worker reports that has done something; what went wrong, line by line."""
+
+    problems: tuple[str, ...]
+
+
 class Periodic:
-    """The service of one node; keeps what it needs to know between two rounds."""
+    """The service of one node; keeps what it needs to know between two rounds.
+
+    Jobs are looked at by their owner, and whatever goes wrong with one owner's is told and costs
+    nobody else's their checkpoints.
+    """
 
     def __init__(self, settings: Settings) -> None:
         if os.getuid() != 0:
@@ -60,80 +72,174 @@ class Periodic:
         self._settings = settings
         self._tries: dict[str, _Try] = {}
         self._told: dict[str, str] = {}
+        self._problems: dict[str, tuple[str, ...]] = {}  # by user, those of the last round
         self._remembered: set[str] = set()
+        self._reached: dict[str, float] = {}  # when a job was last looked at
         self._rates: dict[str, tuple[float, Rate]] = {}
         self._odd: set[str] = set()  # jobs whose -c nobody can read
+        self._beside: dict[str, RootWorker[_Done]] = {}
         self._pruned = -math.inf
         self._measured = -math.inf
         self._last = walltime.Waiting(settings)
+        self._hooks = HookCalls(settings, self._tell)
 
     def serve(self, server: str | None) -> None:
         """Run for ever; a server that does not answer is asked again at the next round."""
         while True:
             try:
                 with connect(self._settings, server) as pbs:
-                    self.round(pbs, walltimes=True)
-                    self._prune(pbs)
+                    self.round(pbs, stays=True)
                 self._tell("server", "the server answers")
-            except TorqueCkptError as failure:
-                self._tell("server", str(failure))
-            self.write_metrics()
-            time.sleep(self._settings.periodic_poll_seconds)
+                self._prune(server)
+            except Exception as failure:
+                self._tell("server", budget.words(failure))
+            self._figures()
+            until = time.monotonic() + self._settings.periodic_poll_seconds
+            while time.monotonic() < until:
+                self._hooks.turn()
+                time.sleep(min(_TURN_SECONDS, self._settings.periodic_poll_seconds))
 
-    def round(self, server: Server, walltimes: bool = False) -> list[str]:
+    def round(self, server: Server, stays: bool = False) -> list[str]:
         """Look at all jobs of this node once; gives the ids of those that were checkpointed.
 
-        walltimes: for those who stay, as last checkpoints are waited for.
+        stays: as a service does, which waits for last checkpoints, and not for its hooks.
         """
         everywhere = server.jobs(ASKED_FOR)
         here = self._here(everywhere)
-        self._forget_all_but({job.id for job, _ in here} | self._odd)
-        for job, spec in here:
-            if job.id not in self._remembered:
-                self._looked(job, lambda each: self._remember(server, each), None)
-            if walltimes and not spec.never:
-                self._looked(job, self._last.see_to, None)
-        if walltimes:
+        self._forget_all_but({job.id: job.user for job, _ in here})
+        taken = self._hooks.turn()
+        for user, jobs in self._by_user(here).items():
+            try:
+                looks = self._look(server, user, jobs, stays)
+            except Exception as failure:
+                self._tell_problems(user, (budget.words(failure),))
+                continue
+            for job, spec in jobs:
+                seen = looks.get(job.id)
+                try:
+                    if seen is not None and self._see_to(server, job, spec, seen):
+                        taken.append(job.id)
+                except Exception as failure:
+                    self._tell(job.id, budget.words(failure))
+        if stays:
             ids = {job.id for job, _ in here}
             server_jobs.move_dependents(server, everywhere, ids, partial(self._tell, "depend"))
-        ours = [
-            (job, spec)
-            for job, spec in here
-            if spec.periodic and not (server.is_openpbs and self._mom_has_timer(job))
-        ]
-        return [job.id for job, spec in ours if self._is_due(job, spec) and self._take(server, job)]
+            self._hooks.turn()
+            return taken
+        return taken + self._hooks.wait()
 
-    def _prune(self, server: Server) -> None:
+    def _by_user(
+        self, here: list[tuple[Job, CheckpointSpec]]
+    ) -> dict[str, list[tuple[Job, CheckpointSpec]]]:
+        """The jobs by whose they are, first those that were not reached for the longest time."""
+        found: dict[str, list[tuple[Job, CheckpointSpec]]] = {}
+        for job, spec in sorted(here, key=lambda each: self._reached.get(each[0].id, 0.0)):
+            found.setdefault(job.user, []).append((job, spec))
+        return found
+
+    def _look(
+        self, server: Server, user: str, jobs: list[tuple[Job, CheckpointSpec]], stays: bool
+    ) -> dict[str, periodic_images.Seen]:
+        """What is seen of a user's jobs; those that his budget did not reach are not in it."""
+        wanted = [
+            periodic_images.Wanted(
+                job, stays and not spec.never and not self._last.has(job), server.is_openpbs
+            )
+            for job, spec in jobs
+        ]
+        known = self._rates.get(user)
+        old = known is None or time.monotonic() > known[0] + _RATE_LASTS_SECONDS
+        rate_too = old and any(spec.auto for _, spec in jobs)
+        try:
+            looks = periodic_images.look(user, wanted, rate_too, self._settings)
+        except WorkerFailed as failed:
+            looks = periodic_images.Looks((), (f"{user}: left out: {failed}",))
+        self._tell_problems(user, looks.problems)
+        if looks.mtbf_seconds is not None:
+            rate = Rate(float(looks.mtbf_seconds), self._settings.overhead_percent)
+            self._rates[user] = time.monotonic(), rate
+        now = time.monotonic()
+        self._reached.update({seen.job: now for seen in looks.jobs})
+        return {seen.job: seen for seen in looks.jobs}
+
+    def _see_to(
+        self, server: Server, job: Job, spec: CheckpointSpec, seen: periodic_images.Seen
+    ) -> bool:
+        """Do what is to be done for a job; whether the server was asked for its checkpoint."""
+        if seen.last_ms >= 0:
+            self._last.begin(job, seen.last_ms / 1000)
+        if seen.of_this and job.id not in self._remembered:
+            directives = qsub_options.of_server(server.job(job.id))
+            periodic_images.remember(job, directives, self._settings)
+            self._remembered.add(job.id)
+        ours = spec.periodic and not (server.is_openpbs and seen.mom_has_timer)
+        if not ours or not seen.looked or seen.busy or self._hooks.has(job.id):
+            return False
+        return self._is_due(job, spec, seen) and self._take(server, job)
+
+    def _prune(self, server: str | None) -> None:
         """Remove images that the settings no longer keep, when the time for that has come."""
         pause = self._settings.prune_interval_minutes * 60
-        if not pause or time.monotonic() < self._pruned + pause:
+        if not self._is_free("prune") or not pause or time.monotonic() < self._pruned + pause:
             return
         self._pruned = time.monotonic()
-        prune.prune(None, self._settings, server)
+
+        def work() -> _Done:
+            with connect(self._settings, server) as pbs:
+                prune.prune(None, self._settings, pbs)
+            return _Done(())
+
+        self._beside["prune"] = RootWorker(work, _PRUNE_SECONDS)
 
     def write_metrics(self) -> None:
-        """Write the metrics once a minute, where the settings name a file.
+        """Write the metrics, where the settings name a file.
 
         No server is needed for it.
         """
-        if not self._settings.writes_metrics() or time.monotonic() < self._measured + _MEASURED:
+        if not self._settings.writes_metrics():
             return
-        self._measured = time.monotonic()
         try:
             data = metrics.text(access.owners(self._settings), self._settings)
             metrics.write(self._settings.metrics_textfile, data)
-            self._tell("metrics", "the figures for Prometheus are written")
-        except (TorqueCkptError, OSError, ImportError) as failure:
-            self._tell("metrics", f"no figures for Prometheus: {failure}")
+        except Exception as failure:
+            log.warning(f"no figures for Prometheus: {budget.words(failure)}")
+
+    def _figures(self) -> None:
+        """Have the metrics written, once a minute."""
+        if not self._settings.writes_metrics() or not self._is_free("metrics"):
+            return
+        if time.monotonic() < self._measured + _MEASURED:
+            return
+        self._measured = time.monotonic()
+
+        def work() -> _Done:
+            told: list[str] = []
+            data = metrics.text(access.owners(self._settings), self._settings, told.append)
+            metrics.write(self._settings.metrics_textfile, data)
+            return _Done(tuple(told))
+
+        self._beside["metrics"] = RootWorker(work, _FIGURES_SECONDS, memory_mib=_MEMORY_MIB)
+
+    def _is_free(self, name: str) -> bool:
+        """Whether no worker does this just now; one that is done tells what went wrong."""
+        worker = self._beside.get(name)
+        if worker is None:
+            return True
+        if not worker.is_over():
+            return False
+        del self._beside[name]
+        try:
+            self._tell_problems(name, worker.result(_Done).problems)
+        except WorkerFailed as failed:
+            self._tell_problems(name, (f"{name}: {failed}",))
+        return True
 
     def shutdown(self, server: Server) -> list[str]:
         """Checkpoint every job that can be, due or not: the node goes down."""
-        here = [
-            job
-            for job, spec in self._here(server.jobs(ASKED_FOR))
-            if spec.checkpointable or (server.is_openpbs and not spec.never)
-        ]
-        return [job.id for job in here if self._call_hook(job)]
+        for job, spec in self._here(server.jobs(ASKED_FOR)):
+            if spec.checkpointable or (server.is_openpbs and not spec.never):
+                self._hooks.add(job)
+        return self._hooks.wait()
 
     def _here(self, everywhere: list[Job]) -> list[tuple[Job, CheckpointSpec]]:
         """The running jobs whose mother superior is this node, each with its -c."""
@@ -149,14 +255,8 @@ class Periodic:
                 self._tell(job.id, str(other))
         return found
 
-    def _is_due(self, job: Job, spec: CheckpointSpec) -> bool:
-        nothing: periodic_images.Newest | None = periodic_images.Newest()
-        image = self._looked(
-            job, lambda each: periodic_images.newest(each, self._settings), nothing
-        )
-        now = time.time()
-        if image is None:
-            return False
+    def _is_due(self, job: Job, spec: CheckpointSpec, seen: periodic_images.Seen) -> bool:
+        image, now = seen, time.time()
         started = min(periodic_images.started(job) or image.created or now, now)
         tried = self._tries.get(job.id)
         if tried is not None and tried.at > now:  # the clock was set back since, as for images
@@ -171,6 +271,8 @@ class Periodic:
             failures=failures,
         )
         interval = self._interval(job, spec, image, history)
+        if tried is not None and now < tried.at - 1 + interval:  # whatever its image says
+            return False
         at = schedule.next_due(history, interval, self._settings.jitter_seconds)
         # Once this service had to take one, the MOM is not waited for at the next.
         grace = self._settings.periodic_grace_seconds if tried is None else 0
@@ -178,7 +280,7 @@ class Periodic:
             return False
         percent = self._settings.max_frozen_percent
         costly = schedule.too_costly(
-            image.frozen_seconds, now - (history.last_image or started), percent
+            image.frozen_us / 1e6, now - (history.last_image or started), percent
         )
         if costly:
             self._tell(job.id, f"checkpoint skipped: {costly}")
@@ -190,7 +292,7 @@ class Periodic:
         self,
         job: Job,
         spec: CheckpointSpec,
-        image: periodic_images.Newest,
+        image: periodic_images.Seen,
         history: schedule.History,
     ) -> float:
         """The interval that -c says; for auto, the best one after the last image.
@@ -200,20 +302,18 @@ class Periodic:
         """
         if not spec.auto or history.last_image is None:
             return spec.interval_seconds or self._settings.interval_minutes * 60
-        owner = privileges.owner(job.user)
-        known = self._rates.get(owner.name)
-        if known is None or time.monotonic() > known[0] + _RATE_LASTS_SECONDS:
-            known = time.monotonic(), interval.rate_of(owner, self._settings)[0]
-            self._rates[owner.name] = known
+        known = self._rates.get(job.user)
+        if known is None:  # his journal could not be read
+            return self._settings.interval_minutes * 60
         limit, begun = (
             seconds(job.resource("Resource_List", "walltime")),
             periodic_images.started(job),
         )
         left = begun + limit - history.last_image if limit and begun else None
-        return interval.until_next(image.frozen_seconds, left, known[1], self._settings)
+        return interval.until_next(image.frozen_us / 1e6, left, known[1], self._settings)
 
     def _take(self, server: Server, job: Job) -> bool:
-        """Have the server take the checkpoint, so that it knows; else call the hook.
+        """Have the server take the checkpoint, so that it knows; else the hook is called.
 
         A server may refuse, and OpenPBS's has no such call.
         """
@@ -221,43 +321,17 @@ class Periodic:
             server.checkpoint(job.id)
         except (PbsError, SymbolMissing) as refusal:
             self._tell(job.id, f"the server refuses ({refusal}), so the hook is called here")
-            return self._call_hook(job)
+            self._hooks.add(job)
+            return False
         log.info(f"{job.id}: checkpoint was due, asked the server for it")
         return True
 
-    def _call_hook(self, job: Job) -> bool:
-        program = paths.program("sbin", "mom-checkpoint")
-        words = [str(job.session_id or "-"), job.id, job.user]
-        # It waits for the lock, dumps, and writes a large image to the disk.
-        limit = self._settings.lock_timeout_seconds + 4 * self._settings.dump_timeout_seconds
-        finished = run.run([str(program), *words], timeout_seconds=limit)
-        if not finished.ok:
-            self._tell(job.id, f"checkpoint failed: {finished.last_line()}")
-            return False
-        log.info(f"{job.id}: checkpointed")
-        return True
-
-    def _remember(self, server: Server, job: Job) -> None:
-        """Keep what a job asked for with its images, once it has some."""
-        with periodic_images.lineage_of(job, self._settings) as lineage:
-            if lineage is not None and periodic_images.is_of(lineage, job):
-                with privileges.acting_as_root():
-                    directives = qsub_options.of_server(server.job(job.id))
-                resume_script.keep(lineage, job.id, directives)
-                self._remembered.add(job.id)
-
-    def _mom_has_timer(self, job: Job) -> bool:
-        return self._looked(
-            job, lambda each: periodic_images.mom_has_timer(each, self._settings), True
-        )
-
-    def _looked(self, job: Job, look: Callable[[Job], T], otherwise: T) -> T:
-        """Look at one job; a failure is logged, and keeps the service from no other."""
-        try:
-            return look(job)
-        except (TorqueCkptError, OSError) as failure:
-            self._tell(job.id, str(failure))
-            return otherwise
+    def _tell_problems(self, about: str, lines: tuple[str, ...]) -> None:
+        """Log what goes wrong at an owner's, each line once as long as it does."""
+        for line in lines:
+            if line not in self._problems.get(about, ()):
+                log.warning(line)
+        self._problems[about] = lines
 
     def _tell(self, about: str, line: str) -> None:
         """Log a line once, not at each round."""
@@ -265,15 +339,16 @@ class Periodic:
             self._told[about] = line
             log.info(f"{about}: {line}")
 
-    def _forget_all_but(self, jobs: set[str]) -> None:
+    def _forget_all_but(self, here: Mapping[str, str]) -> None:
+        """Forget what is known of jobs, and users, that are not among these."""
+        jobs, kept = set(here), {*here.values(), "prune", "metrics"}
         self._last.forget_all_but(jobs)
         self._remembered &= jobs
+        self._reached = {job: at for job, at in self._reached.items() if job in jobs}
         self._tries = {job: each for job, each in self._tries.items() if job in jobs}
-        self._told = {
-            about: line
-            for about, line in self._told.items()
-            if about in jobs | {"server", "depend", "metrics"}
-        }
+        self._problems = {name: each for name, each in self._problems.items() if name in kept}
+        known = jobs | self._odd | {"server", "depend"}
+        self._told = {about: line for about, line in self._told.items() if about in known}
 
 
 def _is_here(host: str) -> bool:

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Fork a worker, a process that becomes the owner for good, and have it do one piece of work.
+"""Fork a worker that does one piece of work, within limits, and reports a record.
 
-Root's programs have files that a user can write parsed only there: a parser that is tricked has no
-more rights than the user.  It also lets the parent go on meanwhile.
+Root's programs have files that a user can write parsed only in an OwnerWorker, which has become the
+user for good (a parser that is tricked has no more rights than he), or acting as him.  It also lets
+the parent go on meanwhile, whatever becomes of the worker.
 """
 
 from __future__ import annotations
 
 import os
+import resource
 import select
 import signal
 import time
@@ -20,6 +22,9 @@ from torqueckpt.identity import Owner
 from torqueckpt.process import guard, privileges
 
 T = TypeVar("T")
+_LONGEST = 512 * 1024 * 1024  # bytes of a report: that of a million open files has half of it
+_KILLED_SECONDS = 5  # a process that waits for a file server, or a FUSE, may not die at once
+_left: set[int] = set()  # killed, and not dead yet when they were left
 
 
 class WorkerFailed(Exception):
@@ -29,18 +34,24 @@ class WorkerFailed(Exception):
 class Worker(Generic[T]):
     """A forked process that runs become() and work(); result() waits for the record of the latter.
 
-    It has a time limit.
+    It has a time limit, and with memory_mib one of memory, beyond what its parent has.
     """
 
     def __init__(
-        self, become: Callable[[], None], work: Callable[[], T], timeout_seconds: float
+        self,
+        become: Callable[[], None],
+        work: Callable[[], T],
+        timeout_seconds: float,
+        memory_mib: int | None = None,
     ) -> None:
+        _reap()
         self._until = time.monotonic() + timeout_seconds
         self._read_end, write_end = os.pipe()
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self._read_end)
-            _report(become, work, write_end)
+            _left.clear()  # they are the parent's
+            _report(become, work, write_end, memory_mib)
         os.close(write_end)
 
     def result(self, kind: type[T]) -> T:
@@ -58,8 +69,9 @@ class Worker(Generic[T]):
         self._until = time.monotonic() + seconds
 
     def is_over(self) -> bool:
-        """Whether the worker has reported or ended, so that result() need not wait."""
-        return bool(select.select([self._read_end], [], [], 0)[0])
+        """Whether the worker has reported, ended, or used its time: result() need not wait."""
+        late = time.monotonic() > self._until
+        return late or bool(select.select([self._read_end], [], [], 0)[0])
 
     def stop(self) -> None:
         """Kill the worker; its result is not wanted any more."""
@@ -69,17 +81,24 @@ class Worker(Generic[T]):
     def _end(self) -> None:
         with suppress(PermissionError):  # not the owner's yet: it failed before it became him
             os.kill(self._pid, signal.SIGKILL)
-        os.waitpid(self._pid, 0)
+        ended = os.pidfd_open(self._pid)
+        select.select([ended], [], [], _KILLED_SECONDS)
+        os.close(ended)
+        _left.add(self._pid)
+        _reap()
 
     def _read(self) -> bytes:
         """Read all that the worker reports, until it ends or its time is up."""
-        blocks = list[bytes]()
+        blocks, size = list[bytes](), 0
         with os.fdopen(self._read_end, "rb", buffering=0) as pipe:
             while select.select([pipe], [], [], max(self._until - time.monotonic(), 0))[0]:
                 block = pipe.read(1 << 16)
                 if not block:
                     return b"".join(blocks)
                 blocks.append(block)
+                size += len(block)
+                if size > _LONGEST:
+                    return b"it reported too much"
         return b"it took too long"
 
 
@@ -94,9 +113,32 @@ class OwnerWorker(Worker[T]):
         super().__init__(become, work, timeout_seconds)
 
 
-def _report(become: Callable[[], None], work: Callable[[], object], write_end: int) -> None:
+class RootWorker(Worker[T]):
+    """A worker of root's own, which the owner it works for can neither signal nor stop."""
+
+    def __init__(
+        self, work: Callable[[], T], timeout_seconds: float, memory_mib: int | None = None
+    ) -> None:
+        super().__init__(guard.not_the_maker, work, timeout_seconds, memory_mib)
+
+
+def _reap() -> None:
+    """Take notice of workers that have died since they were killed."""
+    for pid in list(_left):
+        if os.waitpid(pid, os.WNOHANG)[0] == pid:
+            _left.discard(pid)
+
+
+def _report(
+    become: Callable[[], None],
+    work: Callable[[], object],
+    write_end: int,
+    memory_mib: int | None,
+) -> None:
     try:
         become()
+        if memory_mib is not None:
+            _limit_memory(memory_mib)
         text = typed_json.dump(work()).decode()
     except BaseException as failure:  # also an interrupt: it must not unwind the parent's stack
         text = f"{type(failure).__name__}: {failure}"
@@ -105,3 +147,11 @@ def _report(become: Callable[[], None], work: Callable[[], object], write_end: i
             pipe.write(text)
     finally:
         os._exit(0)
+
+
+def _limit_memory(mib: int) -> None:
+    with open("/proc/self/statm") as file:
+        now = int(file.read().split()[0]) * resource.getpagesize()
+    limit = now + mib * 1024 * 1024
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (limit if hard < 0 else min(limit, hard), hard))
