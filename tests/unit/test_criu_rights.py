@@ -43,6 +43,27 @@ def test_an_honest_one_is_copied_with_a_full_bounding_set_and_nothing_else_chang
     assert Message(copy[12:]).with_values(THREAD, [as_it_was]) == core
 
 
+def test_limits_that_cannot_be_given_become_those_that_can() -> None:
+    most = [UNLIMITED] * 16
+    for name in (_PROCESS, core_images.of_thread(), core_images.of_zombie()):
+        file = core_images.image(name)
+        assert rights.limited(file, most) == file
+    file = core_images.image(_PROCESS)
+    assert _limits(file)[FILES] == (500, 1000)
+    for hard, now in ((700, (500, 700)), (300, (300, 300)), (1000, (500, 1000))):
+        most[FILES] = hard
+        lowered = rights.limited(file, most)
+        assert _limits(lowered) == [*_limits(file)[:FILES], now, *_limits(file)[FILES + 1 :]]
+        rights.checked(lowered, CEILING)
+
+
+def _limits(core: bytes) -> list[tuple[int, int]]:
+    task = Message(core[12:]).message(TASK)
+    limits = task and task.message(LIMITS)
+    assert limits
+    return [(each.long(1), each.long(2)) for each in limits.messages(1)]
+
+
 def test_a_zombies_is_as_it_was() -> None:
     file = core_images.image(core_images.of_zombie())
     assert rights.checked(file, CEILING) == file

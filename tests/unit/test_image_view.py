@@ -19,12 +19,14 @@ from torqueckpt.doctor.checks import Node
 from torqueckpt.errors import ImageDamaged, RestoreFailed
 from torqueckpt.findings import FAILURE, OK
 from torqueckpt.identity import Owner
+from torqueckpt.manifest import UNLIMITED
 from torqueckpt.process import privileges
 from torqueckpt.restart import image_view
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
 _CORE = core_images.image(core_images.of_process())
+_HARD = (UNLIMITED,) * 16
 _NODE = Node(Settings(), None, None, Owner("nobody", 65534, 65534, ()))
 _FILES = {"core-1.img": _CORE, "creds-1.img": b"old", "files.img": b"names", "pages-1.img": b"x"}
 
@@ -47,7 +49,7 @@ def test_what_decides_on_rights_is_roots_and_only_what_was_signed_is_there(
         for planted in ("core-2.img", "seccomp.img"):
             (generation.image_dir / planted).write_bytes(_CORE)
         edited = {"files.img": lineage.path / "edited" / "files.img"}
-        with image_view.image(criu, generation, manifest, user, edited) as seen:
+        with image_view.image(criu, generation, manifest, user, edited, _HARD) as seen:
             assert sorted(os.listdir(seen)) == ["core-1.img", "files.img", "pages-1.img"]
             (generation.image_dir / "core-1.img").write_bytes(b"changed behind the check")
             assert (seen / "core-1.img").read_bytes() == rights.checked(_CORE, None)
@@ -77,7 +79,7 @@ def test_an_image_that_asks_for_more_than_was_signed_is_refused_before_its_resto
         told = "core-1.img asks for nice 0, its job had 6"
         with pytest.raises(ImageDamaged, match=told):
             image_view.refuse_excessive(criu, generation, manifest)
-        sight = image_view.image(criu, generation, manifest, user, {})
+        sight = image_view.image(criu, generation, manifest, user, {}, _HARD)
         with pytest.raises(ImageDamaged, match=told), sight:
             pytest.fail("it was let through")
 
@@ -89,7 +91,7 @@ def test_a_core_image_that_was_compressed_by_somebody_else_is_refused(
     criu = registry.load("criu", Settings())
     with privileges.acting_as(user):
         manifest = samples.generation(lineage, {**_FILES, "core-2.img.zst": b"packed"})
-        sight = image_view.image(criu, lineage.generation(1), manifest, user, {})
+        sight = image_view.image(criu, lineage.generation(1), manifest, user, {}, _HARD)
         with pytest.raises(ImageDamaged, match="core-2.img.zst"), sight:
             pytest.fail("it was let through")
 
@@ -100,7 +102,7 @@ def test_nobody_else_reads_the_copies_whatever_his_groups(
     criu = registry.load("criu", Settings())
     with accounts.users(accounts.new_name("o")) as (other,), privileges.acting_as(user):
         manifest = samples.generation(lineage, _FILES)
-        with image_view.image(criu, lineage.generation(1), manifest, user, {}) as seen:
+        with image_view.image(criu, lineage.generation(1), manifest, user, {}, _HARD) as seen:
 
             def reads(uid: int, gid: int, path: Path) -> bool:
                 words = ("setpriv", "--reuid", str(uid), "--regid", str(gid), "--clear-groups")
@@ -128,7 +130,7 @@ def test_where_files_have_no_access_lists_nothing_is_shown_to_anybody(
     assert [each.severity for each in kernel.access_lists(_NODE)] == [FAILURE]
     with privileges.acting_as(user):
         manifest = samples.generation(lineage, _FILES)
-        sight = image_view.image(criu, lineage.generation(1), manifest, user, {})
+        sight = image_view.image(criu, lineage.generation(1), manifest, user, {}, _HARD)
         with pytest.raises(RestoreFailed, match="access lists"), sight:
             pytest.fail("it was let through")
     assert os.listdir(run) == []
@@ -144,7 +146,7 @@ def test_a_core_image_that_became_a_link_or_a_fifo_is_refused_at_once(
         for plant in (lambda: core.symlink_to("/etc/shadow"), lambda: os.mkfifo(core)):
             core.unlink()
             plant()
-            sight = image_view.image(criu, lineage.generation(1), manifest, user, {})
+            sight = image_view.image(criu, lineage.generation(1), manifest, user, {}, _HARD)
             with pytest.raises(ImageDamaged), sight:
                 pytest.fail("it was let through")
     assert os.listdir(run) == []

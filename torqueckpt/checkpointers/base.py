@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -220,6 +220,10 @@ class Checkpointer(ABC):
         ValueError for one that would give a process more than its job had, or more than any job has
         where no ceiling was recorded.
         """
+        return data
+
+    def limited_rights(self, data: bytes, hard_limits: Sequence[int]) -> bytes:
+        """Such a file, once it was checked, with no higher hard limits than who restarts it has."""
         return data
 
     def left_out(self, name: str) -> bool:

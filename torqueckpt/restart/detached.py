@@ -163,7 +163,9 @@ def _in_sight(plan: RestorePlan, generation: Generation) -> Iterator[Path]:
     """Inside, the restore finds the image, or is handed its compressed files, in a directory."""
     checkpointer, manifest = plan.checkpointer, plan.manifest
     edited = {name: plan.lineage.path / layout.EDITED / name for name in plan.intended.edited}
-    with image_view.image(checkpointer, generation, manifest, plan.owner, edited) as image_dir:
+    limits = begin.hard_limits()
+    sight = image_view.image(checkpointer, generation, manifest, plan.owner, edited, limits)
+    with sight as image_dir:
         if not manifest.packed:
             yield image_dir
             return

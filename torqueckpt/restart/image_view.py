@@ -11,7 +11,7 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -42,10 +42,11 @@ def image(
     manifest: Manifest,
     owner: Owner,
     edited: dict[str, Path],
+    hard_limits: Sequence[int],
 ) -> Iterator[Path]:
     """Make a directory of root's that leads to all files of the image; called acting as the owner.
 
-    edited: files to be taken in place of the image's own.
+    edited: files to be taken in place of the image's own.  hard_limits: those of the restore.
     """
     with privileges.acting_as_root():
         place = Directory.open(_PLACE.resolve())
@@ -66,6 +67,7 @@ def image(
                     continue
                 copy = image_rules.checked(checkpointer, original, file, manifest)
                 if copy is not None:
+                    copy = checkpointer.limited_rights(copy, hard_limits)
                     _copy(directory, name, copy, owner, manifest)
                 else:
                     with privileges.acting_as_root():

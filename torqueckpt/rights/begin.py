@@ -19,6 +19,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from torqueckpt.errors import NeedsRoot, OddBeginning
+from torqueckpt.manifest import UNLIMITED
 from torqueckpt.process import prctl, proc
 
 _libc = ctypes.CDLL(None)  # for calls that Python does not have
@@ -27,6 +28,7 @@ _GUARDED = 0xFF  # of the securebits; those above any user may set since Linux 6
 _IOPRIO_SET, _IOPRIO_GET, _OF_PROCESS = 251, 252, 1  # on x86-64
 _AS_IT_IS = 0xFFFFFFFF  # personality(2)
 _UNLIMITED = -1
+_ALL_LIMITS = 16  # RLIM_NLIMITS
 _IGNORED_BY_PYTHON = 1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1)
 _OOM = "/proc/self/oom_score_adj"
 # chown, dac_override, fowner, kill, setgid, setuid, setpcap, sys_ptrace: without these a program of
@@ -104,6 +106,13 @@ def refuse_odd_rights(program: str) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, no program's failure is seen
         mine = _status("self")
         _refuse(program, _odd_rights(mine, _status_of_init(mine)))
+
+
+def hard_limits() -> tuple[int, ...]:
+    """The hard limits of a program after put_back(), by number, or UNLIMITED."""
+    given = {limit: hard for had in _arrived for limit, (_, hard) in had.limits}
+    found = (given.get(each, resource.getrlimit(each)[1]) for each in range(_ALL_LIMITS))
+    return tuple(UNLIMITED if each == _UNLIMITED else each for each in found)
 
 
 def put_back() -> None:

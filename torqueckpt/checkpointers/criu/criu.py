@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from torqueckpt import paths
@@ -163,6 +163,9 @@ class Criu(Checkpointer):
 
     def checked_rights(self, data: bytes, ceiling: Ceiling | None) -> bytes:
         return rights.checked(data, ceiling)
+
+    def limited_rights(self, data: bytes, hard_limits: Sequence[int]) -> bytes:
+        return rights.limited(data, hard_limits)
 
     def left_out(self, name: str) -> bool:
         return rights.left_out(name)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from torqueckpt.checkpointers.criu.wire import Message
@@ -32,7 +32,7 @@ _IDS = range(1, 9)
 _CAPABILITIES = {9: "inheritable", 10: "permitted", 11: "effective", 19: "ambient"}
 _FULL = (0xFFFFFFFF, 0xFFFFFFFF)  # both words of a set of capabilities
 _GUARDED = 0xFF  # securebits; since Linux 6.14 those above are anybody's to set
-_HARD = 2  # rlimit_entry
+_ENTRIES, _SOFT, _HARD = 1, 1, 2  # task_rlimits_entry, rlimit_entry
 _LIMITS = (
     *("CPU", "FSIZE", "DATA", "STACK", "CORE", "RSS", "NPROC", "NOFILE"),
     *("MEMLOCK", "AS", "LOCKS", "SIGPENDING", "MSGQUEUE", "NICE", "RTPRIO", "RTTIME"),
@@ -88,6 +88,28 @@ def checked(core: bytes, ceiling: Ceiling | None) -> bytes:
     return core[:8] + struct.pack("<I", len(copy)) + copy
 
 
+def limited(core: bytes, most: Sequence[int]) -> bytes:
+    """A core image that was checked, with hard limits no higher than `most`, by number.
+
+    criu passes over one that it cannot set: the process would be left with criu's own, also with a
+    soft limit that was raised for criu.
+    """
+    whole = _message(core)
+    task = whole.message(_TASK)
+    limits = task.message(_RLIMITS) if task is not None else None
+    if task is None or limits is None:  # a thread, a zombie
+        return core
+    entries = [_lowered(each, hard) for each, hard in zip(limits.messages(_ENTRIES), most)]
+    lowered = task.with_values(_RLIMITS, [limits.with_values(_ENTRIES, entries)])
+    copy = whole.with_values(_TASK, [lowered])
+    return core[:8] + struct.pack("<I", len(copy)) + copy
+
+
+def _lowered(limit: Message, hard: int) -> bytes:
+    soft = Message(limit.with_values(_SOFT, [min(limit.long(_SOFT), hard)]))
+    return soft.with_values(_HARD, [min(limit.long(_HARD), hard)])
+
+
 def _message(file: bytes) -> Message:
     """The one message of a core image, after two magic numbers and its length."""
     common, _, length = struct.unpack_from("<III", file)
@@ -135,10 +157,10 @@ def _hard_limits(task: Message) -> tuple[int, ...]:
         raise ValueError("a zombie's thread")
     if any(task.numbers(each) for each in _OLD_SECCOMP):  # criu would take it for the thread's
         raise ValueError("a seccomp mode in the wrong place")
-    entries = _there(task.message(_RLIMITS), "resource limits").messages(1)
+    entries = _there(task.message(_RLIMITS), "resource limits").messages(_ENTRIES)
     if len(entries) != len(_LIMITS):  # of one that is not there, criu's own would stay
         raise ValueError(f"{len(entries)} resource limits")
-    return tuple(each.long(_HARD) for each in entries)
+    return tuple(hard for _, hard in [(each.long(_SOFT), each.long(_HARD)) for each in entries])
 
 
 def _there(message: Message | None, what: str) -> Message:
