@@ -123,7 +123,8 @@ def _run_once(
     rights = checkpointer.capabilities(asked.established_tcp)
     mine = repair.environment if repair is not None else {}
     fds = repair.fds if repair is not None else ()
-    with open_files.as_many_as_may_be():  # the job may have raised its own: some runtimes do
+    # The job may have raised its own limit: some runtimes do.
+    with open_files.as_many_as_may_be(plan.manifest.ceiling):
         finished = contain.run_as_parent(
             privileges.as_owner_argv(plan.owner, rights, argv, ceiling=plan.manifest.ceiling),
             plan.owner,
