@@ -242,3 +242,27 @@ def test_users_are_told_that_it_is_roots(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(os, "getuid", lambda: 1000)
     with pytest.raises(NeedsRoot):
         drain.undo("node7", Server({}))
+
+
+def test_a_job_that_nobody_can_tell_of_is_left_and_the_others_are_held(
+    owner_store: OwnerStore,
+) -> None:
+    odd = {"1.srv": running(euser="nobody-of-this-node"), "3.srv": running(Checkpoint="c=\0")}
+    journal.note(owner_store, "checkpoint", "2.srv", ended=True)
+    server = Server({**odd, "2.srv": running(after="H")})
+    rows = {row.job: row for row in drain.drain("node7", settings(owner_store), server)}
+    assert {name: row.outcome for name, row in rows.items()} == {
+        "1.srv": "left",
+        "2.srv": "held",
+        "3.srv": "left",
+    }
+    assert "nobody-of-this-node" in rows["1.srv"].what
+
+
+def test_no_job_waits_until_anothers_hold_has_failed(owner_store: OwnerStore) -> None:
+    journal.note(owner_store, "checkpoint", "2.srv", ended=True)
+    server = Server({"1.srv": running(), "2.srv": running(after="H")})
+    rows = drain.drain("node7", settings(owner_store), server)
+    assert [(row.job, row.outcome) for row in rows] == [("2.srv", "held"), ("1.srv", "left")]
+    told = [each[:2] for each in server.done]
+    assert told.index(("comment", "2.srv")) < told.index(("release", "1.srv"))

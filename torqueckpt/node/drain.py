@@ -68,9 +68,10 @@ def drain(node: str, settings: Settings, server: Afresh) -> list[Drained]:
             if why:
                 left(job, why)
                 continue
+            waited_for = _Asked(job, began, settings, server)
             with suppress(errors.UnknownJob, errors.CallTimedOut):  # 6.1's, to one it carries out
                 server.hold(job.id, _HOLD)
-            asked.append(_Asked(job, began, settings, server))
+            asked.append(waited_for)
         except Exception as refusal:  # whatever this job's owner, or the server, has to say
             left(job, budget.words(refusal))
     while asked:
@@ -84,6 +85,7 @@ def drain(node: str, settings: Settings, server: Afresh) -> list[Drained]:
                 else:
                     rows.append(_go_on(each.job, node, settings, server))
             except Exception as failure:
+                _let_go(each.job, server)
                 left(each.job, budget.words(failure))
             asked.remove(each)
         if asked:
