@@ -24,6 +24,8 @@ _ON_THE_WAY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 SMALL = 16 * 1024 * 1024  # no file is larger that is read whole, unless layout.py says more
 ANY_SIZE = 1 << 62  # of a file that is written for others, and never read whole
 
+_CHARGED = 64  # entries at a time
+
 _AT_ONCE = 1000  # entries that are removed before the next are asked for
 
 _MANY = 1_000_000  # no directory of ours has so many entries, nor a tree that is removed
@@ -104,12 +106,16 @@ class Directory:
 
     def entries(self) -> Iterator[os.DirEntry[str]]:
         """What lies in the directory, in no order; OSError(EFBIG) at the millionth entry."""
+        count = 0
         with os.scandir(self.fd) as found:
-            for count, entry in enumerate(found):
-                if count == _MANY:
+            for entry in found:
+                count += 1
+                if count > _MANY:
                     raise OSError(errno.EFBIG, f"more than {_MANY} entries", str(self._path))
-                budget.spend()
+                if count % _CHARGED == 0:
+                    budget.spend(_CHARGED)
                 yield entry
+        budget.spend(count % _CHARGED)
 
     def has(self, name: str) -> bool:
         return _exists_at(_plain(name), self.fd)
