@@ -203,6 +203,32 @@ def test_of_very_many_links_so_many_are_looked_at_and_others_the_next_time(
     assert left == [[2, 3, 4, 5, 6, 7], [2, 7], []]
 
 
+def test_links_without_end_are_tidied_too(
+    store: Store, owner_store: OwnerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torqueckpt.safe_files._MANY", 10)
+    monkeypatch.setattr("torqueckpt.store.store._LINKS", 10)
+    for number in range(15):
+        store.root.point(f"{number}.11.srv", "jobs/another/x@1/1/image")
+    left = []
+    while left[-1:] != [0] and len(left) < 15:
+        store.tidy()
+        left.append(len([name for name in os.listdir(store.root.path) if name != "jobs"]))
+    assert left[-1] == 0
+
+
+def test_one_owners_links_keep_nobody_elses_from_being_looked_at(
+    store: Store, owner_store: OwnerStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torqueckpt.store.store._LOOKED_AT", 4)
+    for number in range(20):
+        store.root.point(f"{number}.11.srv", "jobs/another/x@1/1/image")
+    store.root.point("99.12.srv", "jobs/third/x@1/1/image")
+    store.tidy()
+    assert "99.12.srv" not in _links(store)
+    assert len(_links(store)) == 16
+
+
 def test_links_are_roots_and_a_user_cannot_make_one(store: Store, user: Owner) -> None:
     with privileges.acting_as(user), pytest.raises(PermissionError):
         store.root.point("1.11.srv", "/tmp")

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 
 from torqueckpt import layout
@@ -25,6 +26,7 @@ from torqueckpt.store.lineage import Lineage
 
 _LINK = re.compile(r"[0-9]{1,10}\.(.+)")
 _TARGET = re.compile(rf"{layout.JOBS}/([^/]+)/[^/]+/[0-9]+/{layout.IMAGE}")
+_LINKS = 500_000  # whose names are read
 _LOOKED_AT = 10_000  # links of an owner's at a time; of more, others the next time
 _NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
@@ -107,7 +109,8 @@ class Store:
         """Remove, as root, links that lead nowhere: an owner's, or everybody's."""
         looked_at: Counter[str] = Counter()
         with privileges.acting_as_root():
-            names = [name for name in self.root.names() if _job_of(name)]
+            found = islice(self.root.entries(), _LINKS)  # users' images make them: there is no end
+            names = sorted(entry.name for entry in found if _job_of(entry.name))
             begin = int(time.time()) % len(names) if names else 0
             for name in names[begin:] + names[:begin]:
                 target = self.root.target(name)
