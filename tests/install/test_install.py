@@ -105,6 +105,20 @@ def test_installing_again_changes_no_file(staged: Stage) -> None:
     assert dates() == before
 
 
+def test_without_a_compiler_one_line_says_what_cannot_be_saved(staged: Stage) -> None:
+    library = staged.root / "usr/local/lib/torqueckpt/preload/tcp-repair.so"
+    sums = library.with_name("tcp-repair.so.sha256")
+    sums.write_text("another version's\n")
+    told = staged.make("install", FLAVOUR="altix", CC="/nonexistent/cc")
+    assert told.returncode == 0
+    (line,) = (each for each in told.stderr.splitlines() if "compiler" in each)
+    assert "TCP connections" in line and "criu_net_admin" in line
+    assert not library.exists() and not sums.exists()
+    told = staged.make("install", FLAVOUR="altix")
+    assert (told.returncode, "compiler" in told.stderr) == (0, False)
+    assert library.stat().st_mode & 0o7777 == 0o644
+
+
 def test_uninstalling_takes_away_exactly_that(staged: Stage) -> None:
     (staged.root / "var/spool/checkpoint/jobs/ann").mkdir()
     assert staged.make("uninstall").returncode == 0

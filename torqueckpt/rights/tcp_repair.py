@@ -184,6 +184,8 @@ class _Server:
             with peer:
                 try:
                     self._answer(peer)
+                except (BrokenPipeError, ConnectionResetError):  # criu ends, and says why
+                    break
                 except (Refused, OSError) as problem:  # who is refused gets no second try
                     self._failed(problem)
                     with suppress(OSError):
@@ -192,13 +194,15 @@ class _Server:
                     break
         connections = self._work.saved.values() if isinstance(self._work, Saver) else ()
         report = Report(tuple(connections), self._problem)
-        with open(self._answers, "w") as pipe:
+        with suppress(BrokenPipeError), open(self._answers, "w") as pipe:  # its caller was killed
             json.dump(typed_json.plain(report), pipe)
 
     def _answer(self, peer: socket.socket) -> None:
         until = time.monotonic() + _REQUEST_SECONDS
         peer.settimeout(_REQUEST_SECONDS)
         head, fds, _, _ = socket.recv_fds(peer, _HEAD.size, 1)
+        if not head:
+            raise ConnectionResetError
         if len(head) != _HEAD.size or len(fds) != 1:
             raise Refused("no request")
         kind, length = _HEAD.unpack(head)
@@ -221,7 +225,7 @@ class _Server:
             peer.settimeout(max(until - time.monotonic(), 0.001))
             block = peer.recv(length - len(body))
             if not block:
-                raise Refused("half a request")
+                raise ConnectionResetError
             body += block
         return body
 
