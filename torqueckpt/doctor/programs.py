@@ -56,7 +56,11 @@ def own_check(node: Node) -> Iterator[Finding]:
         return
     rights = node.checkpointer.capabilities(established_tcp=False)
     words = privileges.as_owner_argv(node.nobody, rights, argv)
-    done = contain.run_alone(words, _SECONDS, held=node.checkpointer.dumps_held)
+    try:
+        done = contain.run_alone(words, _SECONDS, held=node.checkpointer.dumps_held)
+    except ProgramMissing as missing:
+        yield failure(str(missing), "see the row on setpriv")
+        return
     if done.ok:
         yield ok(f"{Path(argv[0]).name} {argv[1]}: {done.output.strip() or 'nothing is missing'}")
     else:

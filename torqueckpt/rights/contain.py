@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from torqueckpt import log, run
+from torqueckpt.errors import ProgramMissing
 from torqueckpt.identity import Owner
 from torqueckpt.process import keyring, prctl, privileges, proc, signals, tree
 from torqueckpt.process.worker import Worker, WorkerFailed
@@ -40,7 +41,10 @@ def run_alone(
 
     Nor does it when we are killed: a process of root's waits for it.  held: it gets no new
     privileges, by setuid programs for instance, and no system calls that no dump needs.
+    ProgramMissing where there is none.
     """
+    if not os.access(argv[0], os.X_OK):  # the process that waits for it could not raise that
+        raise ProgramMissing(program=argv[0], problem="no program that can be executed")
     if held and not seccomp.available():
         log.warning("libseccomp is missing: the dump runs without a list of refused system calls")
 
