@@ -14,7 +14,7 @@ import ctypes
 import os
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -143,7 +143,7 @@ def put_back() -> None:
                 resource.setrlimit(limit, (soft, hard))
 
 
-def _refuse(program: str, found: Iterator[tuple[str, str]] | list[tuple[str, str]]) -> None:
+def _refuse(program: str, found: Iterable[tuple[str, str]]) -> None:
     for what, remedy in found:
         raise OddBeginning(program=program, what=what, remedy=remedy)
 
