@@ -173,7 +173,8 @@ class _Looker:
         before = self.task.earlier.get(path)
         if before is not None and before.copy and path not in self._mapped:
             known = (before.device, before.inode, before.size, before.ctime_ns, before.settled)
-            if known == (*_identity(status), size, status.st_ctime_ns, True):
+            now = (*_identity(status), size, status.st_ctime_ns, True)
+            if known == now and self._is_kept(before.copy, size):
                 return before.copy
         if size > self.task.copy_limit:
             self.remarks.append(f"{path}: {size} bytes, more than snapshot_limit_mib: not copied")
@@ -191,6 +192,14 @@ class _Looker:
             os.close(target)
         self._copies.append(name)
         return name
+
+    def _is_kept(self, copy: str, size: int) -> bool:
+        """Whether a copy is still there: its owner, or his disk, may have lost it."""
+        try:
+            (status,) = self.task.lineage.stats(layout.COPIES, copy)
+        except OSError:
+            return False
+        return stat.S_ISREG(status.st_mode) and status.st_size == size
 
 
 def written(seen: tuple[OpenFile, ...], rules: tuple[Rule, ...]) -> dict[str, str]:
