@@ -34,7 +34,7 @@ def test_every_program_that_is_installed_has_a_page() -> None:
     text = (_TOP / "install" / "install").read_text()
     programs = set(re.findall(r"\$(?:PREFIX/s?bin|home)/([a-z_-]+)", text))
     programs |= set(re.search(r"^shims='(.+)'", text, re.M).group(1).split())  # type: ignore[union-attr]
-    programs -= {"etc", "shims", "at-freeze", "criu", "tcp-repair"}
+    programs -= {"etc", "shims", "at-freeze", "criu", "preload"}
     assert {"torqueckpt", "mom-run", "erestart", "cr_run"} <= programs
     assert programs <= {page[:-2] for page in _PAGES}
 
