@@ -45,7 +45,8 @@ def test_an_honest_one_is_copied_with_a_full_bounding_set_and_nothing_else_chang
 
 def test_limits_that_cannot_be_given_become_those_that_can() -> None:
     most = [UNLIMITED] * 16
-    for name in (_PROCESS, core_images.of_thread(), core_images.of_zombie()):
+    odd = core_images.message({TASK: core_images.message({1: 2, LIMITS: b"odd"})})  # a zombie's
+    for name in (_PROCESS, core_images.of_thread(), core_images.of_zombie(), odd):
         file = core_images.image(name)
         assert rights.limited(file, most) == file
     file = core_images.image(_PROCESS)

@@ -96,9 +96,9 @@ def limited(core: bytes, most: Sequence[int]) -> bytes:
     """
     whole = _message(core)
     task = whole.message(_TASK)
-    limits = task.message(_RLIMITS) if task is not None else None
-    if task is None or limits is None:  # a thread, a zombie
+    if task is None or whole.message(_THREAD) is None:  # a thread, or a zombie
         return core
+    limits = _there(task.message(_RLIMITS), "resource limits")
     entries = [_lowered(each, hard) for each, hard in zip(limits.messages(_ENTRIES), most)]
     lowered = task.with_values(_RLIMITS, [limits.with_values(_ENTRIES, entries)])
     copy = whole.with_values(_TASK, [lowered])
