@@ -189,6 +189,20 @@ def test_a_restored_job_without_capabilities_is_left_alone(user: Owner, place: P
     os.waitpid(left, 0)
 
 
+def test_of_a_restore_that_fails_no_part_is_left_that_holds_a_number(
+    user: Owner, place: Path
+) -> None:
+    """The parts of its tree become ours, and would be zombies until we end."""
+    before = proc.children(os.getpid())
+    ends = "os._exit(3)"
+    words = real.python(_LEAVE.format(holds=_NOTHING, goes_on=_SLEEPS, ends=ends), *_places(place))
+    argv = privileges.as_owner_argv(user, (), words)
+    finished = contain.run_as_parent(argv, user, _RIGHTS, _SECONDS, {}, (), lambda: None)
+    assert finished.status == 3, finished.stderr
+    assert not _of(user)
+    assert proc.children(os.getpid()) == before
+
+
 def _of(user: Owner) -> list[int]:
     found = ((each.pid, proc.credentials(each.pid)) for each in proc.everything() if not each.ended)
     return [pid for pid, ids in found if ids is not None and ids.uids[0] == user.uid]

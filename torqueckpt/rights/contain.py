@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from torqueckpt import log, run
 from torqueckpt.errors import ProgramMissing
@@ -59,7 +59,7 @@ def run_alone(
                 keep_fds=keep_fds,
                 in_child=_hold if held else begin.put_back,
                 alone=True,
-                end_what_it_left=lambda _: _end_children(but=proc.children(os.getpid())[0]),
+                end_what_it_left=lambda _: _end_children(but={proc.children(os.getpid())[0]}),
             )
             return finished if _end_children() else _failed(argv, _NOT_ENDED)
 
@@ -103,6 +103,8 @@ def run_as_parent(
             end_what_it_left=end,
         )
         ended = _end_privileged(owner.uid, mask, others)
+        if not finished.ok:  # parts of a tree, whose numbers the next try needs
+            ended = _end_children(but=others) and ended
     finally:
         prctl.prctl(prctl.SET_CHILD_SUBREAPER, 0)
     return finished if ended else _failed(argv, _NOT_ENDED)
@@ -117,15 +119,15 @@ def _hold() -> None:
     prctl.prctl(prctl.SET_NO_NEW_PRIVS, 1)
 
 
-def _end_children(but: int = 0) -> bool:
+def _end_children(but: Collection[int] = ()) -> bool:
     """Kill and reap our children, and theirs, which become ours then, until there is none.
 
-    Of one that goes on forking and ending, one child is met in time.  but: a child that somebody
+    Of one that goes on forking and ending, one child is met in time.  but: children that somebody
     else waits for.
     """
     until = time.monotonic() + _ENDING_SECONDS
     while time.monotonic() < until:
-        left = [pid for pid in proc.children(os.getpid()) if pid != but]
+        left = [pid for pid in proc.children(os.getpid()) if pid not in but]
         if not left:
             return True
         for pid in left:
