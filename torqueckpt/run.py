@@ -16,6 +16,7 @@ from typing import NamedTuple, Optional
 from torqueckpt.errors import ProgramMissing
 
 _LOOK_SECONDS = 0.2
+_HELD_SECONDS = 3.0  # for the output of a program that has ended: others may hold it open for ever
 _TAIL = 64 * 1024  # bytes of what a program said last
 PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -184,13 +185,15 @@ def _communicate(
     given: bytes | None = stdin_text.encode() or None
     if not alone and end_what_it_left is None:
         return child.communicate(given, seconds)
-    until = math.inf if seconds is None else time.monotonic() + seconds
+    until, has_ended = math.inf if seconds is None else time.monotonic() + seconds, False
     while True:
         try:
             return child.communicate(given, min(_LOOK_SECONDS, until - time.monotonic()))
         except subprocess.TimeoutExpired as late:
             given = None  # it goes on with the rest by itself
             ended = _how_it_ended(child)
+            if ended is not None and not has_ended:
+                until, has_ended = min(until, time.monotonic() + _HELD_SECONDS), True
             if ended is not None and alone:
                 _kill_session(child)
             if ended is not None and end_what_it_left is not None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.evil.evil_criu import EvilCriu
-from tests.support import Running, Site, User, counting
+from tests.support import LIMIT_SECONDS, Running, Site, User, counting
 
 _IN_OPEN = 0x20
 
@@ -88,6 +88,21 @@ def test_no_cache_of_offsets_and_no_configuration_of_the_owners_is_read(
     assert any(line.endswith("/work") for line in planted)
     trap.file.read_text()
     assert trap.opened()
+    evil.out_of_place()
+    evil.unharmed(running)
+
+
+def test_what_holds_its_output_without_any_rights_keeps_no_restart_waiting(
+    site: Site, user: User, evil: EvilCriu, running: Running
+) -> None:
+    place = user.directory()
+    holder = user.script("#!/bin/sh\nsetsid sleep 6000 &\n", place)
+    holder.chmod(0o755)
+    assert site.call(None, "hold", running.job).returncode == 0
+    evil.tell("go", tries="no", before=holder, quiet="yes")
+    evil.in_place(restore_timeout_seconds=2 * LIMIT_SECONDS)
+    assert site.call(None, "release", running.job).returncode == 0
+    site.wait_for_restart(running)
     evil.out_of_place()
     evil.unharmed(running)
 

@@ -161,6 +161,16 @@ def test_what_a_program_has_left_with_its_output_is_ended_by_its_caller(
     assert (finished.status, called) == (status, [status])
 
 
+def test_one_that_has_ended_is_not_waited_for_long_whoever_holds_its_output() -> None:
+    """Its caller does not end the other one, who may be in a session of his own."""
+    script = _sh("echo told; setsid sleep 6000 & echo $!; exit 3")
+    finished = run(script, timeout_seconds=2 * LIMIT_SECONDS, end_what_it_left=lambda _: None)
+    told, holder = finished.output.split()
+    os.kill(int(holder), signal.SIGKILL)
+    assert (finished.status, told) == (3, "told")
+    assert finished.wall_ms < LIMIT_SECONDS * 1000
+
+
 def test_one_that_is_alone_and_takes_too_long_goes_with_all_of_its_session() -> None:
     finished = run(_sh(_LEAVES_ONE.format("sleep 60")), timeout_seconds=_TIME_TO_BEGIN, alone=True)
     assert finished.status is None
