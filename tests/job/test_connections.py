@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from pathlib import Path
 
@@ -196,3 +197,36 @@ def test_without_the_library_a_job_with_connections_is_refused_until_one_of_two_
     resumed = site.resume(user, running.job, running.directory)
     assert resumed.wait() == 7, resumed.err()
     assert resumed.out() == lines(60)
+
+
+OUTSIDE = """#!/usr/bin/python3 -u
+import os, socket, time
+talk = socket.create_connection(("127.0.0.1", {port}))
+talk.settimeout(5)
+print("line 1")
+while not os.path.exists(os.environ["PBS_O_WORKDIR"] + "/{may_end}"):
+    time.sleep(0.05)
+try:
+    talk.sendall(b"still there?")
+    print("line 2" if talk.recv(100) == b"" else "an answer")
+except OSError:
+    print("line 2")
+raise SystemExit(7)
+"""
+
+
+def test_a_job_whose_connection_leads_outside_is_restarted_and_told_that_nobody_answers(
+    site: Site, user: User
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as outside:
+        text = OUTSIDE.format(port=outside.getsockname()[1], may_end=MAY_END)
+        running = site.start(user, user.script(text, user.directory()), "-c", "enabled")
+        there, _ = outside.accept()
+        running.wait_for_line(1)
+        answer = subprocess.run(running.hook_argv(), capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr
+        running.crash()
+        there.close()
+    resumed = site.resume(user, running.job, running.directory)
+    assert resumed.wait() == 7, resumed.err()
+    assert resumed.out() == lines(2)

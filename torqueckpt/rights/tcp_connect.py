@@ -13,7 +13,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 from typing import NamedTuple, Union
 
@@ -117,7 +117,8 @@ def _connect(ends: list[_New]) -> None:
         for each in ends:
             for kind, value in each.steps:
                 if kind == _UNSENT:
-                    _send(each.socket, value)
+                    with suppress(ConnectionError):  # closed: nobody is at its other end
+                        _send(each.socket, value)
 
 
 def _do(it: socket.socket, kind: int, value: bytes) -> None:

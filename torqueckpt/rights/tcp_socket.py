@@ -63,10 +63,15 @@ def take(it: socket.socket) -> None:
 
 
 def let_go(it: socket.socket, wanted: Connection | None, how: int) -> bool:
-    """Switch repair mode off; True when the socket connects these ends, else it is closed."""
+    """Switch repair mode off; True when the socket connected these ends, else it is closed.
+
+    Out of that mode it may be closed at once, where nobody is at the other end.
+    """
     reuse = it.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+    whole = False
     for _ in range(_TRIES):
-        if wanted is None or ends(it) != wanted:
+        whole = wanted is not None and ends(it) == wanted
+        if not whole:
             _disconnect(it)
         try:
             it.setsockopt(TCP, REPAIR, how)
@@ -74,10 +79,10 @@ def let_go(it: socket.socket, wanted: Connection | None, how: int) -> bool:
         except PermissionError:  # its owner listens by now
             continue
     it.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, reuse)
-    if wanted is not None and ends(it) == wanted:
-        return True
-    _disconnect(it)
-    return False
+    if ends(it) not in (wanted, None):
+        _disconnect(it)
+        return False
+    return whole
 
 
 def _disconnect(it: socket.socket) -> None:
