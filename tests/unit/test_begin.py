@@ -44,8 +44,10 @@ def state():
         cwd = "gone"
     return {{
         "umask": rows["Umask"].strip(),
-        # what Python itself has ignored is SIGPIPE and SIGXFSZ
-        "ignored": [n for n in range(1, 65) if int(rows["SigIgn"], 16) & 1 << n - 1],
+        # what Python itself has ignored is SIGPIPE and SIGXFSZ; 32 and 33 are the C library's
+        "ignored": [
+            n for n in range(1, 65) if int(rows["SigIgn"], 16) & 1 << n - 1 and n not in (32, 33)
+        ],
         "held back": [n for n in range(1, 65) if int(rows["SigBlk"], 16) & 1 << n - 1],
         "timers": [signal.getitimer(each)[0] > 0 for each in (0, 1, 2)],
         "nice": os.getpriority(os.PRIO_PROCESS, 0),
