@@ -10,8 +10,10 @@ import pytest
 from torqueckpt import paths
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
-from torqueckpt.checkpointers.criu import criu
+from torqueckpt.checkpointers.criu import criu, limits
 from torqueckpt.errors import CheckpointerMissing, CheckpointerRefused
+from torqueckpt.process.proc import Stat
+from torqueckpt.process.resources import Holdings
 from torqueckpt.settings import Settings
 
 _IMAGE, _WORK = Path("/store/1/image"), Path("/store/1/work")
@@ -209,3 +211,15 @@ def test_it_reads_no_configuration_and_no_plugins_but_the_installations(
     for argv in (backend.dump_argv(_dump()), backend.pre_dump_argv(_dump()._replace(before=_WORK))):
         assert "--no-default-config" in argv
         assert _after(argv, "--libdir") == str(paths.installation())
+
+
+def test_a_shell_that_is_just_starting_a_program_is_waited_for(
+    backend: Checkpointer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = Stat(4711, "sh", "D", 1, 4711, 4711, 1)
+    held = Holdings({4711: shell}, [], {}, {}, [], [], {})
+    waits = iter(["kernel_clone", "kernel_clone", "do_wait"])
+    monkeypatch.setattr(limits, "waits_in", lambda pid: next(waits))
+    assert backend.findings(held) == []
+    monkeypatch.setattr(limits, "waits_in", lambda pid: "kernel_clone")
+    assert [each.subject for each in backend.findings(held)] == ["vfork"]

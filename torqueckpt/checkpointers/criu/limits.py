@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 
 from torqueckpt.checkpointers.criu.sockets import tcp_connections, unix_connections, unknown_sockets
@@ -32,6 +33,7 @@ _GPUS = ("/dev/nvidia", "/dev/dri/", "/dev/kfd")
 _MEMORY, _TERMINALS = 1, {4, 5, *range(136, 144)}  # major numbers; memory: null, zero, urandom
 _TUNNEL = os.makedev(10, 200)
 _VFORK = ("kernel_clone", "_do_fork")  # where the kernel waits, newer and older
+_VFORK_SECONDS, _LOOK_SECONDS = 0.5, 0.002
 # How CRIU chooses numbers for its own descriptors in a restored process (choose_service_fd_base()).
 _RESTORES_OWN_FILES, _FILES_AT_ONCE = 33, 128
 _MQUEUE_BYTES = 80  # FILENT_SIZE of the kernel's ipc/mqueue.c
@@ -64,11 +66,19 @@ def _processes(held: Holdings) -> Iterator[Finding]:
 
 
 def _forking(held: Holdings) -> Iterator[Finding]:
-    """Find processes in vfork: CRIU tries for ten seconds to stop one, all others being frozen."""
-    for process in held.tree.values():
-        if process.state == "D" and waits_in(process.pid) in _VFORK:
-            what = "it waits for its child to run a program, and CRIU cannot stop it meanwhile"
-            yield finding(REFUSED, process, "vfork", what, "checkpoint again when it has")
+    """Find processes in vfork: CRIU tries for ten seconds to stop one, all others being frozen.
+
+    A shell is there for a moment with each program that it starts: that passes.
+    """
+    until = time.monotonic() + _VFORK_SECONDS
+    found = [each for each in held.tree.values() if each.state == "D"]
+    while found := [each for each in found if waits_in(each.pid) in _VFORK]:
+        if time.monotonic() > until:
+            break
+        time.sleep(_LOOK_SECONDS)
+    for process in found:
+        what = "it waits for its child to run a program, and CRIU cannot stop it meanwhile"
+        yield finding(REFUSED, process, "vfork", what, "checkpoint again when it has")
 
 
 def _anonymous(held: Holdings) -> Iterator[Finding]:
