@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.inputs import HOSTILE
 from tests.faults.report import END, FAULTS, INPUTS, Row, Table, replaced, write
 from tests.support import REPOSITORY
 
@@ -24,6 +25,12 @@ def test_a_row_takes_the_place_of_an_older_one_and_leaves_the_others() -> None:
     assert page.startswith(f"# Head\n\n{FAULTS.begin}\n") and page.endswith(
         f"{END}\n\nmore | text |\n"
     )
+
+
+def test_each_file_of_tests_whose_inputs_are_counted_is_there() -> None:
+    """Its names are `make test-faults`' own: one that was moved would end that."""
+    named = [f"tests/{place}/{name}.py" for place, names in HOSTILE.items() for name in names]
+    assert [each for each in named if not (REPOSITORY / each).is_file()] == []
 
 
 def test_nothing_is_written_where_nobody_asked_for_it(
