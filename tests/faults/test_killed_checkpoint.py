@@ -19,7 +19,8 @@ from tests.faults.aftermath import (
     runs_untouched,
 )
 from tests.faults.conftest import Faulty
-from tests.support import LIMIT_SECONDS, Running, Site, User, stat_fields, wait_until
+from tests.faults.parts import part
+from tests.support import LIMIT_SECONDS, Running, Site, User, alive, kill, stat_fields, wait_until
 
 pytestmark = pytest.mark.usefixtures("traced")
 
@@ -146,6 +147,60 @@ def test_a_hook_killed_while_criu_has_its_code_in_the_jobs_processes(
     jobs.ends_well(running)
     ending = " for a hold" if signal else ""
     counted(f"kill -9 of the hook while CRIU has its code in the job{ending}", count)
+
+
+@pytest.mark.parametrize("signal", [0, 15])
+def test_the_hooks_keeper_killed_while_criu_has_its_code_in_the_jobs_processes(
+    site: Site, user: User, jobs: Faulty, criu: Path, counted: Callable[..., None], signal: int
+) -> None:
+    """The hook fails before CRIU ends, which it does later, and leaves a job to be held stopped."""
+    running = jobs.start()
+    tree = running.exec_pid()
+    assert hook(running, "first").returncode == 0
+    count = strace.most(1, 20)
+    for n in range(count):
+        strace.slowed(criu, "dump", "ptrace", 10)
+        argv = running.hook_argv(name=f"killed{n}", signal=signal)
+        failing = subprocess.Popen(argv, stderr=subprocess.PIPE, text=True)
+        wait_until(lambda: stat_fields(tree)[0] == "t")
+        keeper = wait_until(lambda top=failing.pid: part("keeper", top, user.uid))
+        time.sleep(0.8 * n / count)
+        kill(keeper)
+        failing.wait(LIMIT_SECONDS)
+        runs_untouched(running, tree)
+        strace.unwrapped(criu)
+        as_before(site, user, running, tree, strace.Step("keeper", n))
+    jobs.ends_well(running)
+    ending = " for a hold" if signal else ""
+    counted(f"kill -9 of the hook's keeper while CRIU has its code in the job{ending}", count)
+
+
+def test_a_job_that_criu_leaves_stopped_after_its_hook_has_failed_runs_on(
+    site: Site, user: User, jobs: Faulty, criu: Path, counted: Callable[..., None]
+) -> None:
+    """The hook's keeper is killed, so the hook fails, and has the job go on, before CRIU ends."""
+    running = jobs.start()
+    tree = running.exec_pid()
+    dumped, may_end = (running.directory / name for name in ("dumped", "may-end"))
+    real = criu.with_name("criu-itself")
+    criu.rename(real)
+    criu.write_text(
+        f'#!/bin/sh\n[ "$1" = dump ] || exec {real} "$@"\n{real} "$@" || exit\ntouch {dumped}\n'
+        f"until [ -e {may_end} ]; do sleep 0.05; done\nkill -STOP {tree}\n"
+    )
+    criu.chmod(0o755)
+    failing = subprocess.Popen(running.hook_argv(name="held", signal=15), stderr=subprocess.PIPE)
+    wait_until(dumped.exists)
+    left = part("timeout", failing.pid, user.uid)
+    assert left is not None
+    kill(wait_until(lambda: part("keeper", failing.pid, user.uid)))
+    assert b"it was killed" in failing.communicate(timeout=LIMIT_SECONDS)[1]
+    may_end.touch()
+    wait_until(lambda: not alive(left))
+    real.replace(criu)
+    as_before(site, user, running, tree, strace.Step("keeper", 1))
+    jobs.ends_well(running)
+    counted("CRIU leaves a job stopped after its hook has failed", 1)
 
 
 @pytest.mark.parametrize("what", strace.kinds())

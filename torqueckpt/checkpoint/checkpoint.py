@@ -205,9 +205,9 @@ def _running_again(target: Target, stopped: bool) -> Iterator[tuple[int, ...]]:
         yield (guard.write_end,)
     except BaseException:
         signals.continue_tree(target.root)
+        guard.leave()  # a checkpointer that goes on has yet to leave the tree stopped
         raise
-    finally:
-        guard.dismiss()
+    guard.dismiss()
 
 
 @contextmanager

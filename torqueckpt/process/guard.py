@@ -45,6 +45,10 @@ class Guard:
         """
         os.kill(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
+        self.leave()
+
+    def leave(self) -> None:
+        """Have the guard act once programs that have inherited write_end have ended too."""
         _pipes.discard(self.write_end)
         os.close(self.write_end)
 
