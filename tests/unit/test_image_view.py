@@ -22,6 +22,7 @@ from torqueckpt.identity import Owner
 from torqueckpt.manifest import UNLIMITED
 from torqueckpt.process import privileges
 from torqueckpt.restart import image_view
+from torqueckpt.rights import run_directory
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
 
@@ -35,7 +36,7 @@ _FILES = {"core-1.img": _CORE, "creds-1.img": b"old", "files.img": b"names", "pa
 def run(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     made = place / "run"
     made.mkdir()
-    monkeypatch.setattr(image_view, "_PLACE", made)
+    monkeypatch.setattr(run_directory, "PLACE", made)
     return made
 
 

@@ -19,10 +19,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import wait_until
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Connection
 from torqueckpt.process import privileges, proc, sockets
-from torqueckpt.rights import tcp_repair, tcp_socket
+from torqueckpt.rights import tcp_repair, tcp_save, tcp_socket
 from torqueckpt.rights.tcp_repair import Repair
 
 _LIBRARY = Path("/nonexistent")
@@ -235,6 +236,38 @@ def test_a_process_that_was_killed_is_told_of(saving: Repair, pair: Pair) -> Non
     os.kill(saving._pid, signal.SIGKILL)
     assert "killed" in saving.report().problem
     assert (in_repair(pair[0]), in_repair(pair[1])) == (0, 0)
+
+
+def test_a_process_that_was_killed_leaves_no_directory_and_no_socket_in_repair_mode(
+    pair: Pair, user: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tcp_save, "_numbers", lambda _: signal.pause())
+    me = proc.stat(os.getpid())
+    assert me is not None
+    with privileges.acting_as(user), tcp_repair.saving(_LIBRARY, user, me, 60) as repair:
+        request = threading.Thread(target=asked, args=(repair, _SAVE, pair[0].fileno()))
+        request.start()
+        wait_until(lambda: in_repair(pair[0]) and in_repair(pair[1]))
+        os.kill(repair._pid, signal.SIGKILL)
+        request.join()
+        assert "killed" in repair.report().problem
+    assert (in_repair(pair[0]), in_repair(pair[1])) == (0, 0)
+    assert not Path(repair.environment["TORQUECKPT_TCP_REPAIR"]).parent.exists()
+    pair[0].sendall(b"goes on")
+    assert pair[1].recv(100) == b"goes on"
+
+
+def test_of_a_process_that_is_ended_no_directory_is_left(
+    root: None, user: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its caller does not wait until it has come to that."""
+    monkeypatch.setattr(tcp_repair._Server, "serve", lambda *_: signal.pause())
+    me = proc.stat(os.getpid())
+    assert me is not None
+    with privileges.acting_as(user), tcp_repair.saving(_LIBRARY, user, me, 60) as repair:
+        place = Path(repair.environment["TORQUECKPT_TCP_REPAIR"]).parent
+        assert place.exists()
+    assert not place.exists()
 
 
 def repeat(call: Callable[[], object], done: threading.Event) -> None:

@@ -80,7 +80,10 @@ def open_links(tree: list[proc.Stat]) -> list[tuple[int, int, str]]:
     for each in tree:
         try:
             for fd in os.listdir(f"/proc/{each.pid}/fd"):
-                found.append((each.pid, int(fd), os.readlink(f"/proc/{each.pid}/fd/{fd}")))
+                try:
+                    found.append((each.pid, int(fd), os.readlink(f"/proc/{each.pid}/fd/{fd}")))
+                except FileNotFoundError:
+                    continue  # closed meanwhile, which says nothing of the others
         except (FileNotFoundError, PermissionError, ProcessLookupError):
             continue  # ended meanwhile, or exec-only: the checkpointer will say so
     return found

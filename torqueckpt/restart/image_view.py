@@ -8,7 +8,6 @@ decide what rights a process gets are therefore copied, and checked in the copy.
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -22,11 +21,9 @@ from torqueckpt.errors import RestoreFailed
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges
+from torqueckpt.rights import run_directory
 from torqueckpt.safe_files import Directory
 from torqueckpt.store.generation import Generation
-
-_PLACE = Path("/run")
-_NAME = "torqueckpt-"
 
 # acl(5): an access list as Linux keeps it (linux/posix_acl_xattr.h), each entry (tag, rights, who).
 _ACCESS_LIST, _VERSION = "system.posix_acl_access", 2
@@ -49,15 +46,8 @@ def image(
     edited: files to be taken in place of the image's own.  hard_limits: those of the restore.
     """
     with privileges.acting_as_root():
-        place = Directory.open(_PLACE.resolve())
-        _sweep(place)
-        new = f".{_NAME}{os.urandom(8).hex()}"
-        os.mkdir(new, 0o700, dir_fd=place.fd)
-        directory = place.sub(new)
-        fcntl.flock(directory.fd, fcntl.LOCK_EX)  # until this restore ends, however it does
-        path = place.path / new[1:]
-        place.rename(new, path.name)
-        directory.path = path
+        directory = run_directory.make()
+    path = directory.path
     try:
         _show(directory.fd, _READ | _ENTER, owner, manifest)
         with generation.directory.sub(layout.IMAGE) as original:
@@ -75,8 +65,7 @@ def image(
         yield path
     finally:
         if os.getuid() == 0:
-            with privileges.acting_as_root():
-                place.remove_tree(path.name)
+            run_directory.remove(path)
 
 
 def refuse_excessive(
@@ -91,33 +80,16 @@ def refuse_excessive(
 
 def keeps_access_lists() -> bool:
     """Whether /run does, without which no image is restored; root asks."""
-    name = f".{_NAME}{os.urandom(8).hex()}"
-    with Directory.open(_PLACE.resolve()) as place:
+    with run_directory.make() as tried:
         try:
-            with place.make(name) as tried:
-                _let_read(tried.fd, _READ, os.getuid())
+            _let_read(tried.fd, _READ, os.getuid())
             return True
         except OSError as problem:
             if problem.errno != errno.ENOTSUP:
                 raise
             return False
         finally:
-            place.remove_tree(name)
-
-
-def _sweep(place: Directory) -> None:
-    """Remove the directories of restores that were killed: those that nobody holds a lock on.
-
-    A process number would not do, a process in another container may share /run.
-    """
-    for name in place.names():
-        if name.startswith(_NAME):
-            try:
-                with place.sub(name) as left:
-                    fcntl.flock(left.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    place.remove_tree(name)
-            except OSError:  # in use, or just gone
-                continue
+            run_directory.remove(tried.path)
 
 
 def _copy(directory: Directory, name: str, data: bytes, owner: Owner, manifest: Manifest) -> None:
@@ -139,7 +111,8 @@ def _show(fd: int, rights: int, owner: Owner, manifest: Manifest) -> None:
     except OSError as problem:
         if problem.errno != errno.ENOTSUP:
             raise
-        reason = f"{_PLACE} must be on a file system with access lists (tmpfs has them)"
+        where = run_directory.PLACE
+        reason = f"{where} must be on a file system with access lists (tmpfs has them)"
         raise RestoreFailed(
             job=manifest.job.id, generation=manifest.generation, reason=reason
         ) from problem

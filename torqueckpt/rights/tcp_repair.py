@@ -15,7 +15,6 @@ import errno
 import json
 import os
 import select
-import shutil
 import signal
 import socket
 import struct
@@ -29,12 +28,11 @@ from torqueckpt import log, typed_json
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Connection
 from torqueckpt.process import open_files, privileges, proc
-from torqueckpt.rights import tcp_socket
+from torqueckpt.rights import run_directory, tcp_socket
 from torqueckpt.rights.tcp_connect import MOST_BYTES, Connector
 from torqueckpt.rights.tcp_save import Saver
 from torqueckpt.rights.tcp_socket import Refused
 
-_PLACE = Path("/run")
 _SOCKET = "TORQUECKPT_TCP_REPAIR"  # where criu finds root's process
 _ASK, _DONE = "TORQUECKPT_TCP_ASK", "TORQUECKPT_TCP_DONE"  # the pipes that at-freeze uses
 _CONNECT_ALL, _END = b"\n", b"x"
@@ -60,8 +58,10 @@ class Repair:
 
     def __init__(self, library: Path, owner: Owner, seconds: float, work: Saver | Connector):
         with privileges.acting_as_root():
-            place = _PLACE / f".torqueckpt-tcp-{os.urandom(8).hex()}"
+            self._directory = run_directory.make("tcp-")
+            place = self._directory.path
             listener = _listening(place, owner)
+        self._work = work
         asked, self._ask = os.pipe()
         self._answer, answers = os.pipe()
         self._pid = os.fork()
@@ -88,17 +88,22 @@ class Repair:
             if not block:
                 break
             text += block
-        self.end()
+        self.end(reported=bool(text))
         try:  # a line before it was for at-freeze
             return typed_json.from_json(Report, typed_json.load(text.rpartition(b"\n")[2]))
         except typed_json.Malformed:
             return Report((), "root's process for TCP connections was killed")
 
-    def end(self) -> None:
-        """Kill the process, if it was not asked for its report."""
+    def end(self, reported: bool = False) -> None:
+        """Kill the process, and tidy up if it was killed before; it may have ended already."""
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
+            run_directory.remove(self._directory.path)
+            if not reported and isinstance(self._work, Saver):
+                with privileges.acting_as_root():
+                    self._work.let_all_go()
+            self._directory.close()
             self._pid = 0
             os.close(self._ask)
             os.close(self._answer)
@@ -127,7 +132,6 @@ def restoring(
 
 
 def _listening(place: Path, owner: Owner) -> socket.socket:
-    os.mkdir(place, 0o700)
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(str(place / "socket"))
     os.chown(place / "socket", owner.uid, 0)
@@ -148,8 +152,8 @@ def _serve(server: _Server, place: Path, seconds: float) -> NoReturn:
     except BaseException as failure:
         log.traceback_of(failure)
     finally:
-        with suppress(OSError), privileges.acting_as_root():
-            shutil.rmtree(place)
+        with suppress(OSError):
+            run_directory.remove(place)
         os._exit(status)
 
 

@@ -63,6 +63,14 @@ class Saver:
         self.saved[inode], data = self._states.pop(inode)
         return data
 
+    def let_all_go(self) -> None:
+        """Switch repair mode off where another process of root's, which was killed, has left it."""
+        self._look()
+        for inode in self._places:
+            with suppress(OSError, Refused), self._opened(inode) as left:
+                if left.getsockopt(TCP, tcp_socket.REPAIR):
+                    tcp_socket.let_go(left, tcp_socket.ends(left), tcp_socket.OFF_SILENTLY)
+
     def _look(self) -> None:
         links = tree.open_links(tree.below(self._root))
         self._places = {to[8:-1]: (pid, fd) for pid, fd, to in links if to.startswith("socket:[")}
