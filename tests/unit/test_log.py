@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,12 @@ def test_whatever_the_text_it_is_one_printable_line(text: str) -> None:
     assert len(told.splitlines()) <= 1
 
 
+@pytest.fixture
+def nothing_logged_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "_lines", deque[str](maxlen=log._lines.maxlen))
+
+
+@pytest.mark.usefixtures("nothing_logged_yet")
 def test_lines_of_this_process_are_kept_for_the_log_of_a_generation() -> None:
     before = log.lines()
     log.info("first\nstill first")
@@ -51,6 +59,7 @@ def test_a_service_that_logs_for_ever_keeps_the_latest_lines_alone() -> None:
     assert len(kept[-1]) < 100_000
 
 
+@pytest.mark.usefixtures("nothing_logged_yet")
 def test_a_failure_without_a_message_still_leaves_its_traceback() -> None:
     before = log.lines()
     try:
