@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -80,10 +81,13 @@ def verbs_without_net_admin(note: Path) -> list[str]:
 
 def processes(user: User) -> set[int]:
     """Those that run the job script."""
-    found = (place for place in Path("/proc").glob("[0-9]*") if place.stat().st_uid == user.uid)
-    return {
-        int(place.name) for place in found if b"python3" in (place / "cmdline").read_bytes()[:20]
-    }
+    found = set()
+    for place in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            his = place.stat().st_uid == user.uid
+            if his and b"python3" in (place / "cmdline").read_bytes()[:20]:
+                found.add(int(place.name))
+    return found
 
 
 def descriptors(pid: int) -> dict[str, str]:

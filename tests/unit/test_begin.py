@@ -209,7 +209,5 @@ def test_with_fewer_capabilities_in_effect_than_root_has_it_does_not_begin(root:
 
 
 def test_who_is_not_root_at_all_is_told_so(root: None) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(hostile.BY_ROOT, "nobody", "os.setresuid(65534, 65534, 65534)")
-        _, code = _states("nobody")
+    _, code = _states(first="os.setresuid(65534, 65534, 65534)")
     assert code == NeedsRoot.exit_code

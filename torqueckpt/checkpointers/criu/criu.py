@@ -204,7 +204,7 @@ class Criu(Checkpointer):
     def _argv(self, verb: str, image_dir: Path, work_dir: Path) -> list[str]:
         return [
             *(str(self.program), verb, *_COMMON),
-            *("--libdir", str(paths.installation())),  # plugins: there are none
+            *("--libdir", str(self.program.parent)),  # plugins: none lies beside it
             *("--images-dir", str(image_dir), "--work-dir", str(work_dir)),
             *("--log-file", _LOGS[verb], "-v2"),
         ]
