@@ -11,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import NamedTuple, Optional
+from typing import IO, NamedTuple, Optional
 
 from torqueckpt.errors import ProgramMissing
 
@@ -85,17 +85,7 @@ def run(
 def begin(argv: Sequence[str], timeout_seconds: float) -> Callable[[], Finished]:
     """Start a program; gives a function that waits for its end, as run() does."""
     before = time.monotonic()
-    try:
-        child = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={"PATH": PATH, "LANG": "C.UTF-8"},
-            cwd="/",
-        )
-    except OSError as problem:
-        raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
+    child = _started(argv, subprocess.PIPE, subprocess.PIPE)
     return lambda: _ended(child, argv[0], before, "", timeout_seconds, False, None)
 
 
@@ -110,17 +100,10 @@ class Running:
         self._until = self._began + timeout_seconds
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 (it is closed once it has ended)
         try:
-            self._child = subprocess.Popen(
-                list(argv),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self._said,
-                env={"PATH": PATH, "LANG": "C.UTF-8"},
-                cwd="/",
-            )
-        except OSError as problem:
+            self._child = _started(argv, subprocess.DEVNULL, self._said)
+        except ProgramMissing:
             self._said.close()
-            raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
+            raise
 
     @property
     def seconds(self) -> float:
@@ -140,6 +123,20 @@ class Running:
             text = said.read(_TAIL).decode("utf-8", "replace")
         status = None if late and self._child.returncode < 0 else self._child.returncode
         return Finished(self._argv[0], status, "", text, int(self.seconds * 1000))
+
+
+def _started(argv: Sequence[str], stdout: int, stderr: int | IO[bytes]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=stdout,
+            stderr=stderr,
+            env={"PATH": PATH, "LANG": "C.UTF-8"},
+            cwd="/",
+        )
+    except OSError as problem:
+        raise ProgramMissing(program=argv[0], problem=problem.strerror) from problem
 
 
 def _ended(

@@ -132,6 +132,19 @@ def test_without_libseccomp_a_dump_still_has_no_way_to_other_privileges(
     assert "NoNewPrivs:\t1" in contain.run_alone(argv, _SECONDS).output
 
 
+def test_where_the_filter_cannot_be_loaded_the_dump_goes_on_with_the_rest(
+    user: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses() -> None:
+        raise OSError(22, "libseccomp")
+
+    monkeypatch.setattr(seccomp, "refuse_what_no_dump_needs", refuses)
+    argv = _argv(user, "print(open('/proc/self/status').read())")
+    finished = contain.run_alone(argv, _SECONDS)
+    assert finished.ok and "NoNewPrivs:\t1" in finished.output
+    assert "Seccomp:\t0" in finished.output
+
+
 @pytest.mark.parametrize("holds", [_NOTHING, _ITS_OUTPUT])
 @pytest.mark.parametrize("goes_on", [_SLEEPS, _GOES_ON_FORKING])
 @pytest.mark.parametrize("ends", ["", "os.kill(os.getpid(), 9)", "time.sleep(6000)"])

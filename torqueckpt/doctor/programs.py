@@ -111,7 +111,10 @@ def system_calls(node: Node) -> Iterator[Finding]:
     if seccomp.available():
         yield ok("dumps run with a list of system calls refused")
     else:
-        yield warning("dumps run with all system calls: libseccomp is missing", _LIBSECCOMP)
+        yield warning(
+            "dumps run with all system calls: no libseccomp, or no seccomp in the kernel",
+            _LIBSECCOMP,
+        )
 
 
 def sudo(node: Node) -> Iterator[Finding]:

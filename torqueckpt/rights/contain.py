@@ -46,7 +46,7 @@ def run_alone(
     if not os.access(argv[0], os.X_OK):  # the process that waits for it could not raise that
         raise ProgramMissing(program=argv[0], problem="no program that can be executed")
     if held and not seccomp.available():
-        log.warning("libseccomp is missing: the dump runs without a list of refused system calls")
+        log.warning("no libseccomp here: the dump runs without a list of refused system calls")
 
     def kept() -> Finished:
         os.setsid()
@@ -115,7 +115,10 @@ def _hold() -> None:
     begin.put_back()
     keyring.join_new_session()
     if seccomp.available():
-        seccomp.refuse_what_no_dump_needs()
+        try:
+            seccomp.refuse_what_no_dump_needs()
+        except OSError as refused:  # a library or kernel of another mind: no image is lost for it
+            log.warning(f"the dump runs without a list of refused system calls: {refused}")
     prctl.prctl(prctl.SET_NO_NEW_PRIVS, 1)
 
 

@@ -13,6 +13,7 @@ import errno
 import os
 
 _LIBRARY = "libseccomp.so.2"
+_OF_KERNEL = "/proc/sys/kernel/seccomp/actions_avail"
 # seccomp.h of libseccomp
 _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000 | errno.EPERM
 _BAD_ARCHITECTURE = 2
@@ -50,9 +51,10 @@ class _Compare(ctypes.Structure):
 
 
 def available() -> bool:
+    """Whether this node has the library, and its kernel filters of system calls."""
     try:
         ctypes.CDLL(_LIBRARY)
-        return True
+        return os.path.exists(_OF_KERNEL)
     except OSError:
         return False
 
