@@ -6,9 +6,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -17,6 +15,7 @@ from tests import accounts
 from tests.batch import fixtures
 from tests.batch.fixtures import openpbs_server as openpbs_server
 from tests.batch.fixtures import torque_server as torque_server
+from tests.boot import remove_ipc
 from tests.support import PREFIX, Site, User
 
 # Debian packages that `make test` does not bring, an init system and large ones; a program of each.
@@ -112,21 +111,11 @@ def users(installed: None) -> Iterator[tuple[User, User]]:
         yield first, second
 
 
-def _remove_ipc(user: User) -> None:
-    """What killed jobs have left of System V: the next test's job would be told of it."""
-    for kind, option in (("sem", "-s"), ("shm", "-m"), ("msg", "-q")):
-        rows = Path(f"/proc/sysvipc/{kind}").read_text().splitlines()
-        columns = rows[0].split()
-        for row in (dict(zip(columns, line.split())) for line in rows[1:]):
-            if int(row["uid"]) == user.uid:
-                subprocess.run(["/usr/bin/ipcrm", option, row[columns[1]]], check=True)
-
-
 @pytest.fixture
 def user(users: tuple[User, User]) -> Iterator[User]:
     yield users[0]
     users[0].kill_all()
-    _remove_ipc(users[0])
+    remove_ipc(users[0])
 
 
 @pytest.fixture

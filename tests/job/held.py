@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Taking a program that holds a resource through checkpoint, end and restart."""
+"""Taking a program that holds a resource through checkpoint, crash, boot and restart."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import secrets
 import shutil
 import socket
 import stat
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.boot import boot
 from tests.job.kinds.kind import NOT_HERE, Kind
 from tests.support import INSTALLED, Running, Site, User, wait_until
 from torqueckpt import run
-from torqueckpt.batch.local import control
-from torqueckpt.batch.local.spool import Spool
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Dump
 from torqueckpt.process import privileges
@@ -48,7 +48,10 @@ class Outcome:
 
 
 def outcome(site: Site, user: User, kind: Kind) -> Outcome:
-    """Hold the job (dump, then end), release it where that worked, and let the program finish."""
+    """Dump the job and let it run on; its node crashes and is booted; resume it to its end.
+
+    A job whose checkpoint is refused goes on.
+    """
     directory = user.directory()
     with _outside(kind.outside, directory, user):
         script = user.script(kind.program(), directory)
@@ -58,13 +61,16 @@ def outcome(site: Site, user: User, kind: Kind) -> Outcome:
             if running.process.poll() is not None:
                 assert running.out().startswith(NOT_HERE), running.err()
                 return Outcome("", False, "", 0, running.out(), "")
-            refusal, dumped, log = _ask(running, "hold"), False, ""
+            asked = subprocess.run(running.hook_argv(name="one"), capture_output=True, text=True)
+            refusal, dumped, log = asked.stderr if asked.returncode else "", False, ""
             if refusal:
                 dumped = _criu_dumps(running, user)
             else:
-                lineages = (site.store / "jobs" / user.name).glob(f"{running.job}@*")
-                log = (next(lineages) / "1" / "log").read_text()
-                assert _ask(running, "release") == ""
+                log = (site.lineage(running.job) / "1" / "log").read_text()
+                running.crash()
+                if not kind.unwiped:
+                    boot(user)
+                running = site.resume(user, running.job, directory)
                 # One that kills its child before CRIU has let go of both fails the restore.
                 site.wait_for_restart(running)
             (directory / "go").touch()
@@ -73,13 +79,6 @@ def outcome(site: Site, user: User, kind: Kind) -> Outcome:
         finally:
             running.process.terminate()
             running.process.wait()
-
-
-def _ask(running: Running, verb: str) -> str:
-    """Why the MOM could not do it; "" when it did."""
-    answer = control.ask(Spool(running.site.spool).socket(running.job), verb, running.job)
-    assert answer.exit_code == 0 or answer.message
-    return answer.message
 
 
 def _criu_dumps(running: Running, user: User) -> bool:

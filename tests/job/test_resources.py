@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import SimpleQueue
 
 import pytest
 
+from tests import accounts
 from tests.job.held import Outcome, outcome
 from tests.job.kinds import KINDS
 from tests.job.kinds.kind import NOT_HERE, REFUSED, RESTORED, WARNED, Kind
@@ -21,19 +23,26 @@ _AT_ONCE = 4
 
 @pytest.fixture(scope="module")
 def outcomes(
-    request: pytest.FixtureRequest, users: tuple[User, User]
+    request: pytest.FixtureRequest, installed: None
 ) -> Iterator[dict[str, Future[Outcome]]]:
-    """The kinds that this run is asked for, under way."""
+    """The kinds that this run is asked for, under way; each has a user for itself: he is booted."""
     chosen = {item.name.partition("[")[2][:-1] for item in request.session.items}
     site = Site.make()
     site.configure(pid_wait_seconds=120)  # many processes end here: pid 1 takes its time with some
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        yield {
-            kind.name: pool.submit(outcome, site, users[0], kind)
-            for kind in KINDS
-            if kind.name in chosen
-        }
-    users[0].kill_all()
+    names = [accounts.new_name() for _ in range(_AT_ONCE)]
+    with accounts.users(*names) as users, ThreadPoolExecutor(_AT_ONCE) as pool:
+        free: SimpleQueue[User] = SimpleQueue()
+        for user in users:
+            free.put(user)
+
+        def of_one(kind: Kind) -> Outcome:
+            user = free.get()
+            try:
+                return outcome(site, user, kind)
+            finally:
+                free.put(user)
+
+        yield {kind.name: pool.submit(of_one, kind) for kind in KINDS if kind.name in chosen}
     site.remove()
 
 

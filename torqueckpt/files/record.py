@@ -93,6 +93,7 @@ class _Looker:
         self.remarks: list[str] = []
         self._copied_bytes = 0
         self._copies: list[str] = []
+        self._leased = content.leased()
         self._streams = {_identity(os.fstat(fd)) for fd in task.streams}
 
     def ours(self, path: str, status: os.stat_result) -> bool:
@@ -104,6 +105,9 @@ class _Looker:
     def watch(self, path: str, policy: str) -> bool:
         """Record one file; False when it is there but cannot be read."""
         try:
+            if _identity(os.lstat(path)) in self._leased:
+                self.remarks.append(f"{path}: not looked after: under a lease of the job's")
+                return False
             fd = content.open_regular(path, os.O_RDONLY)
         except OSError as problem:
             self.remarks.append(f"{path}: not looked after: {problem.strerror}")
@@ -156,8 +160,11 @@ class _Looker:
 
     def sync(self) -> None:
         """Fsync recorded files and copies: what was recorded must survive a crash of the node."""
+        leased = content.leased()
         for path in self.watched:
             try:
+                if _identity(os.lstat(path)) in leased:
+                    continue
                 _sync(content.open_regular(path, os.O_RDONLY))
             except OSError as problem:  # renamed or removed since, for the most part
                 log.info(f"{path}: not synced: {problem.strerror}")

@@ -57,6 +57,7 @@ class Kind:
 
     `outside` names what the test itself keeps ready for the program (tests/job/held.py).  One that
     is `dumped` is refused although CRIU would dump it: it is the restart that cannot succeed.
+    `unwiped`: why it cannot come back yet once a boot has emptied /tmp and /dev/shm.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Kind:
     words: str = ""
     outside: str = ""
     dumped: bool = False
+    unwiped: str = ""
 
     def program(self) -> str:
         return PRELUDE + self.source.strip("\n") + "\n" + END

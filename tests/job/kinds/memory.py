@@ -138,6 +138,7 @@ assert call(libc.semctl(gate, 0, 12)) == 3
 """,
         WARNED,
         "SysV semaphores",
+        unwiped="they are the node's, and end with it",
     ),
     Kind(
         "SysV message queue",
@@ -152,6 +153,7 @@ assert call(libc.msgrcv(queue, got, 5, 0, 0)) == 5 and got.raw[8:13] == b"hello"
 """,
         WARNED,
         "SysV message queue",
+        unwiped="it is the node's, and ends with it",
     ),
     Kind(
         "POSIX message queue",

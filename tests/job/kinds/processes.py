@@ -225,6 +225,7 @@ os.kill(int(open("daemon").read()), signal.SIGKILL)
 """,
         WARNED,
         "not in the job's tree",
+        unwiped="its daemon is in no image, and ends with the node",
     ),
     Kind(
         "child on another node (ssh, orted)",
