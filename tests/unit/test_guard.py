@@ -165,6 +165,28 @@ def test_a_process_that_had_the_pid_before_the_guard_came_is_left_alone(user: Ow
         os.waitpid(bystander, 0)
 
 
+def test_a_late_guard_leaves_the_tree_of_the_next_supervisor_alone(user: Owner) -> None:
+    """That one's tree has the same pid; on a busy machine it may be there already."""
+    since = proc.still_me().start_ticks
+
+    def work() -> bool:  # the next supervisor
+        time.sleep(0.05)  # more than a clock tick
+        root = os.fork()
+        if root == 0:
+            privileges.drop(user)
+            signal.pause()
+            os._exit(0)
+        younger = proc.still_me().start_ticks > since
+        guard.kill_restored(root)(since)
+        alive = not real.ended(root)
+        real.kill(root)
+        os.waitpid(root, 0)
+        return younger and alive
+
+    time.sleep(0.05)
+    assert real.in_child(work)
+
+
 def test_a_guard_that_its_owner_has_killed_can_still_be_dismissed(user: Owner) -> None:
     def work() -> str:
         watching = Guard(user, guard.kill_restored(1 << 22))

@@ -56,12 +56,17 @@ class Guard:
 def kill_restored(root_pid: int) -> Callable[[int], None]:
     """The task of a supervisor's guard: kill the restored tree of `root_pid`.
 
-    Only a tree that is younger than the guard: before, the pid may have been somebody else's.
+    Only a tree that is younger than the guard: before, the pid may have been somebody else's.  And
+    none of a supervisor that is younger too: on a busy machine the next restart, whose tree has the
+    same pid, may have begun before this guard gets to run.
     """
 
     def task(since_ticks: int) -> None:
         root = proc.stat(root_pid)
-        if root is not None and root.start_ticks >= since_ticks:
+        if root is None or root.start_ticks < since_ticks:
+            return
+        parent = proc.stat(root.ppid)
+        if parent is None or parent.start_ticks <= since_ticks:
             signals.kill_tree(root.id)
 
     return task
