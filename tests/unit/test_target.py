@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.unit import samples
+from tests.unit import real, samples
 from torqueckpt import log
 from torqueckpt.checkpoint import target
 from torqueckpt.checkpoint.target import find_lineage
+from torqueckpt.errors import OwnProgramInTree
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges, proc
 from torqueckpt.request import CheckpointRequest
@@ -47,6 +48,13 @@ def test_a_lineage_that_was_made_but_for_its_leader_is_used(
         assert find_lineage(owner_store, _asked(started("/bin/sleep", "60")), Settings()).name == (
             samples.LINEAGE
         )
+
+
+def test_a_restart_in_place_that_is_under_way_is_told_as_one(user: Owner, started: Start) -> None:
+    process = started("bash", "-c", "exec -a /usr/local/sbin/mom-restart sleep 60")
+    real.execed(process.pid, "/usr/local/sbin/mom-restart")
+    with privileges.acting_as(user), pytest.raises(OwnProgramInTree, match=str(process.pid)):
+        target.find_tree(None, _asked(process), Settings())
 
 
 @pytest.mark.parametrize("end", [False, True])

@@ -172,12 +172,14 @@ def test_a_process_that_could_become_root_again_is_refused(started: Start, user:
 
 
 @pytest.mark.parametrize("program", ["rootdoor", "mom-restart"])
-def test_a_tree_with_a_program_of_our_own_is_never_dumped(started: Start, program: str) -> None:
-    me = privileges.owner_of_uid(os.getuid())
+def test_a_tree_with_a_program_of_our_own_is_never_dumped_and_the_restart_is_what_is_told(
+    started: Start, program: str, user: Owner
+) -> None:
     process = started("bash", "-c", f"exec -a /usr/local/sbin/{program} sleep 60")
     real.execed(process.pid, f"/usr/local/sbin/{program}")
-    with pytest.raises(OwnProgramInTree, match=str(process.pid)):
-        tree.check([_stat(process.pid)], me)
+    for owner in (privileges.owner_of_uid(os.getuid()), user):
+        with pytest.raises(OwnProgramInTree, match=f"{process.pid} .*a restart"):
+            tree.check([_stat(process.pid)], owner)
 
 
 def test_what_the_tree_has_open_is_listed_with_its_names(started: Start) -> None:

@@ -140,6 +140,7 @@ def _target(root: proc.Stat, live: Live, leader_pid: int, request: CheckpointReq
     if credentials is None:
         raise SessionGone(sid=leader_pid)
     if credentials.uids[0] != os.geteuid():
+        tree.refuse_restart([root])
         acting = privileges.owner_of_uid(os.geteuid()).name
         raise ForeignProcess(pid=root.pid, name=root.name, uid=credentials.uids[0], owner=acting)
     name = privileges.owner_of_uid(credentials.uids[0]).name

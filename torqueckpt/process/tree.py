@@ -62,7 +62,8 @@ def below(root: proc.Stat) -> list[proc.Stat]:
 
 
 def check(tree: list[proc.Stat], owner: Owner) -> None:
-    """Refuse a tree with processes that no job has: another uid's, or torqueckpt's own programs."""
+    """Refuse a tree with processes that no job has: torqueckpt's own programs, or another uid's."""
+    refuse_restart(tree)  # first: the door is root's
     for each in tree:
         credentials = proc.credentials(each.pid)
         if credentials is None or each.ended:
@@ -70,7 +71,12 @@ def check(tree: list[proc.Stat], owner: Owner) -> None:
         foreign = [uid for uid in credentials.uids[:3] if uid != owner.uid]
         if foreign:
             raise ForeignProcess(pid=each.pid, name=each.name, uid=foreign[0], owner=owner.name)
-        if _is_restart(proc.argv(each.pid)):
+
+
+def refuse_restart(tree: list[proc.Stat]) -> None:
+    """Refuse a tree in which a restart is going on, whose processes are not all there yet."""
+    for each in tree:
+        if not each.ended and _is_restart(proc.argv(each.pid)):
             raise OwnProgramInTree(pid=each.pid, name=each.name)
 
 
