@@ -105,18 +105,23 @@ def test_installing_again_changes_no_file(staged: Stage) -> None:
     assert dates() == before
 
 
-def test_without_a_compiler_one_line_says_what_cannot_be_saved(staged: Stage) -> None:
-    library = staged.root / "usr/local/lib/torqueckpt/preload/tcp-repair.so"
-    sums = library.with_name("tcp-repair.so.sha256")
-    sums.write_text("another version's\n")
+def test_without_a_compiler_a_line_for_each_library_says_what_cannot_be_done(
+    staged: Stage,
+) -> None:
+    preload = staged.root / "usr/local/lib/torqueckpt/preload"
+    libraries = [preload / "tcp-repair.so", preload / "detach.so"]
+    sums = [each.with_name(f"{each.name}.sha256") for each in libraries]
+    for each in sums:
+        each.write_text("another version's\n")
     told = staged.make("install", FLAVOUR="altix", CC="/nonexistent/cc")
     assert told.returncode == 0
-    (line,) = (each for each in told.stderr.splitlines() if "compiler" in each)
-    assert "TCP connections" in line and "criu_net_admin" in line
-    assert not library.exists() and not sums.exists()
+    tcp, detach = (each for each in told.stderr.splitlines() if "compiler" in each)
+    assert "TCP connections" in tcp and "criu_net_admin" in tcp
+    assert "ends processes of its own at once" in detach
+    assert not any(each.exists() for each in [*libraries, *sums])
     told = staged.make("install", FLAVOUR="altix")
     assert (told.returncode, "compiler" in told.stderr) == (0, False)
-    assert library.stat().st_mode & 0o7777 == 0o644
+    assert {each.stat().st_mode & 0o7777 for each in libraries} == {0o644}
 
 
 def test_uninstalling_takes_away_exactly_that(staged: Stage) -> None:

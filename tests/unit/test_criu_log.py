@@ -57,6 +57,7 @@ def test_a_whole_log_gives_its_cause_and_not_what_followed(text: str, reason: st
     [
         ("Can't open file home/ann/my data on restore: No such file or directory", "my data"),
         ("Pid 17 do not match expected 4242 (task 4242)", "pid 4242 is taken"),
+        ("Unable to detach 17: No such process", "its process 17 as soon as it was back"),
         ("Can't setgroups([1002 gid 0]): -1", "supplementary groups"),
         ("Can't bind inet socket: Address already in use", "TCP port is in use"),
         ("unix: Can't dump half of stream unix connection.", "process outside"),

@@ -123,6 +123,8 @@ class Checkpointer(ABC):
     can_hold_restored: bool = False
     # It loads this, and root's process saves and restores its connections (rights/tcp_repair.py).
     tcp_library: Path | None = None
+    # Its restore loads this too, where it is.
+    restore_library: Path | None = None
     # It keeps the job's processes connected to a program of its own, outside of the job.
     holds_connections: bool = False
     # Its restore program stays as the job's parent and ends with the job's status, since it cannot

@@ -121,7 +121,7 @@ def _run_once(
     limit += round(verifier.seconds) if waits_at and verifier is not None else 0
     told = {VARIABLE: str(waits_at[0])} if waits_at else {}
     rights = checkpointer.capabilities(asked.established_tcp)
-    mine = repair.environment if repair is not None else {}
+    mine = preloaded(checkpointer, tcp=repair is not None)
     fds = repair.fds if repair is not None else ()
     # The job may have raised its own limit: some runtimes do.
     with open_files.as_many_as_may_be(plan.manifest.ceiling):
@@ -130,12 +130,19 @@ def _run_once(
             plan.owner,
             rights,
             timeout_seconds=limit,
-            environment={**told, **mine},
+            environment={**told, **(repair.environment if repair is not None else {}), **mine},
             keep_fds=(plan.lock, *waits_at, *fds, *(fd for fd, _ in asked.inherited)),
             in_child=partial(be_scheduled, plan),
             end_what_it_left=lambda: _end_what_was_left(checkpointer, plan.manifest.exec_pid),
         )
     return finished, limit
+
+
+def preloaded(checkpointer: Checkpointer, tcp: bool) -> dict[str, str]:
+    """The environment that has a restore load libraries of ours; tcp: that for connections too."""
+    wanted = (checkpointer.restore_library, checkpointer.tcp_library if tcp else None)
+    found = [str(each) for each in wanted if each is not None and each.is_file()]
+    return {"LD_PRELOAD": ":".join(found)} if found else {}
 
 
 def be_scheduled(plan: RestorePlan) -> None:

@@ -60,8 +60,10 @@ class Criu(Checkpointer):
         self.program = settings.criu()
         self._may_trace = settings.criu_sys_ptrace
         self._net_admin = settings.criu_net_admin
+        libraries = paths.installation() / "preload"
+        self.restore_library = libraries / "detach.so"
         if not self._net_admin:
-            self.tcp_library = paths.installation() / "preload" / "tcp-repair.so"
+            self.tcp_library = libraries / "tcp-repair.so"
 
     def version_argv(self) -> list[str]:
         return [str(self.program), "--version"]

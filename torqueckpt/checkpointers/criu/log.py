@@ -26,6 +26,11 @@ _KNOWN = (
     ),
     (r"Can't open file (\S.*) on restore: (.*)", "file /{0} cannot be opened: {1}"),
     (r"Can't open (?:path )?(\S+): No such file", "file {0} is missing"),
+    (
+        r"Unable to detach (\d+): No such process",
+        "the job itself ended its process {0} as soon as it was back, before CRIU had let go of"
+        " that: install a C compiler and run make install again, or try again",
+    ),
     (r"Can't setgroups", "the supplementary groups are not those of the image"),
     (r"Can't bind inet socket: Address already in use", "its TCP port is in use on this node"),
     (r"(?:SysV|sysvipc|System V).*", "it uses SysV shared memory, which CRIU does not save"),
