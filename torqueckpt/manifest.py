@@ -162,6 +162,24 @@ class BoundThread(NamedTuple):
     cpus: str
 
 
+class IoPriority(NamedTuple):
+    """The class and level of a thread's input and output, as ioprio_get(2) has it (ionice)."""
+
+    tid: int
+    value: int
+
+
+class Attributes(NamedTuple):
+    """What a process had of its own that CRIU does not save (process/attributes.py)."""
+
+    pid: int
+    personality: int  # personality(2): setarch
+    slack_ns: int  # of its timers
+    memory_policy: int  # set_mempolicy(2), mode and flags: numactl
+    nodes: str  # NUMA nodes of that policy, as in "0-3,8"
+    coredump_filter: int  # core(5)
+
+
 class Ceiling(NamedTuple):
     """The most that any process of the job had when the dump began.
 
@@ -180,6 +198,8 @@ class Ceiling(NamedTuple):
     no_new_privs: bool  # of all
     seccomp: int  # the least mode, 0: one has none
     bound: tuple[BoundThread, ...]
+    attributes: tuple[Attributes, ...] = ()  # not in older ones
+    io_priorities: tuple[IoPriority, ...] = ()
 
     @property
     def may_be_nice(self) -> int:

@@ -74,7 +74,7 @@ def main(user: str, kind: str, times: int) -> Counter[str]:
             (top / name).mkdir()
             os.chown(top / name, owner.uid, owner.gid)
         criu = Criu(Settings(criu_path=INSTALLED / "criu" / "criu"))
-        criu.restore_library = INSTALLED / "preload" / "detach.so"
+        criu.restore_library = INSTALLED / "preload" / "restore.so"
         pid = _dumped(criu, owner, top, KINDS[kind])
         (top / "image" / "go").touch()
         with _busy():

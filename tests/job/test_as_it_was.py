@@ -27,6 +27,7 @@ def tell(name):
     print(
         *(name, f"nice={stat[16]}", f"policy={stat[38]}", f"oom={oom}"),
         *(f"{row}={rows[row]}" for row in ("CapBnd", "NoNewPrivs", "Cpus_allowed")),
+        f"ionice={ctypes.CDLL(None).syscall(252, 1, 0)}",
         *(f"files={limits[3]}:{limits[4]}", f"securebits={prctl(27, 0, 0, 0, 0):#x}"),
         flush=True,
     )
@@ -230,3 +231,15 @@ def test_a_new_job_with_higher_limits_has_the_old_ones(site: Site, user: User) -
     assert resumed.wait() == 7, resumed.err()
     for before, after in said(resumed).values():
         assert (before["files"], after["files"]) == ("900:3000", "900:3000")
+
+
+def test_what_the_batch_system_gave_is_the_new_jobs(site: Site, user: User) -> None:
+    own = "ctypes.CDLL(None).syscall(251, 1, 0, 2 << 13 | 3)"
+    job = crashed(site, user, "ionice", "-c2", "-n7", bound=own)
+    resumed = site.resume(user, job.job, job.directory, begun_by=("ionice", "-c2", "-n6"))
+    site.wait_for_restart(resumed)
+    assert resumed.wait() == 7, resumed.err()
+    told = {
+        name: [int(each["ionice"]) & 7 for each in both] for name, both in said(resumed).items()
+    }
+    assert told == {"process": [7, 6], "child": [7, 6], "thread": [3, 3]}

@@ -15,7 +15,7 @@ import pytest
 from tests import accounts
 from tests.job.held import Outcome, outcome
 from tests.job.kinds import KINDS
-from tests.job.kinds.kind import NOT_HERE, REFUSED, RESTORED, WARNED, Kind
+from tests.job.kinds.kind import LOST, NOT_HERE, REFUSED, RESTORED, WARNED, Kind
 from tests.support import Site, User
 
 _AT_ONCE = 4
@@ -86,4 +86,13 @@ def test_it_is_dumped_and_what_will_not_be_as_before_is_in_its_log(
     got = of_kind(kind, outcomes)
     assert got.refusal == ""
     assert any(kind.words in line for line in got.log.splitlines())
+    ended_well(got)
+
+
+@pytest.mark.parametrize("kind", of(LOST))
+def test_nobody_sees_from_outside_that_it_does_not_come_back(
+    kind: Kind, outcomes: dict[str, Future[Outcome]]
+) -> None:
+    got = of_kind(kind, outcomes)
+    assert (got.refusal, got.log.strip()) == ("", "")
     ended_well(got)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit import real
-from torqueckpt.checkpointers.criu import limits
+from torqueckpt.checkpointers.criu import limits, lost
 from torqueckpt.findings import HAZARD, REFUSED, Finding
 from torqueckpt.process import job_processes, monotonic_waits, proc, resources, sockets, tree
 
@@ -28,8 +28,12 @@ print(1, flush=True); time.sleep(60)
 
 
 def found(process: subprocess.Popen[bytes]) -> list[Finding]:
+    return limits.findings(held(process))
+
+
+def held(process: subprocess.Popen[bytes]) -> resources.Holdings:
     members = tree.below(root_of(process))
-    return limits.findings(resources.of_tree(members, tree.open_links(members)))
+    return resources.of_tree(members, tree.open_links(members))
 
 
 def root_of(process: subprocess.Popen[bytes]) -> proc.Stat:
@@ -162,3 +166,34 @@ def test_who_waits_until_a_time_of_the_monotonic_clock(
         lambda: bool(monotonic_waits.waiting([root_of(process)])) == waits, f"waits: {waits}"
     )
     assert monotonic_waits.waiting([root_of(process)]) == ((process.pid,) if waits else ())
+
+
+def test_a_multicast_group_of_the_node_is_named_where_the_job_has_a_udp_socket(
+    started: Start,
+) -> None:
+    program = (
+        "import socket, time; one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM);"
+        "to = socket.inet_aton('127.0.0.1');"
+        "one.setsockopt(0, 35, socket.inet_aton('239.7.7.7') + to);"
+        "six = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM);"
+        "group = socket.inet_pton(socket.AF_INET6, 'ff15::7');"
+        "six.setsockopt(41, 20, group + (1).to_bytes(4, 'little')); print(flush=True);"
+        "time.sleep(600)"
+    )
+    joined = started(*real.python(program), stdout=subprocess.PIPE)
+    assert joined.stdout is not None and joined.stdout.readline()
+    told = lost.findings(held(joined), Path("/"))
+    assert {each.subject for each in told} >= {"239.7.7.7", "ff15::7"}
+    assert not {each.subject for each in told} & {"224.0.0.1", "ff02::1"}
+    without = started("/bin/sleep", "600")
+    assert lost.findings(held(without), Path("/")) == []
+
+
+def test_without_the_library_it_is_said_what_does_not_come_back(started: Start) -> None:
+    program = "import ctypes, time; ctypes.CDLL(None).personality(0x20000); print(flush=True);"
+    process = started(*real.python(program + "time.sleep(600)"), stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline()
+    (told,) = lost.findings(held(process), Path("/nonexistent/attributes.so"))
+    assert (told.severity, told.where and told.where.pid) == (HAZARD, process.pid)
+    assert "personality" in told.what and "C compiler" in told.remedy
+    assert lost.findings(held(process), Path("/bin/true")) == []

@@ -123,7 +123,7 @@ class Checkpointer(ABC):
     can_hold_restored: bool = False
     # It loads this, and root's process saves and restores its connections (rights/tcp_repair.py).
     tcp_library: Path | None = None
-    # Its restore loads this too, where it is.
+    # A restore loads this too, where it is (criu-plugin/detach.c, attributes.c).
     restore_library: Path | None = None
     # It keeps the job's processes connected to a program of its own, outside of the job.
     holds_connections: bool = False

@@ -15,7 +15,7 @@ from operator import or_
 from typing import NamedTuple
 
 from torqueckpt.manifest import UNLIMITED, BoundThread, Ceiling
-from torqueckpt.process import proc
+from torqueckpt.process import attributes, proc
 
 
 class _Thread(NamedTuple):
@@ -50,6 +50,8 @@ def of_tree(tree: list[proc.Stat], leader_pid: int) -> Ceiling | None:
     if not threads:
         return None
 
+    own, io_priorities = attributes.of_tree(tree, leader_pid)
+
     def rows(name: bytes) -> list[bytes]:
         return [proc.row(each.status, name) for each in threads]
 
@@ -64,6 +66,8 @@ def of_tree(tree: list[proc.Stat], leader_pid: int) -> Ceiling | None:
         no_new_privs=all(row == b"1" for row in rows(b"NoNewPrivs")),
         seccomp=min(int(row or b"0") for row in rows(b"Seccomp")),
         bound=_bound(threads, leader_pid),
+        attributes=own,
+        io_priorities=io_priorities,
     )
 
 
@@ -92,8 +96,9 @@ def take(had: Ceiling) -> None:
 def bind(had: Ceiling) -> None:
     """Give restored threads their own CPUs again, where all of these may be used here and now.
 
-    Called acting as their owner.
+    And what else can be set from outside.  Called acting as their owner.
     """
+    attributes.put_back(had.attributes, had.io_priorities)
     for each in had.bound:
         with suppress(OSError):  # it has ended
             cpus = {cpu for cpu in range(4 * len(each.cpus)) if int(each.cpus, 16) >> cpu & 1}

@@ -20,6 +20,8 @@ _TOLD = ("TracerPid", "Seccomp")
 _NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts", "time")
 # What is of interest in a list of mappings; most lines are libraries.
 _MAPPED = (b"/SYSV", b"/dev/", b"anon_inode:")
+_BEGINS = tuple(each.decode() for each in _MAPPED)
+LIBNUMA = "/libnuma.so"
 _EXEC_SECONDS = 0.5
 
 Links = list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
@@ -129,12 +131,13 @@ def _foreign(theirs: dict[str, str], own: dict[str, str]) -> tuple[str, ...]:
 def _mapped(pid: int) -> list[Mapped]:
     try:
         with open(f"/proc/{pid}/maps", "rb") as file:
-            lines = (line for line in file if any(begin in line for begin in _MAPPED))
+            parts = (*_MAPPED, LIBNUMA.encode())
+            lines = (line for line in file if any(part in line for part in parts))
             paths = {line.split(None, 5)[5].rstrip(b"\n") for line in lines}
     except (OSError, ProcessLookupError):
         return []
-    found = sorted(path for path in paths if path.startswith(_MAPPED))
-    return [Mapped(pid, each.decode("utf-8", "surrogateescape")) for each in found]
+    found = [each.decode("utf-8", "surrogateescape") for each in sorted(paths)]
+    return [Mapped(pid, each) for each in found if each.startswith(_BEGINS) or LIBNUMA in each]
 
 
 def _closed(pid: int) -> bool:

@@ -19,7 +19,7 @@ from torqueckpt.errors import ImageDamaged, ManifestTorn, RestoreFailed, Restore
 from torqueckpt.files import intent
 from torqueckpt.identity import ProcessId
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import ceiling, open_files, privileges, proc, signals, tree
+from torqueckpt.process import attributes, ceiling, open_files, privileges, proc, signals, tree
 from torqueckpt.records import Intent
 from torqueckpt.restart import image_view, output
 from torqueckpt.restart.plan import RestorePlan
@@ -121,7 +121,9 @@ def _run_once(
     limit += round(verifier.seconds) if waits_at and verifier is not None else 0
     told = {VARIABLE: str(waits_at[0])} if waits_at else {}
     rights = checkpointer.capabilities(asked.established_tcp)
-    mine = preloaded(checkpointer, tcp=repair is not None)
+    had = plan.manifest.ceiling
+    own = attributes.environment(had) if had is not None else {}
+    mine = {**own, **preloaded(checkpointer, tcp=repair is not None)}
     fds = repair.fds if repair is not None else ()
     # The job may have raised its own limit: some runtimes do.
     with open_files.as_many_as_may_be(plan.manifest.ceiling):

@@ -20,12 +20,11 @@ from typing import NamedTuple
 
 from torqueckpt.errors import NeedsRoot, OddBeginning
 from torqueckpt.manifest import UNLIMITED
-from torqueckpt.process import prctl, proc
+from torqueckpt.process import attributes, prctl, proc
 
 _libc = ctypes.CDLL(None)  # for calls that Python does not have
 _USUAL_SLACK_NS = 50_000
 _GUARDED = 0xFF  # of the securebits; those above any user may set since Linux 6.14
-_IOPRIO_SET, _IOPRIO_GET, _OF_PROCESS = 251, 252, 1  # on x86-64
 _AS_IT_IS = 0xFFFFFFFF  # personality(2)
 _UNLIMITED = -1
 _ALL_LIMITS = 16  # RLIM_NLIMITS
@@ -132,7 +131,7 @@ def put_back() -> None:
         with suppress(OSError):
             _write_oom(had.oom_score_adj)
         if had.ioprio:
-            _libc.syscall(_IOPRIO_SET, _OF_PROCESS, 0, had.ioprio)
+            attributes.set_io_priority(0, had.ioprio)
         with suppress(OSError):
             prctl.prctl(prctl.SET_TIMERSLACK, had.slack_ns)
         for limit, (soft, hard) in had.limits:
@@ -239,7 +238,7 @@ def _arrival() -> Arrived:
         priority=os.sched_getparam(0).sched_priority,
         cpus=frozenset(os.sched_getaffinity(0)),
         oom_score_adj=oom,
-        ioprio=_libc.syscall(_IOPRIO_GET, _OF_PROCESS, 0) if _is_x86_64() else 0,
+        ioprio=attributes.io_priority(0),
         slack_ns=prctl.prctl(prctl.GET_TIMERSLACK),
         limits=tuple((each, resource.getrlimit(each)) for each in limits),
     )
@@ -264,7 +263,7 @@ def _reset(arrived: Arrived) -> None:
         with suppress(OSError):
             _write_oom(0)
     if arrived.ioprio:
-        _libc.syscall(_IOPRIO_SET, _OF_PROCESS, 0, 0)
+        attributes.set_io_priority(0, 0)
     if arrived.slack_ns != _USUAL_SLACK_NS:
         prctl.prctl(prctl.SET_TIMERSLACK, _USUAL_SLACK_NS)
     if _libc.personality(_AS_IT_IS):
@@ -316,7 +315,3 @@ def _keep_descriptors(from_users: bool) -> None:
 def _write_oom(value: int) -> None:
     with open(_OOM, "w") as file:
         file.write(str(value))
-
-
-def _is_x86_64() -> bool:
-    return os.uname().machine == "x86_64"

@@ -7,7 +7,17 @@ was.  What the file `go` ends is a pause that the checkpoint, the kill and the r
 
 from __future__ import annotations
 
-from tests.job.kinds import events, files, locks, memory, network, processes, signals, unusual
+from tests.job.kinds import (
+    attributes,
+    events,
+    files,
+    locks,
+    memory,
+    network,
+    processes,
+    signals,
+    unusual,
+)
 from tests.job.kinds.kind import Kind
 
 KINDS: tuple[Kind, ...] = (
@@ -18,5 +28,6 @@ KINDS: tuple[Kind, ...] = (
     *signals.KINDS,
     *network.KINDS,
     *processes.KINDS,
+    *attributes.KINDS,
     *unusual.KINDS,
 )

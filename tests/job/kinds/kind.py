@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-RESTORED, REFUSED, WARNED = "restored", "refused", "warned"
+RESTORED, REFUSED, WARNED, LOST = "restored", "refused", "warned", "lost"
 
 PRELUDE = """#!/usr/bin/python3 -u
 import ctypes, errno, fcntl, mmap, os, resource, select, signal, socket, struct, subprocess

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torqueckpt import paths
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageDetails, ImageFacts, Restore
-from torqueckpt.checkpointers.criu import limits, log, rights, sockets
+from torqueckpt.checkpointers.criu import limits, log, lost, rights, sockets
 from torqueckpt.checkpointers.criu.stream import CriuStream
 from torqueckpt.findings import Finding
 from torqueckpt.manifest import PACKED, Ceiling, Manifest
@@ -61,7 +61,7 @@ class Criu(Checkpointer):
         self._may_trace = settings.criu_sys_ptrace
         self._net_admin = settings.criu_net_admin
         libraries = paths.installation() / "preload"
-        self.restore_library = libraries / "detach.so"
+        self.restore_library: Path = libraries / "restore.so"
         if not self._net_admin:
             self.tcp_library = libraries / "tcp-repair.so"
 
@@ -136,7 +136,7 @@ class Criu(Checkpointer):
         return f"{_NO_LIBRARY}: {_LIBRARY_REMEDY}"
 
     def findings(self, held: Holdings) -> list[Finding]:
-        found = limits.findings(held)
+        found = [*limits.findings(held), *lost.findings(held, self.restore_library)]
         if self.lacks(established_tcp=True):
             found += sockets.established(held, _NO_LIBRARY, _LIBRARY_REMEDY)
         return found
