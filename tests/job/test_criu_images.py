@@ -20,7 +20,7 @@ from tests.unit import real
 from tests.unit.test_fuzz_images import broken, grants, let_through
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Dump
-from torqueckpt.checkpointers.criu import details, images, rights
+from torqueckpt.checkpointers.criu import details, images, mended, rights
 from torqueckpt.process import ceiling, privileges, proc, tree
 from torqueckpt.run import run
 from torqueckpt.settings import Settings
@@ -160,7 +160,7 @@ def test_a_real_image_after_edits_gives_facts_or_a_value_error(
                 lambda: images.read(place, place),
                 lambda: details.read(place, root, True),
                 lambda: images.edited(place, lambda path: path + "x", {"/x": -1, "/y": 1 << 40}),
-                lambda: images.repair(place),
+                lambda: mended.mend(place, ()),
             ):
                 with suppress(ValueError):
                     read()

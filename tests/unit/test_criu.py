@@ -16,7 +16,7 @@ from torqueckpt.process.resources import Holdings
 from torqueckpt.settings import Settings
 
 _IMAGE, _WORK = Path("/store/1/image"), Path("/store/1/work")
-_BOTH = {"--unprivileged", "--shell-job", "--file-locks", "--link-remap", "--ext-unix-sk"}
+_BOTH = {"--unprivileged", "--shell-job", "--file-locks", "--ext-unix-sk"}
 
 
 @pytest.fixture

@@ -152,23 +152,26 @@ class Reader:
 
 
 class _Mended(NamedTuple):
-    """How many timers of the image were repaired."""
+    """What of the image was repaired, in words."""
 
-    timers: int
+    told: tuple[str, ...]
 
 
 def repair(plan: CheckpointPlan, dump: Dump) -> None:
     """Repair in the image what the checkpointer is known to save wrongly."""
     checkpointer, target = plan.checkpointer, plan.target
-    if not any(to in checkpointer.links_to_repair for _, _, to in target.open_files):
+    links = (to for _, _, to in target.open_files)
+    if not dump.other_names and not any(
+        to.startswith(checkpointer.links_to_repair) for to in links
+    ):
         return
-    mending = OwnerWorker(target.owner, lambda: _Mended(checkpointer.repair(dump.image_dir)))
+    mending = OwnerWorker(target.owner, lambda: _Mended(tuple(checkpointer.repair(dump))))
     try:
-        count = mending.result(_Mended).timers
+        told = mending.result(_Mended).told
     except WorkerFailed as failed:
         raise unreadable(plan.job, failed) from failed
-    if count:
-        log.info(f"{plan.job}: {count} timer(s) that had expired unread armed again")
+    for each in told:
+        log.info(f"{plan.job}: {each}")
 
 
 def unreadable(job: str, why: WorkerFailed) -> DumpFailed:

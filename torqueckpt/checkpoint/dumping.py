@@ -46,6 +46,7 @@ def what_to_dump(plan: CheckpointPlan, generation: Generation) -> Dump:
         stopped=plan.request.end,
         established_tcp=tree.has_established_tcp(plan.target.open_files),
         at_freeze=paths.installation() / "at-freeze",
+        other_names=plan.target.other_names,
     )
 
 
@@ -99,6 +100,8 @@ def _dump(
         seen = looking.result(Look)
         if not seen.frozen:
             raise WorkerFailed(f"{finished.program} did not call {dump.at_freeze}")
+        if seen.lost:
+            raise WorkerFailed(f"{seen.lost[0]} was renamed or removed meanwhile")
         return Dumped(seen, finished.wall_ms)
     except WorkerFailed as unseen:
         reason = f"its files were not looked at: {unseen}"
@@ -201,6 +204,7 @@ def what_to_look_at(plan: CheckpointPlan, generation: Generation, scripts: dict[
         prefix=str(generation.number),
         copy_limit=settings.snapshot_limit_mib * 1024 * 1024,
         earlier={file.path: file for file in manifest.watched} if manifest else {},
+        other_names=plan.target.other_names,
     )
 
 

@@ -23,7 +23,7 @@ from torqueckpt.files import record
 from torqueckpt.findings import HAZARD, NOTE, REFUSED, Finding
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.process import job_processes, monotonic_waits, privileges, proc, resources, tree
-from torqueckpt.process.resources import Links, finding
+from torqueckpt.process.resources import Holdings, Links, finding
 from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
@@ -100,7 +100,8 @@ def before_dump(
     """
     members, links = target.tree, target.open_files
     for pause in (*_PAUSES, None):
-        found = _findings(checkpointer, members, links, refuse_connections)
+        held = resources.of_tree(members, links)
+        found = _findings(checkpointer, members, held, refuse_connections)
         refused = [
             str(each)
             for each in found
@@ -108,7 +109,7 @@ def before_dump(
         ]
         if not refused:
             _tell(found)
-            return target._replace(tree=members, open_files=links)
+            return target._replace(tree=members, open_files=links, other_names=held.other_names)
         if pause is not None:
             time.sleep(pause)
             members = tree.below(target.root)
@@ -133,7 +134,7 @@ def everything(
 ) -> list[Finding]:
     """All findings on a tree; `above` is its session leader, or whoever started it."""
     return [
-        *_findings(checkpointer, members, links),
+        *_findings(checkpointer, members, resources.of_tree(members, links)),
         *_strays(members, above, owner),
         *_waiting(members),
     ]
@@ -142,14 +143,13 @@ def everything(
 def _findings(
     checkpointer: Checkpointer,
     members: list[proc.Stat],
-    links: Links,
+    held: Holdings,
     connections: bool = False,
 ) -> list[Finding]:
     """What the checkpointer finds.
 
     connections: also those to other hosts, which it may not mind.
     """
-    held = resources.of_tree(members, links)
     found = [*_elsewhere(members), *checkpointer.findings(held)]
     look = connections and not checkpointer.holds_connections
     outside = sockets.tcp_connections(held) if look else ()

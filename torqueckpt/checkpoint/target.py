@@ -16,6 +16,7 @@ from torqueckpt.files import stdio
 from torqueckpt.identity import Owner, lineage_name
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges, proc, tree
+from torqueckpt.process.other_names import OtherName
 from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
@@ -47,6 +48,7 @@ class Target(NamedTuple):
     open_files: list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
     named: bool  # a process that somebody named, in a session of somebody's
     last: LastImage | None = None
+    other_names: tuple[OtherName, ...] = ()  # of open or mapped files whose opened name is gone
 
     @property
     def sessions(self) -> set[int]:

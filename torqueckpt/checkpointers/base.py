@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from torqueckpt.findings import Finding
 from torqueckpt.manifest import Build, Ceiling, Manifest, OpenFile, Process
+from torqueckpt.process.other_names import OtherName
 from torqueckpt.process.resources import Holdings
 
 
@@ -27,6 +28,7 @@ class Dump(NamedTuple):
     established_tcp: bool
     at_freeze: Path | None = None  # called while the tree stands still (process/freeze.py)
     before: Path | None = None  # beside image_dir: what a pre-dump of this tree has written
+    other_names: tuple[OtherName, ...] = ()  # of files whose opened name is gone
 
 
 class Restore(NamedTuple):
@@ -112,7 +114,8 @@ class Checkpointer(ABC):
     program: Path
     needs_kernel: tuple[int, int] = (0, 0)
     needs_version: tuple[int, ...] = ()
-    links_to_repair: tuple[str, ...] = ()  # repair() is called when the tree has one of these open
+    # repair() is called when the tree has something open that begins so, or Dump.other_names.
+    links_to_repair: tuple[str, ...] = ()
     # Its dump runs Dump.at_freeze while the tree is frozen, obeys Dump.stopped, and leaves an image
     # that can be read.  After a dump without this hook the tree runs on: its files are looked at
     # when stands_still() says that it is frozen, else it is stopped right after the dump for that.
@@ -269,9 +272,9 @@ class Checkpointer(ABC):
         """
         raise NotImplementedError(self.name)
 
-    def repair(self, image_dir: Path) -> int:
-        """Repair, before the image is sealed, what is saved wrongly; gives how many repairs."""
-        return 0
+    def repair(self, dump: Dump) -> list[str]:
+        """Repair, before the image is sealed, what is saved wrongly; gives what, in words."""
+        return []
 
     def edited_files(
         self, image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]

@@ -17,6 +17,7 @@ from torqueckpt.files import content, globs
 from torqueckpt.manifest import OpenFile, Rule, WatchedFile
 from torqueckpt.process import proc, tree
 from torqueckpt.process.freeze import Freeze
+from torqueckpt.process.other_names import OtherName
 from torqueckpt.safe_files import Directory
 
 _MOST_COPIED = 16  # times snapshot_limit_mib, of all files together
@@ -44,12 +45,14 @@ class Task(NamedTuple):
     prefix: str
     copy_limit: int
     earlier: dict[str, WatchedFile]
+    other_names: tuple[OtherName, ...] = ()  # by which those files are recorded
 
 
 class Look(NamedTuple):
     """What was recorded, if the freeze came.
 
-    stream_sizes are in the order of the task's streams.
+    stream_sizes are in the order of the task's streams.  lost: other names of files, of the task's,
+    that led elsewhere by then.
     """
 
     frozen: bool = False
@@ -58,6 +61,7 @@ class Look(NamedTuple):
     watched: tuple[WatchedFile, ...] = ()
     rules: tuple[Rule, ...] = ()
     remarks: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
 
 
 def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = None) -> Look:
@@ -68,18 +72,20 @@ def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = N
     if not freeze.arrives(stands_still):
         return Look()
     watching = stands_still is not None and stands_still()
-    found = open_files(tree.below(task.root))
+    found = open_files(tree.below(task.root), task.other_names)
     seen = tuple(file for file in found if not file.path.startswith(task.foreign))
     looker = _Looker(task, {file.path for file in seen if file.mapped})
     for path, policy in written(seen, task.rules).items():
         looker.watch(path, policy)
     rules = tuple(looker.follow(rule) for rule in task.rules)
     sizes = tuple(os.fstat(fd).st_size for fd in task.streams)
+    lost = tuple(each.path for each in task.other_names if not each.still_leads_there)
     if watching and stands_still is not None and not stands_still():
         looker.remarks.append("the job ran on before all its files were looked at")
     freeze.over()
     looker.sync()
-    return Look(True, sizes, seen, tuple(looker.watched.values()), rules, tuple(looker.remarks))
+    watched, remarks = tuple(looker.watched.values()), tuple(looker.remarks)
+    return Look(True, sizes, seen, watched, rules, remarks, lost)
 
 
 class _Looker:
@@ -228,10 +234,16 @@ def written(seen: tuple[OpenFile, ...], rules: tuple[Rule, ...]) -> dict[str, st
     }
 
 
-def open_files(members: list[proc.Stat]) -> Iterator[OpenFile]:
-    """The regular files that the tree has open, and those that it has mapped shared."""
+def open_files(
+    members: list[proc.Stat], other_names: tuple[OtherName, ...] = ()
+) -> Iterator[OpenFile]:
+    """The regular files that the tree has open, and those that it has mapped shared.
+
+    A file whose opened name is gone has its other name, where that is known.
+    """
+    names = {(each.device, each.inode): each.path for each in other_names}
     for each in members:
-        mapped = proc.shared_maps(each.pid)
+        mapped = proc.shared_maps(each.pid, names)
         yield from (
             OpenFile(each.pid, -1, path, 0, 0, os.O_RDWR, 0, 0, True, False) for path in mapped
         )
@@ -247,6 +259,7 @@ def open_files(members: list[proc.Stat]) -> Iterator[OpenFile]:
                 offset, flags = proc.offset_and_flags(each.pid, fd)
             except FileNotFoundError:  # closed by a checkpointer that works within the process
                 continue
+            path = names.get((status.st_dev, status.st_ino), path)
             yield OpenFile(
                 *(each.pid, fd, path, status.st_dev, status.st_ino, flags, offset),
                 *(status.st_size, path in mapped, status.st_nlink == 0),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from torqueckpt.identity import ProcessId
 
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _USUAL_STATUS = 8192  # bytes
+_NO_NAMES: Mapping[tuple[int, int], str] = {}
 
 
 class Stat(NamedTuple):
@@ -206,19 +208,29 @@ def offset_and_flags(pid: int, fd: int) -> tuple[int, int]:
     return int(rows["pos"]), int(rows["flags"], 8)
 
 
-def shared_maps(pid: int) -> set[str]:
-    """Paths of the files that a process has mapped shared and writable."""
+def shared_maps(pid: int, names: Mapping[tuple[int, int], str] = _NO_NAMES) -> set[str]:
+    """Paths of the files that a process has mapped shared and writable.
+
+    names: of those whose opened name is gone, by device and inode; others of these are left out.
+    """
     try:
         with open(f"/proc/{pid}/maps", "rb") as file:
             rows = [line.rstrip(b"\n").split(None, 5) for line in file if b"s " in line]
     except (OSError, ProcessLookupError):
         return set()
-    return {
-        os.fsdecode(row[5].replace(b"\\012", b"\n"))
+    shared = (
+        row
         for row in rows
-        if len(row) == 6 and row[1][1:2] == b"w" and row[1][3:4] == b"s"
-        if row[4] != b"0" and not row[5].endswith(b" (deleted)")
-    }
+        if len(row) == 6 and row[1][1:2] == b"w" and row[1][3:4] == b"s" and row[4] != b"0"
+    )
+    return {path for row in shared if (path := _path_of(row, names))}
+
+
+def _path_of(row: list[bytes], names: Mapping[tuple[int, int], str]) -> str:
+    if not row[5].endswith(b" (deleted)"):
+        return os.fsdecode(row[5].replace(b"\\012", b"\n"))
+    major, minor = (int(part, 16) for part in row[3].split(b":"))
+    return names.get((os.makedev(major, minor), int(row[4])), "") if names else ""
 
 
 def age_seconds(process: Stat) -> float:

@@ -12,7 +12,7 @@ import time
 from typing import NamedTuple
 
 from torqueckpt.findings import Finding, Process
-from torqueckpt.process import proc
+from torqueckpt.process import other_names, proc
 from torqueckpt.process import sockets as net
 
 _SOCKET = re.compile(r"socket:\[([0-9]+)\]")
@@ -20,8 +20,9 @@ _TOLD = ("TracerPid", "Seccomp")
 _NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts", "time")
 # What is of interest in a list of mappings; most lines are libraries.
 _MAPPED = (b"/SYSV", b"/dev/", b"anon_inode:")
-_BEGINS = tuple(each.decode() for each in _MAPPED)
 LIBNUMA = "/libnuma.so"
+_LIBNUMA = LIBNUMA.encode()
+_GONE = other_names.DELETED.encode() + b"\n"
 _EXEC_SECONDS = 0.5
 
 Links = list[tuple[int, int, str]]  # (pid, descriptor, what it points to)
@@ -44,6 +45,7 @@ class Holdings(NamedTuple):
     mapped: list[Mapped]
     unreadable: list[int]
     sockets: dict[str, tuple[int, int]]  # inode → one of those that have it: (pid, descriptor)
+    other_names: tuple[other_names.OtherName, ...] = ()  # of files whose opened name is gone
 
     def tcp(self) -> list[net.Tcp]:
         return net.tcp() if self.sockets else []
@@ -63,18 +65,22 @@ def of_tree(tree: list[proc.Stat], links: Links) -> Holdings:
     links = [link for link in links if link[0] in running]
     with_links = {pid for pid, _, _ in links}
     own = _namespaces("self")
+    maps = {pid: _maps(pid) for pid in running}
+    gone = [each for pid, lines in maps.items() for each in other_names.mapped(pid, lines)]
+    gone += other_names.opened(links)
     return Holdings(
         tree=running,
         links=links,
         status={pid: _status(pid) for pid in running},
         namespaces={pid: _foreign(_namespaces(str(pid)), own) for pid in running},
-        mapped=[each for pid in running for each in _mapped(pid)],
+        mapped=[each for pid, lines in maps.items() for each in _mapped(pid, lines)],
         unreadable=[pid for pid in running if pid not in with_links and _closed(pid)],
         sockets={
             found.group(1): (pid, fd)
             for pid, fd, to in links
             if (found := _SOCKET.fullmatch(to)) is not None
         },
+        other_names=other_names.find(gone, links) if gone else (),
     )
 
 
@@ -128,16 +134,23 @@ def _foreign(theirs: dict[str, str], own: dict[str, str]) -> tuple[str, ...]:
     return tuple(name for name, link in theirs.items() if own.get(name) != link)
 
 
-def _mapped(pid: int) -> list[Mapped]:
+def _maps(pid: int) -> list[bytes]:
+    """The lines of a process's list of mappings that are of interest."""
     try:
         with open(f"/proc/{pid}/maps", "rb") as file:
-            parts = (*_MAPPED, LIBNUMA.encode())
-            lines = (line for line in file if any(part in line for part in parts))
-            paths = {line.split(None, 5)[5].rstrip(b"\n") for line in lines}
+            return [line for line in file if _is_of_interest(line)]
     except (OSError, ProcessLookupError):
         return []
-    found = [each.decode("utf-8", "surrogateescape") for each in sorted(paths)]
-    return [Mapped(pid, each) for each in found if each.startswith(_BEGINS) or LIBNUMA in each]
+
+
+def _is_of_interest(line: bytes) -> bool:
+    return line.endswith(_GONE) or _LIBNUMA in line or any(begin in line for begin in _MAPPED)
+
+
+def _mapped(pid: int, lines: list[bytes]) -> list[Mapped]:
+    paths = {line.split(None, 5)[5].rstrip(b"\n") for line in lines}
+    found = sorted(path for path in paths if path.startswith(_MAPPED) or _LIBNUMA in path)
+    return [Mapped(pid, os.fsdecode(each)) for each in found]
 
 
 def _closed(pid: int) -> bool:

@@ -21,8 +21,10 @@ _STREAM, _SEQPACKET = 1, 5
 _DIAG_PROTOCOL, _DIAG_BY_FAMILY, _REQUEST_DUMP = 4, 20, 0x301
 _DONE, _ERROR = 3, 2
 _ALL_STATES = 0xFFFFFFFF
-_SHOW = 0x1 | 0x4 | 0x8 | 0x10  # name, peer, who waits to be accepted, lengths of queues
-_NAME, _PEER, _WAITING, _QUEUES = 0, 2, 3, 4  # attributes of an answer
+# Name, the file of a path, peer, who waits to be accepted, lengths of queues.
+_SHOW = 0x1 | 0x2 | 0x4 | 0x8 | 0x10
+_NAME, _FILE, _PEER, _WAITING, _QUEUES = 0, 1, 2, 3, 4  # attributes of an answer
+_MINOR_BITS = 20  # of a device number within the kernel
 _MAPPED = bytes(10) + b"\xff\xff"  # IPv4 in IPv6
 
 
@@ -54,6 +56,7 @@ class Unix(NamedTuple):
     peer: str
     waiting: tuple[str, ...]  # inodes of those that a listening one has not accepted yet
     unread: int  # bytes sent that the other end has not read
+    place: tuple[int, int] | None = None  # device and inode (its low 32 bits) of the path it is at
 
 
 def protocol(pid: int, fd: int) -> str:
@@ -127,6 +130,10 @@ def _unix(answer: bytes) -> Unix:
         attributes[name] = answer[at + 4 : at + length]
         at += (max(length, 4) + 3) & ~3
     waiting = attributes.get(_WAITING, b"")
+    place = None
+    if _FILE in attributes:
+        file, device = struct.unpack("=II", attributes[_FILE])
+        place = os.makedev(device >> _MINOR_BITS, device & ((1 << _MINOR_BITS) - 1)), file
     return Unix(
         inode=str(inode),
         stream=kind in (_STREAM, _SEQPACKET),
@@ -134,4 +141,5 @@ def _unix(answer: bytes) -> Unix:
         peer=str(struct.unpack("=I", attributes[_PEER])[0]) if _PEER in attributes else "",
         waiting=tuple(map(str, struct.unpack(f"={len(waiting) // 4}I", waiting))),
         unread=struct.unpack("=II", attributes[_QUEUES])[1] if _QUEUES in attributes else 0,
+        place=place,
     )

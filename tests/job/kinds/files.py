@@ -135,7 +135,52 @@ assert os.pread(file, 99, 0) == b"unnamed"
         "deleted name of a file with another name",
         """
 file = open("data", "wb+", 0)
+file.write(b"0123456789")
+file.seek(4)
 os.link("data", "other")
+os.unlink("data")
+pause()
+assert file.read() == b"456789"
+file.write(b", and more")
+assert open("other", "rb").read() == b"0123456789, and more" and os.listdir(".").count("data") == 0
+assert os.fstat(file.fileno()).st_nlink == 1 and not [n for n in os.listdir(".") if "remap" in n]
+""",
+    ),
+    Kind(
+        "deleted name of a mapped file with another name",
+        """
+file = open("data", "wb+", 0)
+file.write(bytes(8192))
+area = mmap.mmap(file.fileno(), 8192)
+seen = mmap.mmap(file.fileno(), 8192, mmap.MAP_PRIVATE)
+file.close()
+os.link("data", "other")
+os.unlink("data")
+area[:4] = b"mine"
+pause()
+assert area[:4] == seen[:4] == b"mine" and not os.path.exists("data")
+area[4:8] = b"ours"
+area.flush()
+assert open("other", "rb").read(8) == b"mineours"
+""",
+    ),
+    Kind(
+        "temporary file (O_TMPFILE) that was given a name",
+        """
+file = os.open(".", os.O_TMPFILE | os.O_RDWR, 0o600)
+os.write(file, b"unnamed")
+assert call(libc.linkat(-100, b"/proc/self/fd/%d" % file, -100, b"data", 0x400)) == 0
+pause()
+os.write(file, b" no more")
+assert open("data").read() == "unnamed no more"
+""",
+    ),
+    Kind(
+        "deleted name of a file with another name in another directory",
+        """
+file = open("data", "wb+", 0)
+os.mkdir("below")
+os.link("data", "below/other")
 os.unlink("data")
 pause()
 """,

@@ -69,6 +69,21 @@ assert gate.acquire(block=False) and not gate.acquire(block=False)
 """,
     ),
     Kind(
+        "POSIX semaphore with a name (sem_open)",
+        """
+import multiprocessing
+gate = multiprocessing.get_context("spawn").Semaphore(2)
+gate.acquire()
+pause()
+assert gate.acquire(block=False) and not gate.acquire(block=False)
+gate.release()
+libc.sem_open.restype = ctypes.c_void_p
+again = libc.sem_open(gate._semlock.name.encode(), 0)
+assert again and call(libc.sem_trywait(ctypes.c_void_p(again))) == 0
+assert not gate.acquire(block=False)
+""",
+    ),
+    Kind(
         "locked memory (mlock)",
         """
 area = mmap.mmap(-1, 65536, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)

@@ -20,6 +20,14 @@ pause()
 two.sendall(b"answer")
 assert two.recv(99) == b"in flight" and one.recv(99) == b"answer"
 """
+_EAR = """
+ear = socket.socket(socket.AF_UNIX)
+ear.bind(PLACE + "/ear")
+ear.listen()
+one = socket.socket(socket.AF_UNIX)
+one.connect("ear")
+two = ear.accept()[0]
+"""
 
 KINDS = (
     Kind("unix stream pair", "one, two = socket.socketpair()\n" + _SPEAK),
@@ -57,6 +65,109 @@ more = socket.socket(socket.AF_UNIX)
 more.connect("ear")
 assert ear.accept()
 """,
+    ),
+    Kind(
+        "unix socket, listening and connected, its path unlinked",
+        _EAR
+        + """
+os.unlink(PLACE + "/ear")
+one.sendall(b"in flight")
+pause()
+assert two.recv(99) == b"in flight" and ear.getsockname() == PLACE + "/ear"
+assert not os.path.lexists("ear") and ear.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+""",
+    ),
+    Kind(
+        "unix socket, listening and connected, its path renamed",
+        _EAR
+        + """
+os.chmod("ear", 0o640)
+os.rename("ear", "listener")
+one.sendall(b"in flight")
+pause()
+assert two.recv(99) == b"in flight"
+assert os.stat("listener").st_mode & 0o777 == 0o640 and not os.path.lexists("ear")
+more = socket.socket(socket.AF_UNIX)
+more.connect("listener")
+assert ear.accept()
+""",
+    ),
+    Kind(
+        "unix socket, listening, in a directory that was renamed",
+        """
+os.makedirs("one/below")
+ear = socket.socket(socket.AF_UNIX)
+ear.bind(PLACE + "/one/below/ear")
+ear.listen()
+os.rename("one", "two")
+pause()
+more = socket.socket(socket.AF_UNIX)
+more.connect("two/below/ear")
+assert ear.accept() and not os.path.exists("one")
+""",
+    ),
+    Kind(
+        "unix socket, listening, in a directory that is gone",
+        """
+os.makedirs("one/below")
+ear = socket.socket(socket.AF_UNIX)
+ear.bind(PLACE + "/one/below/ear")
+ear.listen()
+os.unlink("one/below/ear")
+os.removedirs("one/below")
+pause()
+assert not os.path.exists("one")
+assert ear.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+""",
+    ),
+    Kind(
+        "three unix sockets, bound to one path one after the other",
+        """
+ears = [socket.socket(socket.AF_UNIX) for _ in range(3)]
+for number, ear in enumerate(ears):
+    ear.bind(PLACE + "/ear")
+    ear.listen()
+    if number == 0:
+        os.unlink("ear")
+    elif number == 1:
+        os.rename("ear", "second")
+pause()
+for name, ear in (("second", ears[1]), ("ear", ears[2])):
+    more = socket.socket(socket.AF_UNIX)
+    more.connect(name)
+    assert ear.accept()
+""",
+    ),
+    Kind(
+        "unix datagram sockets, the path of one unlinked, that of the other renamed",
+        """
+ears = [socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(2)]
+for number, ear in enumerate(ears):
+    ear.bind(f"{PLACE}/ear{number}")
+speaker = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+speaker.connect("ear0")
+speaker.send(b"in flight")
+os.unlink("ear0")
+os.rename("ear1", "ear2")
+pause()
+speaker.send(b"more")
+assert ears[0].recv(99) == b"in flight" and ears[0].recv(99) == b"more"
+speaker.connect("ear2")
+speaker.send(b"more")
+assert ears[1].recv(99) == b"more" and not os.path.lexists("ear0")
+""",
+    ),
+    Kind(
+        "unix socket with a relative path, renamed",
+        """
+ear = socket.socket(socket.AF_UNIX)
+ear.bind("ear")
+ear.listen()
+os.rename("ear", "listener")
+pause()
+""",
+        REFUSED,
+        "relative",
     ),
     Kind(
         "abstract unix socket",

@@ -13,6 +13,7 @@ from torqueckpt.checkpointers.criu import limits, log, lost, rights, sockets
 from torqueckpt.checkpointers.criu.stream import CriuStream
 from torqueckpt.findings import Finding
 from torqueckpt.manifest import PACKED, Ceiling, Manifest
+from torqueckpt.process.other_names import OtherName
 from torqueckpt.process.resources import Holdings
 from torqueckpt.settings import Settings
 
@@ -29,7 +30,6 @@ _COMMON = (
     "--no-default-config",
     "--shell-job",  # the exec PID is no session leader: it joins the session of who restores it
     "--file-locks",
-    "--link-remap",  # hard-linked names that were deleted
     *("--ghost-limit", f"{limits.GHOST_LIMIT_MIB}M"),  # deleted files up to this size
     "--ext-unix-sk",  # a datagram socket to a daemon outside, as syslog's
     "--manage-cgroups=ignore",  # a restored job belongs to its new job's cgroup
@@ -54,7 +54,7 @@ class Criu(Checkpointer):
     needs_version = (4, 2)  # older ones cannot dump on kernels of today
     dumps_held = True
     can_hold_restored = True
-    links_to_repair = ("anon_inode:[timerfd]",)
+    links_to_repair = ("anon_inode:[timerfd]", "socket:")
 
     def __init__(self, settings: Settings) -> None:
         self.program = settings.criu()
@@ -97,6 +97,7 @@ class Criu(Checkpointer):
             *(("--tcp-established", "--network-lock", "skip") if dump.established_tcp else ()),
             *(("--action-script", str(dump.at_freeze)) if dump.at_freeze else ()),
             *(_since(dump.before) if dump.before else ()),
+            *(word for name in dump.other_names for word in ("--external", _external(name))),
         ]
 
     def pre_dump_checks(self) -> list[list[str]]:
@@ -181,10 +182,10 @@ class Criu(Checkpointer):
     def stream(self) -> CriuStream:
         return CriuStream()
 
-    def repair(self, image_dir: Path) -> int:
-        from torqueckpt.checkpointers.criu import images
+    def repair(self, dump: Dump) -> list[str]:
+        from torqueckpt.checkpointers.criu import mended
 
-        return images.repair(image_dir)
+        return mended.mend(dump.image_dir, dump.other_names)
 
     def image_reader(self) -> Callable[[Path, Path], ImageFacts]:
         from torqueckpt.checkpointers.criu import images  # protobuf is slow to import
@@ -199,9 +200,9 @@ class Criu(Checkpointer):
     def edited_files(
         self, image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]
     ) -> dict[str, bytes]:
-        from torqueckpt.checkpointers.criu import images
+        from torqueckpt.checkpointers.criu import images, mended
 
-        return {images.FILES: images.edited(image_dir, name_now, positions)}
+        return {mended.FILES: images.edited(image_dir, name_now, positions)}
 
     def _argv(self, verb: str, image_dir: Path, work_dir: Path) -> list[str]:
         return [
@@ -210,6 +211,11 @@ class Criu(Checkpointer):
             *("--images-dir", str(image_dir), "--work-dir", str(work_dir)),
             *("--log-file", _LOGS[verb], "-v2"),
         ]
+
+
+def _external(name: OtherName) -> str:
+    """A file that criu takes without looking at the name it had; mended.py gives it the other."""
+    return f"file[{name.mount:x}:{name.inode:x}]"
 
 
 def _since(before: Path) -> tuple[str, ...]:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from torqueckpt.checkpointers.base import ImageFacts
-from torqueckpt.checkpointers.criu.protobuf import Reader, content, first, raw_messages
+from torqueckpt.checkpointers.criu.mended import FILES
+from torqueckpt.checkpointers.criu.protobuf import Reader, content
 from torqueckpt.manifest import OpenFile, Process
 
 _REGULAR = 1  # fd_types.REG
-FILES = "files.img"
 _PROCESSES = 200_000  # of a job
 _OPEN = 4_000_000  # no job has so many open files
 
@@ -35,18 +35,10 @@ _READER = Reader(
             "mode": (10, "uint32"),
         },
         "fs_entry": {"cwd_id": (1, "uint32")},
-        "timerfd_entry": {
-            "ticks": (5, "uint64"),
-            "vsec": (7, "uint64"),
-            "vnsec": (8, "uint64"),
-            "isec": (9, "uint64"),
-            "insec": (10, "uint64"),
-        },
         "file_entry": {
             "type": (1, "uint32"),
             "id": (2, "uint32"),
             "reg": (3, "reg_file_entry"),
-            "tfd": (12, "timerfd_entry"),
         },
         "remap_file_path_entry": {"orig_id": (1, "uint32")},
         "dump_stats_entry": {"frozen_time": (2, "uint32")},
@@ -120,29 +112,6 @@ def edited(image_dir: Path, name_now: Callable[[str], str], positions: Mapping[s
     head = content(image_dir / FILES)[:8]
     packed = [entry.SerializeToString() for entry in entries]
     return head + b"".join(struct.pack("<I", len(each)) + each for each in packed)
-
-
-def repair(image_dir: Path) -> int:
-    """Arm those periodic timerfds again that had expired unread; gives their number.
-
-    The kernel tells such a timer as not running until it is read, so CRIU saves it as one that is
-    off: the program would read what has expired and then wait for ever (contracts/criu.md).  It is
-    given its period as the time to go.  To be called before the image is sealed.
-    """
-    file = image_dir / FILES
-    data = content(file)
-    written, mended = data[: first(file.name, data)], 0
-    for raw in raw_messages(file.name, data):
-        entry = _READER.message(file.name, "file_entry", raw)
-        timer = entry.tfd
-        if timer.ticks and not (timer.vsec or timer.vnsec) and (timer.isec or timer.insec):
-            timer.vsec, timer.vnsec = timer.isec, timer.insec
-            raw = entry.SerializeToString()  # with the fields that are not declared here
-            mended += 1
-        written += struct.pack("<I", len(raw)) + raw
-    if mended:
-        file.write_bytes(written)
-    return mended
 
 
 def _is_regular(file: Any) -> bool:

@@ -8,13 +8,20 @@ restored.  The tests have CRIU itself refuse each of these.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Iterator
 
-from torqueckpt.checkpointers.criu.sockets import tcp_connections, unix_connections, unknown_sockets
+from torqueckpt.checkpointers.criu.sockets import (
+    relative_paths,
+    tcp_connections,
+    unix_connections,
+    unknown_sockets,
+)
 from torqueckpt.findings import HAZARD, NOTE, REFUSED, Finding
 from torqueckpt.process import open_files
+from torqueckpt.process.other_names import DELETED, opened
 from torqueckpt.process.proc import Stat
 from torqueckpt.process.resources import Holdings, detail, finding, status_of, waits_in
 
@@ -37,6 +44,8 @@ _VFORK_SECONDS, _LOOK_SECONDS = 0.5, 0.002
 # How CRIU chooses numbers for its own descriptors in a restored process (choose_service_fd_base()).
 _RESTORES_OWN_FILES, _FILES_AT_ONCE = 33, 128
 _MQUEUE_BYTES = 80  # FILENT_SIZE of the kernel's ipc/mqueue.c
+_SILLY = re.compile(r"\.nfs[0-9a-f]{24}")  # what NFS makes of the name of a deleted file
+_KEEP_NAME = "have the program keep the file's name"
 
 Check = Callable[[Holdings], Iterator[Finding]]
 
@@ -143,19 +152,25 @@ def _sysv_by_id(held: Holdings) -> Iterator[Finding]:
 
 
 def _deleted(held: Holdings) -> Iterator[Finding]:
+    named = {(each.device, each.inode) for each in held.other_names}
+    for each in opened(held.links):
+        if (each.device, each.inode) not in named:
+            what = "deleted, while the file has another name, which is not beside it"
+            remedy = "open the file by its other name"
+            yield finding(REFUSED, held.tree[each.pid], each.path, what, remedy)
     for link in held.links:
-        if not link[2].endswith(" (deleted)") or link[2].startswith(("/memfd:", "/SYSV")):
+        process, thing = held.tree[link[0]], link[2][: -len(DELETED)]
+        if _SILLY.fullmatch(os.path.basename(link[2])):
+            what = "deleted on another machine's file system, which then takes the file away"
+            yield finding(REFUSED, process, link[2], what, _KEEP_NAME)
+        if not link[2].endswith(DELETED) or link[2].startswith(("/memfd:", "/SYSV")):
             continue
         found = status_of(link)
         if found is None or not stat.S_ISREG(found.st_mode) or os.path.lexists(link[2]):
             continue
-        process, thing = held.tree[link[0]], link[2][: -len(" (deleted)")]
-        if found.st_nlink and thing.count("/") > 1:
-            what = "deleted, while the file has another name: only root's CRIU could link it"
-            yield finding(REFUSED, process, thing, what, "open the file by its other name")
-        elif found.st_blocks * 512 > GHOST_LIMIT_MIB << 20:
+        if not found.st_nlink and found.st_blocks * 512 > GHOST_LIMIT_MIB << 20:
             what = f"deleted, and larger than the {GHOST_LIMIT_MIB} MiB that go into an image"
-            yield finding(REFUSED, process, thing, what, "have the program keep the file's name")
+            yield finding(REFUSED, process, thing, what, _KEEP_NAME)
 
 
 def _numbers_of_files(held: Holdings) -> Iterator[Finding]:
@@ -250,6 +265,7 @@ _CHECKS: tuple[Check, ...] = (
     _devices,
     unknown_sockets,
     unix_connections,
+    relative_paths,
     tcp_connections,
     _pinned,
 )

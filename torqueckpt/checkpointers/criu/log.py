@@ -31,6 +31,10 @@ _KNOWN = (
         "the job itself ended its process {0} as soon as it was back, before CRIU had let go of"
         " that: install a C compiler and run make install again, or try again",
     ),
+    (
+        r"Can't create link remap for (\S.*)\. Use ",
+        "{0} is open or mapped, that name is gone, and no other name of the file was found",
+    ),
     (r"Can't setgroups", "the supplementary groups are not those of the image"),
     (r"Can't bind inet socket: Address already in use", "its TCP port is in use on this node"),
     (r"(?:SysV|sysvipc|System V).*", "it uses SysV shared memory, which CRIU does not save"),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 from torqueckpt.findings import HAZARD, REFUSED, Finding
@@ -26,6 +27,7 @@ _DAEMONS = (
     ("X11-unix", "the X server", "start the program without DISPLAY"),
 )
 _KNOWN = ("UNIX", "TCP", "UDP", "RAW", "PING", "PACKET", "NETLINK")
+_TOPS = ("cwd", "root")  # where CRIU looks for a relative path
 _PENDING = "not accepted yet: CRIU saves no connection that waits"
 _CONNECTION = "TCP connection to"
 _AGAIN = "checkpoint again: as a rule it lasts a moment only"
@@ -62,6 +64,26 @@ def unix_connections(held: Holdings) -> Iterator[Finding]:
                 yield finding(REFUSED, process, _unix(listener), _PENDING, _AGAIN)
         elif mine.peer not in ("", "0") and mine.peer not in held.sockets:
             yield _to_outside(process, known.get(mine.peer))
+
+
+def relative_paths(held: Holdings) -> Iterator[Finding]:
+    """Find sockets of a relative path that no longer leads to them: CRIU cannot tell where."""
+    for inode, mine in held.unix().items():
+        if inode not in held.sockets or mine.place is None or mine.name.startswith("/"):
+            continue
+        holders = {pid for pid, _, to in held.links if to == f"socket:[{inode}]"}
+        if not any(_leads_to(mine, f"/proc/{pid}/{top}") for pid in holders for top in _TOPS):
+            what = "its path is relative, and does not lead to it any more"
+            process, thing = held.tree[held.sockets[inode][0]], f"UNIX socket {mine.name}"
+            yield finding(REFUSED, process, thing, what, "bind it to an absolute path")
+
+
+def _leads_to(socket: Unix, directory: str) -> bool:
+    try:
+        found = os.stat(f"{directory}/{socket.name}")
+    except OSError:
+        return False
+    return (found.st_dev, found.st_ino & 0xFFFFFFFF) == socket.place
 
 
 def _to_outside(process: Stat, other: Unix | None) -> Finding:
