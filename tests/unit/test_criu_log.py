@@ -74,6 +74,15 @@ def test_a_whole_log_gives_its_cause_and_not_what_followed(text: str, reason: st
         ("ptrace(PTRACE_O_SUSPEND_SECCOMP) failed: seccomp", "seccomp filter"),
         ("Can't dump file 3 of that type (mqueue /q)", "message queue"),
         ("write() failed: No space left on device", "no space left"),
+        ("skqueue: Control messages in queue, not supported", "credentials waits in a UNIX socket"),
+        ("inet: Can't dump corked dgram socket 1f037c7", "corked"),
+        ("The packetized mode for pipes is not supported yet", "packets"),
+        ("Can't make FS id for 2317", "pid 2317 shares with another process"),
+        ("Zombies with threads are not supported", "first thread has ended"),
+        ("Can't stat path: Permission denied", "may not reach a file"),
+        ("Dump eventpoll (pid: 1826) failed with -1", "an epoll watches"),
+        ("netlink: The socket has data to read", "netlink socket has data"),
+        ("Can't setup 3 file owner pid: No such process", "process outside (F_SETOWN)"),
     ],
 )
 def test_a_known_cause_is_told_in_the_owners_words(line: str, part: str) -> None:

@@ -19,7 +19,7 @@ _SOCKET = re.compile(r"socket:\[([0-9]+)\]")
 _TOLD = ("TracerPid", "Seccomp")
 _NAMESPACES = ("user", "pid", "mnt", "net", "ipc", "uts", "time")
 # What is of interest in a list of mappings; most lines are libraries.
-_MAPPED = (b"/SYSV", b"/dev/", b"anon_inode:")
+_MAPPED = (b"/SYSV", b"/dev/", b"anon_inode:", b"/secretmem")
 LIBNUMA = "/libnuma.so"
 _LIBNUMA = LIBNUMA.encode()
 _GONE = other_names.DELETED.encode() + b"\n"
@@ -36,7 +36,7 @@ class Mapped(NamedTuple):
 
 
 class Holdings(NamedTuple):
-    """A tree and all that it held at one moment."""
+    """A tree, without its zombies, and all that it held at one moment."""
 
     tree: dict[int, proc.Stat]
     links: Links
@@ -46,6 +46,8 @@ class Holdings(NamedTuple):
     unreadable: list[int]
     sockets: dict[str, tuple[int, int]]  # inode → one of those that have it: (pid, descriptor)
     other_names: tuple[other_names.OtherName, ...] = ()  # of files whose opened name is gone
+    programs: dict[int, str] = {}  # the file that each process runs
+    zombies: tuple[proc.Stat, ...] = ()
 
     def tcp(self) -> list[net.Tcp]:
         return net.tcp() if self.sockets else []
@@ -81,6 +83,8 @@ def of_tree(tree: list[proc.Stat], links: Links) -> Holdings:
             if (found := _SOCKET.fullmatch(to)) is not None
         },
         other_names=other_names.find(gone, links) if gone else (),
+        programs={pid: _program(pid) for pid in running},
+        zombies=tuple(each for each in tree if each.ended),
     )
 
 
@@ -109,6 +113,13 @@ def detail(pid: int, fd: int, name: str) -> str:
     except (OSError, ProcessLookupError):
         return ""
     return next((value.strip() for key, _, value in lines if key == name), "")
+
+
+def _program(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/exe")
+    except OSError:
+        return ""
 
 
 def _status(pid: int) -> dict[str, str]:

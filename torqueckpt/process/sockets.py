@@ -15,7 +15,8 @@ if TYPE_CHECKING:  # slow to import, and few jobs have any
     import socket
 
 ESTABLISHED, TIME_WAIT, CLOSED, LISTENING = 1, 6, 7, 10  # include/net/tcp_states.h
-_UNIX, _INET, _INET6, _TCP = 1, 2, 10, 6  # Linux's AF_UNIX, AF_INET, AF_INET6, IPPROTO_TCP
+_UNIX, _INET, _INET6 = 1, 2, 10  # Linux's AF_UNIX, AF_INET, AF_INET6
+_TCP, _UDP = 6, 17  # IPPROTO_TCP, IPPROTO_UDP
 _STREAM, _SEQPACKET = 1, 5
 
 _DIAG_PROTOCOL, _DIAG_BY_FAMILY, _REQUEST_DUMP = 4, 20, 0x301
@@ -80,6 +81,25 @@ def unix() -> dict[str, Unix]:
     """All UNIX sockets of this network namespace, by inode; {} when the kernel does not tell."""
     request = struct.pack("=BBHIIIII", _UNIX, 0, 0, _ALL_STATES, 0, _SHOW, 0, 0)
     return {each.inode: each for each in map(_unix, _dump(request))}
+
+
+def unread_udp() -> dict[str, int]:
+    """How many bytes wait in UDP sockets of this network namespace, where any do, by inode."""
+    found = {}
+    for family in (_INET, _INET6):
+        request = struct.pack("=BBBBI48x", family, _UDP, 0, 0, _ALL_STATES)
+        for answer in _dump(request):
+            (waiting,), (inode,) = (struct.unpack_from("=I", answer, at) for at in (56, 68))
+            if waiting:
+                found[str(inode)] = waiting
+    return found
+
+
+def unread_netlink() -> dict[str, int]:
+    """How many bytes wait in netlink sockets, where any do, by inode."""
+    with open("/proc/net/netlink") as table:
+        rows = [line.split() for line in table.readlines()[1:]]
+    return {row[-1]: int(row[4]) for row in rows if int(row[4])}
 
 
 def _dump(request: bytes) -> list[bytes]:

@@ -202,4 +202,75 @@ pause()
 assert child.wait() == 0 and time.monotonic() - before >= 2.9
 """,
     ),
+    Kind(
+        "epoll that watches an epoll",
+        """
+read_end, write_end = os.pipe()
+inner, outer = select.epoll(), select.epoll()
+inner.register(read_end, select.EPOLLIN)
+outer.register(inner.fileno(), select.EPOLLIN)
+pause()
+os.write(write_end, b"x")
+assert outer.poll(300)
+""",
+    ),
+    Kind(
+        "epoll that watches what its process has closed",
+        """
+one, two = socket.socketpair()
+watch = select.epoll()
+child = os.fork()
+if child == 0:
+    time.sleep(10_000)
+watch.register(one, select.EPOLLIN)
+one.close()
+pause()
+os.kill(child, signal.SIGKILL)
+""",
+        REFUSED,
+        "watched by an epoll",
+    ),
+    Kind(
+        "timerfd of the clock that counts sleep too (CLOCK_BOOTTIME)",
+        """
+made = call(libc.timerfd_create(7, os.O_NONBLOCK))
+call(libc.timerfd_settime(made, 0, struct.pack("4q", 0, 0, 2, 0), None))
+pause()
+assert select.select([made], [], [], 300)[0]
+""",
+    ),
+    Kind(
+        "timer for one thread (SIGEV_THREAD_ID)",
+        """
+fired = []
+signal.signal(signal.SIGUSR1, lambda *_: fired.append(1))
+event = struct.pack("qiii44x", 0, signal.SIGUSR1, 4, threading.get_native_id())
+timer = ctypes.c_void_p()
+call(libc.timer_create(1, event, ctypes.byref(timer)))
+call(libc.timer_settime(timer, 0, struct.pack("4q", 0, 200000000, 0, 200000000), None))
+pause()
+before = len(fired)
+until = time.monotonic() + 300
+while len(fired) < before + 2 and time.monotonic() < until:
+    time.sleep(0.05)
+assert len(fired) >= before + 2
+""",
+    ),
+    Kind(
+        "signal when a descriptor is ready (F_SETOWN, O_ASYNC)",
+        """
+got = []
+signal.signal(signal.SIGIO, lambda *_: got.append(1))
+one, two = socket.socketpair()
+fcntl.fcntl(one, fcntl.F_SETOWN, os.getpid())
+fcntl.fcntl(one, fcntl.F_SETFL, os.O_ASYNC)
+pause()
+assert fcntl.fcntl(one, fcntl.F_GETOWN) == os.getpid()
+two.send(b"x")
+until = time.monotonic() + 300
+while not got and time.monotonic() < until:
+    time.sleep(0.05)
+assert got
+""",
+    ),
 )

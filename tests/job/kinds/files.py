@@ -347,4 +347,168 @@ pause()
 assert os.read(both, 99) == b"in flight"
 """,
     ),
+    Kind(
+        "pipe of packets (O_DIRECT)",
+        """
+read_end, write_end = os.pipe2(os.O_DIRECT)
+os.write(write_end, b"packet")
+pause()
+assert os.read(read_end, 99) == b"packet"
+""",
+        REFUSED,
+        "packets",
+    ),
+    Kind(
+        "file of /proc of a process outside",
+        """
+other = open(f"/proc/{os.getppid()}/stat")
+pause()
+""",
+        REFUSED,
+        "not in the job's tree",
+        dumped=True,
+    ),
+    Kind(
+        "directory of /proc of a process outside",
+        """
+other = os.open("/proc/1", os.O_RDONLY)
+pause()
+""",
+        REFUSED,
+        "not in the job's tree",
+        dumped=True,
+    ),
+    Kind(
+        "files of /proc of a child, running, zombie and gone",
+        """
+children = [subprocess.Popen(["/usr/bin/sleep", "1000"]) for _ in range(3)]
+opened = [open(f"/proc/{child.pid}/stat") for child in children]
+directory = os.open(f"/proc/{children[0].pid}", os.O_RDONLY)
+children[1].kill()
+children[2].kill()
+children[2].wait()
+while ") Z " not in open(f"/proc/{children[1].pid}/stat").read():
+    time.sleep(0.01)
+pause()
+assert opened[0].read().startswith(f"{children[0].pid} (sleep) ")
+assert "cmdline" in os.listdir(directory)
+children[0].kill()
+""",
+    ),
+    Kind(
+        "file of /proc of a thread",
+        """
+begun = []
+thread = threading.Thread(
+    target=lambda: begun.append(threading.get_native_id()) or time.sleep(10_000), daemon=True
+)
+thread.start()
+while not begun:
+    time.sleep(0.01)
+other = open(f"/proc/self/task/{begun[0]}/stat")
+pause()
+""",
+        REFUSED,
+        "before that thread",
+        dumped=True,
+    ),
+    Kind(
+        "O_PATH descriptor of a UNIX socket",
+        """
+ear = socket.socket(socket.AF_UNIX)
+ear.bind("ear")
+handle = os.open("ear", os.O_PATH)
+pause()
+""",
+        REFUSED,
+        "O_PATH",
+    ),
+    Kind(
+        "O_PATH descriptor of a fifo",
+        """
+os.mkfifo("fifo")
+handle = os.open("fifo", os.O_PATH)
+pause()
+""",
+        REFUSED,
+        "O_PATH",
+    ),
+    Kind(
+        "O_PATH descriptors of a link and a device",
+        """
+os.symlink("nowhere", "link")
+link = os.open("link", os.O_PATH | os.O_NOFOLLOW)
+device = os.open("/dev/null", os.O_PATH)
+pause()
+assert os.readlink("", dir_fd=link) == "nowhere"
+""",
+    ),
+    Kind(
+        "removed directory, open",
+        """
+os.mkdir("below")
+directory = os.open("below", os.O_RDONLY)
+os.rmdir("below")
+pause()
+assert os.listdir(directory) == [] and not os.path.exists("below")
+""",
+    ),
+    Kind(
+        "deleted file in a removed directory",
+        """
+os.mkdir("below")
+file = open("below/data", "wb+", 0)
+file.write(b"kept")
+os.unlink("below/data")
+os.rmdir("below")
+pause()
+assert os.pread(file.fileno(), 9, 0) == b"kept" and not os.path.exists("below")
+""",
+    ),
+    Kind(
+        "file replaced by another of its name",
+        """
+file = open("data", "wb+", 0)
+file.write(b"first")
+open("new", "wb").write(b"second")
+os.rename("new", "data")
+pause()
+assert os.pread(file.fileno(), 9, 0) == b"first" and open("data", "rb").read() == b"second"
+""",
+    ),
+    Kind(
+        "program replaced by another of its name",
+        """
+import shutil
+shutil.copy("/usr/bin/sleep", "mine")
+child = subprocess.Popen(["./mine", "1000"])
+while "mine" not in os.readlink(f"/proc/{child.pid}/exe"):
+    time.sleep(0.01)
+shutil.copy("/usr/bin/cat", "other")
+os.rename("other", "mine")
+pause()
+assert child.poll() is None
+child.kill()
+""",
+    ),
+    Kind(
+        "file name of odd bytes",
+        """
+file = open(b"a\\nb\\xff (deleted)", "wb+", 0)
+file.write(b"kept")
+pause()
+assert os.pread(file.fileno(), 9, 0) == b"kept"
+""",
+    ),
+    Kind(
+        "deleted fifo with data in it",
+        """
+os.mkfifo("fifo")
+both = os.open("fifo", os.O_RDWR)
+os.unlink("fifo")
+os.write(both, b"in flight")
+pause()
+assert os.read(both, 99) == b"in flight"
+""",
+    ),
 )

@@ -190,4 +190,80 @@ pause()
         REFUSED,
         "userfaultfd",
     ),
+    Kind(
+        "secret memory (memfd_secret)",
+        """
+file = call(libc.syscall(447, 0))
+os.ftruncate(file, 4096)
+area = mmap.mmap(file, 4096)
+os.close(file)
+area[:4] = b"kept"
+pause()
+assert area[:4] == b"kept"
+""",
+        REFUSED,
+        "memfd_secret",
+    ),
+    Kind(
+        "memfd of huge pages",
+        """
+file = os.memfd_create("mine", os.MFD_HUGETLB)
+pause()
+""",
+        REFUSED,
+        "huge pages",
+    ),
+    Kind(
+        "program that runs from a memfd",
+        """
+file = os.memfd_create("mine")
+os.write(file, open("/usr/bin/sleep", "rb").read())
+child = subprocess.Popen([f"/proc/self/fd/{file}", "1000"], pass_fds=[file])
+while "memfd" not in os.readlink(f"/proc/{child.pid}/exe"):
+    time.sleep(0.01)
+pause()
+assert child.poll() is None
+child.kill()
+""",
+        REFUSED,
+        "run it from a file",
+        dumped=True,
+    ),
+    Kind(
+        "memfd, mapped, its descriptor closed",
+        """
+file = os.memfd_create("mine")
+os.ftruncate(file, 8192)
+area = mmap.mmap(file, 8192)
+os.close(file)
+area[:4] = b"kept"
+pause()
+assert area[:4] == b"kept"
+""",
+    ),
+    Kind(
+        "address space that is only reserved",
+        """
+start = libc.mmap(None, ctypes.c_size_t(1 << 44), 0, 0x4022, -1, ctypes.c_size_t(0))
+assert start not in (None, ctypes.c_void_p(-1).value)
+pause()
+assert f"{start:x}-{start + (1 << 44):x} ---p" in open("/proc/self/maps").read()
+""",
+    ),
+    Kind(
+        "memory that grows down, that no fork has, that is a guard",
+        """
+stack = libc.mmap(None, ctypes.c_size_t(65536), 3, 0x122, -1, ctypes.c_size_t(0))
+ctypes.memmove(stack + 65532, b"kept", 4)
+own = mmap.mmap(-1, 65536, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+own[:4] = b"kept"
+own.madvise(10)
+emptied = mmap.mmap(-1, 65536, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+emptied.madvise(18)
+pause()
+assert ctypes.string_at(stack + 65532, 4) == own[:4] == b"kept"
+smaps = open("/proc/self/smaps").read()
+assert all(f" {flag}" in smaps for flag in ("gd", "dc", "wf"))
+""",
+    ),
 )

@@ -344,4 +344,52 @@ pause()
 assert socket.if_nametoindex("lo") and one.getsockname()[0]
 """,
     ),
+    Kind(
+        "UDP socket with a datagram that was not read",
+        """
+ear = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+ear.bind(("127.0.0.1", 0))
+one = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+one.sendto(b"lost", ear.getsockname())
+pause()
+one.sendto(b"after", ear.getsockname())
+assert ear.recv(99) == b"after"
+""",
+        WARNED,
+        "were not read",
+    ),
+    Kind(
+        "netlink socket with data",
+        """
+one = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
+one.bind((0, 0))
+one.send(struct.pack("IHHIIBxxx", 20, 18, 0x301, 1, 0, 0))
+select.select([one], [], [])
+pause()
+assert one.recv(65536)
+""",
+        REFUSED,
+        "netlink socket with data",
+    ),
+    Kind(
+        "unix stream, shut down",
+        """
+one, two = socket.socketpair()
+one.shutdown(socket.SHUT_WR)
+pause()
+assert two.recv(99) == b""
+two.send(b"answer")
+assert one.recv(99) == b"answer"
+""",
+    ),
+    Kind(
+        "unix stream that asks for its senders' credentials (SO_PASSCRED)",
+        """
+one, two = socket.socketpair()
+two.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+pause()
+one.send(b"x")
+assert struct.unpack("3i", two.recvmsg(9, 99)[1][0][2])[0] == os.getpid()
+""",
+    ),
 )

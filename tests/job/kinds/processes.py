@@ -255,4 +255,43 @@ pause()
         "2 nodes",
         dumped=True,
     ),
+    Kind(
+        "process whose first thread has ended",
+        """
+child = os.fork()
+if child == 0:
+    threading.Thread(target=lambda: time.sleep(10_000)).start()
+    libc.syscall(60, 0)
+while ") Z " not in open(f"/proc/{child}/stat").read():
+    time.sleep(0.01)
+pause()
+os.kill(child, signal.SIGKILL)
+""",
+        REFUSED,
+        "first thread has ended",
+    ),
+    Kind(
+        "process that shares its descriptors (CLONE_FILES)",
+        """
+child = libc.syscall(56, 0x400 | 17, None, None, None, None)
+if child == 0:
+    time.sleep(10_000)
+pause()
+made = os.open("/dev/null", os.O_RDONLY)
+assert os.path.exists(f"/proc/{child}/fd/{made}")
+os.kill(child, signal.SIGKILL)
+""",
+    ),
+    Kind(
+        "thread with descriptors of its own",
+        """
+begun = []
+threading.Thread(
+    target=lambda: begun.append(libc.unshare(0x400)) or time.sleep(10_000), daemon=True
+).start()
+while not begun:
+    time.sleep(0.01)
+pause()
+""",
+    ),
 )

@@ -13,11 +13,13 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
+from torqueckpt.checkpointers.criu import descriptors
 from torqueckpt.checkpointers.criu.sockets import (
     relative_paths,
     tcp_connections,
     unix_connections,
     unknown_sockets,
+    unread,
 )
 from torqueckpt.findings import HAZARD, NOTE, REFUSED, Finding
 from torqueckpt.process import open_files
@@ -262,8 +264,15 @@ _CHECKS: tuple[Check, ...] = (
     _sysv_by_id,
     _deleted,
     _numbers_of_files,
+    descriptors.kernels_files,
+    descriptors.names_only,
+    descriptors.packet_pipes,
+    descriptors.unusual_memory,
+    descriptors.watched_by_epoll,
+    descriptors.half_ended,
     _devices,
     unknown_sockets,
+    unread,
     unix_connections,
     relative_paths,
     tcp_connections,

@@ -17,6 +17,8 @@ from torqueckpt.process.sockets import (
     Tcp,
     Unix,
     protocol,
+    unread_netlink,
+    unread_udp,
 )
 
 # Part of the other end's name → who that is, and what to do.
@@ -29,6 +31,7 @@ _DAEMONS = (
 _KNOWN = ("UNIX", "TCP", "UDP", "RAW", "PING", "PACKET", "NETLINK")
 _TOPS = ("cwd", "root")  # where CRIU looks for a relative path
 _PENDING = "not accepted yet: CRIU saves no connection that waits"
+_NETLINK = "netlink socket with data"
 _CONNECTION = "TCP connection to"
 _AGAIN = "checkpoint again: as a rule it lasts a moment only"
 
@@ -40,6 +43,21 @@ def unknown_sockets(held: Holdings) -> Iterator[Finding]:
             thing, what = f"{kind} socket", "CRIU does not know this kind of socket"
             remedy = "GODEBUG=multipathtcp=0" if kind.startswith("MPTCP") else "close it before"
             yield finding(REFUSED, held.tree[pid], thing, what, remedy)
+
+
+def unread(held: Holdings) -> Iterator[Finding]:
+    """Find what waits to be read in sockets whose queues CRIU does not save."""
+    kinds = {inode: protocol(*where) for inode, where in held.sockets.items()}
+    if "NETLINK" in kinds.values():
+        for inode in unread_netlink().keys() & kinds.keys():
+            what = "it has not read what the kernel has told it"
+            yield finding(REFUSED, held.tree[held.sockets[inode][0]], _NETLINK, what, _AGAIN)
+    if any(kind.startswith("UDP") for kind in kinds.values()):
+        waiting = unread_udp()
+        for inode in waiting.keys() & kinds.keys():
+            thing = f"UDP socket with {waiting[inode]} bytes that were not read"
+            what, remedy = "a restart finds it empty", "have the program ask again in time"
+            yield finding(HAZARD, held.tree[held.sockets[inode][0]], thing, what, remedy)
 
 
 def unix_connections(held: Holdings) -> Iterator[Finding]:
