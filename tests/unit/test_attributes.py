@@ -13,7 +13,7 @@ import pytest
 
 from tests.unit import core_images, real
 from torqueckpt.manifest import Attributes, IoPriority
-from torqueckpt.process import attributes, proc, tree
+from torqueckpt.process import attributes, proc, system_calls, tree
 
 _IDLE = 3 << 13
 _USUAL = Attributes(0, 0, 50_000, 0, "", 0x33)
@@ -65,7 +65,7 @@ def test_what_can_be_set_from_outside_is_given_back(started: Start, special: int
         [had._replace(pid=ended), had._replace(pid=pid)],
         [priority._replace(tid=ended), priority._replace(tid=pid)],
     )
-    assert attributes.io_priority(pid) == _IDLE
+    assert system_calls.io_priority(pid) == _IDLE
     assert Path(f"/proc/{pid}/coredump_filter").read_text() == "00000021\n"
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from torqueckpt import paths, run
 from torqueckpt.errors import CannotBeDumped
 from torqueckpt.identity import Owner
-from torqueckpt.process import keyring, privileges, proc, signals
+from torqueckpt.process import privileges, proc, signals, system_calls
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
 from torqueckpt.store.journal import TRIED
@@ -143,7 +143,7 @@ class Trial:
             env={**environment, "PBS_ENVIRONMENT": "PBS_BATCH", "TMPDIR": str(directory), **more},
             cwd=directory,
             start_new_session=True,
-            preexec_fn=keyring.join_new_session,
+            preexec_fn=system_calls.join_new_session_keyring,
         )
         os.close(out)
         os.close(err)

@@ -22,7 +22,7 @@ from torqueckpt.errors import (
 )
 from torqueckpt.hooks import entry
 from torqueckpt.identity import Owner, job_id
-from torqueckpt.process import keyring, privileges, supervise
+from torqueckpt.process import privileges, supervise, system_calls
 from torqueckpt.restart import output
 from torqueckpt.restart.plan import Restart
 from torqueckpt.restart.restart import prepare, restore
@@ -36,7 +36,7 @@ def main(argv: list[str]) -> int:
 
 
 def _restart(argv: list[str]) -> int:
-    keyring.join_new_session()  # of the daemon's; of a job's, none comes back
+    system_calls.join_new_session_keyring()  # of the daemon's; of a job's, none comes back
     openpbs, chosen = argv[:1] == [WORD], Settings()
     try:
         chosen = settings.load()

@@ -21,7 +21,7 @@ from torqueckpt.errors import NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.ifl import errors
 from torqueckpt.ifl.records import Job
-from torqueckpt.process import keyring, privileges
+from torqueckpt.process import privileges, system_calls
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, journal
 
@@ -231,7 +231,7 @@ def _resubmitted(job: Job) -> tuple[str, str]:
         privileges.as_owner_argv(owner, (), words),
         timeout_seconds=_SUBMIT_SECONDS,
         environment={**environment, "USER": owner.name, "LOGNAME": owner.name},
-        in_child=keyring.join_new_session,
+        in_child=system_calls.join_new_session_keyring,
         alone=True,
     )
     try:

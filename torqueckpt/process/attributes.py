@@ -8,7 +8,6 @@ that is preloaded into CRIU has each do so (criu-plugin/attributes.c).
 
 from __future__ import annotations
 
-import ctypes
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -16,12 +15,10 @@ from contextlib import suppress
 
 from torqueckpt import log
 from torqueckpt.manifest import Attributes, Ceiling, IoPriority
-from torqueckpt.process import privileges, proc
+from torqueckpt.process import privileges, proc, system_calls
 
 _VARIABLE = "TORQUECKPT_ATTRIBUTES"
 _MOST_BYTES = 128 * 1024 - 64  # of one variable: MAX_ARG_STRLEN
-_libc = ctypes.CDLL(None)
-_IOPRIO_SET, _IOPRIO_GET, _OF_PROCESS = 251, 252, 1  # on x86-64
 _SLACK_NS, _COREDUMP_FILTER = 50_000, 0x33  # where nobody has set another
 # set_mempolicy(2)
 _POLICIES = {
@@ -51,9 +48,9 @@ def of_tree(
     running = [each.pid for each in tree if not each.ended]
     given = None if leader_pid in running else _of(leader_pid)
     given = given or Attributes(0, 0, _SLACK_NS, 0, "", _COREDUMP_FILTER)
-    usual = 0 if leader_pid in running else io_priority(leader_pid)
+    usual = 0 if leader_pid in running else system_calls.io_priority(leader_pid)
     found = [had for had in map(_of, running) if had is not None]
-    threads = ((tid, io_priority(tid)) for pid in running for tid in _threads(pid))
+    threads = ((tid, system_calls.io_priority(tid)) for pid in running for tid in _threads(pid))
     return (
         tuple(had for had in found if had != given._replace(pid=had.pid)),
         tuple(IoPriority(tid, value) for tid, value in threads if value not in (-1, usual)),
@@ -78,25 +75,10 @@ def put_back(had: Iterable[Attributes], priorities: Iterable[IoPriority]) -> Non
     Idle and best-effort input and output are anybody's to set, real time is refused by the kernel.
     """
     for thread in priorities:
-        set_io_priority(thread.tid, thread.value)
+        system_calls.set_io_priority(thread.tid, thread.value)
     for each in had:
         with suppress(OSError), open(f"/proc/{each.pid}/coredump_filter", "w") as file:
             file.write(f"{each.coredump_filter:#x}")
-
-
-def io_priority(tid: int) -> int:
-    """As ioprio_get(2) has it, 0 for ourselves; -1 where there is no such thread."""
-    return int(_libc.syscall(_IOPRIO_GET, _OF_PROCESS, tid)) if _is_x86_64() else 0
-
-
-def set_io_priority(tid: int, value: int) -> None:
-    """Set it where the kernel lets us."""
-    if _is_x86_64():
-        _libc.syscall(_IOPRIO_SET, _OF_PROCESS, tid, value)
-
-
-def _is_x86_64() -> bool:
-    return os.uname().machine == "x86_64"
 
 
 def _of(pid: int) -> Attributes | None:

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from torqueckpt.errors import NeedsRoot, OddBeginning
 from torqueckpt.manifest import UNLIMITED
-from torqueckpt.process import attributes, prctl, proc
+from torqueckpt.process import proc, system_calls
 
 _libc = ctypes.CDLL(None)  # for calls that Python does not have
 _USUAL_SLACK_NS = 50_000
@@ -131,9 +131,9 @@ def put_back() -> None:
         with suppress(OSError):
             _write_oom(had.oom_score_adj)
         if had.ioprio:
-            attributes.set_io_priority(0, had.ioprio)
+            system_calls.set_io_priority(0, had.ioprio)
         with suppress(OSError):
-            prctl.prctl(prctl.SET_TIMERSLACK, had.slack_ns)
+            system_calls.prctl(system_calls.SET_TIMERSLACK, had.slack_ns)
         for limit, (soft, hard) in had.limits:
             now = resource.getrlimit(limit)[0]
             if limit == resource.RLIMIT_NOFILE and now > _LIMITS["NOFILE"][0]:
@@ -153,7 +153,7 @@ def _odd_rights(mine: _Status, init: _Status) -> Iterator[tuple[str, str]]:
     if any(ids):
         told = ", ".join(map(str, ids))
         yield f"its user ids are {told}, not root's alone", "start it as root, or as a user"
-    bits = prctl.prctl(prctl.GET_SECUREBITS) & _GUARDED
+    bits = system_calls.prctl(system_calls.GET_SECUREBITS) & _GUARDED
     if bits:
         yield f"it was started with securebits {bits:#x}", "log in anew, and look who set them"
     for name, more in (
@@ -238,8 +238,8 @@ def _arrival() -> Arrived:
         priority=os.sched_getparam(0).sched_priority,
         cpus=frozenset(os.sched_getaffinity(0)),
         oom_score_adj=oom,
-        ioprio=attributes.io_priority(0),
-        slack_ns=prctl.prctl(prctl.GET_TIMERSLACK),
+        ioprio=system_calls.io_priority(0),
+        slack_ns=system_calls.prctl(system_calls.GET_TIMERSLACK),
         limits=tuple((each, resource.getrlimit(each)) for each in limits),
     )
 
@@ -263,13 +263,13 @@ def _reset(arrived: Arrived) -> None:
         with suppress(OSError):
             _write_oom(0)
     if arrived.ioprio:
-        attributes.set_io_priority(0, 0)
+        system_calls.set_io_priority(0, 0)
     if arrived.slack_ns != _USUAL_SLACK_NS:
-        prctl.prctl(prctl.SET_TIMERSLACK, _USUAL_SLACK_NS)
+        system_calls.prctl(system_calls.SET_TIMERSLACK, _USUAL_SLACK_NS)
     if _libc.personality(_AS_IT_IS):
         _libc.personality(0)
-    prctl.prctl(prctl.SET_PDEATHSIG, 0)
-    prctl.prctl(prctl.SET_CHILD_SUBREAPER, 0)
+    system_calls.prctl(system_calls.SET_PDEATHSIG, 0)
+    system_calls.prctl(system_calls.SET_CHILD_SUBREAPER, 0)
 
 
 def _raise_limits(program: str) -> None:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from torqueckpt import log, run
 from torqueckpt.errors import ProgramMissing
 from torqueckpt.identity import Owner
-from torqueckpt.process import keyring, prctl, privileges, proc, signals, tree
+from torqueckpt.process import privileges, proc, signals, system_calls, tree
 from torqueckpt.process.worker import Worker, WorkerFailed
 from torqueckpt.rights import begin, seccomp
 from torqueckpt.run import Finished
@@ -51,7 +51,7 @@ def run_alone(
     def kept() -> Finished:
         os.setsid()
         with privileges.acting_as_root():
-            prctl.prctl(prctl.SET_CHILD_SUBREAPER, 1)
+            system_calls.prctl(system_calls.SET_CHILD_SUBREAPER, 1)
             finished = run.run(
                 argv,
                 timeout_seconds=timeout_seconds,
@@ -91,7 +91,7 @@ def run_as_parent(
         if status:
             end_what_it_left()
 
-    prctl.prctl(prctl.SET_CHILD_SUBREAPER, 1)
+    system_calls.prctl(system_calls.SET_CHILD_SUBREAPER, 1)
     try:
         finished = run.run(
             argv,
@@ -106,20 +106,20 @@ def run_as_parent(
         if not finished.ok:  # parts of a tree, whose numbers the next try needs
             ended = _end_children(but=others) and ended
     finally:
-        prctl.prctl(prctl.SET_CHILD_SUBREAPER, 0)
+        system_calls.prctl(system_calls.SET_CHILD_SUBREAPER, 0)
     return finished if ended else _failed(argv, _NOT_ENDED)
 
 
 def _hold() -> None:
     """In the child, while it is root: the filter bars what setpriv has no need of either."""
     begin.put_back()
-    keyring.join_new_session()
+    system_calls.join_new_session_keyring()
     if seccomp.available():
         try:
             seccomp.refuse_what_no_dump_needs()
         except OSError as refused:  # a library or kernel of another mind: no image is lost for it
             log.warning(f"the dump runs without a list of refused system calls: {refused}")
-    prctl.prctl(prctl.SET_NO_NEW_PRIVS, 1)
+    system_calls.prctl(system_calls.SET_NO_NEW_PRIVS, 1)
 
 
 def _end_children(but: Collection[int] = ()) -> bool:

@@ -11,7 +11,7 @@ from torqueckpt import layout, paths
 from torqueckpt.checkpoint import checkpoint
 from torqueckpt.errors import CheckpointRefused, DumpFailed, SessionGone
 from torqueckpt.identity import ImageRef, Owner
-from torqueckpt.process import job_processes, keyring, privileges, proc
+from torqueckpt.process import job_processes, privileges, proc, system_calls
 from torqueckpt.restart import door
 from torqueckpt.settings import Settings
 
@@ -53,7 +53,7 @@ def resume(found: ImageRef, owner: Owner, *options: str) -> NoReturn:
     """Become `torqueckpt resume` of that generation, as the image's owner."""
     program = paths.program("bin", "torqueckpt")
     if os.getuid() == 0:
-        keyring.join_new_session()  # of root's login
+        system_calls.join_new_session_keyring()  # of root's login
         privileges.drop(owner)
     present = job_processes.job_in(os.environ) or f"{os.getpid()}.resume"
     words = ["resume", found.lineage, "--generation", str(found.generation), *options]

@@ -17,7 +17,7 @@ from torqueckpt.batch.local.control import Caller
 from torqueckpt.batch.local.site import Site
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.batch.local.submission import Submission
-from torqueckpt.process import keyring, privileges
+from torqueckpt.process import privileges, system_calls
 
 _PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -79,7 +79,7 @@ def _become_leader(
         for target, source in enumerate(stdio):
             os.dup2(source, target)
         os.dup2(0, 9)  # pbs_mom leaves the pipe open there too
-        keyring.join_new_session()
+        system_calls.join_new_session_keyring()
         privileges.drop(submission.owner)
         os.closerange(10, 4096)
         for fd in range(3, 9):
