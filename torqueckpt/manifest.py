@@ -257,6 +257,7 @@ class Manifest(NamedTuple):
     node: Optional[Node] = None  # noqa: UP045 (read at run time, also by Python 3.9); not in older
     ceiling: Optional[Ceiling] = None  # noqa: UP045 (the same)
     connections: tuple[Connection, ...] = ()
+    listening: tuple[int, ...] = ()  # the ports that the job listened at; not in older ones
 
     @property
     def bytes(self) -> int:

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import INSTALLED, MAY_END, Site, User, lines
+from tests.unit import real
+from torqueckpt.process import sockets
 
 NET_ADMIN = 1 << 12
 
@@ -201,6 +203,52 @@ def test_without_the_library_a_job_with_connections_is_refused_until_one_of_two_
     resumed = site.resume(user, running.job, running.directory)
     assert resumed.wait() == 7, resumed.err()
     assert resumed.out() == lines(60)
+
+
+# Both ends are silent, so that each is remembered once it is closed; and the port where it listens
+# is in the way of nobody but itself: SO_REUSEADDR is not set.
+SILENT = """#!/usr/bin/python3 -u
+import os, socket, time
+ear = socket.socket()
+ear.bind(("127.0.0.1", 0))
+ear.listen()
+def connected():
+    call = socket.create_connection(ear.getsockname())
+    return call, ear.accept()[0]
+for _ in range(3):  # this end is closed first
+    call, talk = connected()
+    talk.close()
+    call.close()
+call, talk = connected()
+for line in range(1, 31):
+    while line == 30 and not os.path.exists(os.environ["PBS_O_WORKDIR"] + "/{may_end}"):
+        time.sleep(0.05)
+    call.send(b"x")
+    assert talk.recv(1) == b"x"
+    print("line", line)
+    time.sleep(0.05)
+raise SystemExit(7)
+"""
+
+
+@pytest.mark.skipif(not real.forgets_ended_connections(), reason="a kernel that cannot forget them")
+def test_a_restart_waits_for_no_address_that_only_the_kernel_remembers(
+    site: Site, user: User, spied: Path
+) -> None:
+    text = SILENT.format(may_end=MAY_END)
+    running = site.start(user, user.script(text, user.directory()), "-c", "enabled")
+    for reached in (3, 9):
+        running.wait_for_line(reached)
+        answer = subprocess.run(running.hook_argv(), capture_output=True, text=True)
+        assert answer.returncode == 0, answer.stderr
+        running.wait_for_line(reached + 3)
+        running.crash()
+        assert any(each.state == sockets.TIME_WAIT for each in sockets.tcp())
+        running = site.resume(user, running.job, running.directory)
+        site.wait_for_restart(running)
+    assert running.wait() == 7, running.err()
+    assert running.out() == lines(30)
+    assert verbs_without_net_admin(spied) == ["dump", "restore"] * 2
 
 
 OUTSIDE = """#!/usr/bin/python3 -u

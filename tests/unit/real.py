@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support import LIMIT_SECONDS
-from torqueckpt.process import proc, tree
+from torqueckpt.process import proc, sockets, tree
 
 
 def start(argv: Sequence[str], **options: Any) -> subprocess.Popen[bytes]:
@@ -109,3 +110,15 @@ def in_child(work: Callable[[], Any]) -> Any:
     if "failure" in answer:
         pytest.fail(f"in a forked process:\n{answer['failure']}")
     return answer["result"]
+
+
+def forgets_ended_connections() -> bool:
+    """Whether this kernel has CONFIG_INET_DIAG_DESTROY, and root may use it here."""
+    with socket.create_server(("127.0.0.1", 0)) as ear:
+        call = socket.create_connection(ear.getsockname())
+        port = call.getsockname()[1]
+        talk, _ = ear.accept()
+        call.close()
+        talk.close()
+    found = [each for each in sockets.tcp() if each.local[1] == port]
+    return any(map(sockets.destroy, found))

@@ -19,7 +19,7 @@ from torqueckpt.errors import (
     SeveralExecPids,
 )
 from torqueckpt.identity import Owner
-from torqueckpt.process import privileges, proc, tree
+from torqueckpt.process import privileges, proc, sockets, tree
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
 
@@ -190,7 +190,7 @@ def test_what_the_tree_has_open_is_listed_with_its_names(started: Start) -> None
     assert tree.open_links([_stat(os.getpid())]) != []
 
 
-def test_established_tcp_is_seen_and_listening_alone_is_not(started: Start) -> None:
+def test_the_trees_tcp_sockets_are_seen_each_in_its_state(started: Start) -> None:
     code = (
         "import socket, sys\n"
         "s = socket.socket(); s.bind(('127.0.0.1', 0)); s.listen()\n"
@@ -201,12 +201,12 @@ def test_established_tcp_is_seen_and_listening_alone_is_not(started: Start) -> N
     process = started(*real.python(code), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
 
-    def has() -> bool:
-        return tree.has_established_tcp(tree.open_links([_stat(process.pid)]))
+    def states() -> list[int]:
+        return sorted(each.state for each in tree.tcp(tree.open_links([_stat(process.pid)])))
 
     process.stdout.readline()
-    assert not has()
+    assert states() == [sockets.LISTENING]
     process.stdin.write(b"\n")
     process.stdin.flush()
     process.stdout.readline()
-    assert has()
+    assert states() == [sockets.ESTABLISHED, sockets.ESTABLISHED, sockets.LISTENING]

@@ -102,6 +102,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     checkpointer_version=version,
                     target=target,
                     waiting=waiting,
+                    tcp=tree.tcp(target.open_files),
                     ceiling=ceiling.of_tree(target.tree, target.leader_pid),
                     outputs=outputs,
                     inherited=(lock, *guarded),
@@ -142,7 +143,7 @@ def _new_image(plan: CheckpointPlan, known: Live | None, secret: bytes) -> tuple
                 facts = reader.facts(dumped)
                 streams = _grow_streams(plan, dumped.seen)
             saved = SavedImage(facts, scripts, streams, tuple(image))
-            manifest = describe.manifest_of(plan, generation, dump, dumped, saved)
+            manifest = describe.manifest_of(plan, generation, dumped, saved)
             proof.write_and_read_back(plan, generation, manifest, secret)
             generation.directory.append_line(layout.LOG, log.lines())
     return manifest, left_out

@@ -20,7 +20,7 @@ from torqueckpt.errors import DumpFailed, TorqueCkptError
 from torqueckpt.files import build_ids, job_script
 from torqueckpt.files.record import Look
 from torqueckpt.manifest import Job, Manifest, Node, OpenFile, Process
-from torqueckpt.process import monotonic_waits, node, proc
+from torqueckpt.process import monotonic_waits, node, proc, sockets
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
@@ -29,7 +29,7 @@ _SECONDS = 300  # for reading, once the image is there
 
 
 def manifest_of(
-    plan: CheckpointPlan, generation: Generation, dump: Dump, dumped: Dumped, saved: SavedImage
+    plan: CheckpointPlan, generation: Generation, dumped: Dumped, saved: SavedImage
 ) -> Manifest:
     facts, seen = saved.facts, dumped.seen
     return Manifest(
@@ -48,7 +48,7 @@ def manifest_of(
         checkpointer_version=plan.checkpointer_version,
         exec_pid=plan.target.root.pid,
         sid=plan.request.sid,
-        established_tcp=dump.established_tcp,
+        established_tcp=dumped.established_tcp,
         processes=facts.processes,
         files=facts.files,
         watched=seen.watched,
@@ -62,7 +62,14 @@ def manifest_of(
         node=Node(os.uname().machine, node.features(), facts.builds),
         ceiling=plan.ceiling,
         connections=dumped.connections,
+        listening=_listening(plan),
     )
+
+
+def _listening(plan: CheckpointPlan) -> tuple[int, ...]:
+    uid = plan.target.owner.uid
+    ears = (each for each in plan.tcp if each.state == sockets.LISTENING and each.uid == uid)
+    return tuple(sorted({each.local[1] for each in ears}))
 
 
 def _job(plan: CheckpointPlan, scripts: dict[str, str]) -> Job:

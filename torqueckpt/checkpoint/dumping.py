@@ -23,7 +23,7 @@ from torqueckpt.errors import (
 )
 from torqueckpt.files.record import Look, Task, look
 from torqueckpt.manifest import Rule
-from torqueckpt.process import privileges, proc, signals, tree
+from torqueckpt.process import privileges, proc, signals, sockets
 from torqueckpt.process.freeze import Freeze
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.rights import contain
@@ -39,12 +39,14 @@ _LET_GO_SECONDS = 10  # behind our own limit: this one is for when we are gone
 
 
 def what_to_dump(plan: CheckpointPlan, generation: Generation) -> Dump:
+    connected = any(each.state == sockets.ESTABLISHED for each in plan.tcp)
+    may_connect = bool(plan.tcp) and plan.checkpointer.tcp_library is not None
     return Dump(
         exec_pid=plan.target.root.pid,
         image_dir=generation.image_dir,
         work_dir=generation.work_dir,
         stopped=plan.request.end,
-        established_tcp=tree.has_established_tcp(plan.target.open_files),
+        established_tcp=connected or may_connect,
         at_freeze=paths.installation() / "at-freeze",
         other_names=plan.target.other_names,
     )
@@ -70,7 +72,8 @@ def dump(plan: CheckpointPlan, dump: Dump, task: Task) -> Dumped:
             if not problem:
                 raise
             raise DumpFailed(job=plan.job, reason=problem) from failed
-        return dumped._replace(connections=repair.report().connections)
+        connections = repair.report().connections
+        return dumped._replace(connections=connections, established_tcp=bool(connections))
 
 
 def _dump(
@@ -102,7 +105,7 @@ def _dump(
             raise WorkerFailed(f"{finished.program} did not call {dump.at_freeze}")
         if seen.lost:
             raise WorkerFailed(f"{seen.lost[0]} was renamed or removed meanwhile")
-        return Dumped(seen, finished.wall_ms)
+        return Dumped(seen, finished.wall_ms, dump.established_tcp)
     except WorkerFailed as unseen:
         reason = f"its files were not looked at: {unseen}"
         raise DumpFailed(job=plan.job, reason=reason) from unseen

@@ -9,6 +9,7 @@ from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers.base import Checkpointer, ImageFacts
 from torqueckpt.files.record import Look
 from torqueckpt.manifest import Ceiling, Connection, ImageFile, Stream
+from torqueckpt.process.sockets import Tcp
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store.lineage import Lineage
@@ -19,10 +20,10 @@ class CheckpointPlan(NamedTuple):
     """A checkpoint that nothing forbids, as it stands right before the dump.
 
     depth: how many generations are kept.  waiting: pids of the tree that wait for a time of the
-    monotonic clock.  ceiling: the most that the tree's processes may have.  outputs: descriptors of
-    the job's stdout and stderr, for reading.  inherited: descriptors that the checkpointer
-    inherits, the lineage's lock above all: it outlives a caller that is killed, and the next action
-    waits until it has let go of the job.
+    monotonic clock.  tcp: the tree's TCP sockets.  ceiling: the most that the tree's processes may
+    have.  outputs: descriptors of the job's stdout and stderr, for reading.  inherited: descriptors
+    that the checkpointer inherits, the lineage's lock above all: it outlives a caller that is
+    killed, and the next action waits until it has let go of the job.
     """
 
     request: CheckpointRequest
@@ -34,6 +35,7 @@ class CheckpointPlan(NamedTuple):
     checkpointer_version: str
     target: Target
     waiting: tuple[int, ...]
+    tcp: tuple[Tcp, ...]
     ceiling: Ceiling | None
     outputs: tuple[int, ...]
     inherited: tuple[int, ...]
@@ -44,10 +46,14 @@ class CheckpointPlan(NamedTuple):
 
 
 class Dumped(NamedTuple):
-    """The result of a dump: what was seen of the job's files, and how long it took."""
+    """The result of a dump: what was seen of the job's files, and how long it took.
+
+    established_tcp: the image may have connections, and a restore of it has to be told.
+    """
 
     seen: Look
     wall_ms: int
+    established_tcp: bool
     frozen_before_us: int = 0
     connections: tuple[Connection, ...] = ()
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """List this node's sockets and their other ends, as the kernel tells them (sock_diag(7)).
 
+Of TCP, have it forget one that no process has any more.
+
 /proc/net/tcp tells the same of TCP, but takes milliseconds for an empty list.
 """
 
@@ -14,14 +16,18 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:  # slow to import, and few jobs have any
     import socket
 
-ESTABLISHED, TIME_WAIT, CLOSED, LISTENING = 1, 6, 7, 10  # include/net/tcp_states.h
+# include/net/tcp_states.h
+ESTABLISHED, FIN_WAIT1, FIN_WAIT2, TIME_WAIT, CLOSED = 1, 4, 5, 6, 7
+LAST_ACK, LISTENING, CLOSING = 9, 10, 11
 _UNIX, _INET, _INET6 = 1, 2, 10  # Linux's AF_UNIX, AF_INET, AF_INET6
 _TCP, _UDP = 6, 17  # IPPROTO_TCP, IPPROTO_UDP
 _STREAM, _SEQPACKET = 1, 5
 
 _DIAG_PROTOCOL, _DIAG_BY_FAMILY, _REQUEST_DUMP = 4, 20, 0x301
+_DESTROY, _REQUEST_ACKNOWLEDGED = 21, 0x5
 _DONE, _ERROR = 3, 2
 _ALL_STATES = 0xFFFFFFFF
+_REMEMBERED = 3  # the timer of what is no socket any more (idiag_timer in sock_diag(7))
 # Name, the file of a path, peer, who waits to be accepted, lengths of queues.
 _SHOW = 0x1 | 0x2 | 0x4 | 0x8 | 0x10
 _NAME, _FILE, _PEER, _WAITING, _QUEUES = 0, 1, 2, 3, 4  # attributes of an answer
@@ -37,6 +43,8 @@ class Tcp(NamedTuple):
     local: tuple[bytes, int]
     remote: tuple[bytes, int]
     uid: int = 0
+    remembered: bool = False  # by the kernel alone, both its ends or this one having been closed
+    key: bytes = b""  # the kernel's own words for it, which no other socket ever has
 
     @property
     def peer(self) -> str:
@@ -75,6 +83,26 @@ def tcp() -> list[Tcp]:
         request = struct.pack("=BBBBI48x", family, _TCP, 0, 0, _ALL_STATES)
         found += [_tcp(answer) for answer in _dump(request)]
     return found
+
+
+def destroy(it: Tcp) -> bool:
+    """Have the kernel end a TCP socket, whoever has it; called as root.
+
+    False where it is gone by now, or the kernel cannot (CONFIG_INET_DIAG_DESTROY).
+    """
+    import socket
+
+    request = struct.pack("=BBBBI", it.key[0], _TCP, 0, 0, _ALL_STATES) + it.key[1:]
+    size = 16 + len(request)
+    header = struct.pack("=IHHII", size, _DESTROY, _REQUEST_ACKNOWLEDGED, 1, 0)
+    try:
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _DIAG_PROTOCOL) as kernel:
+            kernel.settimeout(2)
+            kernel.send(header + request)
+            _, kind, _, _, _, error = struct.unpack_from("=IHHIIi", kernel.recv(1 << 16))
+    except OSError:
+        return False
+    return bool(kind == _ERROR and error == 0)
 
 
 def unix() -> dict[str, Unix]:
@@ -127,11 +155,13 @@ def _answers(kernel: socket.socket) -> Iterator[bytes]:
 
 
 def _tcp(answer: bytes) -> Tcp:
-    family, state = struct.unpack_from("=BB", answer)
+    family, state, timer = struct.unpack_from("=BBB", answer)
     here, there = struct.unpack_from(">HH", answer, 4)
     uid, inode = struct.unpack_from("=II", answer, 64)
     local, remote = _address(family, answer[8:24]), _address(family, answer[24:40])
-    return Tcp(str(inode), state, (local, here), (remote, there), uid)
+    key = answer[:1] + answer[4:52]  # struct inet_diag_sockid, with its cookie
+    remembered = timer == _REMEMBERED
+    return Tcp(str(inode), state, (local, here), (remote, there), uid, remembered, key)
 
 
 def _address(family: int, words: bytes) -> bytes:

@@ -95,12 +95,10 @@ def open_links(tree: list[proc.Stat]) -> list[tuple[int, int, str]]:
     return found
 
 
-def has_established_tcp(links: list[tuple[int, int, str]]) -> bool:
-    """Whether the tree has TCP connections, for which a checkpointer needs more rights."""
+def tcp(links: list[tuple[int, int, str]]) -> tuple[sockets.Tcp, ...]:
+    """The TCP sockets that the tree has open, but those that are neither bound nor connected."""
     inodes = {found.group(1) for _, _, to in links if (found := _SOCKET.fullmatch(to))}
-    if not inodes:
-        return False
-    return any(each.state == sockets.ESTABLISHED and each.inode in inodes for each in sockets.tcp())
+    return tuple(each for each in sockets.tcp() if each.inode in inodes) if inodes else ()
 
 
 def session(sid: int) -> list[proc.Stat]:

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torqueckpt import layout, paths, run
+from torqueckpt import layout, log, paths, run
 from torqueckpt.checkpointers.base import Checkpointer, Restore
 from torqueckpt.errors import ImageDamaged, ManifestTorn, RestoreFailed, RestoreTimeout
 from torqueckpt.files import intent
@@ -67,6 +67,7 @@ def restore(plan: RestorePlan) -> ProcessId:
         asked = Restore(image_dir, work_dir, tcp, inherited, streamed=manifest.packed)
         while True:
             generation.forget_log("restore")
+            _forget_connections(plan)
             finished, limit, problem = _run(plan, asked)
             if finished.ok and not problem:
                 break
@@ -95,6 +96,18 @@ def restore(plan: RestorePlan) -> ProcessId:
             raise
         verifier.close()
     return _own_child(manifest)
+
+
+def _forget_connections(plan: RestorePlan) -> None:
+    """Have the kernel forget those of the job before, which it would remember for a minute."""
+    manifest = plan.manifest
+    if not manifest.connections and not manifest.listening:
+        return
+    from torqueckpt.rights import tcp_leftovers  # slow to import, and few jobs have any
+
+    count = tcp_leftovers.forget(manifest, plan.owner)
+    if count:
+        log.info(f"{manifest.job.id}: the kernel has forgotten {count} of its ended connections")
 
 
 def _run(plan: RestorePlan, asked: Restore) -> tuple[run.Finished, int, str]:

@@ -164,9 +164,7 @@ def _any_port(it: socket.socket) -> Iterator[None]:
 def _only_his(port: int, owner: Owner) -> bool:
     """Whether all sockets at this port are the owner's, or only remembered by the kernel."""
     return all(
-        each.state == sockets.TIME_WAIT or each.uid == owner.uid
-        for each in sockets.tcp()
-        if each.local[1] == port
+        each.remembered or each.uid == owner.uid for each in sockets.tcp() if each.local[1] == port
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Connection
+from torqueckpt.process.sockets import Tcp
 
 TCP = socket.IPPROTO_TCP
 # linux/tcp.h
@@ -104,6 +105,16 @@ def plain(address: tuple[Any, ...]) -> tuple[str, int]:
     """Host and port; both ends of a connection write them alike."""
     host = str(address[0]).partition("%")[0]
     return host[len(_MAPPED) :] if host.startswith(_MAPPED) and "." in host else host, address[1]
+
+
+def ends_of(row: Tcp) -> Connection:
+    """What it connects, of one that the kernel has listed."""
+    (local, here), (remote, there) = row.local, row.remote
+    return Connection(_host(local), here, _host(remote), there)
+
+
+def _host(address: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address)
 
 
 def turned(connection: Connection) -> Connection:
