@@ -22,6 +22,40 @@ def fires(made, seconds=300):
 
 """
 
+_INOTIFY = """
+def events(made, seconds=300):
+    if not select.select([made], [], [], seconds)[0]:
+        return []
+    got, found = os.read(made, 65536), []
+    while got:
+        wd, mask, _, length = struct.unpack_from("iIII", got)
+        found.append((wd, mask & 0xFFFF, got[16 : 16 + length].rstrip(b"\\0").decode()))
+        got = got[16 + length :]
+    return found
+
+
+"""
+
+_TAIL = """
+file = open("followed", "w")
+file.write("one\\n")
+file.flush()
+def tail(*options):
+    argv = ["/usr/bin/tail", *options, "-f", "followed"]
+    child = subprocess.Popen(argv, stdout=open("seen", "w"))
+    def seen(text):
+        until = time.monotonic() + 300
+        while open("seen").read() != text and time.monotonic() < until:
+            time.sleep(0.05)
+        return open("seen").read() == text
+    assert seen("one\\n")
+    return child, seen
+def opened(child):
+    return [os.readlink(f"/proc/{child.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{child.pid}/fd")]
+
+
+"""
+
 KINDS = (
     Kind(
         "epoll",
@@ -98,13 +132,68 @@ assert fires(made) == 1 and fires(made, 0.3) == 0
     ),
     Kind(
         "inotify",
+        _INOTIFY
+        + """
+os.makedirs("below/deeper")
+open("below/file", "w").close()
+made = call(libc.inotify_init1(os.O_NONBLOCK))
+for path in (b".", b"below/deeper", b"gone", b"below/file", b"/etc"):
+    if path == b"gone":
+        os.mkdir("gone")
+    wd = call(libc.inotify_add_watch(made, path, 0x102))
+    if path == b"gone":
+        libc.inotify_rm_watch(made, wd)
+events(made, 0)
+pause()
+for wd, mask, name in events(made, 0):
+    assert name in ("go", "may-end") or mask & 0x8000, name  # or a watch was removed
+open("below/deeper/one", "w").close()
+assert (2, 0x100, "one") in events(made)
+open("two", "w").close()
+assert (1, 0x100, "two") in events(made)
+with open("below/file", "w") as file:
+    file.write("x")
+assert (4, 2, "") in events(made)
+""",
+    ),
+    Kind(
+        "tail -f",
+        _TAIL
+        + """
+child, seen = tail()
+while not any("inotify" in each for each in opened(child)):
+    time.sleep(0.01)
+pause()
+child.kill()
+child.wait()
+""",
+        REFUSED,
+        "tail ---disable-inotify -f FILE",
+    ),
+    Kind(
+        "tail ---disable-inotify -f",
+        _TAIL
+        + """
+child, seen = tail("---disable-inotify")
+assert not any("inotify" in each for each in opened(child))
+pause()
+file.write("two\\n")
+file.flush()
+assert seen("one\\ntwo\\n")
+child.kill()
+child.wait()
+""",
+    ),
+    Kind(
+        "inotify, of a directory that is not found",
         """
 watch = call(libc.inotify_init())
-call(libc.inotify_add_watch(watch, b".", 0x100))
+call(libc.inotify_add_watch(watch, open("far", "rb").read(), 0x100))
 pause()
 """,
         REFUSED,
-        "inotify",
+        "what path that has was not found",
+        outside="far",
     ),
     Kind(
         "fanotify",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torqueckpt import paths
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageDetails, ImageFacts, Restore
-from torqueckpt.checkpointers.criu import limits, log, lost, rights, sockets
+from torqueckpt.checkpointers.criu import limits, log, lost, rights, sockets, watches
 from torqueckpt.checkpointers.criu.stream import CriuStream
 from torqueckpt.findings import Finding
 from torqueckpt.manifest import PACKED, Ceiling, Manifest
@@ -58,6 +58,7 @@ class Criu(Checkpointer):
 
     def __init__(self, settings: Settings) -> None:
         self.program = settings.criu()
+        self._watched: watches.Found = {}  # by findings(), for the dump
         self._may_trace = settings.criu_sys_ptrace
         self._net_admin = settings.criu_net_admin
         libraries = paths.installation() / "preload"
@@ -138,9 +139,15 @@ class Criu(Checkpointer):
 
     def findings(self, held: Holdings) -> list[Finding]:
         found = [*limits.findings(held), *lost.findings(held, self.restore_library)]
+        self._watched = watches.paths(held)
+        found += watches.findings(held, self._watched)
         if self.lacks(established_tcp=True):
             found += sockets.established(held, _NO_LIBRARY, _LIBRARY_REMEDY)
         return found
+
+    def before_dump(self, dump: Dump) -> None:
+        if self._watched:
+            (dump.work_dir / watches.CACHE).write_bytes(watches.cache(self._watched))
 
     def incomplete(self, dump: Dump) -> str:
         # A criu that ran out of room or was killed leaves these two behind unwritten.

@@ -13,7 +13,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
-from torqueckpt.checkpointers.criu import descriptors
+from torqueckpt.checkpointers.criu import descriptors, watches
 from torqueckpt.checkpointers.criu.sockets import (
     relative_paths,
     tcp_connections,
@@ -30,10 +30,9 @@ from torqueckpt.process.resources import Holdings, detail, finding, status_of, w
 GHOST_LIMIT_MIB = 64
 
 _SAVED = {f"anon_inode:[{name}]" for name in ("eventfd", "eventpoll", "signalfd", "timerfd")}
-_SAVED.add("anon_inode:[pidfd]")
+_SAVED |= {"anon_inode:[pidfd]", watches.INOTIFY}
 _REMEDIES = {
     "io_uring": "have the program use ordinary reads and writes (libuv: UV_USE_IO_URING=0)",
-    "inotify": "switch file watching off in the program, or have it look by itself",
     "fanotify": "switch file watching off in the program, or have it look by itself",
     "userfaultfd": "switch that feature off in the program",
     "perf_event": "run it without the profiler",
