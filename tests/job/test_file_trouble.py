@@ -21,6 +21,7 @@ from tests.job.file_jobs import (
     started,
     uninterrupted,
 )
+from tests.job.kinds.kind import PRELUDE
 from tests.support import PREFIX, Running, Site, User, wait_until
 
 # Files that grow, are rewritten, come and go; the first two are open all the time.
@@ -334,3 +335,32 @@ def test_preflight_names_files_that_could_not_be_brought_back(site: Site, user: 
     }
     assert f"TORQUECKPT_FILES={data}/both=snapshot" in found["both"]["remedy"]
     assert running.wait() == 0
+
+
+def test_a_watched_directory_that_is_gone_is_named_and_made_again_it_is_watched(
+    site: Site, user: User
+) -> None:
+    directory = user.directory()
+    (directory / "watched").mkdir()
+    os.chown(directory / "watched", user.uid, user.gid)
+    program = PRELUDE + (
+        "made = call(libc.inotify_init())\n"
+        'call(libc.inotify_add_watch(made, b"watched", 0x100))\n'
+        'print("watching", flush=True)\n'
+        "os.read(made, 1000)\n"
+        'print("seen", flush=True)\n'
+        "raise SystemExit(7)\n"
+    )
+    running = site.start(user, user.script(program, directory), "-c", "enabled")
+    wait_until(lambda: running.spooled() == "watching\n")
+    assert site.call(user, "checkpoint", running.job).returncode == 0
+    running.crash()
+    (directory / "watched").rmdir()
+    failed = site.resume(user, running.job, directory)
+    assert failed.wait() == 125
+    assert f"{directory}/watched, which it watches, cannot be opened" in failed.err()
+    (directory / "watched").mkdir()
+    resumed_ = site.resume(user, running.job, directory)
+    site.wait_for_restart(resumed_)
+    (directory / "watched" / "new").touch()
+    assert (resumed_.wait(), resumed_.out()) == (7, "watching\nseen\n")

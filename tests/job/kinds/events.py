@@ -185,6 +185,26 @@ child.wait()
 """,
     ),
     Kind(
+        "inotify, of a file in /tmp that is written to",
+        _INOTIFY
+        + """
+import tempfile
+if "TORQUECKPT_FILES" not in os.environ:
+    os.environ["TORQUECKPT_FILES"] = "/tmp/**=snapshot"
+    os.execv(sys.argv[0], sys.argv)
+file = tempfile.NamedTemporaryFile("w", dir="/tmp")
+file.write("one")
+file.flush()
+made = call(libc.inotify_init())
+call(libc.inotify_add_watch(made, file.name.encode(), 2))
+pause()
+file.write("two")
+file.flush()
+assert (1, 2, "") in events(made) and open(file.name).read() == "onetwo"
+os.unlink(file.name)
+""",
+    ),
+    Kind(
         "inotify, of a directory that is not found",
         """
 watch = call(libc.inotify_init())

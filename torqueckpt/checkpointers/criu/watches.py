@@ -29,7 +29,7 @@ _WATCH = re.compile(r"^inotify wd:\S+ ino:([0-9a-f]+) sdev:([0-9a-f]+)", re.MULT
 _MINOR_BITS = 20  # of the kernel's own numbers of devices
 _SECONDS = 1.0
 # Where else programs watch, behind the directories that the job works in.
-_USUAL = ("/etc", "/tmp", "/var/tmp", "/dev/shm", "/var/log", "/run", "/usr/share")
+_USUAL = ("/etc", "/tmp", "/var/tmp", "/dev/shm", "/var/log", "/usr/share")
 
 Inode = tuple[int, int]  # the kernel's number of its device, and its own
 Found = dict[Inode, str]
@@ -105,9 +105,9 @@ def _walk(tops: Iterable[str], until: float) -> Iterator[tuple[str, int]]:
         known.add(directory)
         with suppress(OSError), os.scandir(directory) as entries:
             for entry in entries:
-                yield entry.path, entry.inode()
                 if time.monotonic() > until:
                     return
+                yield entry.path, entry.inode()
                 if entry.is_dir(follow_symlinks=False):
                     queue.append(entry.path)
 
