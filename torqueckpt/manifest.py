@@ -225,6 +225,17 @@ class Connection(NamedTuple):
     remote_port: int
 
 
+class Needs(NamedTuple):
+    """What of its node a restore needs, beside files and process numbers, by what the image says.
+
+    descriptor is the highest number that a process (pid) has open, -1 for none.
+    """
+
+    descriptor: int = -1
+    pid: int = 0
+    terminals: tuple[int, ...] = ()  # pseudo terminals: N of /dev/pts/N
+
+
 class Manifest(NamedTuple):
     """All that is known about one generation."""
 
@@ -258,6 +269,8 @@ class Manifest(NamedTuple):
     ceiling: Optional[Ceiling] = None  # noqa: UP045 (the same)
     connections: tuple[Connection, ...] = ()
     listening: tuple[int, ...] = ()  # the ports that the job listened at; not in older ones
+    needs: Needs = Needs()
+    doubts: tuple[str, ...] = ()  # why it would not come back, as far as was known when it was made
 
     @property
     def bytes(self) -> int:

@@ -200,6 +200,24 @@ def test_a_descriptor_beside_the_hard_limit_is_refused_and_the_next_smaller_come
     _goes_on(site, user, running)
 
 
+def test_a_job_that_may_have_fewer_files_open_is_told_which_limit_before_anything_is_touched(
+    site: Site, user: User, start: Callable[[Large], Running]
+) -> None:
+    running = start(Large("number", 1, 1500))
+    assert _checkpoint(running, "taken").returncode == 0
+    running.crash()
+    lower = ("prlimit", "--nofile=1000:1400")
+    refused = site.resume(user, running.job, running.directory, begun_by=lower)
+    assert refused.wait() == 125
+    needs = json.loads((site.lineage(running.job) / "1" / "manifest.json").read_bytes())
+    process = needs["manifest"]["needs"]["pid"]
+    assert f"process {process} has number 1500 open, the hard limit is 1400" in refused.err()
+    enough = ("prlimit", "--nofile=1000:1700")
+    resumed = site.resume(user, running.job, running.directory, begun_by=enough)
+    assert resumed.wait() == 7, resumed.err()
+    assert resumed.out() == "line 1\nline 2\n"
+
+
 @contextmanager
 def _soft_limit(files: int) -> Iterator[None]:
     before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -63,6 +63,7 @@ def manifest_of(
         ceiling=plan.ceiling,
         connections=dumped.connections,
         listening=_listening(plan),
+        needs=facts.needs,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from torqueckpt.findings import Finding
-from torqueckpt.manifest import Build, Ceiling, Manifest, OpenFile, Process
+from torqueckpt.manifest import Build, Ceiling, Manifest, Needs, OpenFile, Process
 from torqueckpt.process.other_names import OtherName
 from torqueckpt.process.resources import Holdings
 
@@ -50,12 +50,14 @@ class Restore(NamedTuple):
 
 
 class ImageFacts(NamedTuple):
-    """What an image says of the job at the freeze."""
+    """What an image says of the job at the freeze; doubts: why it would not come back."""
 
     processes: tuple[Process, ...]
     files: tuple[OpenFile, ...]
     frozen_us: int
     builds: tuple[Build, ...] = ()
+    needs: Needs = Needs()
+    doubts: tuple[str, ...] = ()
 
 
 class Memory(NamedTuple):
@@ -208,6 +210,10 @@ class Checkpointer(ABC):
         """
         return 0
 
+    def highest_descriptor(self, hard_limit: int) -> int:
+        """The highest number that a restored process can have open under that limit."""
+        return hard_limit
+
     def numbers(self, manifest: Manifest) -> tuple[int, ...]:
         """The process and thread numbers that must be free for a restore."""
         return ()
@@ -277,12 +283,17 @@ class Checkpointer(ABC):
         return []
 
     def edited_files(
-        self, image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]
+        self,
+        image_dir: Path,
+        name_now: Callable[[str], str],
+        positions: Mapping[str, int],
+        terminals: Mapping[int, int],
     ) -> dict[str, bytes]:
         """Image files, name → content, for a job whose files have other names or sizes now.
 
-        positions are the offsets to go on at there, negative for the recorded.  ValueError from a
-        checkpointer whose images cannot be changed.
+        positions are the offsets to go on at there, negative for the recorded; terminals the
+        numbers of pseudo terminals, by the recorded ones.  ValueError from a checkpointer whose
+        images cannot be changed.
         """
         raise ValueError(f"{self.name} cannot change its images")
 

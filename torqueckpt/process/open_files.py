@@ -7,8 +7,6 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torqueckpt.manifest import Ceiling
-
 
 def hard_limit(pid: int) -> int | None:
     """The number below which a process's descriptors must stay; None when there is no limit."""
@@ -21,16 +19,9 @@ def hard_limit(pid: int) -> int | None:
 
 
 @contextmanager
-def as_many_as_may_be(had: Ceiling | None = None) -> Iterator[None]:
-    """Inside, programs that are started may open as many files as the hard limit says.
-
-    had: of a job that is restored.  Where its own hard limit was higher it cannot be given that
-    again, and keeps what its restore had: then nothing is raised.
-    """
+def as_many_as_may_be() -> Iterator[None]:
+    """Inside, programs that are started may open as many files as the hard limit says."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if had is not None and had.hard_limits[resource.RLIMIT_NOFILE] > hard:
-        yield
-        return
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         yield

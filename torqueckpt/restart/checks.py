@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -24,6 +25,7 @@ from torqueckpt.process import node, privileges
 from torqueckpt.request import RestartRequest
 from torqueckpt.restart import rollback
 from torqueckpt.restart.plan import Attempt, Restart
+from torqueckpt.rights import begin
 from torqueckpt.store.lineage import Lineage
 
 _TOLD = 5  # of many libraries or numbers
@@ -115,6 +117,7 @@ def of_node(manifest: Manifest, checkpointer: Checkpointer, moves: relocate.Move
         *_kernel(manifest),
         *_program(manifest, checkpointer),
         *_builds(manifest, moves),
+        *_descriptors(manifest, checkpointer),
     ]
 
 
@@ -196,6 +199,14 @@ def _builds(manifest: Manifest, moves: relocate.Moves) -> Iterator[Finding]:
         yield Finding(REFUSED, "libraries", _some(other))
     elif manifest.node is not None:
         yield Finding(OK, "libraries", f"{len(needed)} programs and libraries, the same builds")
+
+
+def _descriptors(manifest: Manifest, checkpointer: Checkpointer) -> Iterator[Finding]:
+    needs, limit = manifest.needs, begin.hard_limits()[resource.RLIMIT_NOFILE]
+    if needs.descriptor > checkpointer.highest_descriptor(limit):
+        what = f"process {needs.pid} has number {needs.descriptor} open, the hard limit is {limit}"
+        remedy = "raise that limit (ulimit -Hn) for the job that restarts it"
+        yield Finding(REFUSED, "open files", what, remedy)
 
 
 def _some(items: list[str]) -> str:

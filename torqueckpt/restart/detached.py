@@ -138,8 +138,7 @@ def _run_once(
     own = attributes.environment(had) if had is not None else {}
     mine = {**own, **preloaded(checkpointer, tcp=repair is not None)}
     fds = repair.fds if repair is not None else ()
-    # The job may have raised its own limit: some runtimes do.
-    with open_files.as_many_as_may_be(plan.manifest.ceiling):
+    with open_files.as_many_as_may_be():  # the job may have raised its own: some runtimes do
         finished = contain.run_as_parent(
             privileges.as_owner_argv(plan.owner, rights, argv, ceiling=plan.manifest.ceiling),
             plan.owner,

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from torqueckpt import layout
+from torqueckpt import layout, log
 from torqueckpt.checkpointers import registry
 from torqueckpt.errors import FilesChanged, RestoreFailed
 from torqueckpt.files import check, relocate, rollback
@@ -15,6 +15,7 @@ from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.records import Intent
 from torqueckpt.restart.choose import StepProgress
 from torqueckpt.restart.plan import Attempt, Restart
+from torqueckpt.restart.terminals import elsewhere
 from torqueckpt.safe_files import ANY_SIZE
 from torqueckpt.store.lineage import Lineage
 
@@ -65,8 +66,11 @@ def edit(
     more rights.
     """
     request = restart.request
-    if not request.moves and not found.positions:
+    terminals = elsewhere(manifest.needs.terminals)
+    if not request.moves and not found.positions and not terminals:
         return ()
+    for was, now in terminals.items():
+        log.info(f"{request.job_id}: terminal /dev/pts/{was} is taken here, it is /dev/pts/{now}")
     checkpointer = registry.load(manifest.checkpointer, restart.settings)
     handed_over = _handed_over(manifest)
 
@@ -75,7 +79,7 @@ def edit(
 
     def write() -> Edited:
         image_dir = lineage.generation(manifest.generation).image_dir
-        files = checkpointer.edited_files(image_dir, name_now, found.positions)
+        files = checkpointer.edited_files(image_dir, name_now, found.positions, terminals)
         with lineage.directory.make(layout.EDITED) as place:
             for name, data in files.items():
                 place.write_whole(name, data, limit=ANY_SIZE)

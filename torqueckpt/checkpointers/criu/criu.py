@@ -164,6 +164,9 @@ class Criu(Checkpointer):
             return _TIME_WAIT_SECONDS
         return pid_wait_seconds if log.TAKEN in reason else 0
 
+    def highest_descriptor(self, hard_limit: int) -> int:
+        return limits.highest_descriptor(hard_limit)
+
     def numbers(self, manifest: Manifest) -> tuple[int, ...]:
         cores = (re.fullmatch(r"core-([0-9]{1,9})\.img", file.name) for file in manifest.image)
         return tuple(int(core.group(1)) for core in cores if core is not None)
@@ -205,11 +208,23 @@ class Criu(Checkpointer):
         return details.read(image_dir, root_pid, environment)
 
     def edited_files(
-        self, image_dir: Path, name_now: Callable[[str], str], positions: Mapping[str, int]
+        self,
+        image_dir: Path,
+        name_now: Callable[[str], str],
+        positions: Mapping[str, int],
+        terminals: Mapping[int, int],
     ) -> dict[str, bytes]:
-        from torqueckpt.checkpointers.criu import images, mended
+        from torqueckpt.checkpointers.criu import images, needs
 
-        return {mended.FILES: images.edited(image_dir, name_now, positions)}
+        places = {f"/dev/pts/{was}": f"/dev/pts/{now}" for was, now in terminals.items()}
+
+        def named(path: str) -> str:
+            return places.get(path) or name_now(path)
+
+        made = {images.FILES: images.edited(image_dir, named, positions)}
+        if terminals:
+            made[needs.TERMINALS] = needs.with_terminals(image_dir, terminals)
+        return made
 
     def _argv(self, verb: str, image_dir: Path, work_dir: Path) -> list[str]:
         return [

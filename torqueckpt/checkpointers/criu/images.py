@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from torqueckpt.checkpointers.base import ImageFacts
+from torqueckpt.checkpointers.criu import needs
 from torqueckpt.checkpointers.criu.mended import FILES
 from torqueckpt.checkpointers.criu.protobuf import Reader, content
-from torqueckpt.manifest import OpenFile, Process
+from torqueckpt.manifest import Needs, OpenFile, Process
 
 _REGULAR = 1  # fd_types.REG
 _PROCESSES = 200_000  # of a job
@@ -69,7 +70,7 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
         )
         for entry in _READER.messages(image_dir / "pstree.img", "pstree_entry", _PROCESSES)
     ]
-    files, looked_at = [], 0
+    files, looked_at, highest = [], 0, (-1, 0)
     mapped = dict(regular)
     for process in processes:
         for table in _READER.messages(image_dir / f"ids-{process.pid}.img", "task_kobj_ids_entry"):
@@ -78,13 +79,20 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
                 looked_at += 1
                 if looked_at > _OPEN:  # the owner may have had one table named again and again
                     raise ValueError(f"{name}: more than {_OPEN} open files")
+                highest = max(highest, (opened.fd, process.pid))
                 if opened.id in regular:
                     file = regular[opened.id]
                     mapped.pop(opened.id, None)
                     files.append(_open_file(process.pid, opened.fd, file, opened.id in deleted))
     root = processes[0].pid if processes else 0
     files += [_open_file(root, -1, file, number in deleted) for number, file in mapped.items()]
-    return ImageFacts(tuple(processes), tuple(files), frozen_us(work_dir))
+    return ImageFacts(
+        tuple(processes),
+        tuple(files),
+        frozen_us(work_dir),
+        needs=Needs(*highest, needs.terminals(image_dir)),
+        doubts=tuple(needs.doubts(image_dir, FILES)),
+    )
 
 
 def frozen_us(work_dir: Path) -> int:

@@ -174,6 +174,11 @@ def _deleted(held: Holdings) -> Iterator[Finding]:
             yield finding(REFUSED, process, thing, what, _KEEP_NAME)
 
 
+def highest_descriptor(hard_limit: int) -> int:
+    """The highest number that a restored process can have open: above it CRIU has its own."""
+    return hard_limit - hard_limit % _FILES_AT_ONCE - _RESTORES_OWN_FILES
+
+
 def _numbers_of_files(held: Holdings) -> Iterator[Finding]:
     """Find descriptors so near the hard limit that a restore has no numbers left for its own."""
     root = next(iter(held.tree.values()), None)
@@ -184,7 +189,7 @@ def _numbers_of_files(held: Holdings) -> Iterator[Finding]:
     for pid, fd, _ in held.links:
         highest[pid] = max(fd, highest.get(pid, fd))
     for pid, fd in highest.items():
-        if fd + _RESTORES_OWN_FILES > limit - limit % _FILES_AT_ONCE:
+        if fd > highest_descriptor(limit):
             what = f"a restart needs some numbers above it, and {limit} is the hard limit"
             remedy = "raise that limit for jobs, or have the program stay below it"
             yield finding(REFUSED, held.tree[pid], f"descriptor {fd}", what, remedy)
