@@ -365,8 +365,16 @@ other = open(f"/proc/{os.getppid()}/stat")
 pause()
 """,
         REFUSED,
-        "not in the job's tree",
+        "outside of the job",
         dumped=True,
+    ),
+    Kind(
+        "file of /proc of init",
+        """
+other = open("/proc/1/stat")
+pause()
+assert other.read().startswith("1 (")
+""",
     ),
     Kind(
         "directory of /proc of a process outside",
@@ -375,7 +383,7 @@ other = os.open("/proc/1", os.O_RDONLY)
 pause()
 """,
         REFUSED,
-        "not in the job's tree",
+        "outside of the job",
         dumped=True,
     ),
     Kind(

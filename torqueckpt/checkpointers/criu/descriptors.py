@@ -11,7 +11,7 @@ import re
 import stat
 from collections.abc import Iterator
 
-from torqueckpt.findings import REFUSED, Finding
+from torqueckpt.findings import HAZARD, REFUSED, Finding
 from torqueckpt.process import proc
 from torqueckpt.process.resources import Holdings, detail, finding, status_of
 
@@ -23,9 +23,9 @@ _TARGET = re.compile(r"tfd: *([0-9]+) .* ino:([0-9a-f]+)")
 
 
 def kernels_files(held: Holdings) -> Iterator[Finding]:
-    """Find files of /proc that are not there yet when a restore opens them.
+    """Find files of /proc that are not there yet, or any more, when a restore opens them.
 
-    Files of the tree's own processes are: their numbers come back, but threads begin last.  Of one
+    Those of the tree's own processes are: their numbers come back, but threads begin last.  Of one
     that has ended, and is nobody's by now, CRIU makes another one up meanwhile.
     """
     inside = {*held.tree, *(each.pid for each in held.zombies)}
@@ -35,14 +35,18 @@ def kernels_files(held: Holdings) -> Iterator[Finding]:
         words = to.partition(" (deleted)")[0].split("/")
         if not words[2].isdigit():
             continue
-        process, whose = held.tree[pid], int(words[2])
-        thread = words[4] if len(words) > 4 and words[3] == "task" else words[2]
-        if thread != words[2]:
+        process, whose, thing = held.tree[pid], int(words[2]), f"descriptor {fd}, {to}"
+        if len(words) > 4 and words[3] == "task" and words[4] != words[2]:
             what = "a restart opens it before that thread is there again"
-            yield finding(REFUSED, process, f"descriptor {fd}, {to}", what, _CLOSE)
-        elif whose not in inside and proc.stat(whose) is not None:
-            what = "that process is not in the job's tree"
-            yield finding(REFUSED, process, f"descriptor {fd}, {to}", what, _CLOSE)
+            yield finding(REFUSED, process, thing, what, _CLOSE)
+        elif whose in inside or proc.stat(whose) is None:
+            continue
+        elif len(words) == 3 or whose in _above(held):
+            what = "of a process outside of the job, which a restart does not find again"
+            yield finding(REFUSED, process, thing, what, _CLOSE)
+        elif whose != 1:
+            what = "of a process outside of the job, which must still be there at a restart"
+            yield finding(HAZARD, process, thing, what, _CLOSE)
 
 
 def names_only(held: Holdings) -> Iterator[Finding]:
@@ -113,6 +117,16 @@ def half_ended(held: Holdings) -> Iterator[Finding]:
             what = "its first thread has ended and others go on, which CRIU does not save"
             remedy = "have main() wait for its threads (pthread_join, not pthread_exit)"
             yield finding(REFUSED, process, f"{others} thread(s)", what, remedy)
+
+
+def _above(held: Holdings) -> set[int]:
+    """The processes above the tree, which go with the job, but for init."""
+    above: set[int] = set()
+    process = next(iter(held.tree.values()), None)
+    while process is not None and process.ppid > 1:
+        above.add(process.ppid)
+        process = proc.stat(process.ppid)
+    return above
 
 
 def _has(link: tuple[int, int, str], flag: int) -> bool:
