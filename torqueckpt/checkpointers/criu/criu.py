@@ -214,14 +214,14 @@ class Criu(Checkpointer):
         positions: Mapping[str, int],
         terminals: Mapping[int, int],
     ) -> dict[str, bytes]:
-        from torqueckpt.checkpointers.criu import images, needs
+        from torqueckpt.checkpointers.criu import images, mended, needs
 
         places = {f"/dev/pts/{was}": f"/dev/pts/{now}" for was, now in terminals.items()}
 
         def named(path: str) -> str:
             return places.get(path) or name_now(path)
 
-        made = {images.FILES: images.edited(image_dir, named, positions)}
+        made = {mended.FILES: images.edited(image_dir, named, positions)}
         if terminals:
             made[needs.TERMINALS] = needs.with_terminals(image_dir, terminals)
         return made
