@@ -108,6 +108,25 @@ def test_no_job_is_touched_before_the_node_takes_no_new_ones(owner_store: OwnerS
     ]
 
 
+def test_one_that_is_interrupted_tells_all_it_knows_and_can_be_undone(
+    owner_store: OwnerStore,
+) -> None:
+    class Interrupted(Server):
+        def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job:
+            if job_id == "2.srv":
+                raise KeyboardInterrupt
+            return super().job(job_id, attributes, ended=ended)
+
+    server = Interrupted({"1.srv": running(after="H"), "2.srv": running(after="H")})
+    journal.note(owner_store, "checkpoint", "1.srv", ended=True)
+    rows = drain.drain("node7", settings(owner_store), server)
+    assert [(row.job, row.outcome) for row in rows] == [("1.srv", "held"), ("2.srv", "left")]
+    assert "goes on, not waited for" in rows[1].what
+    server.known["2.srv"]["comment"] = "held by torqueckpt drain of node7"
+    assert ("comment", "2.srv", "held by torqueckpt drain of node7") in server.done
+    assert ("2.srv", "released") in [(r.job, r.outcome) for r in drain.undo("node7", server)]
+
+
 @pytest.mark.parametrize(
     ("job", "why"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 
 import click
 
@@ -74,6 +75,8 @@ def drain_command(node: str | None, undo: bool, server: str | None, as_json: boo
     """
     chosen, named = settings.load(), node or os.uname().nodename
     pbs = Afresh(chosen, server)
+    for number in (signal.SIGHUP, signal.SIGTERM):  # as Ctrl-C: what was done is told
+        signal.signal(number, signal.default_int_handler)
     rows = drain.undo(named, pbs) if undo else drain.drain(named, chosen, pbs)
     if as_json:
         click.echo(json.dumps([plain(row) for row in rows], indent=1))

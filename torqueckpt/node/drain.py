@@ -52,7 +52,7 @@ class Drained(NamedTuple):
 
 
 def drain(node: str, settings: Settings, server: Afresh) -> list[Drained]:
-    """Drain the node; gives a row for each job that ran there."""
+    """Drain the node; gives a row for each job that ran there, also when it is interrupted."""
     _refuse_users()
     began = int(time.time())
     server.set_node(node, "offline", "torqueckpt drain")
@@ -74,6 +74,20 @@ def drain(node: str, settings: Settings, server: Afresh) -> list[Drained]:
             asked.append(waited_for)
         except Exception as refusal:  # whatever this job's owner, or the server, has to say
             left(job, budget.words(refusal))
+    try:
+        _wait_for(asked, rows, node, settings, server)
+    except KeyboardInterrupt:
+        for each in asked:
+            with suppress(TorqueCkptError):
+                server.comment(each.job.id, _comment(node))  # by which undo() knows it
+            left(each.job, "its hold was asked for and goes on, not waited for: see qstat")
+    return rows
+
+
+def _wait_for(
+    asked: list[_Asked], rows: list[Drained], node: str, settings: Settings, server: Afresh
+) -> None:
+    """Wait until it is known of each what became of it; then it is a row, and asked for no more."""
     while asked:
         for each in list(asked):
             try:
@@ -81,16 +95,15 @@ def drain(node: str, settings: Settings, server: Afresh) -> list[Drained]:
                 if outcome is None:
                     continue
                 if outcome:
-                    left(each.job, outcome)
+                    rows.append(Drained(each.job.id, each.job.owner, LEFT, outcome))
                 else:
                     rows.append(_go_on(each.job, node, settings, server))
             except Exception as failure:
                 _let_go(each.job, server)
-                left(each.job, budget.words(failure))
+                rows.append(Drained(each.job.id, each.job.owner, LEFT, budget.words(failure)))
             asked.remove(each)
         if asked:
             time.sleep(_LOOK_SECONDS)
-    return rows
 
 
 def undo(node: str, server: Afresh) -> list[Drained]:
