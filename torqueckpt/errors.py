@@ -182,6 +182,11 @@ class LastImageKept(TorqueCkptError):
     exit_code = 24
 
 
+class ImagesNeeded(TorqueCkptError):
+    message = "job {job}: its newest image is needed, nothing was deleted: {why}; or --force"
+    exit_code = 29
+
+
 class InvalidResource(TorqueCkptError):
     message = "-l {item}: {problem}"
     exit_code = 71

@@ -274,24 +274,6 @@ def test_a_mom_whose_messages_nobody_reads_keeps_its_job(site: Site, user: User)
     assert len(list(script.parent.glob("run_job.sh.o*"))) == 1
 
 
-def test_a_release_that_cannot_be_is_told_in_the_jobs_stderr_and_the_image_stays(
-    site: Site, user: User
-) -> None:
-    running = site.start(user, user.script(counting(70), user.directory()), "-c", "enabled")
-    running.wait_for_line(2)
-    assert site.call(user, "hold", running.job).returncode == 0
-    inventory = site.lineage(running.job) / "1" / "image" / "inventory.img"
-    whole = inventory.read_bytes()
-    inventory.write_bytes(whole[:-1])
-    assert site.call(user, "release", running.job).returncode == 0
-    assert running.wait() == 125
-    assert "inventory.img has another size" in running.err()
-    inventory.write_bytes(whole)
-    resumed = site.resume(user, running.job, running.directory)
-    assert resumed.wait() == 7
-    assert resumed.out() == lines(70)
-
-
 def test_a_mom_that_keeps_the_spool_files_gets_each_line_once_all_the_same(
     site: Site, user: User
 ) -> None:

@@ -39,6 +39,6 @@ def test_a_restart_that_died_is_undone_before_what_it_kept_goes(
             (lineage.path / "intent.json").write_bytes(b"{")
     assert data.read_bytes() == b"then,"
     chosen = Settings(store=store.root.path)
-    assert catalogue.delete(samples.JOB, user, chosen, None) == []
+    assert catalogue.delete(samples.JOB, user, chosen, None, None) == []
     assert data.read_bytes() == (b"then," if torn else b"then, and since")
     assert not lineage.path.exists()

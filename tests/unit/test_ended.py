@@ -63,7 +63,7 @@ def gone(lineage: Lineage, user: Owner) -> Iterator[Lineage]:
 def judged(
     owner_store: OwnerStore, lineage: Lineage, server: Told | None, home: str = "/nowhere"
 ) -> bool:
-    return JobState(Settings(local_home=Path(home)), server).has_ended(owner_store, lineage)
+    return JobState(Settings(local_home=Path(home)), lambda: server).has_ended(owner_store, lineage)
 
 
 def test_a_job_that_its_server_has_forgotten_is_over(
@@ -220,7 +220,7 @@ def test_a_server_that_does_not_take_one_owners_words_is_asked_for_the_others(
                 raise PbsError(call="pbs_statjob", text="Illegal attribute", number=15002)
             return super().job(job_id, attributes, ended=ended)
 
-    state = JobState(Settings(local_home=Path("/nowhere")), Picky())
+    state = JobState(Settings(local_home=Path("/nowhere")), Picky)
     odd = owner_store.make_lineage("99.srv@1700000000")
     odd.write_live(samples.live(host=HERE, job="99.srv"))
     assert not state.has_ended(owner_store, odd)

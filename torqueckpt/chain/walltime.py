@@ -18,6 +18,7 @@ from torqueckpt.errors import NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import memory, privileges, proc, tree
+from torqueckpt.restart import output
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, chain, journal
 from torqueckpt.store.lineage import Lineage
@@ -118,9 +119,22 @@ def end_in_time(job: str, sid: int, user: str, limit: float, settings: Settings)
         )
         if finished.ok:
             log.info(f"{job}: checkpointed and ended {limit - age:.0f} s before its walltime")
+            _say_how_to_go_on(job, privileges.owner(user), settings)
             return
         log.warning(f"{job}: last checkpoint failed: {finished.last_line()}")
         tried = proc.age_seconds(leader)
+
+
+def _say_how_to_go_on(job: str, owner: Owner, settings: Settings) -> None:
+    """Tell it in the job's stderr, which MOM is about to deliver; a chain goes on by itself."""
+    try:
+        with access.as_owner(owner, settings) as owner_store:
+            if owner_store is not None and chain.of_job(owner_store, job) is not None:
+                return
+    except TorqueCkptError as torn:
+        log.warning(f"{job}: {torn}")
+    told = f"ended before its walltime; to go on: torqueckpt resume-job {job}"
+    output.tell_in_output(job, owner, settings, told)
 
 
 def _is_wanted(job: Job, settings: Settings) -> bool:

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import click
 
@@ -17,7 +17,9 @@ from torqueckpt.budget import Budget
 from torqueckpt.cli import ownership, tables
 from torqueckpt.errors import ImageDamaged, TorqueCkptError, WrongState
 from torqueckpt.identity import job_id
+from torqueckpt.ifl import Connection
 from torqueckpt.images import catalogue, prune
+from torqueckpt.images.ended import JobState
 from torqueckpt.log import one_line
 from torqueckpt.lsf.control import clean
 from torqueckpt.settings import Settings
@@ -169,25 +171,33 @@ def verify_command(job: str, generation: int | None, user: str | None, as_json: 
 @click.argument("job", required=False)
 @_generation
 @_user
+@click.option("--force", is_flag=True, help="Although somebody may still need the newest image.")
 @click.option("--post-exec", is_flag=True, help="All of the job whose POST_EXEC (LSF) this is.")
 def delete_command(
-    job: str | None, generation: int | None, user: str | None, post_exec: bool
+    job: str | None, generation: int | None, user: str | None, force: bool, post_exec: bool
 ) -> None:
     """Delete one generation, or all of a job that has ended.
+
+    The newest whole image stays while a job waits for it, or may run elsewhere; docs/store.md has a
+    table.  It goes with --force, unless the job runs on this node.
 
     \b
     torqueckpt delete 12.node1 --generation 3
     torqueckpt delete 12.node1
     """
     chosen = settings.load()
-    if (job is None) != post_exec or (post_exec and (generation or user)):
+    if (job is None) != post_exec or (post_exec and (generation or user or force)):
         raise click.UsageError("name a JOB, or say --post-exec alone")
     if job is None:
         job, gone = clean(ownership.caller(), chosen, os.environ)
         click.echo(f"{job}: deleted generation {', '.join(map(str, gone)) or '(none)'}")
         return
     job = ownership.job_or_lineage(job)
-    gone = catalogue.delete(job, ownership.owner_of(job, chosen, user), chosen, generation)
+    owner = ownership.owner_of(job, chosen, user)
+    with ExitStack() as connected:
+        state = JobState(chosen, lambda: connected.enter_context(_connect(chosen, None)))
+        needed = None if force else state.needed
+        gone = catalogue.delete(job, owner, chosen, generation, needed)
     click.echo(f"{job}: deleted generation {', '.join(map(str, gone)) or '(none)'}")
 
 
@@ -218,11 +228,15 @@ def prune_command(dry_run: bool, user: str | None, server: str | None, as_json: 
         click.echo(one_line(f"{what}: {each.bytes >> 20} MiB, {each.reason}"))
 
 
+def _connect(chosen: Settings, name: str | None) -> Connection:
+    return connect(chosen, name, timeout_seconds=_ANSWER_SECONDS)
+
+
 @contextmanager
 def _asked(chosen: Settings, name: str | None) -> Iterator[Server | None]:
     """Ask the batch server; without one its jobs count as not ended, and their images stay."""
     try:
-        connection = connect(chosen, name, timeout_seconds=_ANSWER_SECONDS)
+        connection = _connect(chosen, name)
     except TorqueCkptError as silent:
         _tell(f"jobs of a server are not known to have ended: {silent}")
         yield None

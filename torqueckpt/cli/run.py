@@ -21,6 +21,12 @@ from torqueckpt.process import privileges
 from torqueckpt.reports import interval
 from torqueckpt.settings import Settings
 
+# What shows how it went, of who asked for it and did not wait.
+_AFTER = {
+    "checkpoint": "torqueckpt list --job {job}",
+    "hold": "torqueckpt held {job} && echo held",
+    "release": "torqueckpt held {job} || echo released",
+}
 _STATES = {"R": "running", "H": "held", "E": "ending"}
 
 
@@ -70,6 +76,7 @@ def run_command(
                 max_frozen_percent=chosen.max_frozen_percent,
                 chain_margin_seconds=chosen.chain_margin_seconds,
                 rate=interval.rate_of(owner, chosen)[0],
+                settings=chosen,
             ),
             display.update,
             display.started,
@@ -113,8 +120,13 @@ def _ask(job: str, verb: str) -> None:
     from torqueckpt.cli import progress  # rich is slow to import
 
     chosen = settings.load()
-    with progress.of_the_image(f"{verb} {job}", job_id(job), chosen):
-        answer = control.ask(Spool(chosen.local_home).socket(job_id(job)), verb, job)
+    try:
+        with progress.of_the_image(f"{verb} {job}", job_id(job), chosen):
+            answer = control.ask(Spool(chosen.local_home).socket(job_id(job)), verb, job)
+    except KeyboardInterrupt:
+        told = f"the {verb} of {job} goes on, and nobody waits for it; how it went tells"
+        click.echo(f"torqueckpt: {told} `{_AFTER[verb].format(job=job)}`", err=True)
+        raise
     if answer.exit_code:
         raise CheckpointRefused(reason=answer.message or f"job {job}: its MOM gave no reason")
 

@@ -10,17 +10,21 @@ from typing import NamedTuple
 
 from torqueckpt import log
 from torqueckpt.budget import OverBudget
-from torqueckpt.errors import LastImageKept, NoImage, RecordTorn, TorqueCkptError
+from torqueckpt.errors import ImagesNeeded, LastImageKept, NoImage, RecordTorn, TorqueCkptError
 from torqueckpt.files import intent
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.manifest import Manifest
 from torqueckpt.records import Live
 from torqueckpt.settings import Settings
-from torqueckpt.store import access, index, journal
+from torqueckpt.store import access, claim, index, journal
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.index import Line
 from torqueckpt.store.journal import RESTART_FAILED
 from torqueckpt.store.lineage import Lineage, lives_here
+from torqueckpt.store.store import OwnerStore
+
+# Why a lineage's newest image is still needed, "" when it is not.
+Judge = Callable[[OwnerStore, Lineage], str]
 
 _LONGEST = 255  # characters of a host's or checkpointer's name
 
@@ -60,10 +64,9 @@ def rows(owner: Owner, settings: Settings, job: str | None) -> list[GenerationRo
 
 
 def waits_for_its_image(job: str, owner: Owner, settings: Settings) -> bool:
-    """Whether the job was held with an image, and has not run since."""
-    with access.lineage_of(job, owner, settings) as (owner_store, _):
-        noted = journal.last(owner_store, "job", job)
-    return noted.get("event") == "checkpoint" and noted.get("ended") is True
+    """Whether the job was held with an image, and has not run since, nor one resumed from it."""
+    with access.lineage_of(job, owner, settings) as (owner_store, lineage):
+        return journal.waits(owner_store, owner_store.jobs_of(lineage)) == job
 
 
 def could_not_restart(job: str, owner: Owner, settings: Settings) -> bool:
@@ -101,19 +104,25 @@ def recorded(
         return found, _live(lineage), generation.looks_whole(found)
 
 
-def delete(job: str, owner: Owner, settings: Settings, number: int | None) -> list[int]:
+def delete(
+    job: str, owner: Owner, settings: Settings, number: int | None, needed: Judge | None
+) -> list[int]:
     """Delete one generation, or all of a job that has ended; gives the numbers of those deleted.
 
-    The newest whole image of a job that still runs is never deleted.
+    needed: why somebody needs the newest whole image, which then stays; None to delete it all the
+    same.  Of a job that runs on this node it is never deleted.
     """
     wait = settings.lock_timeout_seconds
     with access.lineage_of(job, owner, settings) as (owner_store, lineage), lineage.lock(wait):
-        _settle(lineage)  # what the job's files are still to be given back goes with its images
-        doomed = lineage.numbers() if number is None else [lineage.generation(number).number]
+        numbers = lineage.numbers()
+        doomed = numbers if number is None else [lineage.generation(number).number]
         running = lives_here(_live(lineage)) is not None
-        last = next((n for n in lineage.numbers()[::-1] if not _defect(lineage, n)), None)
+        last = next((n for n in numbers[::-1] if not _defect(lineage, n)), None)
         if running and last in doomed:
             raise LastImageKept(job=job, generation=last, why="still runs")
+        if needed is not None:
+            _refuse_what_is_needed(job, owner_store, lineage, needed, doomed, last)
+        _settle(lineage)  # what the job's files are still to be given back goes with its images
         for each in doomed:
             lineage.remove(each)
         if not intent.pending(lineage.directory):  # that may need them
@@ -124,6 +133,27 @@ def delete(job: str, owner: Owner, settings: Settings, number: int | None) -> li
     if os.getuid() == 0:  # a user's leaves a link behind that the periodic service takes away
         access.open_store(settings).tidy(owner.name)
     return doomed
+
+
+def _refuse_what_is_needed(
+    job: str,
+    owner_store: OwnerStore,
+    lineage: Lineage,
+    needed: Judge,
+    doomed: list[int],
+    last: int | None,
+) -> None:
+    """ImagesNeeded when what somebody needs would go.
+
+    Of damaged images one may be put right, so that the last of all counts as the newest whole one.
+    """
+    restart = claim.elsewhere(lineage.directory)  # of which generation it is nobody knows here
+    takes_all = bool(doomed) and set(doomed) == set(lineage.numbers())
+    if restart is None and last not in doomed and not takes_all:
+        return
+    why = needed(owner_store, lineage)
+    if why:
+        raise ImagesNeeded(job=job, why=why)
 
 
 def _settle(lineage: Lineage) -> None:

@@ -3,12 +3,13 @@
 
 That no process lives says little: held jobs have none, nor have those that a crash has ended and
 that wait to be resumed.  A job has ended when its batch system says so, on the node that ran it
-last.
+last.  Whatever removes images asks here.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import nullcontext
 
 from torqueckpt import budget, log
@@ -23,7 +24,7 @@ from torqueckpt.ifl.errors import CallTimedOut, CannotConnect, ConnectionClosed
 from torqueckpt.process import privileges
 from torqueckpt.records import Live
 from torqueckpt.settings import Settings
-from torqueckpt.store import chain, journal, marks
+from torqueckpt.store import chain, claim, journal, marks
 from torqueckpt.store.lineage import Lineage, lives_here
 from torqueckpt.store.store import OwnerStore
 
@@ -31,13 +32,16 @@ from torqueckpt.store.store import OwnerStore
 class JobState:
     """Tells whether lineages have ended, by this node's processes and the batch systems.
 
-    With server None only the local batch system is asked.  Used while acting as the lineage's
+    connect gives the batch server, once it is wanted; None, or an error, when nobody can be asked:
+    then only jobs of the local batch system can have ended.  Used while acting as the lineage's
     owner.
     """
 
-    def __init__(self, settings: Settings, server: Server | None) -> None:
+    def __init__(self, settings: Settings, connect: Callable[[], Server | None]) -> None:
         self._spool = Spool(settings.local_home)
-        self._server = server
+        self._connect: Callable[[], Server | None] | None = connect
+        self._server: Server | None = None
+        self._silent = "no batch server was asked"
         self._owners_waiting: set[str] | None = None
 
     def has_ended(self, owner_store: OwnerStore, lineage: Lineage) -> bool:
@@ -45,36 +49,82 @@ class JobState:
 
         The caller holds its lock.  InvalidJobId when its owner has written down what is no job.
         """
+        return not self._doubt(owner_store, lineage)
+
+    def needed(self, owner_store: OwnerStore, lineage: Lineage) -> str:
+        """Why the newest image stays although its owner wants it to go; "" when nobody needs it.
+
+        As has_ended(), but without a time of grace: a job that was held waits, and one whose resume
+        job was written, whatever its server tells at this moment.
+        """
+        going_on = claim.elsewhere(lineage.directory)
+        if going_on is not None:
+            since = claim.clock(going_on.since)
+            return f"job {going_on.job} on {going_on.host} restarts it since {since}"
+        held = journal.waits(owner_store, owner_store.jobs_of(lineage))
+        if held:
+            return f"job {held} was ended with it, as by a hold, and has not run since"
+        if marks.is_wanted(lineage):
+            return f"a resume job of {lineage.first_job} was written, and has not run yet"
+        return self._doubt(owner_store, lineage)
+
+    def _doubt(self, owner_store: OwnerStore, lineage: Lineage) -> str:
+        """Why it is not known that all jobs have ended, naming a job; "" when it is."""
         try:
             live = lineage.live()
         except TorqueCkptError as torn:
             log.warning(str(torn))
-            return False
-        if live is None or live.host != os.uname().nodename or intent.pending(lineage.directory):
-            return False
-        if lives_here(live) is not None:
-            return False
+            return str(torn)
+        if live is None:
+            return f"no record tells where job {lineage.first_job} runs"
+        if live.host != os.uname().nodename:
+            return f"job {live.job} ran last on {live.host}, where it is known whether it has ended"
+        if intent.pending(lineage.directory):
+            return f"a restart of job {live.job} was begun, and is neither done nor undone"
+        alive = lives_here(live)
+        if alive is not None:
+            return f"job {live.job} runs here, as process {alive.pid}"
         jobs = {job_id(live.job), *map(job_id, owner_store.jobs_of(lineage))}
         if self._is_local(live, jobs):
-            return not any(map(self._local_mom_lives, jobs)) and not _held(owner_store, jobs)
-        if self._server is None:
-            return False
+            there = sorted(filter(self._local_mom_lives, jobs))
+            if there:
+                return f"the `torqueckpt run` of job {there[0]} has not ended"
+            held = journal.waits(owner_store, jobs)
+            return f"job {held} was ended with it and has not run since" if held else ""
+        return self._doubt_of_server(owner_store, lineage, jobs)
+
+    def _doubt_of_server(self, owner_store: OwnerStore, lineage: Lineage, jobs: set[str]) -> str:
         wanted = marks.is_wanted(lineage) or _goes_on(owner_store, jobs)
         try:
             with privileges.acting_as_root() if os.getuid() == 0 else nullcontext():
-                said = all(map(self._says_ended, jobs))
-                return said and not (wanted and self._waits(self._server, owner_store))
+                asked = self._asked()
+                if asked is None:
+                    named = ", ".join(sorted(jobs))
+                    return f"whether {named} has ended is not known: {self._silent}"
+                for job in sorted(jobs):
+                    budget.spend()
+                    if not server.server_says_ended(asked, job):
+                        return f"{asked.server} does not say that job {job} has ended"
+                if wanted and self._waits(asked, owner_store):
+                    return f"a job that waits may be the resume job of {lineage.first_job}"
+                return ""
         except (CallTimedOut, ConnectionClosed, CannotConnect) as silent:
-            log.warning(f"{self._server.server} is not asked any more: {silent}")
-            self._server = None
-            return False
+            log.warning(f"the batch server is not asked any more: {silent}")
+            self._server, self._silent = None, str(silent)
+            return f"whether {', '.join(sorted(jobs))} has ended is not known: {silent}"
         except TorqueCkptError as refusal:  # of a question about this owner's jobs
             log.warning(f"{lineage.name}: {refusal}")
-            return False
+            return f"whether {', '.join(sorted(jobs))} has ended is not known: {refusal}"
 
-    def _says_ended(self, job: str) -> bool:
-        budget.spend()
-        return self._server is not None and server.server_says_ended(self._server, job)
+    def _asked(self) -> Server | None:
+        """The server, connected to at the first question."""
+        connect, self._connect = self._connect, None
+        if connect is not None:
+            try:
+                self._server = connect()
+            except TorqueCkptError as silent:
+                self._silent = str(silent)
+        return self._server
 
     def _is_local(self, live: Live, jobs: set[str]) -> bool:
         """Whether `torqueckpt run` ran them all here: the last job's output was in its spool."""
@@ -89,7 +139,7 @@ class JobState:
         """Whether a job of the owner's that waits at the server may be the lineage's resume job."""
         if self._owners_waiting is None:
             may_see = server.server_status(["query_other_jobs"]).text("query_other_jobs")
-            if may_see != "True":  # then it shows root's own only
+            if os.getuid() == 0 and may_see != "True":  # then it shows root's own only
                 return True
             listed = server.jobs(["Job_Owner", "job_state"])
             self._owners_waiting = {job.owner for job in listed if job.waits}
@@ -107,8 +157,3 @@ def _goes_on(owner_store: OwnerStore, jobs: set[str]) -> bool:
                 log.warning(str(torn))
                 return True
     return False
-
-
-def _held(owner_store: OwnerStore, jobs: set[str]) -> bool:
-    latest = (journal.last(owner_store, "job", job) for job in jobs)
-    return any(each.get("event") == "checkpoint" and each.get("ended") is True for each in latest)

@@ -21,7 +21,7 @@ from torqueckpt.images.ended import JobState
 from torqueckpt.images.retention import GenerationUsage, LineageUsage, Removal
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
-from torqueckpt.store import access, filesystem, index, journal, marks
+from torqueckpt.store import access, claim, filesystem, index, journal, marks
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
@@ -41,7 +41,7 @@ def prune(
     """
     who = access.owners(settings) if user is None else [user]
     store = access.open_store(settings)
-    job_state, now = JobState(settings, server), int(time.time())
+    job_state, now = JobState(settings, lambda: server), int(time.time())
     found: list[LineageUsage] = []
     for owner in who:
         with Budget(owner.name, budget.PRUNE).part(tell):
@@ -116,6 +116,8 @@ def _described(lineage: Lineage, owner: Owner, since: int | None) -> LineageUsag
 def _opened(settings: Settings, owner: Owner, name: str) -> Iterator[tuple[OwnerStore, Lineage]]:
     found = access.lineage_of(name, owner, settings)
     with translated(settings.store), found as (owner_store, lineage), lineage.lock(0):
+        if claim.elsewhere(lineage.directory) is not None:  # its lock may not reach this node
+            raise Busy(job=lineage.first_job, seconds=0)
         yield owner_store, lineage
 
 

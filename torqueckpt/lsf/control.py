@@ -34,7 +34,9 @@ from torqueckpt.images import catalogue
 from torqueckpt.process import job_processes, signals
 from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
-from torqueckpt.store import access
+from torqueckpt.store import access, claim
+from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.store import OwnerStore
 
 _BEGINNING_SECONDS = 2.0  # a job that was started just now may have no starter yet
 
@@ -108,7 +110,7 @@ def clean(
 ) -> tuple[str, list[int]]:
     """Delete the images of a job that has ended; gives it and the generations deleted.
 
-    LastImageKept while LSF may start it again.
+    LastImageKept while LSF may start it again, ImagesNeeded when another was started from them.
 
     A job that was never checkpointed is fine.
     """
@@ -125,6 +127,19 @@ def clean(
                 newest = lineage.newest_number()
             why = "could not be restarted from it" if failed else "may be started from it again"
             raise LastImageKept(job=job, generation=newest, why=why)
-        return job, catalogue.delete(job, owner, settings, None)
+        return job, catalogue.delete(job, owner, settings, None, lambda *of: _others_need(job, *of))
     except (UnknownJob, StoreMissing):
         return job, []
+
+
+def _others_need(job: str, owner_store: OwnerStore, lineage: Lineage) -> str:
+    """Why images stay of a job that has ended for good, as LSF says; "" when nobody needs them.
+
+    LSF says nothing of a job that was started from them meanwhile, on this host or another.
+    """
+    going_on, live = claim.elsewhere(lineage.directory), lineage.live()
+    if going_on is not None:
+        return f"job {going_on.job} on {going_on.host} is being started from it"
+    if live is not None and (live.job, live.host) != (job, os.uname().nodename):
+        return f"job {live.job} on {live.host} was started from it"
+    return ""

@@ -7,12 +7,11 @@ import os
 
 from torqueckpt import log
 from torqueckpt.batch import job_details
-from torqueckpt.errors import OWN_FAILURE, CheckpointRefused, TorqueCkptError
+from torqueckpt.errors import CheckpointRefused, TorqueCkptError
 from torqueckpt.identity import ImageRef, Owner, ProcessId
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, journal
-from torqueckpt.store.journal import RESTART_FAILED
 
 _FAILED = "checkpoint-failed"
 
@@ -36,14 +35,7 @@ def why_not_restored(job: str, lineage: str, since: int, status: int, settings: 
     reason = f"the restart ended with {os.waitstatus_to_exitcode(status)}; see the job's stderr"
     try:
         with access.lineage_of(lineage, _me(), settings) as (owner_store, _):
-            noted = _since(journal.last(owner_store, "lineage", lineage), since)
-            if noted.get("event") == RESTART_FAILED:
-                return str(noted.get("reason", reason))
-            facts = {"lineage": lineage, "reason": reason, "code": OWN_FAILURE}
-            journal.note(
-                owner_store, RESTART_FAILED, job, **facts, **journal.of_checkpoint(owner_store, job)
-            )
-            return reason
+            return journal.noted_failure(owner_store, job, lineage, since, reason)
     except (TorqueCkptError, OSError) as failure:
         return str(failure)
 

@@ -52,7 +52,7 @@ def locked_and_claimed(
 def refuse_without(lineage: Lineage, job: str) -> None:
     """Check, right before the restore, that the claim is still this node's, for this job."""
     held = claim.read(lineage.directory)
-    if held is None or not _of_this_node(held) or held.job != job:
+    if held is None or not claim.is_of_this_node(held) or held.job != job:
         by, host, since = ("nobody", "?", "?") if held is None else _who(held)
         raise ResumedElsewhere(job=lineage.first_job, by=by, host=host, since=since, remedy=_REMEDY)
 
@@ -61,7 +61,7 @@ def end(lineage: Lineage) -> None:
     """Remove this node's claim: the restart is done, or has failed; the lock is held."""
     try:
         held = claim.read(lineage.directory)
-        if held is not None and _of_this_node(held):
+        if held is not None and claim.is_of_this_node(held):
             _give_up(lineage, held)
     except TorqueCkptError as torn:
         log.warning(str(torn))
@@ -130,7 +130,7 @@ def blocks(
     One of this node does not, since the lock is ours, nor one of a job that has ended; --force
     overrules one that is older than any two that began at once.
     """
-    if _of_this_node(held):
+    if claim.is_of_this_node(held):
         return False
     if request.force and held.since + settings.lock_timeout_seconds < time.time():
         return False
@@ -165,10 +165,6 @@ def _give_up(lineage: Lineage, own: Claim) -> None:
         claim.remove(lineage.directory, own)
     except OSError as problem:
         log.warning(f"{lineage.path}: its claim stays: {problem.strerror}")
-
-
-def _of_this_node(held: Claim) -> bool:
-    return (held.boot_id, held.host) == (proc.boot_id(), os.uname().nodename)
 
 
 def _ended_by_a_hold(owner_store: OwnerStore, job: str) -> bool:

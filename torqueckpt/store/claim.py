@@ -8,9 +8,11 @@ lock, is of one that was killed.
 
 from __future__ import annotations
 
+import os
 import time
 
 from torqueckpt import layout, typed_json
+from torqueckpt.process import proc
 from torqueckpt.records import Claim
 from torqueckpt.safe_files import Directory
 from torqueckpt.store.filesystem import record
@@ -26,6 +28,16 @@ def read(lineage: Directory) -> Claim | None:
             return typed_json.from_json(Claim, typed_json.load(lineage.read(layout.CLAIM)))
     except FileNotFoundError:
         return None
+
+
+def elsewhere(lineage: Directory) -> Claim | None:
+    """The claim of a restart that is under way on another node; None when there is none."""
+    held = read(lineage)
+    return None if held is None or is_of_this_node(held) else held
+
+
+def is_of_this_node(held: Claim) -> bool:
+    return (held.boot_id, held.host) == (proc.boot_id(), os.uname().nodename)
 
 
 def take(lineage: Directory, claim: Claim) -> bool:

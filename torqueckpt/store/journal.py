@@ -6,10 +6,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import islice
 
 from torqueckpt import budget, layout, log
+from torqueckpt.errors import OWN_FAILURE
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
@@ -50,6 +51,32 @@ def last(store: OwnerStore, name: str, value: str, event: str = "") -> dict[str,
     except (OSError, Malformed) as problem:
         log.warning(f"{store.path}/{layout.JOURNAL}: {problem}")
         return {}
+
+
+def waits(store: OwnerStore, jobs: Collection[str]) -> str:
+    """Which of a lineage's jobs was ended with an image, and none has run since; "" for none.
+
+    A restart that failed was no run.
+    """
+    try:
+        for line in reversed(_latest_lines(store)):
+            told = _line(line)
+            if told.get("job") in jobs and told.get("event") in ("checkpoint", "restart"):
+                return str(told["job"]) if told.get("ended") is True else ""
+    except (OSError, Malformed) as problem:
+        log.warning(f"{store.path}/{layout.JOURNAL}: {problem}")
+    return ""
+
+
+def noted_failure(store: OwnerStore, job: str, lineage: str, since: int, reason: str) -> str:
+    """Why a restart failed, as it was noted since then; else `reason`, which is noted now."""
+    noted = last(store, "lineage", lineage)
+    when = noted.get("time")
+    if noted.get("event") == RESTART_FAILED and isinstance(when, int) and when >= since:
+        return str(noted.get("reason", reason))
+    facts = {"lineage": lineage, "reason": reason, "code": OWN_FAILURE}
+    note(store, RESTART_FAILED, job, **facts, **of_checkpoint(store, job))
+    return reason
 
 
 def of_checkpoint(store: OwnerStore, job: str) -> dict[str, object]:

@@ -47,24 +47,6 @@ def start_job(job: str, submission: Submission, spool: Spool, site: Site) -> int
     return pid
 
 
-def start_restart(command: list[str]) -> int:
-    """Start mom-restart as pbs_mom does, as root in a new session with streams on /dev/null.
-
-    Gives its pid.
-    """
-    started = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        env={"LANG": "C.UTF-8", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-        cwd="/",
-    )
-    started.returncode = 0  # waited for by pid, as the job's leader, not by this object
-    return started.pid
-
-
 def _become_leader(
     job: str, submission: Submission, spool: Spool, site: Site, stdio: tuple[int, int, int]
 ) -> None:

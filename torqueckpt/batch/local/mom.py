@@ -16,12 +16,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from torqueckpt import log
 from torqueckpt.batch import schedule
 from torqueckpt.batch.local import control, launch
+from torqueckpt.batch.local.delivery import Delivery
 from torqueckpt.batch.local.launch import Hook
+from torqueckpt.batch.local.restarting import LOOK_SECONDS, Restart, to_go_on
 from torqueckpt.batch.local.site import Progress, Site, Watcher
 from torqueckpt.batch.local.spool import Spool
-from torqueckpt.batch.local.submission import Submission, target
+from torqueckpt.batch.local.submission import Submission
 from torqueckpt.batch.local.walltime import Deadline
 from torqueckpt.errors import WrongState
 from torqueckpt.identity import ProcessId
@@ -52,10 +55,15 @@ class LocalMom:
     _history: schedule.History = schedule.History(0.0)
     _waiting: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _checkpoint_name: str = ""
+    _restart: Restart | None = None  # of a held job, until it is known whether that runs again
+    _delivery: Delivery = field(init=False)
+    _delivered: bool = False
+    _last_word: str = ""  # why it was ended, for its stderr
     _deadline: Deadline = field(init=False)
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.job)
+        self._delivery = Delivery(self.job, self.spool, self.submission)
         self._deadline = Deadline(self.submission, self.site.chain_margin_seconds)
 
     def run(self, told: Callable[[str], None]) -> int:
@@ -78,7 +86,11 @@ class LocalMom:
                     ready.data()
             self._on_time()
         listener.close()
-        if self.progress.state != "H":  # delivered at its hold
+        if self._last_word:
+            self._delivery.add_line(self._last_word)
+            if self.progress.comment not in ("", self._last_word):  # something came after it
+                self._tell(self._last_word)
+        if not self._delivered:
             self._deliver()
         return self._ended
 
@@ -91,10 +103,13 @@ class LocalMom:
         while self._kill_at is not None and time.monotonic() < self._kill_at and self._others():
             time.sleep(0.02)  # at qdel it has its time for traps
         signals.send_all(self._members(), signal.SIGKILL)
+        self._look_whether_it_is_back()
         _, status = os.waitpid(self._leader, 0)
         code = os.waitstatus_to_exitcode(status)
         self._leader, self._leader_fd = 0, -1
         self._ended = code if code >= 0 else 128 - code
+        if self._restart is not None:
+            self._not_restarted(self._restart, code)
 
     def _hook_spoke(self) -> None:
         hook = self._hook
@@ -104,7 +119,10 @@ class LocalMom:
         self._waiting.unregister(hook.output)
         self._hook = None
         self._checkpointed(hook, *hook.end_of_it())
-        while self._callers and self._hook is None:
+        self._serve_who_waits()
+
+    def _serve_who_waits(self) -> None:
+        while self._callers and self._hook is None and self._restart is None:
             self._serve(self._callers.pop(0))
 
     def _checkpointed(self, hook: Hook, status: int, comment: str) -> None:
@@ -122,23 +140,26 @@ class LocalMom:
             self._history = self._history._replace(last_try=now, failures=failures)
             self.progress.failures += 1
         self._tell(comment if status else "")
-        if hook.caller is not None:
+        if hook.caller is None:
+            return
+        if status == 0 and hook.end and self.progress.state != "H":
+            problem = f"it was deleted meanwhile{self._to_go_on()}"
+            hook.caller.refuse(WrongState(job=self.job, problem=problem))
+        else:
             hook.caller.answer(status, comment if status else "")
 
     def _called(self, listener: socket.socket) -> None:
         caller = control.accept(listener, self.submission.owner.uid)
-        if caller is not None and self._hook is not None:
+        if caller is not None:
             self._callers.append(caller)
-        elif caller is not None:
-            self._serve(caller)
+            self._serve_who_waits()
 
     def _serve(self, caller: control.Caller) -> None:
         problem = self._unable(caller.verb)
         if problem:
             caller.refuse(WrongState(job=self.job, problem=problem))
         elif caller.verb == "release":
-            self._release()
-            caller.answer(0, "")
+            self._release(caller)
         else:
             self._call_hook(caller, end=caller.verb == "hold")
 
@@ -160,30 +181,39 @@ class LocalMom:
         TERM, a moment later KILL.
         """
         wake.recv(64)
-        to_go_on = f"; to go on: torqueckpt resume-job {self.job}" if self._checkpoint_name else ""
         if self.progress.state == "H":
             self._ended = 128 + signal.SIGTERM
-            self._tell(f"deleted{to_go_on}")
+            self._say_at_its_end("deleted")
             return
-        self._end(f"deleted{to_go_on}")
+        self._end("deleted")
 
     def _end(self, why: str) -> None:
         signals.send_all(self._members(), signal.SIGTERM)
         self.progress.state = "E"
         if self._kill_at is None:
             self._kill_at = time.monotonic() + _KILL_DELAY_SECONDS
-        self._tell(why)
+        self._say_at_its_end(why)
+
+    def _say_at_its_end(self, why: str) -> None:
+        """Say why the job ends and how to go on with it, also where nobody sees a terminal."""
+        self._last_word = f"{why}{self._to_go_on()}"
+        self._tell(self._last_word)
+
+    def _to_go_on(self) -> str:
+        return to_go_on(self.job, self.submission.owner, self.site.settings)
 
     def _on_time(self) -> None:
         now = time.monotonic()
         if self._kill_at is not None and now >= self._kill_at:
             signals.send_all(self._members(), signal.SIGKILL)
             self._kill_at = now + _KILL_DELAY_SECONDS
+        self._look_whether_it_is_back()
         running = self.progress.state == "R" and self._ended is None
         if running and self._deadline.is_over(now):
             self._end(f"walltime of {self.submission.walltime} s is over")
             return
-        if running and self._hook is None and self._deadline.is_near(now, self._memory):
+        free = running and self._hook is None and self._restart is None
+        if free and self._deadline.is_near(now, self._memory):
             self._call_hook(None, end=True)
             return
         if not self._periodic() or now < self._next_due():
@@ -227,41 +257,66 @@ class LocalMom:
             self._job_ended(self._leader_fd)
         self._deadline.stands(time.monotonic())
         if self._kill_at is not None:  # deleted meanwhile: it ends, with an image to go on from
+            self._say_at_its_end("deleted")
             return
         if hook.caller is None:  # nobody asked for a hold: its walltime is over
-            self._tell(f"ended before its walltime; to go on: torqueckpt resume-job {self.job}")
+            self._say_at_its_end("ended before its walltime")
             return
         self._ended = None
         self._deliver()
         self.progress.state = "H"
 
-    def _release(self) -> None:
+    def _release(self, caller: control.Caller) -> None:
         owner = self.submission.owner
-        for fd in self.spool.open_outputs(self.job, owner, self.submission.joined):
-            os.close(fd)
-        self._begin(
-            launch.start_restart(
-                [
-                    *(str(self.site.restart_program), str(self._sid), self.job, owner.name),
-                    *(str(owner.gid), str(self._checkpoint_dir()), self._checkpoint_name),
-                ]
-            )
-        )
+        command = [
+            *(str(self.site.restart_program), str(self._sid), self.job, owner.name),
+            *(str(owner.gid), str(self._checkpoint_dir()), self._checkpoint_name),
+        ]
+        try:
+            for fd in self.spool.open_outputs(self.job, owner, self.submission.joined):
+                os.close(fd)
+            self._restart = Restart(command, self.job, owner, caller)
+        except OSError as problem:
+            caller.refuse(WrongState(job=self.job, problem=f"it stays held: {problem}"))
+            return
+        self._begin(self._restart.pid)
+
+    def _look_whether_it_is_back(self) -> None:
+        restart = self._restart
+        if restart is None or not restart.has_served():
+            return
+        self._restart, self._delivered = None, False
+        self.spool.outputs_settled(self.job, True)
+        restart.caller.answer(0, "")
+        restart.close()
+        self._serve_who_waits()
+
+    def _not_restarted(self, restart: Restart, code: int) -> None:
+        """Have the job wait on, held with its image, and say why."""
+        self._restart = None
+        self.spool.outputs_settled(self.job, False)
+        reason = restart.why_not(code, self.site.settings)
+        restart.close()
+        problem = f"it was deleted meanwhile{self._to_go_on()}"
+        if self._kill_at is None:
+            self._ended, self.progress.state = None, "H"
+            self._deadline.stands(time.monotonic())
+            problem = f"it is not restarted and stays held: {reason}"
+            self._delivery.add_line(problem)
+            self._tell(problem)
+        else:
+            self._ended = 128 + signal.SIGTERM
+        restart.caller.refuse(WrongState(job=self.job, problem=problem))
+        self._serve_who_waits()
 
     def _checkpoint_dir(self) -> Path:
         return self.spool.checkpoint_dir(self.job, self.submission.spec.directory)
 
     def _deliver(self) -> None:
-        number = self.job.partition(".")[0]
-        submission = self.submission
-        for suffix, path in (("OU", submission.out), ("ER", submission.err)):
-            if suffix == "ER" and submission.joined:
-                continue
-            default = f"{submission.name}.{'o' if suffix == 'OU' else 'e'}{number}"
-            where = target(path, submission.submit_dir, default)
-            problem = self.spool.deliver(self.job, suffix, where, submission.owner)
-            if problem:
-                self._tell(f"output not delivered: {problem}")
+        self._delivered = True
+        for problem in self._delivery.deliver():
+            log.warning(f"{self.job}: {problem}")
+            self._tell(problem)
 
     def _members(self) -> list[ProcessId]:
         """All processes of the job.
@@ -284,8 +339,9 @@ class LocalMom:
         return [each for each in self._members() if each.pid != self._leader and proc.alive(each)]
 
     def _periodic(self) -> bool:
-        running = self.progress.state == "R" and self._ended is None and self._hook is None
-        return running and self.submission.spec.periodic and not self._deadline.near
+        running = self.progress.state == "R" and self._ended is None
+        free = running and self._hook is None and self._restart is None
+        return free and self.submission.spec.periodic and not self._deadline.near
 
     def _interval(self) -> float:
         if self.submission.spec.auto and self._history.last_image is not None:
@@ -298,6 +354,7 @@ class LocalMom:
     def _patience(self) -> float | None:
         times = [self._next_due()] if self._periodic() else []
         times += [self._kill_at] if self._kill_at is not None else []
+        times += [time.monotonic() + LOOK_SECONDS] if self._restart is not None else []
         if self.progress.state == "R" and self._ended is None:
             times += self._deadline.next_looks(time.monotonic(), self._hook is None)
         return max(min(times) - time.monotonic(), 0.0) if times else None

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from torqueckpt.batch.schedule import Rate
+from torqueckpt.settings import Settings
 
 
 class Site(NamedTuple):
@@ -22,6 +23,7 @@ class Site(NamedTuple):
     max_frozen_percent: int
     chain_margin_seconds: int
     rate: Rate  # for -c auto
+    settings: Settings  # where the jobs' images lie
 
 
 @dataclass

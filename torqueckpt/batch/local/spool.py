@@ -31,9 +31,11 @@ _MODES = {
     "sock": 0o755,
 }
 
+_ASIDE = ".held"  # behind the name of output that could not be delivered, during a restart
+
 
 class Spool:
-    """The local MOM's home; root calls all methods, only output is delivered as the user."""
+    """The local MOM's home; root calls all methods."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -108,32 +110,26 @@ class Spool:
             checkpoints.remove_tree(f"{job}.CK")
 
     def open_outputs(self, job: str, owner: Owner, joined: bool) -> tuple[int, int]:
-        """Make <id>.OU and .ER, empty, the user's; gives descriptors that append to them."""
-        with Directory.open(self.home / "spool") as spool:
+        """Make <id>.OU and .ER, empty, the user's; gives descriptors that append to them.
+
+        What lay there, since it could not be delivered, is put aside until outputs_settled().
+        """
+        with Directory.open(self.outputs()) as spool:
             out = _new_output(spool, f"{job}.OU", owner)
             return out, os.dup(out) if joined else _new_output(spool, f"{job}.ER", owner)
 
-    def deliver(self, job: str, suffix: str, target: Path, owner: Owner) -> str:
-        """Copy <id>.OU or .ER to the user's path, as the user, then remove it.
+    def outputs_settled(self, job: str, serve: bool) -> None:
+        """After a restart: the new files hold all of the output so far, or go for the old ones."""
+        with Directory.open(self.outputs()) as spool:
+            for name in (f"{job}.OU", f"{job}.ER"):
+                if not serve:
+                    spool.remove(name)
+                    if spool.has(f"{name}{_ASIDE}"):
+                        spool.rename(f"{name}{_ASIDE}", name)
+                spool.remove(f"{name}{_ASIDE}")
 
-        Gives the problem, if any.
-
-        What cannot be delivered stays in the spool.
-        """
-        with Directory.open(self.home / "spool") as spool:
-            name = f"{job}.{suffix}"
-            try:
-                with privileges.acting_as(owner):
-                    source = os.fdopen(spool.open_file(name, os.O_RDONLY), "rb")
-                    with source, open(target, "wb") as copy:
-                        while block := source.read(1024 * 1024):
-                            copy.write(block)
-                spool.remove(name)
-            except FileNotFoundError as missing:
-                return f"{missing.filename}: {missing.strerror}"
-            except OSError as problem:
-                return f"{target}: {problem.strerror}; left as {spool.path / name}"
-        return ""
+    def outputs(self) -> Path:
+        return self.home / "spool"
 
     def script(self, job: str) -> Path:
         return self.home / "mom_priv" / "jobs" / f"{job}.SC"
@@ -150,7 +146,8 @@ class Spool:
 
 
 def _new_output(spool: Directory, name: str, owner: Owner) -> int:
-    spool.remove(name)
+    if spool.has(name):
+        spool.rename(name, f"{name}{_ASIDE}")
     fd = spool.open_file(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
     os.fchown(fd, owner.uid, owner.gid)
     return fd
