@@ -21,7 +21,10 @@ TEST_PREFIX = /opt/torqueckpt-test
 # How many checkpoints `make soak` takes
 TIMES = 2000
 
-export PREFIX DESTDIR SYSCONFDIR STORE SPOOL POINTERS FLAVOUR ALTIX_PACKAGE WHEELHOUSE PYTHON TEST_PREFIX
+# Which of the places are asked for, and not the defaults of above
+GIVEN = $(foreach place,STORE SPOOL POINTERS,$(if $(filter file,$(origin $(place))),,$(place)))
+
+export GIVEN PREFIX DESTDIR SYSCONFDIR STORE SPOOL POINTERS FLAVOUR ALTIX_PACKAGE WHEELHOUSE PYTHON TEST_PREFIX
 
 in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
 	STORE=$(TEST_PREFIX)/var/spool/checkpoint SPOOL=$(TEST_PREFIX)/var/spool/torqueckpt \

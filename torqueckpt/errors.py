@@ -141,7 +141,7 @@ class NothingToLookAt(TorqueCkptError):
 
 
 class UnknownJob(TorqueCkptError):
-    message = "job {job}: {owner} has no image of it in {store}"
+    message = "job {job}: {owner} has no image of it in {store}{elsewhere}"
     exit_code = 20
 
 

@@ -105,6 +105,39 @@ def test_installing_again_changes_no_file(staged: Stage) -> None:
     assert dates() == before
 
 
+def test_a_store_that_is_in_use_is_not_moved_and_that_is_said(staged: Stage) -> None:
+    settings = staged.root / "etc/torqueckpt/torqueckpt.toml"
+    before = settings.read_text()
+    told = staged.make("install", FLAVOUR="altix", STORE="/other/store", SPOOL="/other/spool")
+    assert told.returncode == 0
+    assert 'has store = "/var/spool/checkpoint", and so it stays' in told.stderr
+    assert 'put store = "/other/store" there' in told.stderr
+    assert "SPOOL=/other/spool changes nothing" in told.stderr and "POINTERS" not in told.stderr
+    assert not (staged.root / "other").exists()
+    settings.write_text(f'{before}store = "/moved/by-hand"\n')
+    told = staged.make("install", FLAVOUR="altix")
+    assert (told.returncode, told.stderr) == (0, "")
+    assert (staged.root / "moved/by-hand/jobs").is_dir()
+    stores = (staged.root / "etc/torqueckpt/stores").read_text()
+    assert stores == "/var/spool/checkpoint\n/moved/by-hand\n"
+    settings.write_text(before)
+    (staged.root / "moved/by-hand/jobs").rmdir()
+    (staged.root / "moved/by-hand").rmdir()
+    (staged.root / "moved").rmdir()
+
+
+def test_what_users_own_inside_of_the_programs_directory_does_not_go_with_it(
+    staged: Stage,
+) -> None:
+    settings = staged.root / "etc/torqueckpt/torqueckpt.toml"
+    before = settings.read_text()
+    settings.write_text(f'{before}store = "/usr/local/lib/torqueckpt/store"\n')
+    told = staged.make("uninstall")
+    assert told.returncode != 0 and "move it to another place first" in told.stderr
+    assert (staged.root / "usr/local/bin/torqueckpt").exists()
+    settings.write_text(before)
+
+
 def test_without_a_compiler_a_line_for_each_library_says_what_cannot_be_done(
     staged: Stage,
 ) -> None:
@@ -127,7 +160,8 @@ def test_without_a_compiler_a_line_for_each_library_says_what_cannot_be_done(
 def test_uninstalling_takes_away_exactly_that(staged: Stage) -> None:
     (staged.root / "var/spool/checkpoint/jobs/ann").mkdir()
     assert staged.make("uninstall").returncode == 0
-    assert staged.files() == {"usr/local/bin/mine", "etc/torqueckpt/torqueckpt.toml"}
+    kept = {"etc/torqueckpt/torqueckpt.toml", "etc/torqueckpt/stores"}
+    assert staged.files() == {"usr/local/bin/mine", *kept}
     left = {str(p.relative_to(staged.root)) for p in staged.root.rglob("*") if p.is_dir()}
     assert "var/spool/checkpoint/jobs/ann" in left
     assert not {"usr/local/lib", "usr/local/share"} & left
@@ -142,6 +176,7 @@ def test_uninstalling_takes_away_exactly_that(staged: Stage) -> None:
         ({"ALTIX_PACKAGE": "/x"}, "is for FLAVOUR=altix"),
         ({"FLAVOUR": "altix", "ALTIX_PACKAGE": "/nowhere"}, "/nowhere: no such directory"),
         ({"POINTERS": "relative"}, "an absolute path is needed"),
+        ({"STORE": "/usr/local/lib/torqueckpt/store"}, "goes with the program"),
         ({"PREFIX": "/with blank"}, "no blanks"),
     ],
 )

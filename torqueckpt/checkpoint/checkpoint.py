@@ -53,7 +53,7 @@ from torqueckpt.process.guard import Guard, run_on
 from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
-from torqueckpt.store import access, journal, key
+from torqueckpt.store import access, former, journal, key
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
@@ -71,6 +71,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
     owner = owner_of(request)
     with privileges.acting_as(owner):
         owner_store = store.owner(owner, make=True)
+        former.note(settings)
         lineage = find_lineage(owner_store, request, settings)
         noted = _failures_noted(owner_store, request, settings)
         with noted, lineage.lock(settings.lock_timeout_seconds) as lock:

@@ -74,6 +74,9 @@ def list_command(
         for owner in owners:
             with Budget(owner.name, budget.FIGURES).part(_tell):
                 rows += catalogue.rows(owner, chosen, None)
+    if job is None:
+        everybody = os.getuid() == 0 and user is None
+        ownership.tell_of_former_stores(None if everybody else owners[0], chosen)
     if as_json:
         click.echo("[" + ",".join(map(_as_json, rows)) + "\n]" if rows else "[]")
         return

@@ -21,7 +21,7 @@ from torqueckpt.errors import (
 from torqueckpt.identity import Owner, is_lineage_name, job_id
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
-from torqueckpt.store import access
+from torqueckpt.store import access, former
 
 
 def job_or_lineage(text: str) -> str:
@@ -40,7 +40,20 @@ def owner_of(job: str, settings: Settings, user: str | None) -> Owner:
         with part, access.lineage_if_any(job, owner, settings) as found:
             if found is not None:
                 return owner
-    raise UnknownJob(job=job, owner="nobody", store=settings.store)
+    elsewhere = former.words(access.anybodys_former(settings, job))
+    raise UnknownJob(job=job, owner="nobody", store=settings.store, elsewhere=elsewhere)
+
+
+def tell_of_former_stores(owner: Owner | None, settings: Settings) -> None:
+    """Print where else images of the owner's lie, or, None, of anybody's: a listing lacks them."""
+    if owner is None:
+        found = access.anybodys_former(settings)
+    else:
+        with privileges.acting_as(owner):
+            found = access.former_with(owner, settings)
+    for path in found:
+        told = f"there are images in {path}, the store before: {former.HOW_TO_GO_ON}"
+        click.echo(f"torqueckpt: {told}", err=True)
 
 
 def owners(settings: Settings, user: str | None) -> list[Owner]:

@@ -194,6 +194,17 @@ def signature_key(node: Node) -> Iterator[Finding]:
         yield ok(f"{path}, root's alone")
 
 
+def former_stores(node: Node) -> Iterator[Finding]:
+    """Check whether images lie where the settings no longer look."""
+    found = access.anybodys_former(node.settings)
+    for path in found:
+        told = f"images lie in {path}, the store before, where nothing finds them"
+        store = node.settings.store
+        yield warning(told, f'cp -an {path}/. {store}/; or store = "{path}" (docs/store.md)')
+    if not found:
+        yield ok("none with images")
+
+
 def _not_there(store: Path, problem: OSError) -> Finding:
     return failure(
         f"{store}: {problem.strerror}", f"install -d -m 0755 {store} {store / layout.JOBS}"
@@ -206,5 +217,6 @@ CHECKS = (
     Check("store", "room", room),
     Check("store", "speed", speed),
     Check("store", "the user's part", users_part),
+    Check("store", "former stores", former_stores),
     Check("store", "signature key", signature_key),
 )

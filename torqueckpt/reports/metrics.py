@@ -77,7 +77,7 @@ def text(
                 failures[event, _REASONS.get(code, "other")] += 1
     for (event, reason), times in failures.items():
         failed.labels(event, reason).set(times)
-    with Directory.open(settings.store) as store:
+    with access.open_store(settings).root as store:
         free.set(filesystem.free(store))
     return bytes(generate_latest(registry))
 

@@ -69,7 +69,9 @@ def named(indices: Iterable[int], array: str, owner: Owner, settings: Settings) 
     imaged = _imaged(array, owner, settings)
     for index in indices:
         if index not in imaged:
-            raise UnknownJob(job=member(array, index), owner=owner.name, store=settings.store)
+            raise UnknownJob(
+                job=member(array, index), owner=owner.name, store=settings.store, elsewhere=""
+            )
     return Array(array, dict.fromkeys(indices, FAILED), frozenset(imaged), False)
 
 
@@ -129,7 +131,7 @@ def _imaged(array: str, owner: Owner, settings: Settings) -> dict[int, str]:
     pattern = re.compile(re.escape(before) + r"\[([0-9]{1,9})\]" + re.escape(after))
     with access.as_owner(owner, settings, store_optional=True) as owner_store:
         if owner_store is None:
-            raise UnknownJob(job=array, owner=owner.name, store=settings.store)
+            raise UnknownJob(job=array, owner=owner.name, store=settings.store, elsewhere="")
         ids = owner_store.ids()
     found = ((pattern.fullmatch(job), job) for job in ids)
     return {int(match.group(1)): job for match, job in found if match is not None}

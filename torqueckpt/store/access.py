@@ -7,13 +7,16 @@ Nothing else opens it: who needs what is an owner's asks here, and works on it a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from torqueckpt import budget, log
-from torqueckpt.errors import StoreMissing, UnknownJob, UnknownUser
+from torqueckpt.budget import Budget
+from torqueckpt.errors import StoreMissing, TorqueCkptError, UnknownJob, UnknownUser
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
+from torqueckpt.store import former
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
 
@@ -59,7 +62,8 @@ def lineage_of(job: str, owner: Owner, settings: Settings) -> Iterator[tuple[Own
     with as_owner(owner, settings) as owner_store:
         lineage = owner_store.lineage_of(job) if owner_store is not None else None
         if owner_store is None or lineage is None:
-            raise UnknownJob(job=job, owner=owner.name, store=settings.store)
+            elsewhere = former.words(former_with(owner, settings, job))
+            raise UnknownJob(job=job, owner=owner.name, store=settings.store, elsewhere=elsewhere)
         yield owner_store, lineage
 
 
@@ -84,3 +88,34 @@ def owners(settings: Settings) -> list[Owner]:
         except Exception as odd:  # a name service of that user's own kind, and no reason to stop
             log.warning(f"{name}: left out: {budget.words(odd)}")
     return found
+
+
+def former_with(owner: Owner, settings: Settings, job: str = "") -> list[Path]:
+    """The former stores that hold images of the owner's, or of one job; acting as the owner."""
+    return [path for path in former.others(settings) if _holds(path, owner, settings, job)]
+
+
+def anybodys_former(settings: Settings, job: str = "") -> list[Path]:
+    """The former stores that hold images of anybody's, or of one job; for root."""
+    found: dict[Path, None] = {}
+    for path in former.others(settings):
+        names = list[str]()
+        with suppress(TorqueCkptError):  # it is a store no more
+            names = open_store(settings._replace(store=path)).owners()
+        for name in names:
+            with Budget(name, budget.ROUND).part(log.info):
+                owner = privileges.owner(name)
+                with privileges.acting_as(owner):
+                    if _holds(path, owner, settings, job):
+                        found[path] = None
+    return list(found)
+
+
+def _holds(path: Path, owner: Owner, settings: Settings, job: str) -> bool:
+    try:
+        store = owner_store(owner, settings._replace(store=path))
+        if job:
+            return store.lineage_of(job) is not None
+        return any(each.newest_number() for each in store.lineages())
+    except (TorqueCkptError, OSError):  # nothing of this owner's, or nothing that can be read
+        return False

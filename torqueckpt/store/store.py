@@ -40,7 +40,11 @@ class Store:
     @classmethod
     def open(cls, path: Path) -> Store:
         try:
-            return cls(Directory.open(path))
+            root = Directory.open(path)
+            if not root.has(layout.JOBS):
+                path = path / layout.JOBS
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+            return cls(root)
         except FileNotFoundError as missing:
             raise StoreMissing(path=path, remedy="`make install` makes it") from missing
         except OSError as problem:
@@ -72,7 +76,7 @@ class Store:
         return OwnerStore(below)
 
     def owners(self) -> list[str]:
-        with self.root.sub(layout.JOBS) as jobs:
+        with translated(self.root.path / layout.JOBS), self.root.sub(layout.JOBS) as jobs:
             return jobs.names()
 
     def link(
