@@ -142,15 +142,17 @@ def test_without_a_compiler_a_line_for_each_library_says_what_cannot_be_done(
     staged: Stage,
 ) -> None:
     preload = staged.root / "usr/local/lib/torqueckpt/preload"
-    libraries = [preload / "tcp-repair.so", preload / "restore.so"]
+    names = ("tcp-repair.so", "restore.so", "continue-calls.so")
+    libraries = [preload / name for name in names]
     sums = [each.with_name(f"{each.name}.sha256") for each in libraries]
     for each in sums:
         each.write_text("another version's\n")
     told = staged.make("install", FLAVOUR="altix", CC="/nonexistent/cc")
     assert told.returncode == 0
-    tcp, restore = (each for each in told.stderr.splitlines() if "compiler" in each)
+    tcp, restore, calls = (each for each in told.stderr.splitlines() if "compiler" in each)
     assert "TCP connections" in tcp and "criu_net_admin" in tcp
     assert "numactl" in restore and "ends processes of its own at once" in restore
+    assert "what a job waits in" in calls
     assert not any(each.exists() for each in [*libraries, *sums])
     told = staged.make("install", FLAVOUR="altix")
     assert (told.returncode, "compiler" in told.stderr) == (0, False)

@@ -7,19 +7,23 @@ import os
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.unit import real, samples
+from torqueckpt import log
 from torqueckpt.checkpoint import preflight
-from torqueckpt.checkpoint.target import Target
+from torqueckpt.checkpoint.target import LastImage, Target
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import CannotBeDumped
-from torqueckpt.findings import REFUSED
+from torqueckpt.findings import HAZARD, NOTE, REFUSED
 from torqueckpt.process import privileges, proc, tree
 from torqueckpt.process.resources import finding
+from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
+from torqueckpt.store.generation import Generation
 
 Start = Callable[..., subprocess.Popen[bytes]]
 _CONNECT = """\
@@ -86,3 +90,22 @@ def test_a_tree_with_very_many_reasons_has_a_line_that_a_comment_can_hold(
         preflight.before_dump(criu, target)
     assert "; and 2995 more; it runs on" in str(refused.value)
     assert len(str(refused.value)) < 1000
+
+
+def test_what_is_good_to_know_is_logged_at_the_first_checkpoint_alone(
+    criu: Checkpointer,
+    connected: Callable[[float], Target],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    first = connected(0)
+    with Directory.open(tmp_path) as directory:
+        last = LastImage(Generation(1, directory), samples.a_manifest(), signed=True)
+    again = first._replace(last=last)
+    found = [finding(each, first.root, each, "it is so", "leave it") for each in (HAZARD, NOTE)]
+    monkeypatch.setattr(criu, "findings", lambda _: found)
+    told: list[str] = []
+    monkeypatch.setattr(log, "warning", told.append)
+    preflight.before_dump(criu, first)
+    preflight.before_dump(criu, again)
+    assert [line.partition(":")[0] for line in told] == [HAZARD, NOTE, HAZARD]

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from torqueckpt.checkpointers.criu.criu import Criu
-from torqueckpt.doctor import batch_system, cleaners, kernel
+from torqueckpt.doctor import batch_system, cleaners, kernel, programs
 from torqueckpt.doctor import store as store_place
 from torqueckpt.doctor.checks import Node
 from torqueckpt.findings import Finding
@@ -270,3 +270,14 @@ def test_a_store_that_is_a_file_or_a_users() -> None:
     assert wrong(stat.S_IFDIR | 0o755, uid=5) == ["chown root /s"]
     assert wrong(stat.S_IFDIR | 0o700) == wrong(stat.S_IFDIR | 0o775) == ["chmod 0755 /s"]
     assert wrong(stat.S_IFDIR | 0o755) == []
+
+
+def test_without_the_library_for_dumps_jobs_feel_a_checkpoint(tmp_path: Path) -> None:
+    checkpointer = Criu(Settings())
+    checkpointer.dump_library = tmp_path / "continue-calls.so"
+    fit = _node()._replace(checkpointer=checkpointer)
+    (told,) = programs.waiting_calls(fit)
+    assert told.severity == "warning" and "EINTR" in str(told) and "C compiler" in told.remedy
+    checkpointer.dump_library.touch()
+    (told,) = programs.waiting_calls(fit)
+    assert told.severity == "ok"

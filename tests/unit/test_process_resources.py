@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.unit import real
-from torqueckpt.checkpointers.criu import limits, lost
-from torqueckpt.findings import HAZARD, REFUSED, Finding
+from torqueckpt.checkpointers.criu import felt, limits, lost
+from torqueckpt.findings import HAZARD, NOTE, REFUSED, Finding
 from torqueckpt.process import job_processes, monotonic_waits, proc, resources, sockets, tree
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -197,3 +197,11 @@ def test_without_the_library_it_is_said_what_does_not_come_back(started: Start) 
     assert (told.severity, told.where and told.where.pid) == (HAZARD, process.pid)
     assert "personality" in told.what and "C compiler" in told.remedy
     assert lost.findings(held(process), Path("/bin/true")) == []
+
+
+def test_without_the_library_for_dumps_a_note_says_what_the_job_feels(started: Start) -> None:
+    process = started("/bin/sleep", "600")
+    (told,) = felt.findings(held(process), Path("/nonexistent/continue-calls.so"))
+    assert (told.severity, told.where and told.where.pid) == (NOTE, process.pid)
+    assert "EINTR" in told.what and "continue-calls.so" in told.what
+    assert felt.findings(held(process), Path("/bin/true")) == []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from torqueckpt import file_rules, paths, run
 from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped
 from torqueckpt.checkpoint.target import Target
-from torqueckpt.checkpointers.base import Dump
+from torqueckpt.checkpointers.base import Checkpointer, Dump
 from torqueckpt.errors import (
     BadFileRule,
     DumpFailed,
@@ -134,6 +134,7 @@ def as_owner(
         environment={
             **(freeze.environment if freeze is not None else {}),
             **(repair.environment if repair is not None else {}),
+            **preloaded(plan.checkpointer, tcp=repair is not None),
         },
         keep_fds=(
             *plan.inherited,
@@ -142,6 +143,13 @@ def as_owner(
         ),
         held=plan.checkpointer.dumps_held,
     )
+
+
+def preloaded(checkpointer: Checkpointer, tcp: bool) -> dict[str, str]:
+    """The environment that has a dump load libraries of ours; tcp: that for connections too."""
+    wanted = (checkpointer.dump_library, checkpointer.tcp_library if tcp else None)
+    found = [str(each) for each in wanted if each is not None and each.is_file()]
+    return {"LD_PRELOAD": ":".join(found)} if found else {}
 
 
 @contextmanager

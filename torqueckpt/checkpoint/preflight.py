@@ -108,7 +108,8 @@ def before_dump(
             if each.severity == REFUSED or (refuse_connections and sockets.is_connection(each))
         ]
         if not refused:
-            _tell(found)
+            again = target.last is not None
+            _tell(each for each in found if not (again and each.severity == NOTE))
             return target._replace(tree=members, open_files=links, other_names=held.other_names)
         if pause is not None:
             time.sleep(pause)

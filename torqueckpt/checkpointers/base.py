@@ -128,6 +128,8 @@ class Checkpointer(ABC):
     can_hold_restored: bool = False
     # It loads this, and root's process saves and restores its connections (rights/tcp_repair.py).
     tcp_library: Path | None = None
+    # A dump loads this too, where it is (criu-plugin/continue-calls.c).
+    dump_library: Path | None = None
     # A restore loads this too, where it is (criu-plugin/detach.c, attributes.c).
     restore_library: Path | None = None
     # It keeps the job's processes connected to a program of its own, outside of the job.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from torqueckpt import paths, run
 from torqueckpt.checkpointers import registry
+from torqueckpt.checkpointers.criu import felt
 from torqueckpt.doctor.checks import Check, Node, failure, ok, warning
 from torqueckpt.errors import (
     CheckpointerMissing,
@@ -117,6 +118,17 @@ def system_calls(node: Node) -> Iterator[Finding]:
         )
 
 
+def waiting_calls(node: Node) -> Iterator[Finding]:
+    """Check for the library with which a checkpoint ends no system call that a job waits in."""
+    library = node.checkpointer.dump_library if node.checkpointer is not None else None
+    if library is None:
+        yield ok("the checkpointer sees to them, or is not there")
+    elif library.is_file():
+        yield ok("what a job waits in goes on after a checkpoint")
+    else:
+        yield warning(felt.WHAT.format(library=library), felt.REMEDY)
+
+
 def sudo(node: Node) -> Iterator[Finding]:
     """Call rootdoor as an ordinary user does."""
     try:
@@ -179,6 +191,7 @@ CHECKS = (
     Check("checkpointer", "version", checkpointer),
     Check("checkpointer", "its own check", own_check),
     Check("checkpointer", "modules", kernel_modules),
+    Check("checkpointer", "waiting calls", waiting_calls),
     Check("rights", "capabilities", capabilities),
     Check("rights", "setpriv", setpriv),
     Check("rights", "system calls", system_calls),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torqueckpt import paths
 from torqueckpt.checkpointers.base import Checkpointer, Dump, ImageDetails, ImageFacts, Restore
-from torqueckpt.checkpointers.criu import limits, log, lost, rights, sockets, watches
+from torqueckpt.checkpointers.criu import felt, limits, log, lost, rights, sockets, watches
 from torqueckpt.checkpointers.criu.stream import CriuStream
 from torqueckpt.findings import Finding
 from torqueckpt.manifest import PACKED, Ceiling, Manifest
@@ -63,6 +63,7 @@ class Criu(Checkpointer):
         self._net_admin = settings.criu_net_admin
         libraries = paths.installation() / "preload"
         self.restore_library: Path = libraries / "restore.so"
+        self.dump_library: Path = libraries / "continue-calls.so"
         if not self._net_admin:
             self.tcp_library = libraries / "tcp-repair.so"
 
@@ -141,6 +142,7 @@ class Criu(Checkpointer):
         found = [*limits.findings(held), *lost.findings(held, self.restore_library)]
         self._watched = watches.paths(held)
         found += watches.findings(held, self._watched)
+        found += felt.findings(held, self.dump_library)
         if self.lacks(established_tcp=True):
             found += sockets.established(held, _NO_LIBRARY, _LIBRARY_REMEDY)
         return found
