@@ -165,3 +165,53 @@ def test_without_dmtcp_launch_the_script_runs_all_the_same(tmp_path: Path) -> No
     done = started_with(missing, tmp_path, "/bin/bash", told=f"{path}\n")
     assert (done.stdout, done.returncode) == ("job\n", 7)
     assert "started without DMTCP: checkpointer dmtcp: /nonexistent/dmtcp_launch" in done.stderr
+
+
+_CRIU = 'checkpointer = "criu"\n'
+_KEEPS = """import ctypes, os, sys
+found = ctypes.c_int()
+ctypes.CDLL(None).prctl(37, ctypes.byref(found), 0, 0, 0)
+print(found.value, sys.argv[1:], os.environ["_"] == sys.argv[0], os.getpid())
+"""
+
+
+def test_the_script_gets_the_processes_of_the_job_that_have_lost_their_parent(
+    tmp_path: Path,
+) -> None:
+    path = script(tmp_path, f"#!{sys.executable}\n{_KEEPS}")
+    told = f"{path} one 'two three'\necho $!\n"
+    done = started_with(_CRIU, tmp_path, "/bin/bash", told=told)
+    assert done.stdout.startswith("1 ['one', 'two three'] True "), done.stderr
+    assert "\n\n" not in done.stdout.rstrip("\n") and done.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("shell", "text", "shown"),
+    [
+        ("/bin/bash", "echo ${BASH_VERSION:+bash} $0", "bash"),
+        ("/bin/sh", "echo ${BASH_VERSION:+bash} sh", "sh"),
+        ("/bin/csh", "#\necho $version:q", "tcsh"),
+        ("/bin/csh", "echo ${0##*.}", "SC"),
+    ],
+)
+def test_a_script_without_a_first_line_is_run_by_whom_the_shell_would_have_had_run_it(
+    tmp_path: Path, shell: str, text: str, shown: str
+) -> None:
+    if not Path(shell).exists():
+        pytest.skip(f"{shell} is not installed")
+    path = script(tmp_path, f"{text}\n")
+    done = started_with(_CRIU, tmp_path, shell, told=f"{path}\n")
+    assert shown in done.stdout.split(), done
+    alone = subprocess.run([shell], input=f"{path}\n", capture_output=True, text=True)
+    assert alone.stdout.splitlines()[-1] == done.stdout.splitlines()[-1]
+
+
+def test_a_script_that_cannot_be_run_is_said_and_the_shell_goes_on(tmp_path: Path) -> None:
+    told = f"{tmp_path}/none\necho $?\n"
+    done = started_with(_CRIU, tmp_path, "/bin/bash", told=told)
+    assert "none: No such file or directory" in done.stderr
+
+
+def test_what_is_not_a_scripts_path_reaches_the_shell_as_it_is(tmp_path: Path) -> None:
+    done = started_with(_CRIU, tmp_path, "/bin/bash", told="exec echo one\n")
+    assert done.stdout == "one\n"

@@ -130,7 +130,7 @@ class Checkpointer(ABC):
     tcp_library: Path | None = None
     # A dump loads this too, where it is (criu-plugin/continue-calls.c).
     dump_library: Path | None = None
-    # A restore loads this too, where it is (criu-plugin/detach.c, attributes.c).
+    # A restore loads this too, where it is (criu-plugin/detach.c, attributes.c, orphans.c).
     restore_library: Path | None = None
     # It keeps the job's processes connected to a program of its own, outside of the job.
     holds_connections: bool = False

@@ -13,11 +13,14 @@ It must never be the reason that a job fails: what is missing of that, the job s
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import re
 import signal
 import stat
 import sys
+import termios
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -26,13 +29,16 @@ from torqueckpt.process.inherited import environment
 if TYPE_CHECKING:
     from torqueckpt.settings import Settings
 
-_LOADED, _LAUNCH = "--loaded", "--launch"
+_LOADED, _LAUNCH, _STAY = "--loaded", "--launch", "--stay"
 _LONGEST_COMMAND = 65536  # what a pipe holds
 _LONGEST_SCRIPT = 1024 * 1024
 # A resume job's script, or a chain's: what it restores has been launched before, and sudo must not
 # be.
 _RESUMES = re.compile(rb"^\s*(exec\s+)?\S*torqueckpt\s+(resume|link\s+--chain)\s", re.MULTILINE)
 _MOMS_PIPES = (9, 14)  # that the shell and the script inherit
+# Shells that run a script without a first line themselves; the others leave that to /bin/sh.
+_RUN_IT_THEMSELVES = ("bash", "ksh", "ksh93", "mksh")
+_C_SHELLS = ("csh", "tcsh")  # that do so where the script begins with a comment
 
 
 def main(argv: list[str]) -> int:
@@ -43,14 +49,16 @@ def main(argv: list[str]) -> int:
         signal.signal(ignored, signal.SIG_DFL)
     if argv[0] == _LAUNCH and len(argv) > 2:
         return _launch(argv[1], argv[2:])
+    if argv[0] == _STAY and len(argv) > 2:
+        return _stay(argv[1], argv[2:])
     if argv[0] == _LOADED:
         argv = argv[1:]
     else:
         chosen = _settings()
         if chosen is not None and chosen.checkpointer == "blcr":
             _through_cr_run(argv, chosen)
-        elif chosen is not None and chosen.checkpointer == "dmtcp":
-            _tell_shell_to_launch(argv[0])
+        elif chosen is not None:
+            _tell_shell(_LAUNCH if chosen.checkpointer == "dmtcp" else _STAY, argv[0])
     shell = os.fsencode(argv[0])
     words = [b"-" + os.path.basename(shell), *map(os.fsencode, argv[1:])]
     try:
@@ -87,25 +95,60 @@ def _through_cr_run(argv: list[str], chosen: Settings) -> None:
         _started_without("cr_run", problem)
 
 
-def _tell_shell_to_launch(shell: str) -> None:
+def _tell_shell(how: str, shell: str) -> None:
     """Put this program in front of the script's path, which the shell reads from MOM's pipe."""
     try:
         if not stat.S_ISFIFO(os.fstat(0).st_mode):
             return
         line = b""
         while not line.endswith(b"\n") and len(line) < _LONGEST_COMMAND // 2:
-            read = os.read(0, 1)  # not a byte of what may follow
+            read = os.read(0, 1)
             if not read:
                 break
             line += read
-        front = f"{_ourselves()} {_LAUNCH} {shell} ".encode() if line.startswith(b"/") else b""
+        front = f"{_ourselves()} {how} {shell} ".encode() if line.startswith(b"/") else b""
+        waits = int.from_bytes(fcntl.ioctl(0, termios.FIONREAD, bytes(4)), sys.byteorder)
+        more = os.read(0, min(waits, _LONGEST_COMMAND // 4)) if waits else b""
         read_end, write_end = os.pipe()
-        os.write(write_end, front + line)
+        os.write(write_end, front + line + more)
         os.close(write_end)
         os.dup2(read_end, 0)
         os.close(read_end)
     except OSError as problem:
-        _started_without("DMTCP", problem)
+        _started_without(how[2:], problem)
+
+
+def _stay(shell: str, command: list[str]) -> int:
+    """Become the script, which is given the processes of the job that have lost their parent."""
+    try:
+        from torqueckpt.process import system_calls
+
+        system_calls.prctl(system_calls.SET_CHILD_SUBREAPER, 1)
+    except (ImportError, OSError) as problem:
+        _started_without("its daemons being kept in it", problem)
+    given = environment()
+    if b"_" in given:
+        given[b"_"] = os.fsencode(command[0])  # as the shell would have had it
+    try:
+        try:
+            os.execve(command[0], command, given)
+        except OSError as problem:
+            if problem.errno != errno.ENOEXEC:
+                raise
+        words = [_interpreter(shell, command[0]), *command]
+        os.execve(words[0], words, given)
+    except OSError as problem:
+        _failed(f"{command[0]}: {problem.strerror}")
+        return 126  # a shell's own
+
+
+def _interpreter(shell: str, script: str) -> str:
+    """The shell that runs a script without a first line, as the login shell would have chosen."""
+    name = os.path.basename(shell)
+    if name in _C_SHELLS:
+        with open(script, "rb") as file:
+            return shell if file.read(1) == b"#" else "/bin/sh"
+    return shell if name in _RUN_IT_THEMSELVES else "/bin/sh"
 
 
 def _launch(shell: str, command: list[str]) -> int:

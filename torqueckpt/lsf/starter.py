@@ -72,7 +72,8 @@ class JobStarter:
     def _begin(self, argv: list[str]) -> None:
         try:
             checkpointer = registry.load(self._settings.checkpointer, self._settings)
-            self._child = self._spawn(checkpointer.launch_argv(argv))
+            stay = [str(paths.program("sbin", "mom-run")), "--stay", "/bin/sh"]
+            self._child = self._spawn([*stay, *checkpointer.launch_argv(argv)])
         except TorqueCkptError as missing:
             log.warning(f"{self._job.id}: started as it is: {missing}")
             self._child = self._spawn(argv)
