@@ -23,7 +23,6 @@ from torqueckpt.checkpointers.base import Dump, Restore
 from torqueckpt.checkpointers.criu.criu import Criu
 from torqueckpt.identity import Owner
 from torqueckpt.process import privileges, signals
-from torqueckpt.restart.detached import preloaded
 from torqueckpt.rights import contain
 from torqueckpt.settings import Settings
 
@@ -127,7 +126,7 @@ def _restored(criu: Criu, owner: Owner, top: Path, pid: int) -> str:
             owner,
             rights,
             timeout_seconds=60,
-            environment=preloaded(criu, tcp=False),
+            environment=criu.preloaded(criu.restore_library, tcp=False),
             keep_fds=(),
             end_what_it_left=lambda: signals.end_child(pid),
         )

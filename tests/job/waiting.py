@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.support import INSTALLED, LIMIT_SECONDS, User, wait_until
-from torqueckpt.checkpoint.dumping import preloaded
 from torqueckpt.checkpointers.base import Dump
 from torqueckpt.checkpointers.criu.criu import Criu
 from torqueckpt.process import privileges
@@ -117,7 +116,7 @@ class Tree(Calls):
         words = criu.dump_argv(Dump(root, place, work, False, False, script))
         owner = privileges.owner(self.user.name)
         argv = privileges.as_owner_argv(owner, criu.capabilities(False), words)
-        done = contain.run_alone(argv, LIMIT_SECONDS, preloaded(criu, tcp=False))
+        done = contain.run_alone(argv, LIMIT_SECONDS, criu.preloaded(criu.dump_library, tcp=False))
         return "" if done.ok else criu.reason(work, "dump") or done.last_line()
 
 

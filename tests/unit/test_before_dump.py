@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ from torqueckpt.checkpoint.target import LastImage, Target
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.errors import CannotBeDumped
-from torqueckpt.findings import HAZARD, NOTE, REFUSED
+from torqueckpt.findings import HAZARD, NOTE, REFUSED, Finding
 from torqueckpt.process import privileges, proc, tree
 from torqueckpt.process.resources import finding
 from torqueckpt.safe_files import Directory
@@ -109,3 +109,32 @@ def test_what_is_good_to_know_is_logged_at_the_first_checkpoint_alone(
     preflight.before_dump(criu, first)
     preflight.before_dump(criu, again)
     assert [line.partition(":")[0] for line in told] == [HAZARD, NOTE, HAZARD]
+
+
+@pytest.mark.parametrize(
+    ("subjects", "what", "dumped"),
+    [
+        (range(100), "not accepted yet: CRIU saves no connection that waits", True),
+        ([7] * 100, "not accepted yet: CRIU saves no connection that waits", False),
+        (range(100), "CRIU would dump it all the same", False),
+    ],
+)
+def test_where_each_look_finds_another_connection_the_frozen_tree_decides(
+    criu: Checkpointer,
+    connected: Callable[[float], Target],
+    monkeypatch: pytest.MonkeyPatch,
+    subjects: Iterable[int],
+    what: str,
+    dumped: bool,
+) -> None:
+    target, left = connected(0), iter(subjects)
+
+    def found(_: object) -> list[Finding]:
+        return [finding(REFUSED, target.root, f"TCP connection to [::1]:{next(left)}", what, "")]
+
+    monkeypatch.setattr(criu, "findings", found)
+    if dumped:
+        assert preflight.before_dump(criu, target).root == target.root
+    else:
+        with pytest.raises(CannotBeDumped, match="TCP connection"):
+            preflight.before_dump(criu, target)

@@ -53,11 +53,31 @@ def test_a_whole_log_gives_its_cause_and_not_what_followed(text: str, reason: st
 
 
 @pytest.mark.parametrize(
+    ("line", "passes"),
+    [
+        ("inet: Connected TCP socket, consider using --tcp-established option.", True),
+        ("inet: In-flight connection (l) for 1f2", True),
+        ("inet: Unknown inet socket 1f2 state 2", True),
+        ("unix: External socket is used. Consider using --ext-unix-sk option.", True),
+        ("Can't dump SysV shared memory segment", False),
+        ("bfd: Unable to write: No space left on device", False),
+        ("The sky is falling: 42", False),
+    ],
+)
+def test_what_lasts_a_moment_only_is_told_from_what_lasts(line: str, passes: bool) -> None:
+    reason = criu_log.reason_in(f"(00.1) Error (criu/x.c:1): {line}\n")
+    assert criu_log.is_of_a_moment(reason) is passes
+
+
+@pytest.mark.parametrize(
     ("line", "part"),
     [
         ("Can't open file home/ann/my data on restore: No such file or directory", "my data"),
         ("Pid 17 do not match expected 4242 (task 4242)", "pid 4242 is taken"),
         ("Unable to detach 17: No such process", "its process 17 as soon as it was back"),
+        ("inet: In-flight connection (l) for 1f2", "a TCP connection waits to be accepted"),
+        ("unix: Non-empty write queue on an in-flight socket 0x1", "a UNIX connection waits"),
+        ("tcp: Can't turn TCP repair mode ON: Operation not permitted", "half open or half closed"),
         ("Can't setgroups([1002 gid 0]): -1", "supplementary groups"),
         ("Can't bind inet socket: Address already in use", "TCP port is in use"),
         ("unix: Can't dump half of stream unix connection.", "process outside"),

@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from typing import Any
 
 from torqueckpt import layout, log
 from torqueckpt.batch import job_details
@@ -59,6 +60,8 @@ from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 
+_TIMES, _AGAIN_SECONDS = 10, 10.0  # for a dump that meets what lasts a moment only
+
 
 def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
     """Take an image of the job, or find the one that an earlier, equal call has taken."""
@@ -89,7 +92,6 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
             target = preflight.before_dump(checkpointer, target, request.refuse_connections)
             depth = request.depth or settings.depth
             space.refuse_without(owner_store, lineage, target, depth, settings)
-            waiting = monotonic_waits.waiting(target.tree)
             version = told_version()
             may_stop = request.end or not checkpointer.has_freeze_hook
             with _opened(target) as outputs, _running_again(target, may_stop) as guarded:
@@ -101,14 +103,11 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     depth=depth,
                     checkpointer=checkpointer,
                     checkpointer_version=version,
-                    target=target,
-                    waiting=waiting,
-                    tcp=tree.tcp(target.open_files),
-                    ceiling=ceiling.of_tree(target.tree, target.leader_pid),
+                    **_seen_of_tree(target),
                     outputs=outputs,
                     inherited=(lock, *guarded),
                 )
-                manifest, left_out = _new_image(plan, known, secret)
+                manifest, left_out = _new_image_at_last(plan, known, secret)
                 publish.make_known(store, owner_store, lineage, manifest, request)
                 took_ms = int((time.time() - arrived) * 1000)
                 publish.tidy(plan, manifest, left_out, took_ms)
@@ -119,6 +118,41 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
         f" {manifest.wall_ms} ms"
     )
     return manifest
+
+
+def _seen_of_tree(target: Target) -> dict[str, Any]:
+    return {
+        "target": target,
+        "waiting": monotonic_waits.waiting(target.tree),
+        "tcp": tree.tcp(target.open_files),
+        "ceiling": ceiling.of_tree(target.tree, target.leader_pid),
+    }
+
+
+def _new_image_at_last(
+    plan: CheckpointPlan, known: Live | None, secret: bytes
+) -> tuple[Manifest, int]:
+    """What _new_image() gives.
+
+    A dump that fails on what lasts a moment only, as a connection does that is being made, is
+    repeated at once, a limited number of times.
+    """
+    tries, until = _TIMES, time.monotonic() + _AGAIN_SECONDS
+    while True:
+        tries -= 1
+        try:
+            return _new_image(plan, known, secret)
+        except DumpFailed as failed:
+            reason = str(failed.details["reason"])
+            over = tries == 0 or time.monotonic() > until
+            if over or not plan.checkpointer.is_of_a_moment(reason):
+                raise
+            log.info(f"{plan.job}: dumped once more: {reason}")
+        members = tree.below(plan.target.root)
+        target = plan.target._replace(tree=members, open_files=tree.open_links(members))
+        tree.check(members, target.owner)
+        target = preflight.before_dump(plan.checkpointer, target, plan.request.refuse_connections)
+        plan = plan._replace(again=True, **_seen_of_tree(target))
 
 
 def _new_image(plan: CheckpointPlan, known: Live | None, secret: bytes) -> tuple[Manifest, int]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from torqueckpt import file_rules, paths, run
 from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped
 from torqueckpt.checkpoint.target import Target
-from torqueckpt.checkpointers.base import Checkpointer, Dump
+from torqueckpt.checkpointers.base import Dump
 from torqueckpt.errors import (
     BadFileRule,
     DumpFailed,
@@ -40,16 +40,23 @@ _LET_GO_SECONDS = 10  # behind our own limit: this one is for when we are gone
 
 def what_to_dump(plan: CheckpointPlan, generation: Generation) -> Dump:
     connected = any(each.state == sockets.ESTABLISHED for each in plan.tcp)
-    may_connect = bool(plan.tcp) and plan.checkpointer.tcp_library is not None
     return Dump(
         exec_pid=plan.target.root.pid,
         image_dir=generation.image_dir,
         work_dir=generation.work_dir,
         stopped=plan.request.end,
-        established_tcp=connected or may_connect,
+        established_tcp=connected or _may_connect(plan),
         at_freeze=paths.installation() / "at-freeze",
         other_names=plan.target.other_names,
     )
+
+
+def _may_connect(plan: CheckpointPlan) -> bool:
+    """Whether the dump is to be ready for connections that are made until the tree is frozen."""
+    checkpointer = plan.checkpointer
+    if plan.request.refuse_connections or checkpointer.lacks(established_tcp=True):
+        return False
+    return plan.again or (bool(plan.tcp) and checkpointer.tcp_library is not None)
 
 
 def dump(plan: CheckpointPlan, dump: Dump, task: Task) -> Dumped:
@@ -134,7 +141,7 @@ def as_owner(
         environment={
             **(freeze.environment if freeze is not None else {}),
             **(repair.environment if repair is not None else {}),
-            **preloaded(plan.checkpointer, tcp=repair is not None),
+            **plan.checkpointer.preloaded(plan.checkpointer.dump_library, repair is not None),
         },
         keep_fds=(
             *plan.inherited,
@@ -143,13 +150,6 @@ def as_owner(
         ),
         held=plan.checkpointer.dumps_held,
     )
-
-
-def preloaded(checkpointer: Checkpointer, tcp: bool) -> dict[str, str]:
-    """The environment that has a dump load libraries of ours; tcp: that for connections too."""
-    wanted = (checkpointer.dump_library, checkpointer.tcp_library if tcp else None)
-    found = [str(each) for each in wanted if each is not None and each.is_file()]
-    return {"LD_PRELOAD": ":".join(found)} if found else {}
 
 
 @contextmanager

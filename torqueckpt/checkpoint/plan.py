@@ -23,7 +23,8 @@ class CheckpointPlan(NamedTuple):
     monotonic clock.  tcp: the tree's TCP sockets.  ceiling: the most that the tree's processes may
     have.  outputs: descriptors of the job's stdout and stderr, for reading.  inherited: descriptors
     that the checkpointer inherits, the lineage's lock above all: it outlives a caller that is
-    killed, and the next action waits until it has let go of the job.
+    killed, and the next action waits until it has let go of the job.  again: the dump right before
+    has met the job with a connection that it could not save.
     """
 
     request: CheckpointRequest
@@ -39,6 +40,7 @@ class CheckpointPlan(NamedTuple):
     ceiling: Ceiling | None
     outputs: tuple[int, ...]
     inherited: tuple[int, ...]
+    again: bool = False
 
     @property
     def job(self) -> str:

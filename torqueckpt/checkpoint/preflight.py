@@ -29,7 +29,7 @@ from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import access
 
-_PAUSES = (0.02, 0.1, 0.3)  # seconds
+_PAUSES = (0.004, 0.008, 0.016, 0.05, 0.1, 0.25)  # seconds
 
 _TOLD = 5  # reasons: MOM makes a job's comment of 4 kB at most, and a tree may have thousands
 
@@ -96,18 +96,23 @@ def before_dump(
     """Refuse, before the tree is frozen, what the checkpointer would surely refuse.
 
     Much of that lasts a moment only (a connection that is being closed), so it is looked at again;
-    gives the tree as it was seen last.
+    gives the tree as it was seen last.  Where each look finds another connection, it is left to the
+    dump to see whether there is one when the tree is frozen.
     """
     members, links = target.tree, target.open_files
+    looks: list[set[str]] = []
     for pause in (*_PAUSES, None):
         held = resources.of_tree(members, links)
         found = _findings(checkpointer, members, held, refuse_connections)
-        refused = [
-            str(each)
+        against = [
+            each
             for each in found
             if each.severity == REFUSED or (refuse_connections and sockets.is_connection(each))
         ]
-        if not refused:
+        refused = [str(each) for each in against]
+        looks.append(set(refused))
+        last = pause is None and not set.intersection(*looks)
+        if not refused or (last and all(map(checkpointer.refuses_itself, against))):
             again = target.last is not None
             _tell(each for each in found if not (again and each.severity == NOTE))
             return target._replace(tree=members, open_files=links, other_names=held.other_names)

@@ -193,9 +193,23 @@ class Checkpointer(ABC):
     @abstractmethod
     def restore_argv(self, restore: Restore) -> list[str]: ...
 
+    def preloaded(self, library: Path | None, tcp: bool) -> dict[str, str]:
+        """The environment in which it loads a library, where that is, and the one for connections."""
+        wanted = (library, self.tcp_library if tcp else None)
+        found = [str(each) for each in wanted if each is not None and each.is_file()]
+        return {"LD_PRELOAD": ":".join(found)} if found else {}
+
     def findings(self, held: Holdings) -> list[Finding]:
         """What a tree holds that it cannot save, or does not save as it was."""
         return []
+
+    def refuses_itself(self, found: Finding) -> bool:
+        """Whether a dump fails, and harms nothing, if what this tells of is there at the freeze."""
+        return False
+
+    def is_of_a_moment(self, reason: str) -> bool:
+        """Whether a dump that failed for this reason may succeed when it is repeated at once."""
+        return False
 
     @abstractmethod
     def incomplete(self, dump: Dump) -> str:

@@ -136,7 +136,7 @@ def _run_once(
     rights = checkpointer.capabilities(asked.established_tcp)
     had = plan.manifest.ceiling
     own = attributes.environment(had) if had is not None else {}
-    mine = {**own, **preloaded(checkpointer, tcp=repair is not None)}
+    mine = {**own, **checkpointer.preloaded(checkpointer.restore_library, repair is not None)}
     fds = repair.fds if repair is not None else ()
     with open_files.as_many_as_may_be():  # the job may have raised its own: some runtimes do
         finished = contain.run_as_parent(
@@ -150,13 +150,6 @@ def _run_once(
             end_what_it_left=lambda: _end_what_was_left(checkpointer, plan.manifest.exec_pid),
         )
     return finished, limit
-
-
-def preloaded(checkpointer: Checkpointer, tcp: bool) -> dict[str, str]:
-    """The environment that has a restore load libraries of ours; tcp: that for connections too."""
-    wanted = (checkpointer.restore_library, checkpointer.tcp_library if tcp else None)
-    found = [str(each) for each in wanted if each is not None and each.is_file()]
-    return {"LD_PRELOAD": ":".join(found)} if found else {}
 
 
 def be_scheduled(plan: RestorePlan) -> None:

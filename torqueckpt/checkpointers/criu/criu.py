@@ -151,6 +151,14 @@ class Criu(Checkpointer):
         if self._watched:
             (dump.work_dir / watches.CACHE).write_bytes(watches.cache(self._watched))
 
+    def refuses_itself(self, found: Finding) -> bool:
+        if self._net_admin:  # then it dumps what is half closed
+            return False
+        return found.what == _NO_LIBRARY or sockets.is_refused_frozen(found)
+
+    def is_of_a_moment(self, reason: str) -> bool:
+        return log.is_of_a_moment(reason)
+
     def incomplete(self, dump: Dump) -> str:
         # A criu that ran out of room or was killed leaves these two behind unwritten.
         for file in (dump.image_dir / "inventory.img", dump.work_dir / "stats-dump"):

@@ -16,6 +16,14 @@ _READING = (
 TAKEN = "is taken by another process on this node"  # a number; it may be free soon
 ADDRESS_TAKEN = "Address already in use"  # as the log has it
 
+_CONNECTED = "it has an established TCP connection"
+_OUTSIDE = "a UNIX socket is connected to a process outside"
+_WAITS, _HALF = "connection waits to be accepted", "half open or half closed"
+# In what a frozen tree was met, and a moment later it may not be so; the last is tcp_repair.py's.
+_OF_A_MOMENT = re.compile(
+    "|".join((_CONNECTED, _OUTSIDE, _WAITS, _HALF, "checkpoint again", "its TCP connections:"))
+)
+
 # The first of these that an error line holds decides; the rest are consequences of it.
 _KNOWN = (
     (r"Can't fork for (\d+): File exists", f"pid {{0}} {TAKEN}"),
@@ -38,12 +46,14 @@ _KNOWN = (
     (r"Can't setgroups", "the supplementary groups are not those of the image"),
     (r"Can't bind inet socket: Address already in use", "its TCP port is in use on this node"),
     (r"(?:SysV|sysvipc|System V).*", "it uses SysV shared memory, which CRIU does not save"),
+    (r"Can't dump half of stream unix connection|External socket is used", _OUTSIDE),
+    (r"Connected TCP socket", _CONNECTED),
+    (r"In-flight connection \(l\)", f"a TCP {_WAITS}"),
+    (r"In-flight connection|in-flight socket", f"a UNIX {_WAITS}"),
     (
-        r"Can't dump half of stream unix connection",
-        "a UNIX socket is connected to a process outside",
+        r"Can't turn TCP repair mode ON|Unknown inet socket \S+ state",
+        f"a TCP connection is {_HALF}, or CRIU may not save it",
     ),
-    (r"External socket is used", "a UNIX socket is connected to a process outside"),
-    (r"Connected TCP socket", "it has an established TCP connection"),
     (
         r"session leader of (\d+)\(\d+\) is outside",
         "the session of pid {0} is led from outside of this container: start the job with setsid",
@@ -87,6 +97,11 @@ def reason(log: Path) -> str:
     except OSError:
         return ""
     return reason_in(text)
+
+
+def is_of_a_moment(reason: str) -> bool:
+    """Whether a dump that failed for this reason may succeed at once."""
+    return _OF_A_MOMENT.search(reason) is not None
 
 
 def reason_in(text: str) -> str:

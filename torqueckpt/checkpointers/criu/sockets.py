@@ -32,6 +32,8 @@ _KNOWN = ("UNIX", "TCP", "UDP", "RAW", "PING", "PACKET", "NETLINK")
 _TOPS = ("cwd", "root")  # where CRIU looks for a relative path
 _PENDING = "not accepted yet: CRIU saves no connection that waits"
 _NETLINK = "netlink socket with data"
+_HALF = "half open or half closed, which only root's CRIU restores"
+_TO = "connected to "
 _CONNECTION = "TCP connection to"
 _AGAIN = "checkpoint again: as a rule it lasts a moment only"
 
@@ -108,9 +110,9 @@ def _to_outside(process: Stat, other: Unix | None) -> Finding:
     thing = _unix(other)
     for part, who, remedy in _DAEMONS:
         if other is not None and part in other.name:
-            what = f"connected to {who}, outside of the job"
+            what = f"{_TO}{who}, outside of the job"
             return finding(REFUSED, process, thing, what, remedy)
-    what = "connected to a process outside of the job's tree"
+    what = f"{_TO}a process outside of the job's tree"
     return finding(REFUSED, process, thing, what, "close it, or start the other end in the job")
 
 
@@ -146,8 +148,7 @@ def tcp_connections(held: Holdings) -> Iterator[Finding]:
                 remedy = "have the program connect anew when it gets no answer"
                 yield finding(HAZARD, held.tree[owner[0]], _named(each), what, remedy)
         elif each.state not in (LISTENING, CLOSED, TIME_WAIT):
-            what = "half open or half closed, which only root's CRIU restores"
-            yield finding(REFUSED, held.tree[owner[0]], _named(each), what, _AGAIN)
+            yield finding(REFUSED, held.tree[owner[0]], _named(each), _HALF, _AGAIN)
 
 
 def established(held: Holdings, what: str, remedy: str) -> Iterator[Finding]:
@@ -157,6 +158,11 @@ def established(held: Holdings, what: str, remedy: str) -> Iterator[Finding]:
         if each.state == ESTABLISHED and owner is not None:
             yield finding(REFUSED, held.tree[owner[0]], _named(each), what, remedy)
             return
+
+
+def is_refused_frozen(found: Finding) -> bool:
+    """Whether it is a connection, which may be gone in a moment, and which CRIU itself refuses."""
+    return found.what in (_PENDING, _HALF) or found.what.startswith(_TO)
 
 
 def is_connection(found: Finding) -> bool:
