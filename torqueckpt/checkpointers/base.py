@@ -194,7 +194,7 @@ class Checkpointer(ABC):
     def restore_argv(self, restore: Restore) -> list[str]: ...
 
     def preloaded(self, library: Path | None, tcp: bool) -> dict[str, str]:
-        """The environment in which it loads a library, where that is, and the one for connections."""
+        """The environment in which it loads a library, where that is, and that for connections."""
         wanted = (library, self.tcp_library if tcp else None)
         found = [str(each) for each in wanted if each is not None and each.is_file()]
         return {"LD_PRELOAD": ":".join(found)} if found else {}
