@@ -11,31 +11,45 @@ import os
 import shutil
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tests.support import User
+if TYPE_CHECKING:  # which has node crashes, and a boot follows one
+    from tests.support import User
 
 _EMPTIED = ("/tmp", "/dev/shm", "/dev/mqueue", "/run/lock", "/run/user")
 
 
 def boot(user: User) -> None:
-    """End all that he runs and empty these places of what is his; others' tests go on."""
+    """End all that he runs and remove what does not outlive a node; others' tests go on."""
     user.kill_all()
-    remove_ipc(user)
+    remove_ipc(user.uid)
+    empty_temporary(user.uid)
+
+
+def empty_temporary(uid: int) -> None:
+    """Empty temporary directories of what is this user's."""
     for place in filter(os.path.isdir, _EMPTIED):
-        with os.scandir(place) as entries:
-            his = [each for each in entries if each.stat(follow_symlinks=False).st_uid == user.uid]
-        for each in his:
-            if each.is_dir(follow_symlinks=False):
-                shutil.rmtree(each.path)
+        for each in (Path(place, name) for name in os.listdir(place)):
+            if _owner(each) != uid:
+                continue
+            if each.is_dir() and not each.is_symlink():
+                shutil.rmtree(each)
             else:
-                os.unlink(each.path)
+                each.unlink()
 
 
-def remove_ipc(user: User) -> None:
+def _owner(path: Path) -> int:
+    try:
+        return path.lstat().st_uid
+    except FileNotFoundError:  # another test's, gone meanwhile
+        return -1
+
+
+def remove_ipc(uid: int) -> None:
     """What killed jobs have left of System V: the next test's job would be told of it."""
     for kind, option in (("sem", "-s"), ("shm", "-m"), ("msg", "-q")):
         rows = Path(f"/proc/sysvipc/{kind}").read_text().splitlines()
         columns = rows[0].split()
         for row in (dict(zip(columns, line.split())) for line in rows[1:]):
-            if int(row["uid"]) == user.uid:
+            if int(row["uid"]) == uid:
                 subprocess.run(["/usr/bin/ipcrm", option, row[columns[1]]], check=True)

@@ -115,7 +115,7 @@ def users(installed: None) -> Iterator[tuple[User, User]]:
 def user(users: tuple[User, User]) -> Iterator[User]:
     yield users[0]
     users[0].kill_all()
-    remove_ipc(users[0])
+    remove_ipc(users[0].uid)
 
 
 @pytest.fixture

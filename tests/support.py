@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import secrets
 import shutil
 import signal
@@ -17,12 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.boot import empty_temporary
+
 PREFIX = Path(os.environ.get("TORQUECKPT_PREFIX", "/opt/torqueckpt-test"))
 REPOSITORY = Path(__file__).resolve().parent.parent
 INSTALLED = PREFIX / "lib" / "torqueckpt"
 SHIMS = ("chkpnt", "resume", "cr_run", "cr_checkpoint", "cr_restart")
 
-LIMIT_SECONDS = 300  # for whatever a test waits for: a machine may have much else to do
+LIMIT_SECONDS = 300
 
 COUNT = """#!/bin/sh
 i=0
@@ -157,7 +160,8 @@ class Running:
         return (self.directory / f"{self.name}.e{self.number}").read_text()
 
     def crash(self) -> None:
-        """A node crash: the MOM, the job's whole session and the spool files are gone."""
+        """A node crash and boot: MOM, the job's session, spool files and all in /tmp are gone."""
+        owner = pwd.getpwnam(self.site.owner_of(self.job))
         leader = self.leader()
         kill(self.process.pid)
         self.process.wait()
@@ -165,6 +169,7 @@ class Running:
         for suffix in ("OU", "ER"):
             (self.site.spool / "spool" / f"{self.job}.{suffix}").unlink(missing_ok=True)
         (self.site.spool / "mom_priv" / "jobs" / f"{self.job}.SC").unlink()
+        empty_temporary(owner.pw_uid)
 
     def hook_argv(self, *, name: str = "-", signal: int = 0, depth: str = "-") -> list[str]:
         """The call that pbs_mom of today makes, for this job, without a pointer."""

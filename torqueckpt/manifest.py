@@ -93,6 +93,8 @@ class WatchedFile(NamedTuple):
 
     blocks are samples of it, of a small file all; copy its name in the lineage's copies/, "" when
     there is none.  settled: whoever finds the same ctime_ns again finds the same content.
+    temporary: a boot removes it, and it was the job's owner's; policy is "" for one of those that
+    the job only reads, or has not open.
     """
 
     path: str
@@ -106,6 +108,18 @@ class WatchedFile(NamedTuple):
     settled: bool
     blocks: tuple[Block, ...]
     copy: str
+    temporary: bool = False
+
+
+class Place(NamedTuple):
+    """A directory, FIFO or link of the job's that a boot removes; mode is its st_mode.
+
+    target is what a link leads to, "" for the others.
+    """
+
+    path: str
+    mode: int
+    target: str = ""
 
 
 class Stream(NamedTuple):
@@ -271,6 +285,7 @@ class Manifest(NamedTuple):
     listening: tuple[int, ...] = ()  # the ports that the job listened at; not in older ones
     needs: Needs = Needs()
     doubts: tuple[str, ...] = ()  # why it would not come back, as far as was known when it was made
+    places: tuple[Place, ...] = ()
 
     @property
     def bytes(self) -> int:

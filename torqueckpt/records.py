@@ -4,6 +4,7 @@
 from typing import NamedTuple, Optional
 
 from torqueckpt.identity import ProcessId
+from torqueckpt.manifest import Place
 
 
 class LiveStream(NamedTuple):
@@ -92,8 +93,9 @@ class Intent(NamedTuple):
     """What a restart changes before the job runs again, so that it can be undone.
 
     A new stream had its `base` as size before the job's earlier output was put into it; one in
-    `cuts` was longer than it is now.  directories are made for files that are gone.  edited names
-    the files of the image that are replaced by those in edited/.
+    `cuts` was longer than it is now.  directories are made for files that are gone; places are
+    made again, with their modes.  edited names the files of the image that are replaced by those
+    in edited/.
     """
 
     attempt: str
@@ -104,3 +106,4 @@ class Intent(NamedTuple):
     files: tuple[FileChange, ...] = ()
     directories: tuple[str, ...] = ()
     edited: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()

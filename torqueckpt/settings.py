@@ -46,6 +46,7 @@ class Settings(NamedTuple):
     pid_wait_seconds: int = 20
     files: tuple[str, ...] = ()
     snapshot_limit_mib: int = 64
+    temporary_directories: tuple[str, ...] = ("/tmp", "/dev/shm", "/run", "$TMPDIR")
     accept_changed_files: bool = False
     interval_minutes: int = 10
     jitter_seconds: int = 0

@@ -21,6 +21,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+from tests.boot import empty_temporary
 from tests.namespaces import ADDRESS, Namespaces, missing
 from tests.support import PREFIX, User, wait_until
 
@@ -367,6 +368,8 @@ class PrivateBatch(Namespaces, ABC):
         self.kill_mom()
         for pid in self.processes(owner):
             self.kill(pid)
+        wait_until(lambda: not self.processes(owner))
+        empty_temporary(owner.uid)
 
     def start_mom(self) -> None:
         self.check("pbs_mom")

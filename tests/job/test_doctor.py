@@ -360,6 +360,23 @@ def test_files_in_tmp_that_go_before_the_images_that_need_them(healthy: Site) ->
     assert "files in /tmp go after 1d12h, images after 7 days" in row["what"]
 
 
+@_needs("/etc/tmpfiles.d")
+def test_a_boot_that_empties_a_directory_whose_files_checkpoints_do_not_copy(healthy: Site) -> None:
+    rules, scratch = healthy.root / "tmpfiles.d", healthy.root / "scratch"
+    rules.mkdir()
+    scratch.mkdir()
+    scratch.chmod(0o1777)
+    (rules / "site.conf").write_text(f"D {scratch} 1777 root root -\nD /tmp 1777 root root -\n")
+    harm = f"mount --bind {rules} /etc/tmpfiles.d"
+    row = _found(healthy, "boot", harm=harm)
+    directories = ["/tmp", "/dev/shm", "/run", "$TMPDIR", str(scratch)]
+    assert row["fix"] == f"temporary_directories = {json.dumps(directories)} in torqueckpt.toml"
+    pointers = str(healthy.root / "pointers")
+    healthy.configure(temporary_directories=directories, pointer_dir=pointers)
+    done = _doctor(healthy, "--json", harm=harm)
+    assert [r["outcome"] for r in _rows(done) if r["check"] == "boot"] == ["ok"]
+
+
 def test_on_a_terminal_what_mends_it_stands_below(healthy: Site) -> None:
     healthy.store.chmod(0o777)
     words = ["/usr/bin/script", "-qec", f"{healthy.program} doctor", "/dev/null"]

@@ -54,8 +54,8 @@ def test_a_file_open_or_mapped_by_a_name_that_is_gone_is_found_by_another(tmp_pa
         assert [each.inode for each in maps] == [gone.inode] == [status.st_ino]
         name = OtherName(gone.mount, status.st_dev, status.st_ino, str(tmp_path / "other"))
         assert other_names.find([gone, *maps]) == (name,) and name.still_leads_there
-        shared = proc.shared_maps(os.getpid(), {name[1:3]: name.path})
-        assert name.path in shared and name.path not in proc.shared_maps(os.getpid())
+        shared = proc.shared_maps(proc.maps(os.getpid()), {name[1:3]: name.path})
+        assert name.path in shared and name.path not in proc.shared_maps(proc.maps(os.getpid()))
         (tmp_path / "other").rename(tmp_path / "later")
         assert other_names.find([gone]) == (name._replace(path=str(tmp_path / "later")),)
         (tmp_path / "other").symlink_to("later")

@@ -64,6 +64,7 @@ def manifest_of(
         connections=dumped.connections,
         listening=_listening(plan),
         needs=facts.needs,
+        places=seen.places,
     )
 
 

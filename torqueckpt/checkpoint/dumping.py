@@ -21,6 +21,7 @@ from torqueckpt.errors import (
     JobEnded,
     StoreFull,
 )
+from torqueckpt.files import temporary
 from torqueckpt.files.record import Look, Task, look
 from torqueckpt.manifest import Rule
 from torqueckpt.process import privileges, proc, signals, sockets
@@ -204,6 +205,7 @@ def what_to_look_at(plan: CheckpointPlan, generation: Generation, scripts: dict[
         known = tuple(rule._replace(complete=True) for rule in manifest.rules)
     else:
         known = rules(root_pid, plan.target.leader_pid, settings)
+    environment = proc.environment(root_pid)
     return Task(
         root=plan.target.root,
         rules=known,
@@ -216,6 +218,7 @@ def what_to_look_at(plan: CheckpointPlan, generation: Generation, scripts: dict[
         copy_limit=settings.snapshot_limit_mib * 1024 * 1024,
         earlier={file.path: file for file in manifest.watched} if manifest else {},
         other_names=plan.target.other_names,
+        temporary=temporary.of_job(settings.temporary_directories, environment, root_pid),
     )
 
 

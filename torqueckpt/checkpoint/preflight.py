@@ -8,6 +8,7 @@ may not either.
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
@@ -19,7 +20,9 @@ from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer
 from torqueckpt.checkpointers.criu import sockets
 from torqueckpt.errors import BadFileRule, CannotBeDumped, NothingToLookAt
-from torqueckpt.files import record
+from torqueckpt.files import held, record, temporary
+from torqueckpt.files.held import Held
+from torqueckpt.files.temporary import Temporary
 from torqueckpt.findings import HAZARD, NOTE, REFUSED, Finding
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.process import job_processes, monotonic_waits, privileges, proc, resources, tree
@@ -198,6 +201,31 @@ def _tell(found: Iterable[Finding]) -> None:
         log.warning(f"{each.severity}: {each}")
 
 
+def _gone_after_a_boot(
+    root: proc.Stat, found: Held, places: Temporary, limit: int
+) -> Iterator[Finding]:
+    """A finding for each file in a temporary directory of which no copy can be made."""
+    files = {file.path for file in found.open if not file.deleted and places.holds(file.path)}
+    for path in sorted(files | found.mapped):
+        try:
+            status = os.lstat(path)
+        except OSError:  # gone meanwhile
+            continue
+        remedy = "keep it where a boot leaves it, as in the job's directory"
+        if status.st_uid == 0 or not stat.S_ISREG(status.st_mode):  # the node makes its own again
+            continue
+        if status.st_uid != os.geteuid():
+            why = "not the job's own"
+        elif status.st_size > limit * 1024 * 1024:
+            why = f"larger than {limit} MiB"
+            remedy += ", or raise snapshot_limit_mib"
+        elif not os.access(path, os.R_OK, effective_ids=True):
+            why = "not to be read"
+        else:
+            continue
+        yield finding(HAZARD, root, path, f"gone after a boot: {why}, so it is not copied", remedy)
+
+
 def of_tree(members: list[proc.Stat], leader_pid: int, settings: Settings) -> Iterator[Finding]:
     """A finding for each file that can be changed in place and that no image has a copy of."""
     root = members[0]
@@ -208,10 +236,16 @@ def of_tree(members: list[proc.Stat], leader_pid: int, settings: Settings) -> It
         yield finding(HAZARD, root, str(bad), what, "correct it (torqueckpt-files(7))")
         return
     by_pid = {each.pid: each for each in members}
-    seen = {file.path: file for file in record.open_files(members) if not file.deleted}
+    environment = proc.environment(root.pid)
+    places = temporary.of_job(settings.temporary_directories, environment, root.pid)
+    found = held.of_tree(members, places)
+    yield from _gone_after_a_boot(root, found, places, settings.snapshot_limit_mib)
+    seen = {file.path: file for file in found.open if not file.deleted}
     for path, policy in record.written(tuple(seen.values()), rules).items():
         file = seen[path]
         limit = settings.snapshot_limit_mib
+        if places.holds(path):
+            continue
         if policy == file_rules.SNAPSHOT and file.size > limit * 1024 * 1024:
             what = f"larger than {limit} MiB, so no copy of it is made, and changes in place stay"
             remedy = "raise snapshot_limit_mib"

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -57,12 +58,7 @@ def logind(node: Node) -> Iterator[Finding]:
 
 def tmpfiles(node: Node) -> Iterator[Finding]:
     """Check tmpfiles rules that reach the store, or remove job files before their images go."""
-    rules = [
-        (file, words)
-        for file in _configured(None, "tmpfiles.d")
-        for words in (line.split() for _, line in _lines(file))
-        if len(words) > 1
-    ]
+    rules = _tmpfiles_rules()
     spared = [words[1] for _, words in rules if words[0][0] in _SPARED]
     found = False
     for file, words in rules:
@@ -85,6 +81,27 @@ def tmpfiles(node: Node) -> Iterator[Finding]:
         yield ok(f"none of {len(rules)} rules reaches what a restart needs")
 
 
+def boots(node: Node) -> Iterator[Finding]:
+    """Check that checkpoints copy what lies where a boot empties what everybody may write to."""
+    known = [each for each in node.settings.temporary_directories if each.startswith("/")]
+    emptied = ["/tmp"] if os.path.ismount("/tmp") else []
+    for file, words in _tmpfiles_rules():
+        path = os.path.realpath(words[1])
+        if words[0][0] != "D" or not _everybodys(path):
+            continue
+        if any(f"{path}/".startswith(f"{each}/") for each in known):
+            emptied.append(path)
+            continue
+        listed = ", ".join(f'"{each}"' for each in (*node.settings.temporary_directories, path))
+        fix = f"temporary_directories = [{listed}] in torqueckpt.toml"
+        told = "empties it at each boot, and checkpoints copy none of jobs' files there"
+        yield warning(f"{file}: {' '.join(words)} {told}", fix)
+        return
+    where = ", ".join(sorted({*emptied, "/dev/shm"}))
+    limit = node.settings.snapshot_limit_mib
+    yield ok(f"a boot empties {where}: jobs' files there come back, up to {limit} MiB")
+
+
 def scripts(node: Node) -> Iterator[Finding]:
     """Check epilogues and cron jobs for lines that delete where jobs or images lie."""
     looked, found = 0, False
@@ -104,6 +121,21 @@ def scripts(node: Node) -> Iterator[Finding]:
                 yield warning(f"{file}:{number}: {line[:80]}: may delete files of images", fix)
     if not found:
         yield ok(f"none of {looked} scripts deletes what a restart needs")
+
+
+def _tmpfiles_rules() -> list[tuple[Path, list[str]]]:
+    found = (
+        (file, line.split()) for file in _configured(None, "tmpfiles.d") for _, line in _lines(file)
+    )
+    return [(file, words) for file, words in found if len(words) > 1]
+
+
+def _everybodys(path: str) -> bool:
+    """Whether a directory is there in which everybody may make files."""
+    try:
+        return bool(os.stat(path).st_mode & stat.S_IWOTH)
+    except (OSError, ValueError):
+        return False
 
 
 def _scripts() -> Iterator[Path]:
@@ -159,5 +191,6 @@ def _seconds(age: str) -> float | None:
 CHECKS = (
     Check("cleaners", "RemoveIPC", logind),
     Check("cleaners", "tmpfiles", tmpfiles),
+    Check("cleaners", "boot", boots),
     Check("cleaners", "epilogue and cron", scripts),
 )

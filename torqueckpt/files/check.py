@@ -12,8 +12,8 @@ import stat
 from collections.abc import Callable, Iterable, Iterator
 
 from torqueckpt import file_rules, layout, log
-from torqueckpt.files import content, globs
-from torqueckpt.manifest import Manifest, WatchedFile
+from torqueckpt.files import content, globs, places
+from torqueckpt.manifest import Manifest, Place, WatchedFile
 from torqueckpt.records import FileChange
 from torqueckpt.safe_files import Directory
 
@@ -35,6 +35,7 @@ class Findings:
         self.changed: list[str] = []
         self.changes: list[FileChange] = []
         self.directories: list[str] = []
+        self.places: list[Place] = []
         self.positions: dict[str, int] = {}
 
     def moved_away(self) -> list[str]:
@@ -89,10 +90,16 @@ class _Checker:
         }
 
     def find(self) -> Findings:
+        for place in self._manifest.places:
+            self._place(place)
         for file in self._manifest.watched:
+            if file.temporary and self._is_anothers(file.path):
+                continue
             if file.policy in _RESTORED:
                 self._restored(file)
-            else:
+            elif file.copy and not os.path.lexists(file.path):
+                self._gone(file)
+            elif file.policy or file.path in self._open:
                 self._left_alone(file.path, file.size, file.policy)
         watched = {file.path for file in self._manifest.watched} | self._handed_over
         for path, size in {f.path: f.size for f in self._manifest.files if not f.deleted}.items():
@@ -107,6 +114,25 @@ class _Checker:
             if not os.path.isdir(cwd) and cwd not in self._found.directories:
                 self._missing_cwd(cwd)
         return self._found
+
+    def _place(self, place: Place) -> None:
+        """Have one that is gone made again; one that is there must be the job's still."""
+        if not places.missing(place):
+            self._found.wrong += filter(None, [places.problem(place)])
+            return
+        inside = f"{place.path}/." if stat.S_ISDIR(place.mode) else place.path
+        self._to_make(_missing_directories(inside))
+        self._found.places.append(place)
+
+    def _is_anothers(self, path: str) -> bool:
+        """Whether somebody has put a file where a boot had removed the job's."""
+        try:
+            uid = os.lstat(path).st_uid
+        except OSError:
+            return False
+        if uid != os.geteuid():
+            self._found.wrong.append(f"{path} belongs to another user now (uid {uid})")
+        return uid != os.geteuid()
 
     def _missing_cwd(self, cwd: str) -> None:
         """Have a missing working directory made again, where its files are to be put back."""

@@ -115,6 +115,14 @@ def copy(
         progress(len(block))
 
 
+def sync(fd: int) -> None:
+    """Fsync a file and close it."""
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
 def _cloned(source: int, target: int) -> bool:
     try:
         fcntl.ioctl(target, _FICLONE, source)

@@ -10,6 +10,7 @@ from torqueckpt import file_rules
 from torqueckpt.manifest import Rule
 
 MOST = 1000  # files of one rule
+DEEPEST = 1_000
 _MOST_ENTRIES = 20_000  # names looked at for one rule
 
 
@@ -29,8 +30,8 @@ class Matches:
 
     def __iter__(self) -> Iterator[str]:
         count = 0
-        entries = _entries(file_rules.base(self._rule.glob), self._deep(), self.closed)
-        for seen, entry in enumerate(entries):
+        found = entries(file_rules.base(self._rule.glob), self._deep(), self.closed)
+        for seen, entry in enumerate(found):
             if seen >= _MOST_ENTRIES or count >= MOST:
                 self.complete = False
                 return
@@ -41,21 +42,21 @@ class Matches:
     def _deep(self) -> int:
         """How many directories deep the glob can reach."""
         below = file_rules.below_base(self._rule.glob)
-        return 1_000 if "**" in below else below.count("/")
+        return DEEPEST if "**" in below else below.count("/")
 
     def _mine(self, path: str) -> bool:
         *others, mine = self._before
         return file_rules.of_path([mine], path) != "" and file_rules.of_path(others, path) == ""
 
 
-def _entries(directory: str, deep: int, closed: list[str]) -> Iterator[os.DirEntry[str]]:
+def entries(directory: str, deep: int, closed: list[str]) -> Iterator[os.DirEntry[str]]:
     """All entries below a directory.
 
     Directories that the owner may not read are added to `closed`.
     """
     try:
-        with os.scandir(directory) as entries:
-            found = list(entries)
+        with os.scandir(directory) as inside:
+            found = list(inside)
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as problem:
@@ -64,4 +65,4 @@ def _entries(directory: str, deep: int, closed: list[str]) -> Iterator[os.DirEnt
     for entry in found:
         yield entry
         if deep > 0 and entry.is_dir(follow_symlinks=False):
-            yield from _entries(entry.path, deep - 1, closed)
+            yield from entries(entry.path, deep - 1, closed)

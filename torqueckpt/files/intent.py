@@ -60,7 +60,7 @@ def settle(lineage: Directory, live: Live | None) -> None:
 
 def undo(lineage: Directory, intent: Intent) -> None:
     """Give each file back what it held: what was added is cut off, what was cut off is put back."""
-    rollback.undo(lineage, intent.directories, intent.files)
+    rollback.undo(lineage, intent.directories, intent.files, intent.places)
     cuts = {cut.name: cut for cut in intent.cuts}
     for stream in intent.streams:
         try:

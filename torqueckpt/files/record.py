@@ -9,20 +9,22 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import NamedTuple
 
-from torqueckpt import file_rules, layout, log
-from torqueckpt.files import content, globs
-from torqueckpt.manifest import OpenFile, Rule, WatchedFile
+from torqueckpt import file_rules, log
+from torqueckpt.files import content, globs, held
+from torqueckpt.files.copies import Copies
+from torqueckpt.files.held import Held
+from torqueckpt.files.temporary import Contents, Temporary
+from torqueckpt.manifest import OpenFile, Place, Rule, WatchedFile
 from torqueckpt.process import proc, tree
 from torqueckpt.process.freeze import Freeze
 from torqueckpt.process.other_names import OtherName
 from torqueckpt.safe_files import Directory
 
-_MOST_COPIED = 16  # times snapshot_limit_mib, of all files together
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
-_NO_FILES = ("pipe:", "socket:", "anon_inode:")
+_COARSE = 5  # CLOCK_REALTIME_COARSE, which files' times are of
 _SETTLES_NS = 2_000_000_000  # coarser than any file system's clock
 
 
@@ -32,7 +34,7 @@ class Task(NamedTuple):
     streams are descriptors of the job's output, which is kept in another way, as what lies below
     `store` is; what lies below `foreign` is the checkpointer's own.  Names of copies begin with
     prefix, they are made of files up to copy_limit bytes, and one of `earlier` (path → the last
-    checkpoint's) is taken where it will do.
+    checkpoint's) is taken where it will do.  What a boot removes (`temporary`) is copied too.
     """
 
     root: proc.Stat
@@ -46,6 +48,7 @@ class Task(NamedTuple):
     copy_limit: int
     earlier: dict[str, WatchedFile]
     other_names: tuple[OtherName, ...] = ()  # by which those files are recorded
+    temporary: Temporary = Temporary()
 
 
 class Look(NamedTuple):
@@ -62,6 +65,7 @@ class Look(NamedTuple):
     rules: tuple[Rule, ...] = ()
     remarks: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
 
 
 def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = None) -> Look:
@@ -72,8 +76,8 @@ def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = N
     if not freeze.arrives(stands_still):
         return Look()
     watching = stands_still is not None and stands_still()
-    found = open_files(tree.below(task.root), task.other_names)
-    seen = tuple(file for file in found if not file.path.startswith(task.foreign))
+    found = held.of_tree(tree.below(task.root), task.temporary, task.other_names)
+    seen = tuple(file for file in found.open if not file.path.startswith(task.foreign))
     looker = _Looker(task, {file.path for file in seen if file.mapped})
     for path, policy in written(seen, task.rules).items():
         looker.watch(path, policy)
@@ -82,10 +86,13 @@ def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = N
     lost = tuple(each.path for each in task.other_names if not each.still_leads_there)
     if watching and stands_still is not None and not stands_still():
         looker.remarks.append("the job ran on before all its files were looked at")
+    frozen_ns = time.clock_gettime_ns(_COARSE)
     freeze.over()
+    places = looker.keep_temporary(found, frozen_ns)
     looker.sync()
-    watched, remarks = tuple(looker.watched.values()), tuple(looker.remarks)
-    return Look(True, sizes, seen, watched, rules, remarks, lost)
+    watched = tuple(looker.watched.values())
+    remarks = (*looker.remarks, *looker.copies.remarks)
+    return Look(True, sizes, seen, watched, rules, remarks, lost, places)
 
 
 class _Looker:
@@ -94,11 +101,13 @@ class _Looker:
     def __init__(self, task: Task, mapped: set[str]) -> None:
         self.task = task
         self._mapped = mapped
+        self.copies = Copies(
+            *(task.lineage, task.prefix, task.copy_limit, task.earlier),
+            mapped,
+        )
         self._settled_before = time.time_ns() - _SETTLES_NS
         self.watched: dict[str, WatchedFile] = {}
         self.remarks: list[str] = []
-        self._copied_bytes = 0
-        self._copies: list[str] = []
         self._leased = content.leased()
         self._streams = {_identity(os.fstat(fd)) for fd in task.streams}
 
@@ -127,7 +136,15 @@ class _Looker:
             os.close(fd)
 
     def _recorded(self, path: str, policy: str, fd: int, status: os.stat_result) -> WatchedFile:
-        restored = policy in (file_rules.ROLLBACK, file_rules.SNAPSHOT)
+        temporary = self.task.temporary.holds(path) and status.st_uid == os.geteuid()
+        if temporary and policy == file_rules.ROLLBACK and not self._has_rule(path):
+            policy = file_rules.SNAPSHOT
+        left_alone = policy in (file_rules.APPEND, "")
+        copied = policy == file_rules.SNAPSHOT or (temporary and left_alone)
+        copy = self.copies.of(path, fd, status) if copied else ""
+        if temporary and copied and not copy:
+            self.remarks.append(f"{path}: gone after a boot")
+        sampled = copy or policy in (file_rules.ROLLBACK, file_rules.SNAPSHOT)
         return WatchedFile(
             path=path,
             policy=policy,
@@ -139,9 +156,13 @@ class _Looker:
             ctime_ns=status.st_ctime_ns,
             # Stores to a mapped page need not change the times.
             settled=status.st_ctime_ns < self._settled_before and path not in self._mapped,
-            blocks=content.samples(fd, status.st_size) if restored else (),
-            copy=self._copied(path, fd, status) if policy == file_rules.SNAPSHOT else "",
+            blocks=content.samples(fd, status.st_size) if sampled else (),
+            copy=copy,
+            temporary=temporary,
         )
+
+    def _has_rule(self, path: str) -> bool:
+        return file_rules.of_path(self.task.rules, path) != ""
 
     def follow(self, rule: Rule) -> Rule:
         """Record the files that a rule matches, open or not.
@@ -164,6 +185,47 @@ class _Looker:
             )
         return rule._replace(complete=matches.complete and not matches.closed and read_all)
 
+    def keep_temporary(self, found: Held, frozen_ns: int) -> tuple[Place, ...]:
+        """Copy what a boot removes and the job only reads, or has in its own directories there.
+
+        Gives these directories and what else lies in them.  The job runs again: what has changed
+        since it stood still is not as the image needs it, and is left out.
+        """
+        temporary = self.task.temporary
+        read = {file.path for file in found.open if temporary.holds(file.path)} | found.mapped
+        held = read | found.others
+        places = {
+            place.path: place
+            for path in held
+            for above in (path, os.path.dirname(path))
+            for place in temporary.own_above(above)
+        }
+        holding = {os.path.dirname(path) for path in held} | held
+        inside = Contents(sorted(path for path in holding if path in places))
+        places.update({each.path: each for each in inside.places})
+        more = {path: size for path, size in inside.files.items() if path not in read}
+        if not inside.complete or sum(more.values()) > self.task.copy_limit:
+            said = f"{len(more)} files that are not open are too many or too large: not copied"
+            self.remarks.append(f"{', '.join(sorted(holding & places.keys()))}: {said}")
+            more = {}
+        for path in sorted({*read, *more} - self.watched.keys()):
+            if not self._has_rule(path) and self.watch(path, "") and path in self.watched:
+                self._unless_changed(path, frozen_ns, told=path in read)
+        return tuple(places[path] for path in sorted(places))
+
+    def _unless_changed(self, path: str, frozen_ns: int, told: bool) -> None:
+        """Drop what is no copy of a file as it was at the freeze."""
+        file = self.watched[path]
+        try:
+            now = os.lstat(path).st_ctime_ns
+        except OSError:
+            now = frozen_ns
+        if file.copy and file.ctime_ns == now < frozen_ns:
+            return
+        del self.watched[path]
+        if told and file.copy:
+            self.remarks.append(f"{path}: not copied, it was changed when the job ran on")
+
     def sync(self) -> None:
         """Fsync recorded files and copies: what was recorded must survive a crash of the node."""
         leased = content.leased()
@@ -171,48 +233,10 @@ class _Looker:
             try:
                 if _identity(os.lstat(path)) in leased:
                     continue
-                _sync(content.open_regular(path, os.O_RDONLY))
+                content.sync(content.open_regular(path, os.O_RDONLY))
             except OSError as problem:  # renamed or removed since, for the most part
                 log.info(f"{path}: not synced: {problem.strerror}")
-        if self._copies:
-            with self.task.lineage.make(layout.COPIES) as copies:
-                for name in self._copies:
-                    _sync(copies.open_file(name, os.O_RDONLY))
-                copies.sync()
-            self.task.lineage.sync()
-
-    def _copied(self, path: str, fd: int, status: os.stat_result) -> str:
-        size = status.st_size
-        before = self.task.earlier.get(path)
-        if before is not None and before.copy and path not in self._mapped:
-            known = (before.device, before.inode, before.size, before.ctime_ns, before.settled)
-            now = (*_identity(status), size, status.st_ctime_ns, True)
-            if known == now and self._is_kept(before.copy, size):
-                return before.copy
-        if size > self.task.copy_limit:
-            self.remarks.append(f"{path}: {size} bytes, more than snapshot_limit_mib: not copied")
-            return ""
-        if self._copied_bytes + size > _MOST_COPIED * self.task.copy_limit:
-            self.remarks.append(f"{path}: not copied, the job stands still for others long enough")
-            return ""
-        self._copied_bytes += size
-        name = f"{self.task.prefix}.{len(self._copies)}"
-        with self.task.lineage.make(layout.COPIES) as copies:
-            target = copies.open_file(name, os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        try:
-            content.copy(fd, 0, target, 0, size)
-        finally:
-            os.close(target)
-        self._copies.append(name)
-        return name
-
-    def _is_kept(self, copy: str, size: int) -> bool:
-        """Whether a copy is still there: its owner, or his disk, may have lost it."""
-        try:
-            (status,) = self.task.lineage.stats(layout.COPIES, copy)
-        except OSError:
-            return False
-        return stat.S_ISREG(status.st_mode) and status.st_size == size
+        self.copies.sync()
 
 
 def written(seen: tuple[OpenFile, ...], rules: tuple[Rule, ...]) -> dict[str, str]:
@@ -232,45 +256,6 @@ def written(seen: tuple[OpenFile, ...], rules: tuple[Rule, ...]) -> dict[str, st
         path: file_rules.of_path(rules, path) or next(each for each in order if each in wanted)
         for path, wanted in found.items()
     }
-
-
-def open_files(
-    members: list[proc.Stat], other_names: tuple[OtherName, ...] = ()
-) -> Iterator[OpenFile]:
-    """The regular files that the tree has open, and those that it has mapped shared.
-
-    A file whose opened name is gone has its other name, where that is known.
-    """
-    names = {(each.device, each.inode): each.path for each in other_names}
-    for each in members:
-        mapped = proc.shared_maps(each.pid, names)
-        yield from (
-            OpenFile(each.pid, -1, path, 0, 0, os.O_RDWR, 0, 0, True, False) for path in mapped
-        )
-        for fd in proc.descriptors(each.pid):
-            link = f"/proc/{each.pid}/fd/{fd}"
-            try:
-                path = os.readlink(link)
-                if path.startswith(_NO_FILES):  # told without asking more: the job stands still
-                    continue
-                status = os.stat(link)
-                if not stat.S_ISREG(status.st_mode):
-                    continue
-                offset, flags = proc.offset_and_flags(each.pid, fd)
-            except FileNotFoundError:  # closed by a checkpointer that works within the process
-                continue
-            path = names.get((status.st_dev, status.st_ino), path)
-            yield OpenFile(
-                *(each.pid, fd, path, status.st_dev, status.st_ino, flags, offset),
-                *(status.st_size, path in mapped, status.st_nlink == 0),
-            )
-
-
-def _sync(fd: int) -> None:
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -27,6 +27,7 @@ def relocated(manifest: Manifest, moves: Moves, handed_over: Collection[str]) ->
     return manifest._replace(
         files=tuple(file._replace(path=now(file.path)) for file in manifest.files),
         watched=tuple(file._replace(path=now(file.path)) for file in manifest.watched),
+        places=tuple(each._replace(path=now(each.path)) for each in manifest.places),
         rules=tuple(rule._replace(glob=now(rule.glob)) for rule in manifest.rules),
         processes=tuple(each._replace(cwd=now(each.cwd)) for each in manifest.processes),
     )

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from torqueckpt import layout, log
-from torqueckpt.files import content
+from torqueckpt.files import content, places
+from torqueckpt.manifest import Place
 from torqueckpt.records import FileChange
 from torqueckpt.safe_files import Directory
 
@@ -24,16 +25,17 @@ def apply(
     directories: Iterable[str],
     changes: Iterable[FileChange],
     progress: Callable[[int], None] = content.no_progress,
+    made_again: Sequence[Place] = (),
 ) -> None:
     """Bring the files back; progress gets each number of bytes copied, of copied_by()'s."""
-    for each in directories:
-        os.mkdir(each)
+    places.make(directories, made_again)
     with lineage.make(layout.COPIES) as copies, lineage.make(layout.TAILS) as tails:
         for change in changes:
             try:
                 _apply(change, copies, tails, progress)
             except OSError as problem:
                 raise OSError(problem.errno, problem.strerror, change.path) from problem
+    places.finish(made_again)
 
 
 def copied_by(lineage: Directory, changes: Iterable[FileChange]) -> int:
@@ -46,11 +48,17 @@ def copied_by(lineage: Directory, changes: Iterable[FileChange]) -> int:
     return total
 
 
-def undo(lineage: Directory, directories: Iterable[str], changes: Iterable[FileChange]) -> None:
+def undo(
+    lineage: Directory,
+    directories: Iterable[str],
+    changes: Iterable[FileChange],
+    made_again: Sequence[Place] = (),
+) -> None:
     """Give each file back what it held; one that was replaced meanwhile is left alone, and logged.
 
     OSError when there is no room for it now: then it is to be called again.
     """
+    places.reopen(made_again)
     with lineage.make(layout.COPIES) as copies, lineage.make(layout.TAILS) as tails:
         for change in changes:
             try:
@@ -61,11 +69,7 @@ def undo(lineage: Directory, directories: Iterable[str], changes: Iterable[FileC
                 log.warning(f"{change.path}: not put back: {problem.strerror}")
             except (OverflowError, ValueError) as forged:  # the record is its owner's
                 log.warning(f"{change.path!r}: not put back: {forged}")
-    for each in reversed(list(directories)):
-        try:
-            os.rmdir(each)
-        except (OSError, ValueError) as problem:
-            log.info(f"{each!r}: stays: {problem}")
+    places.undo(directories, made_again)
 
 
 def _apply(

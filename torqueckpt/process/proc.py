@@ -208,16 +208,21 @@ def offset_and_flags(pid: int, fd: int) -> tuple[int, int]:
     return int(rows["pos"]), int(rows["flags"], 8)
 
 
-def shared_maps(pid: int, names: Mapping[tuple[int, int], str] = _NO_NAMES) -> set[str]:
-    """Paths of the files that a process has mapped shared and writable.
+def maps(pid: int) -> bytes:
+    """The list of a process's mappings; b"" when it has ended."""
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as file:
+            return file.read()
+    except (OSError, ProcessLookupError):
+        return b""
+
+
+def shared_maps(listed: bytes, names: Mapping[tuple[int, int], str] = _NO_NAMES) -> set[str]:
+    """Paths of the files that are mapped shared and writable.
 
     names: of those whose opened name is gone, by device and inode; others of these are left out.
     """
-    try:
-        with open(f"/proc/{pid}/maps", "rb") as file:
-            rows = [line.rstrip(b"\n").split(None, 5) for line in file if b"s " in line]
-    except (OSError, ProcessLookupError):
-        return set()
+    rows = (line.split(None, 5) for line in listed.split(b"\n") if b"s " in line)
     shared = (
         row
         for row in rows
@@ -226,11 +231,24 @@ def shared_maps(pid: int, names: Mapping[tuple[int, int], str] = _NO_NAMES) -> s
     return {path for row in shared if (path := _path_of(row, names))}
 
 
+def maps_below(listed: bytes, tops: tuple[str, ...]) -> set[str]:
+    """Paths of the files below these directories that are mapped; they end with slashes."""
+    begins = tuple(map(os.fsencode, tops))
+    if not any(each in listed for each in begins):  # as of most processes
+        return set()
+    rows = (line.split(None, 5) for line in listed.split(b"\n"))
+    return {_shown(row[5]) for row in rows if len(row) == 6 and row[5].startswith(begins)}
+
+
 def _path_of(row: list[bytes], names: Mapping[tuple[int, int], str]) -> str:
     if not row[5].endswith(b" (deleted)"):
-        return os.fsdecode(row[5].replace(b"\\012", b"\n"))
+        return _shown(row[5])
     major, minor = (int(part, 16) for part in row[3].split(b":"))
     return names.get((os.makedev(major, minor), int(row[4])), "") if names else ""
+
+
+def _shown(path: bytes) -> str:
+    return os.fsdecode(path.replace(b"\\012", b"\n"))
 
 
 def age_seconds(process: Stat) -> float:

@@ -87,6 +87,7 @@ def _intended(
         files=tuple(files.changes),
         directories=tuple(files.directories),
         edited=edited,
+        places=tuple(files.places),
     )
 
 

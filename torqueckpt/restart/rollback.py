@@ -102,7 +102,7 @@ def apply(lineage: Lineage, manifest: Manifest, plan: Intent, progress: StepProg
     try:
         total = rollback.copied_by(lineage.directory, plan.files)
         with progress("bring files back", total) as copied:
-            rollback.apply(lineage.directory, plan.directories, plan.files, copied)
+            rollback.apply(lineage.directory, plan.directories, plan.files, copied, plan.places)
     except OSError as problem:
         reason = f"{problem.filename}: {problem.strerror}"
         raise RestoreFailed(

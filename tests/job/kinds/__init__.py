@@ -16,12 +16,14 @@ from tests.job.kinds import (
     network,
     processes,
     signals,
+    temporary,
     unusual,
 )
 from tests.job.kinds.kind import Kind
 
 KINDS: tuple[Kind, ...] = (
     *files.KINDS,
+    *temporary.KINDS,
     *locks.KINDS,
     *memory.KINDS,
     *events.KINDS,

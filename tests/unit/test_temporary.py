@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+"""What a boot has removed is made again as it was, and never where somebody has put another."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import Popen
+
+import pytest
+
+from tests.unit import samples
+from torqueckpt.files import check, places, rollback, temporary
+from torqueckpt.files.check import Findings
+from torqueckpt.files.record import Look, Task, look
+from torqueckpt.files.temporary import Temporary
+from torqueckpt.identity import Owner
+from torqueckpt.manifest import Place, Rule
+from torqueckpt.process import privileges, proc
+from torqueckpt.process.freeze import Freeze
+from torqueckpt.safe_files import Directory
+
+Started = Callable[..., Popen[bytes]]
+
+
+@pytest.fixture
+def lineage(user: Owner, place: Path) -> Path:
+    """Of a job whose temporary directory is beside it: everybody may write there, as in /tmp."""
+    (place / "lineage" / "copies").mkdir(parents=True)
+    for each in (place / "lineage", place / "lineage" / "copies"):
+        os.chown(each, user.uid, user.gid)
+    (place / "tmp").mkdir()
+    (place / "tmp").chmod(0o1777)
+    return place / "lineage"
+
+
+def _looked(lineage: Path, root: int, limit: int = 1 << 20, rules: tuple[Rule, ...] = ()) -> Look:
+    freeze = Freeze()
+    os.write(freeze.hook_fds[0], b"x")
+    held = proc.stat(root)
+    assert held is not None
+    here = Temporary((f"{lineage.parent}/tmp/",), frozenset())
+    with Directory.open(lineage) as opened:
+        task = Task(
+            *(held, rules, (), (), opened, "/nowhere", (), "1", limit, {}),
+            temporary=here,
+        )
+        return look(task, freeze)
+
+
+def _found(lineage: Path, seen: Look) -> Findings:
+    nothing = {"rules": (), "processes": ()}
+    made = samples.a_manifest(files=seen.open, watched=seen.watched, places=seen.places, **nothing)
+    with Directory.open(lineage) as opened:
+        return check.find(made, opened, set(), "a1", "/nowhere")
+
+
+def _applied(lineage: Path, found: Findings, undone: bool = False) -> None:
+    with Directory.open(lineage) as opened:
+        parts = (opened, found.directories, found.changes)
+        rollback.apply(*parts, made_again=found.places)
+        if undone:
+            rollback.undo(*parts, found.places)
+
+
+def _tree(top: Path) -> dict[str, tuple[int, str]]:
+    """Name → (st_mode, content)."""
+    return {
+        str(each.relative_to(top)): (
+            each.lstat().st_mode,
+            os.readlink(each) if each.is_symlink() else each.read_text() if each.is_file() else "",
+        )
+        for each in top.rglob("*")
+    }
+
+
+def _scratch(top: Path) -> Path:
+    """A job's directory in a temporary one, with one of each."""
+    own = top / "own"
+    own.mkdir()
+    (own / "closed").write_text("closed")
+    (own / "program").write_text("#!/bin/sh\n")
+    (own / "program").chmod(0o555)
+    (own / "below" / "empty").mkdir(parents=True)
+    (own / "link").symlink_to("closed")
+    os.mkfifo(own / "fifo")
+    (own / "fifo").chmod(0o622)
+    (own / "below").chmod(0o500)
+    own.chmod(0o710)
+    return own
+
+
+def _in(user: Owner, directory: Path, started: Started, script: str = "") -> int:
+    """A process of the user's in that directory, by pid, once it has run the script."""
+    text = f"import os, time\n{script}\nos.write(1, b'x'); time.sleep(600)"
+    become = ("/usr/bin/setpriv", "--reuid", str(user.uid), "--regid", str(user.gid))
+    argv = (*become, "--clear-groups", "/usr/bin/python3", "-c", text)
+    begun = started(*argv, cwd=directory, stdout=-1)
+    assert begun.stdout is not None and begun.stdout.read(1) == b"x"
+    return begun.pid
+
+
+def _remove(path: Path) -> None:
+    """As a cleaner does, which is root."""
+    for each in sorted(path.rglob("*"), reverse=True):
+        each.rmdir() if each.is_dir() and not each.is_symlink() else each.unlink()
+    path.rmdir()
+
+
+def test_a_jobs_directory_comes_back_as_it_was_and_an_undo_leaves_nothing(
+    user: Owner, lineage: Path, started: Started
+) -> None:
+    top = lineage.parent / "tmp"
+    with privileges.acting_as(user):
+        own = _scratch(top)
+    pid = _in(user, own, started, "file = open('open', 'w'); file.write('job'); file.flush()")
+    before = _tree(top)
+    with privileges.acting_as(user):
+        seen = _looked(lineage, pid)
+    assert seen.remarks == ()
+    _remove(own)
+    with privileges.acting_as(user):
+        _applied(lineage, _found(lineage, seen), undone=True)
+        assert _tree(top) == {}
+        found = _found(lineage, seen)
+        assert found.missing == found.wrong == found.changed == []
+        _applied(lineage, found)
+    assert _tree(top) == before
+    with privileges.acting_as(user):
+        again = _found(lineage, seen)
+    assert again.directories == again.places == again.changes == again.wrong == []
+
+
+@pytest.mark.parametrize("planted", ["directory", "link", "file", "fifo"])
+def test_what_another_has_put_there_is_neither_used_nor_followed(
+    user: Owner, lineage: Path, started: Started, planted: str
+) -> None:
+    top, elsewhere = lineage.parent / "tmp", lineage.parent / "elsewhere"
+    with privileges.acting_as(user):
+        own = _scratch(top)
+    pid = _in(user, own, started)
+    with privileges.acting_as(user):
+        seen = _looked(lineage, pid)
+    _remove(own)
+    elsewhere.mkdir(mode=0o777)
+    make: dict[str, Callable[[], object]] = {
+        "directory": lambda: own.mkdir(0o777),
+        "link": lambda: own.symlink_to(elsewhere),
+        "file": lambda: own.write_text("planted"),
+        "fifo": lambda: os.mkfifo(own),
+    }
+    make[planted]()
+    with privileges.acting_as(user):
+        found = _found(lineage, seen)
+    assert any(each.startswith(f"{own} ") for each in found.wrong)
+    assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize("planted", ["file", "link"])
+def test_a_file_that_another_has_put_in_the_jobs_ones_place_is_not_written_to(
+    user: Owner, lineage: Path, started: Started, planted: str
+) -> None:
+    top, secret = lineage.parent / "tmp", lineage.parent / "secret"
+    with privileges.acting_as(user):
+        (top / "scratch").write_text("mine")
+    pid = _in(user, top, started, "file = open('scratch', 'r+')")
+    with privileges.acting_as(user):
+        seen = _looked(lineage, pid)
+        found = _found(lineage, seen)
+        (top / "scratch").unlink()
+        late = _found(lineage, seen)
+    assert [each.copy != "" for each in seen.watched] == [True]
+    assert found.wrong == late.wrong == []
+    secret.write_text("planted")
+    secret.chmod(0o666)
+    if planted == "link":
+        (top / "scratch").symlink_to(secret)
+    else:
+        os.link(secret, top / "scratch")
+    with privileges.acting_as(user):
+        assert _found(lineage, seen).wrong != []
+        with pytest.raises(OSError, match="File exists"):  # planted when all had been looked at
+            _applied(lineage, late)
+    assert secret.read_text() == "planted"
+
+
+def test_more_than_the_limit_in_files_that_are_not_open_is_told_and_not_copied(
+    user: Owner, lineage: Path, started: Started
+) -> None:
+    top = lineage.parent / "tmp"
+    with privileges.acting_as(user):
+        own = _scratch(top)
+        (own / "large").write_text("l" * 100)
+    pid = _in(user, own, started)
+    with privileges.acting_as(user):
+        seen = _looked(lineage, pid, limit=100)
+    assert seen.watched == ()
+    assert ["too large: not copied" in each for each in seen.remarks] == [True]
+    assert str(own) in {each.path for each in seen.places}
+
+
+def test_a_rule_of_the_jobs_own_decides_in_temporary_directories_too(
+    user: Owner, lineage: Path, started: Started
+) -> None:
+    top = lineage.parent / "tmp"
+    with privileges.acting_as(user):
+        (top / "scratch").write_text("mine")
+    pid = _in(user, top, started, "file = open('scratch', 'r+')")
+    with privileges.acting_as(user):
+        seen = _looked(lineage, pid, rules=(Rule(f"{top}/scratch", "ignore", True),))
+    assert [(each.policy, each.copy) for each in seen.watched] == [("ignore", "")]
+
+
+def test_a_variable_names_a_temporary_directory_but_not_one_that_holds_the_home() -> None:
+    here = {"TMPDIR": "/scratch/12.srv", "HOME": "/home/anna"}
+    assert "/scratch/12.srv/" in temporary.of_job(("$TMPDIR",), here, os.getpid()).tops
+    for value in ("/", "/home", "/home/anna"):
+        tops = temporary.of_job(("$TMPDIR",), {**here, "TMPDIR": value}, os.getpid()).tops
+        assert not any("/home/anna/x".startswith(top) for top in tops)
+    assert "/" not in temporary.of_job(("$TMPDIR",), {"HOME": "/root"}, os.getpid()).tops
+
+
+def test_places_that_were_made_meanwhile_are_left_by_an_undo(tmp_path: Path) -> None:
+    fifo, link = tmp_path / "fifo", tmp_path / "link"
+    fifo.write_text("another's")
+    link.symlink_to("elsewhere")
+    wanted = (Place(str(fifo), stat.S_IFIFO | 0o600), Place(str(link), stat.S_IFLNK, "there"))
+    places.undo((), wanted)
+    assert fifo.read_text() == "another's"
+    assert os.readlink(link) == "elsewhere"

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""Make the job's directories, FIFOs and links again that a boot has removed, and undo that.
+
+They lie where anybody may plant names, so no link is followed, and what is there is left alone.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+
+from torqueckpt import log
+from torqueckpt.manifest import Place
+
+
+def missing(place: Place) -> bool:
+    return not os.path.lexists(place.path)
+
+
+def problem(place: Place) -> str:
+    """Why what is there now will not do; "" when it will."""
+    now = os.lstat(place.path)
+    if stat.S_IFMT(now.st_mode) != stat.S_IFMT(place.mode):
+        return f"{place.path} was replaced by something else since"
+    if now.st_uid != os.geteuid():
+        return f"{place.path} belongs to another user now (uid {now.st_uid})"
+    return ""
+
+
+def make(directories: Iterable[str], places: Iterable[Place]) -> None:
+    """Make directories, which only their owner may enter until finish(), then the other places."""
+    own = {each.path for each in places if stat.S_ISDIR(each.mode)}
+    for path in directories:
+        os.mkdir(path, 0o700 if path in own else 0o777)
+    before = os.umask(0)
+    try:
+        for each in places:
+            if each.target:
+                os.symlink(each.target, each.path)
+            elif stat.S_ISFIFO(each.mode):
+                os.mkfifo(each.path, stat.S_IMODE(each.mode))
+    finally:
+        os.umask(before)
+
+
+def finish(places: Iterable[Place]) -> None:
+    """Give directories the modes that they had, now that all files are in them."""
+    for each in places:
+        if stat.S_ISDIR(each.mode):
+            _change_mode(each.path, stat.S_IMODE(each.mode))
+
+
+def reopen(places: Iterable[Place]) -> None:
+    """Let undo() into directories again that their mode keeps the job's owner from changing."""
+    for each in places:
+        try:
+            if stat.S_ISDIR(each.mode) and not problem(each):
+                _change_mode(each.path, 0o700)
+        except (OSError, ValueError) as closed:
+            log.info(f"{each.path!r}: not opened: {closed}")
+
+
+def undo(directories: Iterable[str], places: Iterable[Place]) -> None:
+    """Remove what make() has made; directories, which reopen() has opened, when they are empty."""
+    own = {each.path: each for each in places if stat.S_ISDIR(each.mode)}
+    for each in places:
+        try:
+            if not stat.S_ISDIR(each.mode) and _as_made(each):
+                os.unlink(each.path)
+        except (OSError, ValueError) as kept:
+            log.info(f"{each.path!r}: stays: {kept}")
+    for path in reversed(list(directories)):
+        try:
+            os.rmdir(path)
+        except (OSError, ValueError) as kept:
+            log.info(f"{path!r}: stays: {kept}")
+            if path in own and isinstance(kept, OSError) and kept.errno == errno.ENOTEMPTY:
+                finish([own[path]])
+
+
+def _as_made(place: Place) -> bool:
+    if missing(place) or problem(place):
+        return False
+    return not place.target or os.readlink(place.path) == place.target
+
+
+def _change_mode(directory: str, mode: int) -> None:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
