@@ -238,3 +238,25 @@ exit 1
     refused = site.resume(user, crashed.job, crashed.directory)
     assert refused.wait() == 125
     assert "nothing can be opened" in refused.err()
+
+
+def test_a_checkpoint_that_is_due_during_the_restore_is_told_of_the_restart(
+    site: Site, user: User, crashed: Running
+) -> None:
+    here = user.directory()
+    program, begun = here / "criu", here / "begun"
+    program.write_text(
+        "#!/bin/sh\n"
+        f'[ "$1" != restore ] || until [ -e {here}/go ]; do : >{begun}; sleep 0.05; done\n'
+        f'exec {INSTALLED}/criu/criu "$@"\n'
+    )
+    program.chmod(0o755)
+    site.configure(criu_path=str(program), lock_timeout_seconds=1)
+    resumed = site.resume(user, crashed.job, crashed.directory)
+    wait_until(begun.exists)
+    told = subprocess.run(resumed.hook_argv(), capture_output=True, text=True)
+    (here / "go").touch()
+    assert told.returncode == 16, told.stderr
+    assert "a restart that is not finished yet" in told.stderr
+    assert resumed.wait() == 7, resumed.err()
+    assert resumed.out() == lines(60)

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.batch.private import LONG
 from tests.support import MAY_END, Site, User, lines
 
-_DUMPS = 50
+_DUMPS = 50 if LONG else 15
 
 # Two servers of the job's own, at loopback and at a path, and two outside of it; a request to one
 # of them every few milliseconds, in the order of the numbers.

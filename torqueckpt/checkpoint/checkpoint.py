@@ -23,6 +23,7 @@ from torqueckpt.checkpoint.target import (
     find_lineage,
     find_tree,
     last_image,
+    locked,
     made_already,
     owner_of,
 )
@@ -77,7 +78,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
         former.note(settings)
         lineage = find_lineage(owner_store, request, settings)
         noted = _failures_noted(owner_store, request, settings)
-        with noted, lineage.lock(settings.lock_timeout_seconds) as lock:
+        with noted, locked(lineage, settings.lock_timeout_seconds) as lock:
             with translated(settings.store):
                 known = lineage.live()
                 intent.settle(lineage.directory, known)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from torqueckpt import layout, log
-from torqueckpt.errors import ForeignProcess, SessionGone, SignatureWrong, TorqueCkptError
+from torqueckpt.errors import Busy, ForeignProcess, SessionGone, SignatureWrong, TorqueCkptError
 from torqueckpt.files import stdio
 from torqueckpt.identity import Owner, lineage_name
 from torqueckpt.manifest import Manifest
@@ -110,6 +112,23 @@ def find_lineage(
         lineage = owner_store.make_lineage(lineage_name(request.job_id, second))
         lineage.write_first_leader(leader.id)
         return lineage
+
+
+@contextmanager
+def locked(lineage: Lineage, seconds: float) -> Iterator[int]:
+    """Inside, we hold the lineage's lock, whose descriptor it gives.
+
+    Busy after so many seconds; OwnProgramInTree when it is a restart that takes so long.
+    """
+    with ExitStack() as stack:
+        try:
+            lock = stack.enter_context(lineage.lock(seconds))
+        except Busy:
+            live = lineage.live()
+            keeper = proc.alive(live.keeper) if live is not None and live.tree is None else None
+            tree.refuse_restart([keeper] if keeper is not None else [])
+            raise
+        yield lock
 
 
 def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings) -> Target:
