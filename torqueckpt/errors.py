@@ -110,7 +110,8 @@ class ProcessReused(TorqueCkptError):
 
 class ForeignProcess(TorqueCkptError):
     message = (
-        "process {pid} ({name}) belongs to uid {uid}, not to the job's owner {owner}: not dumped"
+        "process {pid} ({name}) belongs to uid {uid}, not to the job's owner {owner}: not dumped; "
+        "end what sudo or su has started before, and for sg submit with -W group_list=GROUP"
     )
     exit_code = 15
 

@@ -142,18 +142,19 @@ def test_without_a_compiler_a_line_for_each_library_says_what_cannot_be_done(
     staged: Stage,
 ) -> None:
     preload = staged.root / "usr/local/lib/torqueckpt/preload"
-    names = ("tcp-repair.so", "restore.so", "continue-calls.so")
+    names = ("tcp-repair.so", "restore.so", "continue-calls.so", "no-io-uring.so")
     libraries = [preload / name for name in names]
     sums = [each.with_name(f"{each.name}.sha256") for each in libraries]
     for each in sums:
         each.write_text("another version's\n")
     told = staged.make("install", FLAVOUR="altix", CC="/nonexistent/cc")
     assert told.returncode == 0
-    tcp, restore, calls = (each for each in told.stderr.splitlines() if "compiler" in each)
+    tcp, restore, calls, ring = (each for each in told.stderr.splitlines() if "compiler" in each)
     assert "TCP connections" in tcp and "criu_net_admin" in tcp
     for words in ("numactl", "daemons", "ends processes of its own at once"):
         assert words in restore
     assert "what a job waits in" in calls
+    assert "torchrun" in ring
     assert not any(each.exists() for each in [*libraries, *sums])
     told = staged.make("install", FLAVOUR="altix")
     assert (told.returncode, "compiler" in told.stderr) == (0, False)

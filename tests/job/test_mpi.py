@@ -58,14 +58,14 @@ _STEPS = 60
 _JOB = """#!/bin/sh
 cd {where}
 export HWLOC_COMPONENTS=x86,stop  # DMTCP ends a program that looks through /sys
-export UCX_TLS=posix,self         # no SysV shared memory, which CRIU does not save
+export UCX_TLS={transports}
 {launch} ./ring {steps}
 echo status $?
 exit 7
 """
 
 
-def started(site: Site, user: User, kind: str) -> Running:
+def started(site: Site, user: User, kind: str, transports: str = "^sysv") -> Running:
     """The ring as a job; skips where it cannot be built and launched."""
     compiler, launch = shutil.which(f"mpicc.{kind}"), _LAUNCH[kind]
     if compiler is None or shutil.which(launch.split()[0]) is None:
@@ -73,7 +73,7 @@ def started(site: Site, user: User, kind: str) -> Running:
     where = user.directory()
     (where / "ring.c").write_text(_RING)
     subprocess.run([compiler, "-O1", "-o", where / "ring", where / "ring.c"], check=True)
-    script = _JOB.format(where=where, launch=launch, steps=_STEPS)
+    script = _JOB.format(where=where, launch=launch, steps=_STEPS, transports=transports)
     job = site.start(user, user.script(script, where), "-c", "enabled")
     job.wait_for_line(10)
     return job
@@ -91,6 +91,12 @@ def test_with_criu_an_mpi_program_goes_on_once_its_addresses_are_free(
     again = site.resume(user, job.job, job.directory)
     assert again.wait() == 7, again.err()
     assert again.out() == lines(_STEPS) + "right\nstatus 0\n"
+
+
+def test_mpich_is_told_how_to_do_without_sysv_shared_memory(site: Site, user: User) -> None:
+    job = started(site, user, "mpich", "posix,sysv,self")
+    answer = hook(job)
+    assert (answer.returncode, "UCX_TLS=^sysv" in answer.stderr) == (19, True)
 
 
 @NEEDS_DMTCP

@@ -54,8 +54,10 @@ def connected(started: Start, *where: str) -> subprocess.Popen[bytes]:
     [
         ("sss/nss", "sssd", "client_idle_timeout"),
         ("nscd/socket", "nscd", "checkpoint again"),
-        ("dbus/bus", "D-Bus", "DBUS_SESSION_BUS_ADDRESS"),
-        (".X11-unix/X0", "X server", "DISPLAY"),
+        ("dbus/system_bus_socket", "the node's D-Bus", "DBUS_SYSTEM_BUS_ADDRESS"),
+        ("1000/bus", "D-Bus", "dbus-run-session"),
+        ("dbus-Xy7/a", "D-Bus", "dbus-run-session"),
+        (".X11-unix/X0", "X server", "env -u DISPLAY"),
         ("other/ear", "outside of the job's tree", "close it"),
     ],
 )

@@ -139,7 +139,7 @@ libc.shmctl(segment, 0, None)
 pause()
 """,
         REFUSED,
-        "SysV shared memory",
+        "UCX_TLS=^sysv",
     ),
     Kind(
         "SysV semaphores",

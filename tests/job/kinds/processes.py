@@ -194,6 +194,25 @@ child.wait()
         outside="program",
     ),
     Kind(
+        "command below sg (or newgrp, sudo, su)",
+        """
+import grp
+if not os.path.exists("/usr/bin/sg"):
+    raise PermissionError("sg")
+group = grp.getgrgid(os.getgid()).gr_name
+child = subprocess.Popen(["/usr/bin/sg", group, "-c", "echo $$ >pid; exec sleep 1000"])
+while not os.path.exists("pid") or not open("pid").read():
+    time.sleep(0.01)
+if os.stat(f"/proc/{child.pid}").st_uid == os.getuid():
+    raise PermissionError("sg that stays as root")
+pause()
+os.kill(int(open("pid").read()), signal.SIGKILL)
+child.wait()
+""",
+        REFUSED,
+        "for sg submit with -W group_list=GROUP",
+    ),
+    Kind(
         "traced child",
         """
 child = os.fork()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from tests.job.kinds.kind import REFUSED, Kind
+from tests.support import INSTALLED
 
 _FILTER = """
 class Program(ctypes.Structure):
@@ -16,6 +17,8 @@ call(libc.prctl(22, 2, ctypes.byref(Program(1, allow)), 0, 0))
 pause()
 """
 
+_NO_IO_URING = INSTALLED / "preload" / "no-io-uring.so"
+
 KINDS = (
     Kind(
         "io_uring",
@@ -24,7 +27,49 @@ ring = call(libc.syscall(425, 8, bytes(120)))
 pause()
 """,
         REFUSED,
-        "io_uring",
+        "preload/no-io-uring.so",
+    ),
+    Kind(
+        "program that does without io_uring (no-io-uring.so)",
+        f"""
+if "LD_PRELOAD" not in os.environ:
+    os.environ["LD_PRELOAD"] = "{_NO_IO_URING}"
+    os.execv(sys.argv[0], sys.argv)
+assert libc.syscall(425, 8, bytes(120)) == -1 and ctypes.get_errno() == errno.ENOSYS
+assert libc.syscall(39) == os.getpid()
+pause()
+assert libc.syscall(39) == os.getpid()
+""",
+    ),
+    Kind(
+        "perf",
+        """
+attributes = struct.pack("IIQ", 1, 112, 0) + bytes(96)
+counts = call(libc.syscall(298, attributes, 0, -1, -1, 0))
+pause()
+""",
+        REFUSED,
+        "start it without perf",
+    ),
+    Kind(
+        "D-Bus of the job's own (dbus-run-session)",
+        """
+if not os.path.exists("/usr/bin/dbus-run-session"):
+    raise PermissionError("dbus")
+argv = ["/usr/bin/dbus-run-session", "--", "/bin/sh", "-c", "env >address; exec dbus-monitor"]
+child = subprocess.Popen(argv, stdout=open("heard", "w"))
+while "NameLost" not in open("heard").read():
+    time.sleep(0.01)
+pause()
+environment = dict(line.rstrip().split("=", 1) for line in open("address") if "=" in line)
+subprocess.run(["/usr/bin/dbus-send", "/a", "a.b.again"], env=environment, check=True)
+until = time.monotonic() + 300
+while "member=again" not in open("heard").read() and time.monotonic() < until:
+    time.sleep(0.05)
+assert "member=again" in open("heard").read()
+child.terminate()
+child.wait()
+""",
     ),
     Kind("seccomp filter", _FILTER, REFUSED, "seccomp"),
     Kind(

@@ -13,6 +13,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
+from torqueckpt import paths
 from torqueckpt.checkpointers.criu import descriptors, watches
 from torqueckpt.checkpointers.criu.sockets import (
     relative_paths,
@@ -31,11 +32,13 @@ GHOST_LIMIT_MIB = 64
 
 _SAVED = {f"anon_inode:[{name}]" for name in ("eventfd", "eventpoll", "signalfd", "timerfd")}
 _SAVED |= {"anon_inode:[pidfd]", watches.INOTIFY}
+_NO_IO_URING = paths.installation() / "preload" / "no-io-uring.so"
 _REMEDIES = {
-    "io_uring": "have the program use ordinary reads and writes (libuv: UV_USE_IO_URING=0)",
-    "fanotify": "switch file watching off in the program, or have it look by itself",
-    "userfaultfd": "switch that feature off in the program",
-    "perf_event": "run it without the profiler",
+    "io_uring": f"start it with LD_PRELOAD={_NO_IO_URING} (torchrun, Node: all that have libuv), or"
+    " have it use ordinary reads and writes",
+    "fanotify": "have it watch with inotify (fsnotifywait --inotify)",
+    "userfaultfd": "checkpoint when the program has closed it",
+    "perf_event": "start it without perf",
 }
 _GPUS = ("/dev/nvidia", "/dev/dri/", "/dev/kfd")
 _MEMORY, _TERMINALS = 1, {4, 5, *range(136, 144)}  # major numbers; memory: null, zero, urandom
@@ -116,7 +119,7 @@ def _ipc(held: Holdings) -> Iterator[Finding]:
     for each in held.mapped:
         if each.what.startswith("/SYSV"):
             what = "CRIU does not save SysV shared memory"
-            remedy = "have the program use POSIX shared memory or a mapped file"
+            remedy = "have the program use POSIX shared memory (MPICH, UCX: UCX_TLS=^sysv)"
             key = each.what.split()[0][len("/SYSV") :]
             thing = f"SysV segment 0x{key}"
             yield finding(REFUSED, held.tree[each.pid], thing, what, remedy)

@@ -21,12 +21,19 @@ from torqueckpt.process.sockets import (
     unread_udp,
 )
 
+_OWN_BUS = "start it as `dbus-run-session -- PROGRAM`, with a bus in the job"
 # Part of the other end's name → who that is, and what to do.
 _DAEMONS = (
     ("/sss/", "sssd", "sssd closes it when idle (client_idle_timeout); checkpoint again then"),
     ("nscd/", "nscd", "nscd closes it after the look-up; checkpoint again"),
-    ("dbus", "D-Bus", "start the program with DBUS_SESSION_BUS_ADDRESS=disabled:"),
-    ("X11-unix", "the X server", "start the program without DISPLAY"),
+    (
+        "/system_bus_socket",
+        "the node's D-Bus",
+        "start the program with DBUS_SYSTEM_BUS_ADDRESS=disabled:",
+    ),
+    ("dbus", "D-Bus", _OWN_BUS),
+    ("/bus", "D-Bus", _OWN_BUS),
+    ("X11-unix", "the X server", "start it as `env -u DISPLAY PROGRAM`"),
 )
 _KNOWN = ("UNIX", "TCP", "UDP", "RAW", "PING", "PACKET", "NETLINK")
 _TOPS = ("cwd", "root")  # where CRIU looks for a relative path
