@@ -88,3 +88,15 @@ def test_criu_is_told_devices_inodes_and_paths() -> None:
         told[message.number(1), message.long(2)] = os.fsdecode(path)
         at += 4 + length
     assert told == found
+
+
+def test_tail_is_refused_where_a_dump_would_end_its_wait(started: Start, place: Path) -> None:
+    (place / "file").write_text("line\n")
+    tail = started("/usr/bin/tail", "-f", "file", stdout=subprocess.PIPE, cwd=place)
+    assert tail.stdout is not None and tail.stdout.readline()
+    real.until(lambda: any(to == watches.INOTIFY for _, _, to in _held(tail).links), "its watch")
+    held = _held(tail)
+    found = watches.paths(held)
+    (told,) = watches.findings(held, found, felt=True)
+    assert (told.severity, "tail ---disable-inotify -f" in told.remedy) == (REFUSED, True)
+    assert list(watches.findings(held, found)) == []

@@ -161,14 +161,18 @@ assert (4, 2, "") in events(made)
         _TAIL
         + """
 child, seen = tail()
-while not any("inotify" in each for each in opened(child)):
+def watches():
+    return any("inotify" in each for each in opened(child))
+while not watches():
     time.sleep(0.01)
 pause()
+assert watches()
+file.write("two\\n")
+file.flush()
+assert seen("one\\ntwo\\n")
 child.kill()
 child.wait()
 """,
-        REFUSED,
-        "tail ---disable-inotify -f FILE",
     ),
     Kind(
         "tail ---disable-inotify -f",

@@ -141,7 +141,8 @@ class Criu(Checkpointer):
     def findings(self, held: Holdings) -> list[Finding]:
         found = [*limits.findings(held), *lost.findings(held, self.restore_library)]
         self._watched = watches.paths(held)
-        found += watches.findings(held, self._watched)
+        felt_by_job = not self.dump_library.is_file()
+        found += watches.findings(held, self._watched, felt_by_job)
         found += felt.findings(held, self.dump_library)
         if self.lacks(established_tcp=True):
             found += sockets.established(held, _NO_LIBRARY, _LIBRARY_REMEDY)

@@ -41,13 +41,16 @@ def paths(held: Holdings) -> Found:
     return dict(_search(wanted, held)) if wanted else {}
 
 
-def findings(held: Holdings, found: Mapping[Inode, str]) -> Iterator[Finding]:
-    """A refusal for each process that watches something whose path was not found."""
+def findings(held: Holdings, found: Mapping[Inode, str], felt: bool = False) -> Iterator[Finding]:
+    """A refusal for each process that watches something whose path was not found.
+
+    felt: a dump ends calls that wait (felt.py), of which tail dies.
+    """
     refused = {pid: inode[1] for pid, _, inode in _watched(held) if inode not in found}
     for pid, _, to in held.links:
         process = held.tree[pid]
-        if to == INOTIFY and process.name == "tail":
-            what = "a dump ends its wait, and then it ends itself"
+        if felt and to == INOTIFY and process.name == "tail":
+            what = "a dump would end its wait, and it would end itself then"
             remedy = "start it as `tail ---disable-inotify -f FILE`"
             yield finding(REFUSED, process, "inotify", what, remedy)
         elif to == INOTIFY and pid in refused:
