@@ -183,3 +183,53 @@ def test_after_a_boot_nothing_is_said_of_programs_that_do_not_wait_so(
     resumed = site.resume(user, running.job, user.directory())
     assert resumed.wait() == 7
     assert (resumed.out(), resumed.err()) == (lines(100), "")
+
+
+# What a checkpoint is refused for, until the file `close` is there.
+_PASSING = """
+far = os.pidfd_open(os.getppid())
+ear = socket.socket(socket.AF_UNIX)
+ear.bind("ear")
+ear.listen()
+one = socket.socket(socket.AF_UNIX)
+one.connect("ear")
+one.send(b"x")
+traced = os.fork()
+if traced == 0:
+    call(libc.ptrace(0, 0, None, None))
+    os.kill(os.getpid(), signal.SIGSTOP)
+    os._exit(0)
+os.waitpid(traced, 0)
+def pass_on():
+    while not os.path.exists("close"):
+        time.sleep(0.02)
+    os.close(far)
+    two, _ = ear.accept()
+    two.recv(1)
+    os.kill(traced, signal.SIGKILL)
+    os.waitpid(traced, 0)
+    open("closed", "w").close()
+threading.Thread(target=pass_on, daemon=True).start()
+"""
+
+
+def test_what_is_over_or_closed_stands_in_no_checkpoints_way(site: Site, user: User) -> None:
+    directory = user.directory()
+    script = user.script(PRELUDE + _PASSING + COUNTING, directory)
+    running = site.start(user, script, "-c", "enabled")
+    running.wait_for_line(1)
+    code, told = look(site, user, running.job)
+    remedies = {each["remedy"] for each in told["findings"] if each["severity"] == "refused"}
+    assert code == 19
+    assert {each.split(":")[0] for each in remedies} == {
+        "close it before",
+        "end the debugger or strace",
+        "checkpoint again",
+    }
+    assert subprocess.run(running.hook_argv(), stderr=subprocess.DEVNULL).returncode == 19
+    (directory / "close").touch()
+    wait_until((directory / "closed").exists)
+    assert subprocess.run(running.hook_argv()).returncode == 0
+    running.crash()
+    again = site.resume(user, running.job, directory)
+    assert (again.wait(), again.out()) == (0, lines(100))
