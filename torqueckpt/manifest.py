@@ -17,6 +17,7 @@ PACKED = ".zst"  # ends the names of image files that were compressed
 FORMAT = 2  # 2: what the job's files were like at the freeze, who waited on the monotonic clock
 
 UNLIMITED = 2**64 - 1  # a resource limit that is none, as the kernel and CRIU write it
+FILE, DIRECTORY, SOCKET, UNLINKED_SOCKET = "file", "directory", "socket", "unlinked socket"
 _RLIMIT_NICE, _RLIMIT_RTPRIO = 13, 14  # how far a process may raise itself
 
 
@@ -250,6 +251,20 @@ class Needs(NamedTuple):
     terminals: tuple[int, ...] = ()  # pseudo terminals: N of /dev/pts/N
 
 
+class Made(NamedTuple):
+    """A name that its restore makes, for a moment or for good, and that stays if that ends midway.
+
+    A FILE was deleted at the freeze, had this mode and was written to at this time; ghost is the
+    number by which its content is in the image.  So was a DIRECTORY.  Sockets are bound to `path`.
+    """
+
+    path: str
+    kind: str
+    ghost: str = ""
+    mode: int = 0
+    mtime_us: int = 0
+
+
 class Manifest(NamedTuple):
     """All that is known about one generation."""
 
@@ -286,6 +301,7 @@ class Manifest(NamedTuple):
     needs: Needs = Needs()
     doubts: tuple[str, ...] = ()  # why it would not come back, as far as was known when it was made
     places: tuple[Place, ...] = ()
+    made: tuple[Made, ...] = ()
 
     @property
     def bytes(self) -> int:

@@ -89,13 +89,27 @@ class FileChange(NamedTuple):
     tail: str
 
 
+class Leftover(NamedTuple):
+    """A name that was not there before a restart, and that its restore may leave if that fails.
+
+    beside: the name that it is told by, mode and mtime_us: what it has where that is gone
+    (files/leftovers.py).
+    """
+
+    path: str
+    kind: str
+    beside: str
+    mode: int
+    mtime_us: int
+
+
 class Intent(NamedTuple):
     """What a restart changes before the job runs again, so that it can be undone.
 
     A new stream had its `base` as size before the job's earlier output was put into it; one in
     `cuts` was longer than it is now.  directories are made for files that are gone; places are
     made again, with their modes.  edited names the files of the image that are replaced by those
-    in edited/.
+    in edited/.  leftovers go when it fails.
     """
 
     attempt: str
@@ -107,3 +121,4 @@ class Intent(NamedTuple):
     directories: tuple[str, ...] = ()
     edited: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
+    leftovers: tuple[Leftover, ...] = ()

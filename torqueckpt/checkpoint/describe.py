@@ -65,6 +65,7 @@ def manifest_of(
         listening=_listening(plan),
         needs=facts.needs,
         places=seen.places,
+        made=facts.made,
     )
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from torqueckpt.findings import Finding
-from torqueckpt.manifest import Build, Ceiling, Manifest, Needs, OpenFile, Process
+from torqueckpt.manifest import Build, Ceiling, Made, Manifest, Needs, OpenFile, Process
 from torqueckpt.process.other_names import OtherName
 from torqueckpt.process.resources import Holdings
 
@@ -58,6 +58,7 @@ class ImageFacts(NamedTuple):
     builds: tuple[Build, ...] = ()
     needs: Needs = Needs()
     doubts: tuple[str, ...] = ()
+    made: tuple[Made, ...] = ()
 
 
 class Memory(NamedTuple):

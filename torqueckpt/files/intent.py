@@ -7,7 +7,7 @@ import os
 
 from torqueckpt import layout, log, typed_json
 from torqueckpt.errors import RecordTorn
-from torqueckpt.files import rollback, stdio
+from torqueckpt.files import leftovers, rollback, stdio
 from torqueckpt.records import Intent, Live
 from torqueckpt.safe_files import Directory
 
@@ -60,6 +60,7 @@ def settle(lineage: Directory, live: Live | None) -> None:
 
 def undo(lineage: Directory, intent: Intent) -> None:
     """Give each file back what it held: what was added is cut off, what was cut off is put back."""
+    leftovers.remove(intent.leftovers)
     rollback.undo(lineage, intent.directories, intent.files, intent.places)
     cuts = {cut.name: cut for cut in intent.cuts}
     for stream in intent.streams:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 
-from torqueckpt.manifest import Manifest
+from torqueckpt.manifest import DIRECTORY, FILE, Manifest
 
 Moves = tuple[tuple[str, str], ...]
 
@@ -30,6 +30,10 @@ def relocated(manifest: Manifest, moves: Moves, handed_over: Collection[str]) ->
         places=tuple(each._replace(path=now(each.path)) for each in manifest.places),
         rules=tuple(rule._replace(glob=now(rule.glob)) for rule in manifest.rules),
         processes=tuple(each._replace(cwd=now(each.cwd)) for each in manifest.processes),
+        made=tuple(
+            each._replace(path=now(each.path)) if each.kind in (FILE, DIRECTORY) else each
+            for each in manifest.made
+        ),
     )
 
 

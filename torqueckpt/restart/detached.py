@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from torqueckpt import layout, log, paths, run
 from torqueckpt.checkpointers.base import Checkpointer, Restore
 from torqueckpt.errors import ImageDamaged, ManifestTorn, RestoreFailed, RestoreTimeout
-from torqueckpt.files import intent
+from torqueckpt.files import intent, leftovers
 from torqueckpt.identity import ProcessId
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import attributes, ceiling, open_files, privileges, proc, signals, tree
@@ -72,6 +72,7 @@ def restore(plan: RestorePlan) -> ProcessId:
             if finished.ok and not problem:
                 break
             signals.end_child(manifest.exec_pid)
+            leftovers.remove(plan.intended.leftovers)
             reason = (
                 problem
                 or checkpointer.reason(generation.work_dir, "restore")

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from torqueckpt import log
 from torqueckpt.checkpointers import registry
 from torqueckpt.errors import TorqueCkptError
-from torqueckpt.files import intent
+from torqueckpt.files import intent, leftovers, relocate
 from torqueckpt.identity import ProcessId
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import ceiling, privileges, proc, supervise
@@ -83,11 +83,13 @@ def _intended(
     examined = checks.examine(restart, lineage, manifest, attempt, wait_seconds)
     files = checks.approved(examined, manifest, restart.request)
     edited = rollback.edit(restart, lineage, manifest, files)
+    made = relocate.relocated(manifest, restart.request.moves, ()).made
     return output.plan(lineage, manifest, attempt, restart.request.present_job)._replace(
         files=tuple(files.changes),
         directories=tuple(files.directories),
         edited=edited,
         places=tuple(files.places),
+        leftovers=leftovers.expected(made),
     )
 
 

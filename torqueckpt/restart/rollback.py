@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torqueckpt import layout, log
 from torqueckpt.checkpointers import registry
 from torqueckpt.errors import FilesChanged, RestoreFailed
-from torqueckpt.files import check, relocate, rollback
+from torqueckpt.files import check, leftovers, relocate, rollback
 from torqueckpt.files.check import Findings
 from torqueckpt.manifest import Manifest
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
@@ -41,6 +41,7 @@ def checked(restart: Restart, lineage: Lineage, manifest: Manifest, attempt: Att
     with restart.progress("compare files with their copies", check.compared(now)) as read:
         found = check.find(now, lineage.directory, elsewhere, attempt.id, str(settings.store), read)
     problems, remedies = [f"{path} is missing" for path in found.missing] + found.wrong, []
+    problems += leftovers.in_the_way(now.made)
     if found.missing:
         top = found.moved_away()[0]
         remedies.append(f"--relocate {top}=NEW would look for {top} in NEW")

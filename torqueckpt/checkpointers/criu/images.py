@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from torqueckpt.checkpointers.base import ImageFacts
-from torqueckpt.checkpointers.criu import needs
+from torqueckpt.checkpointers.criu import made, needs
 from torqueckpt.checkpointers.criu.mended import FILES
 from torqueckpt.checkpointers.criu.protobuf import Reader, content
 from torqueckpt.manifest import Needs, OpenFile, Process
@@ -36,12 +36,25 @@ _READER = Reader(
             "mode": (10, "uint32"),
         },
         "fs_entry": {"cwd_id": (1, "uint32")},
+        "unix_sk_entry": {
+            "type": (3, "uint32"),
+            "state": (4, "uint32"),
+            "uflags": (6, "uint32"),
+            "name": (11, "bytes"),
+            "name_dir": (14, "bytes"),
+            "deleted": (15, "bool"),
+        },
         "file_entry": {
             "type": (1, "uint32"),
             "id": (2, "uint32"),
             "reg": (3, "reg_file_entry"),
+            "usk": (16, "unix_sk_entry"),
         },
-        "remap_file_path_entry": {"orig_id": (1, "uint32")},
+        "remap_file_path_entry": {
+            "orig_id": (1, "uint32"),
+            "remap_id": (2, "uint32"),
+            "remap_type": (3, "uint32"),
+        },
         "dump_stats_entry": {"frozen_time": (2, "uint32")},
         "stats_entry": {"dump": (1, "dump_stats_entry")},
     }
@@ -50,16 +63,11 @@ _READER = Reader(
 
 def read(image_dir: Path, work_dir: Path) -> ImageFacts:
     """Read processes, open regular files and frozen time; ValueError when a file is not CRIU's."""
-    named = {
-        entry.id: entry.reg
-        for entry in _READER.messages(image_dir / FILES, "file_entry")
-        if entry.type == _REGULAR
-    }
+    entries = list(_READER.messages(image_dir / FILES, "file_entry"))
+    named = {entry.id: entry.reg for entry in entries if entry.type == _REGULAR}
     regular = {number: file for number, file in named.items() if _is_regular(file)}
-    deleted = {
-        entry.orig_id
-        for entry in _READER.messages(image_dir / "remap-fpath.img", "remap_file_path_entry")
-    }
+    remaps = list(_READER.messages(image_dir / "remap-fpath.img", "remap_file_path_entry"))
+    deleted = {entry.orig_id for entry in remaps}
     there = {number: file for number, file in named.items() if number not in deleted}
     processes = [
         Process(
@@ -86,12 +94,14 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
                     files.append(_open_file(process.pid, opened.fd, file, opened.id in deleted))
     root = processes[0].pid if processes else 0
     files += [_open_file(root, -1, file, number in deleted) for number, file in mapped.items()]
+    bound = (entry.usk for entry in entries if entry.HasField("usk"))
     return ImageFacts(
         tuple(processes),
         tuple(files),
         frozen_us(work_dir),
         needs=Needs(*highest, needs.terminals(image_dir)),
         doubts=tuple(needs.doubts(image_dir, FILES)),
+        made=made.find(image_dir, remaps, named, bound),
     )
 
 
