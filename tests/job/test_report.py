@@ -29,9 +29,9 @@ sys.stdin.read()
 """
 
 
-def _job(site: Site, user: User, head: str = "") -> Running:
+def _job(site: Site, user: User, head: str = "", spec: str = "enabled") -> Running:
     text = counting(600).replace("#!/bin/sh\n", f"#!/bin/sh\n{head}\n")
-    running = site.start(user, user.script(text, user.directory()), "-c", "enabled")
+    running = site.start(user, user.script(text, user.directory()), "-c", spec)
     running.wait_for_line(1)
     return running
 
@@ -96,8 +96,11 @@ def test_a_local_users_connection_is_told_as_open_sockets(
 
 
 def test_a_process_that_left_the_job_is_told(site: Site, user: User) -> None:
-    running = _job(site, user, "(sleep 600 >/dev/null 2>&1 &)")
+    running = _job(site, user, "(sleep 600 >/dev/null 2>&1 &)", "u")  # not by way of mom-run
+    refused = subprocess.run(running.hook_argv(name="a"), capture_output=True, text=True)
+    assert refused.returncode == 19 and "(sleep), a process that left its parent" in refused.stderr
+    site.configure(leave_out=["sleep"])
     assert subprocess.run(running.hook_argv(name="a")).returncode == 0
-    assert _journal(site, user)[0]["left_out"] == 1
+    assert _journal(site, user)[-1]["left_out"] == 1
     told = {("local users", user.name): "OK processes with PPID 1 are left out"}
     assert _told(site, None) == told

@@ -90,7 +90,9 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                 return manifest
             target = find_tree(known, request, settings)._replace(last=last)
             tree.check(target.tree, owner)
-            target = preflight.before_dump(checkpointer, target, request.refuse_connections)
+            target = preflight.before_dump(
+                checkpointer, target, request.refuse_connections, settings.leave_out
+            )
             depth = request.depth or settings.depth
             space.refuse_without(owner_store, lineage, target, depth, settings)
             version = told_version()

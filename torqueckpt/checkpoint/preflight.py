@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from torqueckpt import file_rules, log
-from torqueckpt.checkpoint import dumping
+from torqueckpt.checkpoint import dumping, left_out
 from torqueckpt.checkpoint.target import Target, find_tree
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer
@@ -35,10 +35,6 @@ from torqueckpt.store import access
 _PAUSES = (0.004, 0.008, 0.016, 0.05, 0.1, 0.25)  # seconds
 
 _TOLD = 5  # reasons: MOM makes a job's comment of 4 kB at most, and a tree may have thousands
-
-# Programs that start others on other nodes, of which an image of this node knows nothing.
-_LAUNCHERS = ("ssh", "rsh", "srun", "pbsdsh", "pbs_tmrsh", "blaunch", "orted", "prted", "pmi_proxy")
-
 
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 
@@ -69,12 +65,13 @@ def preflight(what: str, settings: Settings, user: str | None) -> Report:
             request = CheckpointRequest(leader.pid, what)
             target = find_tree(_live(what, owner, settings), request, settings)
             members, links, above = target.tree, target.open_files, target.leader_pid
+            lost = _are_lost(checkpointer, target)
         else:
             members = tree.below(root)
-            links, above = tree.open_links(members), root.pid
+            links, above, lost = tree.open_links(members), root.pid, False
         tree.check(members, owner)
         found = [
-            *everything(checkpointer, members, links, above, owner),
+            *everything(checkpointer, members, links, above, owner, settings.leave_out, lost),
             *of_tree(members, above, settings),
         ]
     return Report(
@@ -94,9 +91,12 @@ def _live(job: str, owner: Owner, settings: Settings) -> Live | None:
 
 
 def before_dump(
-    checkpointer: Checkpointer, target: Target, refuse_connections: bool = False
+    checkpointer: Checkpointer,
+    target: Target,
+    refuse_connections: bool = False,
+    leave_out: tuple[str, ...] = (),
 ) -> Target:
-    """Refuse, before the tree is frozen, what the checkpointer would surely refuse.
+    """Refuse, before the tree is frozen, what the checkpointer would refuse, or the image lack.
 
     Much of that lasts a moment only (a connection that is being closed), so it is looked at again;
     gives the tree as it was seen last.  Where each look finds another connection, it is left to the
@@ -106,7 +106,12 @@ def before_dump(
     looks: list[set[str]] = []
     for pause in (*_PAUSES, None):
         held = resources.of_tree(members, links)
-        found = _findings(checkpointer, members, held, refuse_connections)
+        lost = _are_lost(checkpointer, target)
+        strays = left_out.strays(members, target.leader_pid, target.owner, leave_out, lost)
+        found = [
+            *_findings(checkpointer, members, held, leave_out, refuse_connections),
+            *(each for each in strays if each.severity == REFUSED),  # else tell_strays() does
+        ]
         against = [
             each
             for each in found
@@ -133,56 +138,52 @@ def tell_strays(target: Target) -> int:
 
     The tree runs meanwhile.
     """
-    found = list(_strays(target.tree, target.leader_pid, target.owner))
+    found = list(left_out.strays(target.tree, target.leader_pid, target.owner, (), lost=False))
     _tell(found)
     return len(found)
 
 
 def everything(
-    checkpointer: Checkpointer, members: list[proc.Stat], links: Links, above: int, owner: Owner
+    checkpointer: Checkpointer,
+    members: list[proc.Stat],
+    links: Links,
+    above: int,
+    owner: Owner,
+    leave_out: tuple[str, ...],
+    lost: bool,
 ) -> list[Finding]:
     """All findings on a tree; `above` is its session leader, or whoever started it."""
     return [
-        *_findings(checkpointer, members, resources.of_tree(members, links)),
-        *_strays(members, above, owner),
+        *_findings(checkpointer, members, resources.of_tree(members, links), leave_out),
+        *left_out.strays(members, above, owner, leave_out, lost),
         *_waiting(members),
     ]
+
+
+def _are_lost(checkpointer: Checkpointer, target: Target) -> bool:
+    """Whether processes outside of the tree are the job's, and no image has them.
+
+    A process that somebody named may be one of many in its session.
+    """
+    named = target.named and job_processes.job_of(target.root.pid) != target.live.job
+    return not named and not checkpointer.holds_connections
 
 
 def _findings(
     checkpointer: Checkpointer,
     members: list[proc.Stat],
     held: Holdings,
+    leave_out: tuple[str, ...],
     connections: bool = False,
 ) -> list[Finding]:
     """What the checkpointer finds.
 
     connections: also those to other hosts, which it may not mind.
     """
-    found = [*_elsewhere(members), *checkpointer.findings(held)]
+    found = [*left_out.elsewhere(members, held, leave_out), *checkpointer.findings(held)]
     look = connections and not checkpointer.holds_connections
     outside = sockets.tcp_connections(held) if look else ()
     return [*found, *(each for each in outside if each not in found)]
-
-
-def _elsewhere(members: list[proc.Stat]) -> Iterator[Finding]:
-    """A finding when parts of the job run on other nodes."""
-    count = job_processes.hosts(members[0].pid)
-    if count > 1:
-        what = "an image of one node's processes is not the whole job"
-        remedy = "checkpoint within the program, or run it on one node"
-        yield finding(REFUSED, members[0], f"a job on {count} nodes", what, remedy)
-    for each in members:
-        if each.name in _LAUNCHERS and not each.ended:
-            what = "what it has started on another node is not in the image"
-            yield finding(HAZARD, each, each.name, what, "checkpoint when it has ended")
-
-
-def _strays(members: list[proc.Stat], leader_pid: int, owner: Owner) -> Iterator[Finding]:
-    for each in job_processes.strays(members, leader_pid, owner.uid):
-        what = "not in the job's tree: neither dumped nor, in a session of its own, ended with it"
-        remedy = "start it in the foreground or with setsid --wait; or end it before a restart"
-        yield finding(HAZARD, each, "a process that left its parent", what, remedy)
 
 
 def _waiting(members: list[proc.Stat]) -> Iterator[Finding]:

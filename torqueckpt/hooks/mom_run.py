@@ -5,8 +5,10 @@
 
 It becomes the login shell that MOM itself would have started: argv[0] with a dash, the same
 environment to the byte, the same signals.  With BLCR it goes through cr_run first, which has the
-shell load BLCR's library.  With DMTCP the shell is told to start the job's script by way of mom-run
-again, which has dmtcp_launch do it: the shell itself stays outside, as it does for all others.
+shell load BLCR's library.  With the others the shell is told to start the job's script by way of
+mom-run again: with DMTCP that has dmtcp_launch do it, else it asks for the processes of the job
+that lose their parent, and becomes the script; so daemons and helpers stay in the tree that is
+dumped.  The shell itself stays outside in all cases.
 
 It must never be the reason that a job fails: what is missing of that, the job starts without.
 """

@@ -43,14 +43,18 @@ def leader_of_job(job: str, uid: int | None) -> proc.Stat | None:
 def strays(tree: list[proc.Stat], leader_pid: int, uid: int) -> list[proc.Stat]:
     """Processes of the job that are neither in the tree nor above it: daemons that left it.
 
-    Told by the session, or by the job's name in the environment that they were started with.
+    Told by the session, or by the job's name in the environment that they were started with.  What
+    is older than the job is of an earlier life of it.
     """
     root = tree[0]
+    leader = proc.stat(leader_pid) or root
+    begun = min(leader.start_ticks, root.start_ticks)
     job, upward = job_of(root.pid), {leader_pid, *above(root)}
     return [
         each
         for each in _of_user(uid, upward.union(each.pid for each in tree))
         if not each.ended
+        and each.start_ticks >= begun
         and not upward & set(above(each))
         and (each.session in (leader_pid, root.session) or (job and job_of(each.pid) == job))
     ]

@@ -11,6 +11,7 @@ from tests.job.kinds import (
     attributes,
     events,
     files,
+    helpers,
     locks,
     memory,
     network,
@@ -30,6 +31,7 @@ KINDS: tuple[Kind, ...] = (
     *signals.KINDS,
     *network.KINDS,
     *processes.KINDS,
+    *helpers.KINDS,
     *attributes.KINDS,
     *unusual.KINDS,
 )

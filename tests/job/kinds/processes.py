@@ -228,43 +228,6 @@ os.kill(child, signal.SIGKILL)
         "traced",
     ),
     Kind(
-        "daemon that left the tree",
-        """
-import atexit
-if os.fork() == 0:
-    os.setsid()
-    if os.fork() == 0:
-        open("daemon", "w").write(str(os.getpid()))
-        for fd in (0, 1, 2):
-            os.dup2(os.open("/dev/null", os.O_RDWR), fd)
-        time.sleep(6000)
-    os._exit(0)
-os.wait()
-while not os.path.exists("daemon") or not open("daemon").read():
-    time.sleep(0.01)
-pause()
-os.kill(int(open("daemon").read()), signal.SIGKILL)
-""",
-        WARNED,
-        "not in the job's tree",
-        unwiped="its daemon is in no image, and ends with the node",
-    ),
-    Kind(
-        "child on another node (ssh, orted)",
-        """
-import shutil
-shutil.copy("/usr/bin/sleep", "ssh")
-child = subprocess.Popen(["./ssh", "1000"])
-while "ssh" not in open(f"/proc/{child.pid}/comm").read():
-    time.sleep(0.01)
-pause()
-child.kill()
-child.wait()
-""",
-        WARNED,
-        "another node",
-    ),
-    Kind(
         "job on two nodes",
         """
 if os.environ.get("PBS_NODEFILE") != PLACE + "/nodes":
