@@ -9,6 +9,7 @@ from __future__ import annotations
 
 _CLOSED = "tests/job/test_preflight::test_what_is_over_or_closed_stands_in_no_checkpoints_way"
 _FILES = "tests/job/test_file_trouble::"
+_NAMED = "tests/unit/test_left_out::test_one_that_leave_out_names_is_told_only"
 _LIBRARIES = "tests/install/test_install::"
 _WITHOUT = "test_without_a_compiler_a_line_for_each_library_says_what_cannot_be_done"
 
@@ -25,8 +26,18 @@ TRIED: dict[str, tuple[str, ...]] = {
         _FILES + "test_a_rule_with_a_slip_is_told_in_one_line_and_the_job_runs_on",
     ),
     "checkpoint when it has ended": (_CLOSED,),
-    "start it in the foreground or with setsid --wait; or end it before a restart": (
+    "keep it where a boot leaves it, as in the job's directory": ("file open for writing",),
+    # checkpoint/left_out.py
+    "checkpoint when it has ended, or have leave_out name *": (_CLOSED, _NAMED),
+    "have mom-run start the job, or start it in the foreground or with setsid --wait;"
+    " or have leave_out name *": (
+        "daemon in the session of a process that has ended (double fork)",
         "child in a session of its own",
+        _NAMED,
+    ),
+    "run it on one node, or have leave_out name *": (
+        "tests/job/test_mpi::test_with_criu_an_mpi_program_goes_on_once_its_addresses_are_free",
+        _NAMED,
     ),
     # checkpointers/criu/descriptors.py
     "close it before the checkpoint": (_CLOSED,),

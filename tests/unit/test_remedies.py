@@ -16,7 +16,11 @@ from tests.remedies import TRIED, UNTRIED
 from torqueckpt import layout
 
 _PACKAGE = Path(layout.__file__).parent
-_FINDERS = (*_PACKAGE.glob("checkpointers/criu/*.py"), _PACKAGE / "checkpoint" / "preflight.py")
+_FINDERS = (
+    *_PACKAGE.glob("checkpointers/criu/*.py"),
+    _PACKAGE / "checkpoint" / "preflight.py",
+    _PACKAGE / "checkpoint" / "left_out.py",
+)
 _TABLES = ("_REMEDIES", "_DAEMONS")  # their remedies are looked up
 
 
