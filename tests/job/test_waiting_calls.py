@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
@@ -20,6 +21,7 @@ from tests.support import Site, User, wait_until
 _SECONDS = 45  # of calls with a time limit: longer than all dumps together take
 _BEFORE = 3.0  # what of it has passed at the first dump, at least
 _FROZEN = 3  # for how long a dump holds the tree: a call that begins anew, or stands still, is late
+_KILLS = 16
 # Time limits of sockets, which nobody but the job can change, begin anew.
 _BEGIN_ANEW = {"recv, limited", "accept, limited"}
 
@@ -137,3 +139,24 @@ def test_no_call_of_a_job_feels_that_it_was_saved_and_restarted(
     assert {key: took for key, took in limited.items() if took < _SECONDS} == {}
     for role in ("leader", "thread"):  # one sleeps for the rest of its time, the other anew
         assert limited["sleep", role] < limited["usleep", role] - _BEFORE / 2
+
+
+def test_a_criu_that_is_killed_in_between_leaves_what_it_has_let_alone_as_it_was(
+    user: User, program: Path
+) -> None:
+    calls = ("sleep", "poll", "select", "futex", "eventfd")  # no call that the kernel ends itself
+    trees = [Tree.begin(user, program, _SECONDS, *calls) for _ in range(_KILLS + 1)]
+    whole = trees.pop().dump_killed(after=0)
+    for number, tree in enumerate(trees, 1):
+        tree.dump_killed(after=whole * number // (_KILLS + 1))
+    assert not any(tree.ended() for tree in trees), "the dumps took too long to tell anything"
+    undisturbed = 0
+    for tree in trees:
+        # One that has criu's code in it then, as its own: that has always ended it.
+        ended = tree.end(status=128 + signal.SIGTRAP)
+        assert tree.leader.returncode or len(ended) >= 2 * len(calls) - 1
+        undisturbed += len(ended) == 2 * len(calls)
+        for got in ended.values():
+            assert got.outcome in ("ok", "limit")
+            assert got.outcome == "ok" or got.us >= 1e6 * _SECONDS
+    assert undisturbed > _KILLS / 4

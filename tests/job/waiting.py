@@ -20,7 +20,7 @@ from torqueckpt.rights import contain
 from torqueckpt.settings import Settings
 
 _SOURCE = Path(__file__).with_suffix("").with_name("waiting_calls.c")
-CALLS = 48  # of each: by a process's first thread, and by its second
+CALLS = 48  # each is made by a process's first thread, and by another's second
 
 Key = tuple[str, str]  # a call, and which thread waits in it
 
@@ -54,8 +54,8 @@ class Calls:
         lines = self.results.read_text().splitlines() if self.results.exists() else []
         return [words for words in (line.split("\t") for line in lines) if words[0] == which]
 
-    def wait_for_all(self) -> None:
-        wait_until(lambda: len(self.begun()) == 2 * CALLS)
+    def wait_for_all(self, calls: int = CALLS) -> None:
+        wait_until(lambda: len(self.begun()) == 2 * calls)
 
     def begun(self) -> dict[Key, int]:
         """The process of each call."""
@@ -81,21 +81,23 @@ class Tree(Calls):
     leader: subprocess.Popen[bytes]
 
     @classmethod
-    def begin(cls, user: User, program: Path, seconds: int) -> Tree:
+    def begin(cls, user: User, program: Path, seconds: int, *calls: str) -> Tree:
+        """calls: those to make, all unless there are any."""
         directory = user.directory()
-        argv = user.argv("/bin/sh", "-c", f"{program} {seconds} {directory}/results; exit $?")
+        words = (program, seconds, directory / "results", *calls)
+        argv = user.argv("/bin/sh", "-c", f"{' '.join(map(str, words))}; exit $?")
         none = subprocess.DEVNULL
         leader = subprocess.Popen(
             argv, cwd="/", stdin=none, stdout=none, stderr=none, start_new_session=True
         )
         tree = cls(directory, user, leader)
-        tree.wait_for_all()
+        tree.wait_for_all(len(calls) or CALLS)
         return tree
 
-    def end(self) -> dict[Key, Ended]:
+    def end(self, status: int = 0) -> dict[Key, Ended]:
         """How each call ended, once all have."""
         self.go()
-        assert self.leader.wait(LIMIT_SECONDS) == 0
+        assert self.leader.wait(LIMIT_SECONDS) in (0, status)
         return self.ended()
 
     def dump(self, hook: str) -> str:
@@ -103,21 +105,36 @@ class Tree(Calls):
 
         hook: shell commands, done while it is frozen.
         """
-        place, work = self.user.directory(), self.user.directory()
-        script = place.with_suffix(".sh")
+        script = self.directory / "hook"
         script.write_text(
             f'#!/bin/sh\n[ "$CRTOOLS_SCRIPT_ACTION" = post-dump ] || exit 0\n{hook}\n'
         )
         script.chmod(0o755)
+        criu, work, argv = self._dump_argv(script)
+        done = contain.run_alone(argv, LIMIT_SECONDS, criu.preloaded(criu.dump_library, tcp=False))
+        return "" if done.ok else criu.reason(work, "dump") or done.last_line()
+
+    def dump_killed(self, after: int) -> int:
+        """Dump it with a CRIU that is killed at a ptrace call, 0 for none; gives how many it made."""
+        criu, work, argv = self._dump_argv(None)
+        note = work.with_suffix(".trace")
+        kill = f"inject=ptrace:signal=KILL:when={after}" if after else "trace=ptrace"
+        words = ["strace", "-qq", "-o", str(note), "-e", "trace=ptrace", "-e", kill, *argv]
+        given = [f"{name}={value}" for name, value in criu.preloaded(criu.dump_library, tcp=False).items()]
+        at = words.index(str(criu.program))
+        words[at:at] = ["/usr/bin/env", *given]  # strace itself has no need of it
+        subprocess.run(words, env={"XDG_RUNTIME_DIR": "/nonexistent"}, check=False)
+        return sum(line.startswith("ptrace(") for line in note.read_text().splitlines())
+
+    def _dump_argv(self, hook: Path | None) -> tuple[Criu, Path, list[str]]:
+        place, work = self.user.directory(), self.user.directory()
         criu = Criu(Settings(criu_path=INSTALLED / "criu" / "criu"))
         criu.dump_library = INSTALLED / "preload" / "continue-calls.so"
         pid = self.leader.pid
         root = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
-        words = criu.dump_argv(Dump(root, place, work, False, False, script))
+        words = criu.dump_argv(Dump(root, place, work, False, False, hook))
         owner = privileges.owner(self.user.name)
-        argv = privileges.as_owner_argv(owner, criu.capabilities(False), words)
-        done = contain.run_alone(argv, LIMIT_SECONDS, criu.preloaded(criu.dump_library, tcp=False))
-        return "" if done.ok else criu.reason(work, "dump") or done.last_line()
+        return criu, work, privileges.as_owner_argv(owner, criu.capabilities(False), words)
 
 
 def worst_lateness(ended: dict[Key, Ended], seconds: int) -> float:

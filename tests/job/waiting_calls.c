@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Each system call that waits, in a process of its own: what does it give when the process is dumped?
  *
- * waiting_calls SECONDS RESULTS: for each call one process whose first thread waits in it, and one whose
+ * waiting_calls SECONDS RESULTS [CALL…]: for each call one process whose first thread waits in it, and one whose
  * second thread does.  Those with a time limit have SECONDS; the others get what they wait for when there
  * is a RESULTS.go.  Each appends two lines to RESULTS, with tabs: "begun CALL leader|thread PID", and when
  * the call has returned "ended CALL leader|thread OUTCOME MICROSECONDS"; OUTCOME is limit (it had one that
@@ -557,6 +557,11 @@ int main(int count, char **words)
 	pthread_sigmask(SIG_BLOCK, &usr2, NULL);
 	sigaction(SIGUSR1, &action, NULL);
 	for (size_t number = 0; number < sizeof(calls) / sizeof(*calls); number++) {
+		bool wanted = count == 3;
+		for (int word = 3; word < count; word++)
+			wanted |= !strcmp(words[word], calls[number].name);
+		if (!wanted)
+			continue;
 		for (int leads = 0; leads < 2; leads++) {
 			if (!fork())
 				one(number, leads);
