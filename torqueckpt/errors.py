@@ -360,6 +360,14 @@ class NotReadBack(TorqueCkptError):
     exit_code = 59
 
 
+class WouldNotComeBack(TorqueCkptError):
+    message = (
+        "job {job}: it is not ended, for its image would not come back: {problem}; that image is "
+        "removed, the job runs on"
+    )
+    exit_code = 99
+
+
 class NotAnImage(TorqueCkptError):
     message = "{path} names no image in {store}; `torqueckpt list` shows which there are"
     exit_code = 58

@@ -115,12 +115,15 @@ class Tree(Calls):
         return "" if done.ok else criu.reason(work, "dump") or done.last_line()
 
     def dump_killed(self, after: int) -> int:
-        """Dump it with a CRIU that is killed at a ptrace call, 0 for none; gives how many it made."""
+        """Dump it with a CRIU that is killed at a ptrace call, 0: at none; gives how many it made."""
         criu, work, argv = self._dump_argv(None)
         note = work.with_suffix(".trace")
         kill = f"inject=ptrace:signal=KILL:when={after}" if after else "trace=ptrace"
         words = ["strace", "-qq", "-o", str(note), "-e", "trace=ptrace", "-e", kill, *argv]
-        given = [f"{name}={value}" for name, value in criu.preloaded(criu.dump_library, tcp=False).items()]
+        given = [
+            f"{name}={value}"
+            for name, value in criu.preloaded(criu.dump_library, tcp=False).items()
+        ]
         at = words.index(str(criu.program))
         words[at:at] = ["/usr/bin/env", *given]  # strace itself has no need of it
         subprocess.run(words, env={"XDG_RUNTIME_DIR": "/nonexistent"}, check=False)

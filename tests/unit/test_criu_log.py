@@ -96,6 +96,7 @@ def test_what_lasts_a_moment_only_is_told_from_what_lasts(line: str, passes: boo
         ("Can't dump file 3 of that type (mqueue /q)", "message queue"),
         ("write() failed: No space left on device", "no space left"),
         ("skqueue: Control messages in queue, not supported", "credentials waits in a UNIX socket"),
+        ("Can't open 0/fd/21 on procfs: Permission denied", "may not be read"),
         ("inet: Can't dump corked dgram socket 1f037c7", "corked"),
         ("The packetized mode for pipes is not supported yet", "packets"),
         ("Can't make FS id for 2317", "pid 2317 shares with another process"),

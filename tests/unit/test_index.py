@@ -46,7 +46,7 @@ class Shop:
             self.generation(made.generation).write_manifest(made, samples.KEY)
             request = CheckpointRequest(sid=1, job_id=job.id, owner=self.user.name)
             publish.make_known(self.store, self.owner_store, self.lineage, made, request)
-            self.lineage.prune(3)
+            self.lineage.prune(3, {made.generation: made})
         return made
 
     def generation(self, number: int) -> Generation:

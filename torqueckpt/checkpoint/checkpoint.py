@@ -182,6 +182,7 @@ def _new_image(plan: CheckpointPlan, known: Live | None, secret: bytes) -> tuple
                 streams = _grow_streams(plan, dumped.seen)
             saved = SavedImage(facts, scripts, streams, tuple(image))
             manifest = describe.manifest_of(plan, generation, dumped, saved)
+            manifest = proof.judged(plan, manifest, facts, dumped.seen)
             proof.write_and_read_back(plan, generation, manifest, secret)
             generation.directory.append_line(layout.LOG, log.lines())
     return manifest, left_out

@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 import time
 from contextlib import suppress
+from itertools import starmap
 from typing import NamedTuple
 
 from torqueckpt import layout, log, manifest
 from torqueckpt.batch import job_details
 from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped, SavedImage
 from torqueckpt.checkpoint.target import Target
-from torqueckpt.checkpointers.base import Dump, ImageFacts
+from torqueckpt.checkpointers.base import Dump, ImageFacts, Unreachable
 from torqueckpt.errors import DumpFailed, TorqueCkptError
-from torqueckpt.files import build_ids, job_script
+from torqueckpt.files import build_ids, check, job_script
 from torqueckpt.files.record import Look
 from torqueckpt.manifest import Job, Manifest, Node, OpenFile, Process
 from torqueckpt.process import monotonic_waits, node, proc, sockets
@@ -129,7 +130,8 @@ class Reader:
                 return ImageFacts(_processes(target), (), 0)
             found = read_image(dump.image_dir, dump.work_dir)
             mapped = (file.path for file in found.files if file.fd < 0 and not file.deleted)
-            return found._replace(builds=build_ids.of_files(mapped))
+            lost = starmap(Unreachable, check.unreachable(found.files))
+            return found._replace(builds=build_ids.of_files(mapped), unreachable=tuple(lost))
 
         self._job = plan.job
         self._worker = OwnerWorker(target.owner, told, _SECONDS)

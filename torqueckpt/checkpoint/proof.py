@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Read a new image back as a restart would, before anything older goes and before a job is ended.
+"""Judge a new image as a restart would, before anything older goes and before a job is ended.
 
 What a restart reads is read here from the disk, by the same rules and within the same limits; only
 the checksums are not taken again, which the image's files have got while they were written.
@@ -9,14 +9,43 @@ from __future__ import annotations
 
 import errno
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from torqueckpt import layout
+from torqueckpt import layout, log
 from torqueckpt.checkpoint.plan import CheckpointPlan
 from torqueckpt.checkpointers import image_rules
-from torqueckpt.errors import NotReadBack, TorqueCkptError
+from torqueckpt.checkpointers.base import ImageFacts
+from torqueckpt.errors import NotReadBack, TorqueCkptError, WouldNotComeBack
+from torqueckpt.files.record import Look
 from torqueckpt.manifest import Manifest
 from torqueckpt.store.generation import Generation
+
+_TOLD = 5  # reasons: a job's comment has 4 kB
+
+
+def judged(plan: CheckpointPlan, manifest: Manifest, facts: ImageFacts, seen: Look) -> Manifest:
+    """The manifest with why its image would not come back, or not as it was, as known by now.
+
+    WouldNotComeBack for a job that is to end: nothing else would be left of it.  One that runs on
+    may have removed its files itself, and what it changes in place stays changed.
+    """
+    kept = {stream.path for stream in manifest.streams} | {each.path for each in manifest.kept}
+    kept |= {each.path for each in manifest.watched if each.copy}
+    lost = [f"{path} {why}" for path, why in facts.unreachable if path not in kept]
+    fatal = (*facts.doubts, *lost)
+    if plan.request.end:
+        if fatal:
+            raise WouldNotComeBack(job=plan.job, problem=_some(fatal))
+        return manifest
+    doubts = (*fatal, *seen.doubts)
+    if doubts:
+        log.warning(f"{plan.job}: this image would not come back as it was: {_some(doubts)}")
+    return manifest._replace(doubts=doubts)
+
+
+def _some(reasons: Sequence[str]) -> str:
+    more = len(reasons) - _TOLD
+    return "; ".join(reasons[:_TOLD]) + (f"; and {more} more" if more > 0 else "")
 
 
 def write_and_read_back(

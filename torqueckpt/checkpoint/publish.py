@@ -73,6 +73,7 @@ def tidy(plan: CheckpointPlan, manifest: Manifest, left_out: int, took_ms: int) 
             frozen_us=manifest.frozen_us,
             ended=plan.request.end,
             left_out=left_out,
+            **({"doubts": list(manifest.doubts)} if manifest.doubts else {}),
             took_ms=took_ms,
             **job_details.facts(manifest.exec_pid, settings),
         )

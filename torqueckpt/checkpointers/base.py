@@ -49,6 +49,13 @@ class Restore(NamedTuple):
     at_freeze: Path | None = None
 
 
+class Unreachable(NamedTuple):
+    """A file that a restore would not find now as the job had it, and why."""
+
+    path: str
+    why: str
+
+
 class ImageFacts(NamedTuple):
     """What an image says of the job at the freeze; doubts: why it would not come back."""
 
@@ -59,6 +66,7 @@ class ImageFacts(NamedTuple):
     needs: Needs = Needs()
     doubts: tuple[str, ...] = ()
     made: tuple[Made, ...] = ()
+    unreachable: tuple[Unreachable, ...] = ()
 
 
 class Memory(NamedTuple):

@@ -51,7 +51,8 @@ def list_command(
     """List images: your own, for root everybody's.
 
     WHOLE is NO where the manifest is torn or a file of the image is missing; with --job, also where
-    one has another size.  `torqueckpt verify` reads them.
+    one has another size; it is doubtful where the image, when it was made, would not have come back
+    as it was, and the reason stands below the table.  `torqueckpt verify` reads images.
 
     \b
     torqueckpt list
@@ -86,6 +87,10 @@ def list_command(
         for each in (columns, *cells):
             del each[at]
     tables.lines(columns, cells, folded=("job", "host"))
+    for row in rows:
+        if row.doubts:
+            where = f"{row.job} generation {row.generation}"
+            click.echo(one_line(f"{where} would not come back as it was: {row.doubts}"))
 
 
 def _list_nodes(names: str, job: str | None, user: str | None, timeout: int, as_json: bool) -> None:
@@ -114,10 +119,11 @@ def _as_json(row: catalogue.GenerationRow) -> str:
 
 
 def _cells(row: catalogue.GenerationRow) -> list[str]:
+    whole = "NO" if not row.whole else "doubtful" if row.doubts else "yes"
     cells = [
         *(row.job or row.lineage, str(row.generation), row.created[:19]),
         *(tables.size(row.bytes), f"{row.frozen_ms} ms"),
-        *(row.checkpointer, row.host, row.owner, "yes" if row.whole else "NO"),
+        *(row.checkpointer, row.host, row.owner, whole),
     ]
     if "".join(cells).isprintable():
         return cells

@@ -91,7 +91,8 @@ def _heading(seen: Inside) -> Iterator[str]:
         yield f"needs a processor with {seen.details.cpu}{here}"
     if seen.unread:
         yield f"its image cannot be looked into: {seen.unread}"
-    yield from manifest.remarks
+    yield from (f"would not come back as it was: {doubt}" for doubt in manifest.doubts)
+    yield from (each for each in manifest.remarks if each not in manifest.doubts)
 
 
 def _tree(processes: tuple[Process, ...]) -> Iterator[tuple[int, Process]]:

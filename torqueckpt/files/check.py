@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 
 from torqueckpt import file_rules, layout, log
 from torqueckpt.files import content, globs, places
-from torqueckpt.manifest import Manifest, Place, WatchedFile
+from torqueckpt.manifest import Manifest, OpenFile, Place, WatchedFile
 from torqueckpt.records import FileChange
 from torqueckpt.safe_files import Directory
 
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 _RESTORED = (file_rules.ROLLBACK, file_rules.SNAPSHOT)
+_OPENED = {os.O_RDONLY: "read", os.O_WRONLY: "written", os.O_RDWR: "read and written"}
 AS_IT_WAS = -1
 
 
@@ -57,6 +58,32 @@ def find(
     `read` is told each number of bytes that was read of a file, of compared()'s.
     """
     return _Checker(manifest, lineage, handed_over, attempt, store, read).find()
+
+
+def cannot_be_opened(path: str, flags: int) -> str:
+    """Why a file that is there cannot be opened as the job had it; "" when it can."""
+    access = os.R_OK if flags & _ACCESS != os.O_WRONLY else 0
+    access |= os.W_OK if flags & _ACCESS != os.O_RDONLY else 0
+    if flags & os.O_PATH or os.access(path, access, effective_ids=True):
+        return ""
+    return f"may not be {_OPENED[flags & _ACCESS]} by its user any more, as the job has it open"
+
+
+def unreachable(files: Iterable[OpenFile]) -> Iterator[tuple[str, str]]:
+    """Files of a new image that a restart would not find now as the job has them, and why.
+
+    The job runs again, and may have removed them itself.
+    """
+    seen = set()
+    for file in files:
+        opened = (file.path, file.flags & (_ACCESS | os.O_PATH))
+        if file.deleted or file.path.startswith(content.KERNELS) or opened in seen:
+            continue
+        seen.add(opened)
+        if not os.path.exists(file.path):
+            yield file.path, "is gone since"
+        elif why := cannot_be_opened(file.path, file.flags):
+            yield file.path, why
 
 
 def compared(manifest: Manifest) -> int:
@@ -110,6 +137,7 @@ class _Checker:
                 for path in globs.Matches(rule, self._manifest.rules):
                     if path not in watched and path not in self._open:
                         self._new(path)
+        self._refused()
         for cwd in sorted({process.cwd for process in self._manifest.processes if process.cwd}):
             if not os.path.isdir(cwd) and cwd not in self._found.directories:
                 self._missing_cwd(cwd)
@@ -133,6 +161,12 @@ class _Checker:
         if uid != os.geteuid():
             self._found.wrong.append(f"{path} belongs to another user now (uid {uid})")
         return uid != os.geteuid()
+
+    def _refused(self) -> None:
+        """Check that all files that are there can be opened as the job had them."""
+        for path, why in unreachable(self._manifest.files):
+            if path not in self._handed_over and os.path.exists(path):
+                self._found.wrong.append(f"{path} {why}")
 
     def _missing_cwd(self, cwd: str) -> None:
         """Have a missing working directory made again, where its files are to be put back."""

@@ -66,6 +66,7 @@ class Look(NamedTuple):
     remarks: tuple[str, ...] = ()
     lost: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
+    doubts: tuple[str, ...] = ()  # remarks on files that a restart would not bring back
 
 
 def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = None) -> Look:
@@ -81,18 +82,20 @@ def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = N
     looker = _Looker(task, {file.path for file in seen if file.mapped})
     for path, policy in written(seen, task.rules).items():
         looker.watch(path, policy)
+    doubts = list(looker.remarks)
     rules = tuple(looker.follow(rule) for rule in task.rules)
     sizes = tuple(os.fstat(fd).st_size for fd in task.streams)
     lost = tuple(each.path for each in task.other_names if not each.still_leads_there)
     if watching and stands_still is not None and not stands_still():
         looker.remarks.append("the job ran on before all its files were looked at")
+    doubts += looker.copies.remarks
     frozen_ns = time.clock_gettime_ns(_COARSE)
     freeze.over()
     places = looker.keep_temporary(found, frozen_ns)
     looker.sync()
     watched = tuple(looker.watched.values())
     remarks = (*looker.remarks, *looker.copies.remarks)
-    return Look(True, sizes, seen, watched, rules, remarks, lost, places)
+    return Look(True, sizes, seen, watched, rules, remarks, lost, places, tuple(doubts))
 
 
 class _Looker:

@@ -30,7 +30,10 @@ _LONGEST = 255  # characters of a host's or checkpointer's name
 
 
 class GenerationRow(NamedTuple):
-    """One generation in a listing; created is ISO 8601, UTC."""
+    """One generation in a listing; created is ISO 8601, UTC.
+
+    doubts: why it would not come back, as far as was known when it was made; "" for none.
+    """
 
     job: str
     lineage: str
@@ -42,6 +45,7 @@ class GenerationRow(NamedTuple):
     host: str
     whole: bool
     owner: str
+    doubts: str = ""
 
 
 def rows(owner: Owner, settings: Settings, job: str | None) -> list[GenerationRow]:
@@ -218,4 +222,5 @@ def _row(
         host=known.host,
         whole=whole,
         owner=owner.name,
+        doubts=known.doubts if isinstance(known, Line) else "; ".join(known.doubts),
     )

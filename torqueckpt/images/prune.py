@@ -95,7 +95,7 @@ def _look_at(
 
 
 def _described(lineage: Lineage, owner: Owner, since: int | None) -> LineageUsage:
-    images, newest = [], 0
+    images, newest, good = [], 0, 0
     for number in lineage.numbers():
         created, size = 0, 0
         with suppress(TorqueCkptError, OSError):  # torn: nothing is known of it but its room
@@ -105,10 +105,11 @@ def _described(lineage: Lineage, owner: Owner, since: int | None) -> LineageUsag
             created = manifest.created
             if generation.looks_whole(manifest):
                 newest = number
+                good = good if manifest.doubts else number
         images.append(GenerationUsage(owner.name, lineage.name, number, created, size))
     taken = filesystem.below(lineage.directory)
     return LineageUsage(
-        owner.name, lineage.name, tuple(images), newest, since, taken.bytes, taken.unknown
+        owner.name, lineage.name, tuple(images), newest, since, taken.bytes, taken.unknown, good
     )
 
 

@@ -27,6 +27,7 @@ class GenerationUsage(NamedTuple):
 class LineageUsage(NamedTuple):
     """What a lineage's generations take, oldest first; newest: its newest whole one, 0 for none.
 
+    good: the newest of which nothing makes it doubtful that it would come back, 0 for none.
     ended_since: when its jobs were first found to have ended, None while that is not known.
     unknown: why it may take more room than bytes, "" when all of it was seen.
     """
@@ -38,11 +39,13 @@ class LineageUsage(NamedTuple):
     ended_since: int | None
     bytes: int
     unknown: str = ""
+    good: int = 0
 
     @property
     def spare(self) -> tuple[GenerationUsage, ...]:
         """The generations that can go without loss: the job needs others to go on."""
-        return tuple(each for each in self.images if each.generation < self.newest)
+        older = (each for each in self.images if each.generation < self.newest)
+        return tuple(each for each in older if each.generation != self.good)
 
 
 class Removal(NamedTuple):

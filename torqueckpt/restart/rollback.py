@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from torqueckpt import layout, log
 from torqueckpt.checkpointers import registry
-from torqueckpt.errors import FilesChanged, RestoreFailed
+from torqueckpt.errors import FilesChanged, RestoreFailed, TorqueCkptError
 from torqueckpt.files import check, leftovers, relocate, rollback
 from torqueckpt.files.check import Findings
 from torqueckpt.manifest import Manifest
@@ -18,6 +18,8 @@ from torqueckpt.restart.plan import Attempt, Restart
 from torqueckpt.restart.terminals import elsewhere
 from torqueckpt.safe_files import ANY_SIZE
 from torqueckpt.store.lineage import Lineage
+
+_LOOKED_AT = 5  # older generations, when the chosen one will not do
 
 
 class Edited(NamedTuple):
@@ -31,24 +33,18 @@ def checked(restart: Restart, lineage: Lineage, manifest: Manifest, attempt: Att
 
     FilesChanged, with all files in it, when it cannot be restarted.  Nothing is changed here.
     """
-    request, settings = restart.request, restart.settings
-    handed_over = _handed_over(manifest)
-    now = relocate.relocated(manifest, request.moves, handed_over)
-    new_outputs = {stream.path for stream in attempt.streams.values()}
-    elsewhere = handed_over | new_outputs
-    if request.pointer is not None:  # under qsub's -c dir= it may lie among the job's files
-        elsewhere.add(str(request.pointer.parent.resolve() / request.pointer.name))
-    with restart.progress("compare files with their copies", check.compared(now)) as read:
-        found = check.find(now, lineage.directory, elsewhere, attempt.id, str(settings.store), read)
-    problems, remedies = [f"{path} is missing" for path in found.missing] + found.wrong, []
-    problems += leftovers.in_the_way(now.made)
+    request = restart.request
+    found = _found(restart, lineage, manifest, attempt)
+    problems, remedies = _problems(restart, found), []
     if found.missing:
         top = found.moved_away()[0]
         remedies.append(f"--relocate {top}=NEW would look for {top} in NEW")
-    if found.changed and not (request.accept_changed or settings.accept_changed_files):
-        problems += found.changed
+    if found.changed and not _accepted(restart):
         remedies.append("--accept-changed-files would go on with changed files as they are")
     if problems:
+        older = _older(restart, lineage, manifest, attempt)
+        if older:
+            remedies.append(f"--generation {older} has all its files")
         raise FilesChanged(
             job=request.job_id,
             generation=manifest.generation,
@@ -56,6 +52,42 @@ def checked(restart: Restart, lineage: Lineage, manifest: Manifest, attempt: Att
             remedy=f" ({'; '.join(remedies)})" if remedies else "",
         )
     return found
+
+
+def _found(restart: Restart, lineage: Lineage, manifest: Manifest, attempt: Attempt) -> Findings:
+    request, store = restart.request, str(restart.settings.store)
+    handed_over = _handed_over(manifest)
+    now = relocate.relocated(manifest, request.moves, handed_over)
+    new_outputs = {stream.path for stream in attempt.streams.values()}
+    elsewhere = handed_over | new_outputs
+    if request.pointer is not None:  # under qsub's -c dir= it may lie among the job's files
+        elsewhere.add(str(request.pointer.parent.resolve() / request.pointer.name))
+    with restart.progress("compare files with their copies", check.compared(now)) as read:
+        found = check.find(now, lineage.directory, elsewhere, attempt.id, store, read)
+    found.wrong += leftovers.in_the_way(now.made)
+    return found
+
+
+def _problems(restart: Restart, found: Findings) -> list[str]:
+    changed = [] if _accepted(restart) else found.changed
+    return [*(f"{path} is missing" for path in found.missing), *found.wrong, *changed]
+
+
+def _accepted(restart: Restart) -> bool:
+    return restart.request.accept_changed or restart.settings.accept_changed_files
+
+
+def _older(restart: Restart, lineage: Lineage, manifest: Manifest, attempt: Attempt) -> int:
+    """The newest older generation whose files are all there, of the few looked at; 0 for none."""
+    older = [number for number in lineage.numbers() if number < manifest.generation]
+    for number in reversed(older[-_LOOKED_AT:]):
+        try:
+            recorded = lineage.generation(number).manifest(restart.key)
+        except TorqueCkptError:
+            continue
+        if not _problems(restart, _found(restart, lineage, recorded, attempt)):
+            return number
+    return 0
 
 
 def edit(

@@ -16,6 +16,7 @@ from torqueckpt.store.lineage import Lineage
 from torqueckpt.typed_json import Malformed, dump, from_json, load
 
 _READ = Limits(500_000, 128 * 1024 * 1024, 10)  # manifests that the index has not
+_TOLD = 500  # characters of doubts
 _MOST = 1000  # generations: of older ones, where there are more, the manifests are read
 
 
@@ -33,6 +34,7 @@ class Line(NamedTuple):
     manifest_size: int
     manifest_mtime_ns: int
     image_mtime_ns: int
+    doubts: str = ""  # why it would not come back, as Manifest.doubts
 
     @property
     def link(self) -> str:
@@ -59,7 +61,8 @@ def read(lineage: Lineage) -> dict[int, Line]:
 def counts(lineage: Lineage, line: Line) -> bool:
     """Whether its manifest is as it was, and no file of its image has come or gone since."""
     try:
-        return line[-3:] == _traces(lineage, line.generation)
+        known = (line.manifest_size, line.manifest_mtime_ns, line.image_mtime_ns)
+        return known == _traces(lineage, line.generation)
     except OSError:
         return False
 
@@ -117,7 +120,7 @@ def renew(lineage: Lineage) -> None:
 
 
 def _traces(lineage: Lineage, number: int) -> tuple[int, int, int]:
-    """The last three of its line."""
+    """What its line knows it again by: the manifest's size and times of change."""
     manifest, image = lineage.directory.stats(str(number), layout.MANIFEST, layout.IMAGE)
     return manifest.st_size, manifest.st_mtime_ns, image.st_mtime_ns
 
@@ -135,4 +138,5 @@ def _line(manifest: Manifest, number: int, traces: tuple[int, int, int]) -> Line
         manifest_size=traces[0],
         manifest_mtime_ns=traces[1],
         image_mtime_ns=traces[2],
+        doubts="; ".join(manifest.doubts)[:_TOLD],
     )

@@ -133,14 +133,27 @@ class Lineage:
     def prune(self, depth: int, known: Mapping[int, Manifest] | None = None) -> list[int]:
         """Remove all generations but the newest `depth`; gives the numbers of those removed.
 
-        known: manifests, by generation, that the caller has read already.
+        Where it is doubtful whether any of these would come back, the newest older one stays of
+        which it is not.  known: manifests, by generation, that the caller has read already.
         """
-        old = self.numbers()[: -max(depth, 1)]
+        numbers, read = self.numbers(), known or {}
+        old = numbers[: -max(depth, 1)]
+        if old and all(self._is_doubtful(each, read) for each in reversed(numbers[len(old) :])):
+            good = next((n for n in reversed(old) if not self._is_doubtful(n, read)), 0)
+            old = [each for each in old if each != good]
         for number in old:
             self.remove(number)
         if old:
             self.sweep_copies(known)
         return old
+
+    def _is_doubtful(self, number: int, known: Mapping[int, Manifest]) -> bool:
+        """Whether an image would perhaps not come back, or cannot be read."""
+        try:
+            manifest = known.get(number) or self.generation(number).manifest()
+        except TorqueCkptError:
+            return True
+        return manifest.doubts != ()
 
     def sweep_copies(self, known: Mapping[int, Manifest] | None = None) -> None:
         """Remove the copies of files that no generation needs any more; known: as at prune()."""

@@ -64,6 +64,10 @@ _KNOWN = (
         r"Control messages in queue",
         "a message with its sender's credentials waits in a UNIX socket: checkpoint again",
     ),
+    (
+        r"Can't open \d+/fd/\d+ on procfs: Permission denied",
+        "a file that it has open may not be read by its user any more",
+    ),
     (r"corked dgram", "a UDP socket is corked: checkpoint again"),
     (r"packetized mode", "a pipe is one of packets (O_DIRECT), which CRIU does not save"),
     (
