@@ -115,7 +115,7 @@ class Tree(Calls):
         return "" if done.ok else criu.reason(work, "dump") or done.last_line()
 
     def dump_killed(self, after: int) -> int:
-        """Dump it with a CRIU that is killed at a ptrace call, 0: at none; gives how many it made."""
+        """Dump it with a CRIU that is killed at a ptrace call, 0: at none; gives how many calls."""
         criu, work, argv = self._dump_argv(None)
         note = work.with_suffix(".trace")
         kill = f"inject=ptrace:signal=KILL:when={after}" if after else "trace=ptrace"
