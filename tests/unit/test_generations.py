@@ -254,3 +254,21 @@ def test_more_generations_than_a_process_may_have_open_can_be_looked_through(
     for _ in range(50):
         assert lineage.generation(1).manifest() == manifest
     assert len(os.listdir("/proc/self/fd")) <= before + 1
+
+
+@pytest.mark.parametrize(
+    ("doubtful", "kept"),
+    [((), [4, 5]), ((5,), [4, 5]), ((4, 5), [3, 4, 5]), ((3, 4, 5), [2, 4, 5])],
+)
+def test_where_all_that_stay_are_doubtful_the_newest_that_is_not_stays_too(
+    lineage: Lineage, doubtful: tuple[int, ...], kept: list[int]
+) -> None:
+    for _ in range(5):
+        made = samples.generation(lineage, {"memory": b"x"})
+        if made.generation in doubtful:
+            changed = made._replace(doubts=("/scratch/data is gone since",))
+            lineage.generation(made.generation).write_manifest(changed, samples.KEY)
+    lineage.prune(2)
+    assert lineage.numbers() == kept
+    lineage.prune(2)
+    assert lineage.numbers() == kept

@@ -49,6 +49,11 @@ def test_old_ones_go_but_not_the_newest_that_is_whole() -> None:
     assert went(images(age_days=50, newest=0), keep_days=30) == []
 
 
+def test_the_newest_that_would_come_back_stays_beside_a_newer_one_that_is_doubtful() -> None:
+    found = images(age_days=50)._replace(good=1)
+    assert went(found, keep_days=30) == [("12.srv@1", (2,))]
+
+
 def test_what_is_over_goes_whole_after_its_grace_and_not_before() -> None:
     for since, expected in ((NOW - 7 * DAY, [("12.srv@1", (1, 2, 3))]), (NOW - 7 * DAY + 1, [])):
         assert went(images(ended_since=since)) == expected

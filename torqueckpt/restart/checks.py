@@ -23,7 +23,7 @@ from torqueckpt.findings import HAZARD, NOTE, OK, REFUSED, Finding
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import node, privileges
 from torqueckpt.request import RestartRequest
-from torqueckpt.restart import rollback
+from torqueckpt.restart import rollback, terminals
 from torqueckpt.restart.plan import Attempt, Restart
 from torqueckpt.rights import begin
 from torqueckpt.store.lineage import Lineage
@@ -118,6 +118,7 @@ def of_node(manifest: Manifest, checkpointer: Checkpointer, moves: relocate.Move
         *_program(manifest, checkpointer),
         *_builds(manifest, moves),
         *_descriptors(manifest, checkpointer),
+        *_terminals(manifest),
     ]
 
 
@@ -207,6 +208,12 @@ def _descriptors(manifest: Manifest, checkpointer: Checkpointer) -> Iterator[Fin
         what = f"process {needs.pid} has number {needs.descriptor} open, the hard limit is {limit}"
         remedy = "raise that limit (ulimit -Hn) for the job that restarts it"
         yield Finding(REFUSED, "open files", what, remedy)
+
+
+def _terminals(manifest: Manifest) -> Iterator[Finding]:
+    for was, now in terminals.elsewhere(manifest.needs.terminals).items():
+        what = f"taken, or too far above the free ones, so it will be /dev/pts/{now}"
+        yield Finding(NOTE, f"terminal /dev/pts/{was}", what)
 
 
 def _some(items: list[str]) -> str:

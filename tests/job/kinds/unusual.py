@@ -142,6 +142,19 @@ os.kill(child, signal.SIGKILL)
 """,
     ),
     Kind(
+        "script, a program with a terminal that it makes for others",
+        """
+told = "while sleep 0.05; do tty; [ ! -e ended ] || exit 3; done"
+words = ["/usr/bin/script", "--quiet", "--return", "--command", told, "typescript"]
+child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+while not os.path.exists("typescript") or "/dev/pts/" not in open("typescript").read():
+    time.sleep(0.02)
+pause()
+open("ended", "w").close()
+assert child.wait() == 3
+""",
+    ),
+    Kind(
         "terminal of somebody outside",
         """
 terminal = os.open(open("terminal").read(), os.O_RDWR | os.O_NOCTTY)
