@@ -117,3 +117,15 @@ def test_none_of_its_checkpoints_is_refused_and_it_comes_back(
     site.wait_for_restart(resumed)
     resumed.wait()
     assert resumed.out().startswith(lines(3))
+
+
+def test_each_hold_and_release_of_it_succeeds(
+    site: Site, user: User, outside: list[tuple[int, object]]
+) -> None:
+    """A dump that is to end the job, and meets a connection, leaves it running for the next one."""
+    text = TALKS.format(others=outside, may_end=MAY_END, pause=0.003)
+    running = site.start(user, user.script(text, user.directory()), "-c", "enabled")
+    running.wait_for_line(1)
+    for verb in ("hold", "release") * 5:
+        told = site.call(user, verb, running.job)
+        assert told.returncode == 0, (verb, told.stderr)
