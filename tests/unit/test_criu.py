@@ -10,6 +10,7 @@ import pytest
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
 from torqueckpt.checkpointers.criu import criu, limits
+from torqueckpt.checkpointers.criu import log as criu_log
 from torqueckpt.errors import CheckpointerMissing, CheckpointerRefused
 from torqueckpt.process.proc import Stat
 from torqueckpt.process.resources import Holdings
@@ -132,6 +133,25 @@ def test_net_admin_is_asked_for_only_with_established_tcp_and_where_root_says_so
     assert set(trusted.capabilities(False)) == without
     assert set(trusted.capabilities(True)) == without | {"net_admin"}
     assert trusted.tcp_library is None
+
+
+@pytest.mark.parametrize(
+    ("line", "seconds"),
+    [
+        ("Can't fork for 4242: File exists", 30),
+        ("Pid 17 do not match expected 4242 (task 4242)", 30),
+        ("Unable to create a thread: -17", 30),
+        ("Unable to open /dev/ptmx with specified index 5", 30),
+        ("Can't bind inet socket back: Address already in use", 80),
+        ("Unable to create a thread: -11", 0),
+        ("Can't setgroups([1002 gid 0]): -1", 0),
+    ],
+)
+def test_a_restore_waits_for_what_may_be_free_soon_and_for_nothing_else(
+    backend: Checkpointer, line: str, seconds: int
+) -> None:
+    reason = criu_log.reason_in(f"(00.1) pie: 7: Error (criu/x.c:1): {line}\n")
+    assert backend.passes_seconds(reason, 30) == seconds
 
 
 @pytest.mark.parametrize(
