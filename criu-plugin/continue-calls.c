@@ -88,18 +88,18 @@ static const struct timed rest_in_memory[] = {
 	{ -1, FOR_EVER, 0 },
 };
 
-/* When a thread went to sleep, by the clock of its processor. */
+/* When a thread went to sleep, by the clock of its processor, and how often it had till then. */
 struct sleep {
-	int64_t since;
+	int64_t since; /* 0: not known */
 	long switches;
-	int processor;
 };
 
 struct thread {
 	struct thread *next;
 	pid_t tid;
 	long called; /* the call that it was in before it was stopped, -1 for none */
-	struct sleep asleep; /* since 0: not known */
+	struct sleep asleep; /* before it was stopped */
+	int processor;
 	int64_t stopped; /* when it was seen to be */
 	bool seen, waits;
 	struct user_regs_struct registers; /* as it was stopped */
@@ -163,18 +163,18 @@ static struct sleep sleep_of(pid_t tid)
 	long long milliseconds, rest;
 	const char *sched = text(tid, "sched"), *since = strstr(sched, "se.exec_start"),
 		   *switches = strstr(sched, "nr_voluntary_switches");
-	if (!since || sscanf(since, "se.exec_start : %lld.%6lld", &milliseconds, &rest) != 2)
-		return found;
-	if (!switches || sscanf(switches, "nr_voluntary_switches : %ld", &found.switches) != 1)
-		return found;
+	if (since && sscanf(since, "se.exec_start : %lld.%6lld", &milliseconds, &rest) == 2 && switches &&
+	    sscanf(switches, "nr_voluntary_switches : %ld", &found.switches) == 1)
+		found.since = milliseconds * MILLISECOND + rest;
+	return found;
+}
+
+static int processor_of(pid_t tid)
+{
 	const char *behind_name = strrchr(text(tid, "stat"), ')');
 	for (int field = 2; behind_name && field < 39; field++)
 		behind_name = strchr(behind_name + 1, ' ');
-	if (!behind_name)
-		return found;
-	found.processor = atoi(behind_name);
-	found.since = milliseconds * MILLISECOND + rest;
-	return found;
+	return behind_name ? atoi(behind_name) : -1;
 }
 
 /* By how much the clock of a processor is behind ours; 0 when that cannot be known. */
@@ -182,15 +182,17 @@ static int64_t behind(int processor)
 {
 	static int64_t known[CPU_SETSIZE];
 	cpu_set_t before, only;
-	if (processor >= CPU_SETSIZE || known[processor] || sched_getaffinity(0, sizeof(before), &before))
-		return processor < CPU_SETSIZE ? known[processor] : 0;
+	if (processor < 0 || processor >= CPU_SETSIZE)
+		return 0;
+	if (known[processor] || sched_getaffinity(0, sizeof(before), &before))
+		return known[processor];
 	CPU_ZERO(&only);
 	CPU_SET(processor, &only);
 	if (sched_setaffinity(0, sizeof(only), &only))
 		return 0;
-	struct sleep begun_here = sleep_of(getpid());
-	if (begun_here.since && begun_here.processor == processor)
-		known[processor] = now() - begun_here.since;
+	int64_t begun_here = sleep_of(getpid()).since;
+	if (begun_here && processor_of(getpid()) == processor)
+		known[processor] = now() - begun_here;
 	sched_setaffinity(0, sizeof(before), &before);
 	return known[processor];
 }
@@ -232,8 +234,10 @@ static void expect(pid_t tid)
 		return;
 	const struct timed *call = find(interrupted, number);
 	thread->called = number == SYS_restart_syscall ? restarted(tid, first) : number;
-	if (call && call->unit != FOR_EVER)
+	if (call && call->unit != FOR_EVER) {
 		thread->asleep = sleep_of(tid);
+		thread->processor = processor_of(tid);
+	}
 }
 
 static bool registers_of(pid_t tid, struct user_regs_struct *found)
@@ -253,22 +257,13 @@ static bool is(const struct user_regs_struct *one, const struct user_regs_struct
 	return !memcmp(one, other, sizeof(*one));
 }
 
-/* What its return from a signal would bring back; without it, criu has it return. */
-static void keep_state(struct thread *thread)
+/* What its return from a signal would bring back, as criu has read it. */
+static void keep_state(struct thread *thread, const struct iovec *read)
 {
-	static char state[65536];
-	uint64_t shadow_stack;
-	struct iovec into = { state, sizeof(state) }, shadow = { &shadow_stack, sizeof(shadow_stack) };
-	if (!real_ptrace(PTRACE_GETREGSET, thread->tid, (void *)SHADOW_STACK, &shadow))
-		return;
-	if (real_ptrace(PTRACE_GETSIGMASK, thread->tid, (void *)sizeof(thread->mask), &thread->mask))
-		return;
-	if (real_ptrace(PTRACE_GETREGSET, thread->tid, (void *)NT_X86_XSTATE, &into) || into.iov_len == sizeof(state))
-		return;
-	thread->state = malloc(into.iov_len);
+	thread->state = malloc(read->iov_len);
 	if (thread->state)
-		memcpy(thread->state, state, into.iov_len);
-	thread->state_length = into.iov_len;
+		memcpy(thread->state, read->iov_base, read->iov_len);
+	thread->state_length = read->iov_len;
 }
 
 /* Once it is stopped, and before criu runs anything in it. */
@@ -283,11 +278,9 @@ static void see(struct thread *thread)
 		return;
 	thread->waits = result == RESTART_SYS || result == RESTART_NO_INTR || result == RESTART_NO_HAND ||
 			result == RESTART_BLOCK || (result == -EINTR && find(interrupted, number));
-	if (!thread->waits)
-		return;
-	keep_state(thread);
 	/* To be stopped was the only other thing it did. */
-	if (thread->called != number || sleep_of(thread->tid).switches != thread->asleep.switches + 1)
+	if (thread->asleep.since &&
+	    (thread->called != number || sleep_of(thread->tid).switches != thread->asleep.switches + 1))
 		thread->asleep.since = 0;
 }
 
@@ -326,7 +319,10 @@ static bool gives_back(const struct thread *thread, const struct user_regs_struc
 static void leave_out_return(struct thread *thread)
 {
 	struct user_regs_struct again = thread->registers;
-	struct iovec state = { thread->state, thread->state_length };
+	uint64_t shadow_stack;
+	struct iovec state = { thread->state, thread->state_length }, shadow = { &shadow_stack, sizeof(shadow_stack) };
+	if (!real_ptrace(PTRACE_GETREGSET, thread->tid, (void *)SHADOW_STACK, &shadow))
+		return; /* it gets its shadow stack back so */
 	again.rip -= SYSCALL_LENGTH;
 	again.rax = (long)again.rax == RESTART_BLOCK ? SYS_restart_syscall : again.orig_rax;
 	again.orig_rax = -1;
@@ -374,7 +370,7 @@ static int64_t less(int64_t time, int64_t passed)
 static bool shorten(struct thread *thread, struct user_regs_struct *registers)
 {
 	const struct timed *call = find(interrupted, registers->orig_rax);
-	int64_t clock = thread->asleep.since ? behind(thread->asleep.processor) : 0, time;
+	int64_t clock = thread->asleep.since ? behind(thread->processor) : 0, time;
 	int64_t passed = now() - (clock ? thread->asleep.since + clock : thread->stopped);
 	unsigned long long *argument = (void *)((char *)registers + call->where);
 	if (call->unit == MILLISECONDS && (int32_t)*argument > 0)
@@ -409,17 +405,12 @@ static void put_right(struct thread *thread)
 	}
 }
 
-static long get(struct thread *thread, pid_t tid, void *address, struct iovec *into)
+/* Give criu the registers as it is to see them, and note what it is about to do. */
+static void look(struct thread *thread, struct user_regs_struct *registers)
 {
-	see(thread);
-	long done = real_ptrace(PTRACE_GETREGSET, tid, address, into);
-	struct user_regs_struct *registers = into->iov_base;
-	if (done || !thread->waits || into->iov_len != sizeof(*registers))
-		return done;
 	thread->at_return = registers->orig_rax == SYS_rt_sigreturn && (long)registers->rax == NOT_DONE;
 	if (is(registers, &thread->registers))
 		show(thread, registers);
-	return done;
 }
 
 long ptrace(enum __ptrace_request request, ...)
@@ -444,17 +435,15 @@ long ptrace(enum __ptrace_request request, ...)
 	if (!thread)
 		return real_ptrace(request, tid, address, data);
 
+	struct iovec *vector = data;
+	long done;
 	switch ((int)request) {
-	case PTRACE_GETSIGINFO: /* asked for each time that it was waited for */
-		if (!thread->seen)
-			thread->stopped = now();
-		break;
 	case PTRACE_GETREGSET:
 		if (address == (void *)NT_PRSTATUS)
-			return get(thread, tid, address, data);
+			see(thread);
 		break;
 	case PTRACE_SETREGSET:
-		if (address == (void *)NT_PRSTATUS && thread->waits && gives_back(thread, ((struct iovec *)data)->iov_base))
+		if (address == (void *)NT_PRSTATUS && thread->waits && gives_back(thread, vector->iov_base))
 			return set_registers(tid, &thread->registers);
 		break;
 	case PTRACE_SYSCALL:
@@ -465,7 +454,26 @@ long ptrace(enum __ptrace_request request, ...)
 	case PTRACE_DETACH:
 		put_right(thread);
 		forget(tid);
+		return real_ptrace(request, tid, address, data);
+	}
+	done = real_ptrace(request, tid, address, data);
+	if (done)
+		return done;
+	switch ((int)request) {
+	case PTRACE_GETSIGINFO: /* asked for each time that it was waited for */
+		if (!thread->seen)
+			thread->stopped = now();
+		break;
+	case PTRACE_GETSIGMASK:
+		if (!thread->seen)
+			memcpy(&thread->mask, data, sizeof(thread->mask));
+		break;
+	case PTRACE_GETREGSET:
+		if (thread->waits && address == (void *)NT_PRSTATUS)
+			look(thread, vector->iov_base);
+		if (thread->waits && address == (void *)NT_X86_XSTATE && !thread->state)
+			keep_state(thread, vector);
 		break;
 	}
-	return real_ptrace(request, tid, address, data);
+	return done;
 }
