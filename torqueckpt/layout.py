@@ -36,6 +36,9 @@ TAILS = "tails"  # what restarts have taken from the job's files
 EDITED = "edited"  # files of an image, written anew for the restart that is under way
 ASKED = "asked.json"  # what the batch server says that the job asked for
 OVER = "over"  # seconds of the epoch at which the job was first seen to have ended
+HELD = (
+    "held"  # there, with the job's id in it, while a job that was ended with an image waits for it
+)
 WANTED = "wanted"  # there while a resume job that was written may not have run yet
 FAILED = "failed-"  # and a log's name: what the checkpointer said of the last dump that failed
 PARTIAL = ".partial"  # behind a generation's number: it is being made, or removed

@@ -106,7 +106,7 @@ def test_a_job_that_is_deleted_during_its_release_keeps_image_and_output(
         held.process.terminate()
         told = asked.communicate(timeout=LIMIT_SECONDS)[1]
         to_go_on = f"to go on: torqueckpt resume-job {held.job}"
-        assert asked.returncode == 83 and f"deleted meanwhile; {to_go_on}" in told
+        assert asked.returncode == 83 and f"ended meanwhile; {to_go_on}" in told
         assert held.wait() == 143
         assert held.out() == delivered
         assert to_go_on in held.err() and to_go_on in held.stderr.read_text()
@@ -226,3 +226,17 @@ def test_output_that_could_not_be_delivered_at_a_hold_outlives_a_release_that_fa
     assert running.wait() == 7
     assert out.read_text() == lines(70)
     assert not [each.name for each in (site.spool / "spool").iterdir()]
+
+
+def test_a_last_checkpoint_that_a_server_wants_says_how_to_go_on_before_mom_delivers(
+    site: Site, user: User
+) -> None:
+    running = site.start(user, user.script(counting(70), user.directory()), "-c", "enabled")
+    running.wait_for_line(20)  # as long as its walltime, and longer
+    os.kill(running.process.pid, signal.SIGSTOP)  # MOMs of batch servers look and copy at leisure
+    words = (running.job, str(running.leader()), user.name, "1")
+    done = site.call(None, "last-checkpoint", *words)
+    os.kill(running.process.pid, signal.SIGCONT)
+    assert done.returncode == 0, done.stderr
+    running.wait_as_it_is()
+    assert f"before its walltime; to go on: torqueckpt resume-job {running.job}\n" in running.err()

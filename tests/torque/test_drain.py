@@ -78,7 +78,8 @@ def test_without_a_shared_store_they_are_held_until_the_node_is_back(
         torque.run("pbsnodes", "-c", torque.host)
         torque.release(job, None, "-h", "s")
     else:
-        assert _drained(torque, "--undo") == (0, {job: ("released", "goes on from its image")})
+        status, rows = _drained(torque, "--undo")
+        assert (status, rows[job]) == (0, ("released", "to be restarted from its image"))
     assert torque.wait_for_state(job, "C", 100)["exit_status"] == "7"
     assert torque.delivered(job, directory)[0] == lines(100)
     torque.wait_until_free()

@@ -252,7 +252,7 @@ def test_undo_releases_what_drain_has_held_on_that_node_alone() -> None:
     }
     server = Server(jobs)
     rows = drain.undo("node7", server)
-    assert rows == [Drained("1.srv", me().name, "released", "goes on from its image")]
+    assert rows == [Drained("1.srv", me().name, "released", "to be restarted from its image")]
     assert server.done == [("node", "node7", "free"), ("release", "1.srv", "s")]
 
 

@@ -202,6 +202,33 @@ def test_a_local_job_that_was_held_waits_for_its_image_also_when_older_ones_go(
     assert local()
 
 
+def test_a_hold_is_remembered_when_the_journal_has_grown_since(
+    local: Callable[[], bool], lineage: Lineage, user: Owner
+) -> None:
+    assert local()
+    with privileges.acting_as(user):
+        marks.held(lineage, f"12.{HERE}")
+    assert not local()
+    with privileges.acting_as(user):
+        marks.resumed(lineage)
+    assert local()
+
+
+def test_a_hold_waits_through_a_failed_restart_and_ends_with_one_under_another_name(
+    local: Callable[[], bool], owner_store: OwnerStore, lineage: Lineage, user: Owner
+) -> None:
+    with privileges.acting_as(user):
+        journal.note(owner_store, "checkpoint", f"12.{HERE}", ended=True)
+        about = {"lineage": lineage.name, "reason": "no room"}
+        journal.note(owner_store, journal.RESTART_FAILED, f"12.{HERE}", **about)
+        journal.note(owner_store, "submit", f"12.{HERE}", resume_job=f"15.{HERE}")
+    assert not local()
+    with privileges.acting_as(user):
+        owner_store.belongs(f"15.{HERE}", lineage)
+        journal.note(owner_store, "restart", f"15.{HERE}")
+    assert local()
+
+
 def test_it_is_remembered_since_when_and_forgotten_when_it_runs_again(gone: Lineage) -> None:
     assert marks.noted(gone, True, 100) == 100
     assert marks.noted(gone, True, 200) == 100

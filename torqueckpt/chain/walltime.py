@@ -119,7 +119,8 @@ def end_in_time(job: str, sid: int, user: str, limit: float, settings: Settings)
         )
         if finished.ok:
             log.info(f"{job}: checkpointed and ended {limit - age:.0f} s before its walltime")
-            _say_how_to_go_on(job, privileges.owner(user), settings)
+            with Budget(user, budget.ROUND).part(log.warning):
+                _say_how_to_go_on(job, privileges.owner(user), settings)
             return
         log.warning(f"{job}: last checkpoint failed: {finished.last_line()}")
         tried = proc.age_seconds(leader)
@@ -127,12 +128,9 @@ def end_in_time(job: str, sid: int, user: str, limit: float, settings: Settings)
 
 def _say_how_to_go_on(job: str, owner: Owner, settings: Settings) -> None:
     """Tell it in the job's stderr, which MOM is about to deliver; a chain goes on by itself."""
-    try:
-        with access.as_owner(owner, settings) as owner_store:
-            if owner_store is not None and chain.of_job(owner_store, job) is not None:
-                return
-    except TorqueCkptError as torn:
-        log.warning(f"{job}: {torn}")
+    with access.as_owner(owner, settings) as owner_store:
+        if owner_store is not None and chain.of_job(owner_store, job) is not None:
+            return
     told = f"ended before its walltime; to go on: torqueckpt resume-job {job}"
     output.tell_in_output(job, owner, settings, told)
 

@@ -11,7 +11,7 @@ from torqueckpt.checkpoint.plan import CheckpointPlan
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges
 from torqueckpt.request import CheckpointRequest
-from torqueckpt.store import index, journal
+from torqueckpt.store import index, journal, marks
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore, Store
@@ -64,6 +64,8 @@ def tidy(plan: CheckpointPlan, manifest: Manifest, left_out: int, took_ms: int) 
         if plan.target.last is not None:
             known[plan.target.last.generation.number] = plan.target.last.manifest
         lineage.prune(plan.depth, known)
+        if plan.request.end:
+            marks.held(lineage, manifest.job.id)
         journal.note(
             plan.owner_store,
             "checkpoint",

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import closing, nullcontext
 from pathlib import Path
 
-from torqueckpt import settings
+from torqueckpt import log, settings
 from torqueckpt.batch import pointer
 from torqueckpt.batch.openpbs.calls import WORD, ActionCall
 from torqueckpt.batch.openpbs.comment import comment
@@ -28,7 +29,7 @@ from torqueckpt.restart.plan import Restart
 from torqueckpt.restart.restart import prepare, restore
 from torqueckpt.restart.verify import MemoryVerifier
 from torqueckpt.settings import Settings
-from torqueckpt.store import access, key
+from torqueckpt.store import access, journal, key
 
 
 def main(argv: list[str]) -> int:
@@ -53,8 +54,27 @@ def _restart(argv: list[str]) -> int:
 def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
     if call.owner is None:
         raise BadArguments(program="mom-restart", problem="no user", usage="SID JOBID EUSER …")
+    owner, began = privileges.owner(call.owner), int(time.time())
+    try:
+        return _bring_back(call, owner, chosen)
+    except Exception as failure:  # MOM has put our own stderr on /dev/null
+        if os.getuid() == 0:  # else the job has run
+            output.tell_in_output(call.job_id, owner, chosen, str(failure))
+            _note(call.job_id, owner, chosen, began, str(failure))
+        raise
+
+
+def _note(job: str, owner: Owner, settings: Settings, since: int, reason: str) -> None:
+    """Put the failure into the owner's journal, unless it is there."""
+    try:
+        with access.lineage_of(job, owner, settings) as (owner_store, lineage):
+            journal.noted_failure(owner_store, lineage.first_job, lineage.name, since, reason)
+    except (TorqueCkptError, OSError) as trouble:
+        log.warning(f"{job}: not noted: {trouble}")
+
+
+def _bring_back(call: ActionCall | MomCall, owner: Owner, chosen: Settings) -> int:
     secret = key.read(chosen.key())
-    owner = privileges.owner(call.owner)
     openpbs = isinstance(call, ActionCall)
     # OpenPBS's directory is root's own
     with nullcontext() if openpbs else privileges.acting_as(owner):
@@ -68,18 +88,14 @@ def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:
         with prepare(wanted, output.spooled_outputs) as prepared:
             return restore(prepared)
 
-    try:
-        with closing(MemoryVerifier(owner, chosen)) as verifier:
-            try:
-                return restarted(verifier)
-            except ImageDamaged:
-                if not verifier.found_damage:
-                    raise
-        supervise.give_up()
-        return restarted(None)  # from an older one, if there is one that is whole
-    except TorqueCkptError as failure:  # MOM has put our own stderr on /dev/null
-        output.tell_in_output(call.job_id, owner, chosen, str(failure))
-        raise
+    with closing(MemoryVerifier(owner, chosen)) as verifier:
+        try:
+            return restarted(verifier)
+        except ImageDamaged:
+            if not verifier.found_damage:
+                raise
+    supervise.give_up()
+    return restarted(None)  # from an older one, if there is one that is whole
 
 
 def refuse_without_pointer(

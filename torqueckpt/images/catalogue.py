@@ -70,7 +70,7 @@ def rows(owner: Owner, settings: Settings, job: str | None) -> list[GenerationRo
 def waits_for_its_image(job: str, owner: Owner, settings: Settings) -> bool:
     """Whether the job was held with an image, and has not run since, nor one resumed from it."""
     with access.lineage_of(job, owner, settings) as (owner_store, lineage):
-        return journal.waits(owner_store, owner_store.jobs_of(lineage)) == job
+        return journal.waits(owner_store, lineage) == job
 
 
 def could_not_restart(job: str, owner: Owner, settings: Settings) -> bool:

@@ -61,7 +61,7 @@ class JobState:
         if going_on is not None:
             since = claim.clock(going_on.since)
             return f"job {going_on.job} on {going_on.host} restarts it since {since}"
-        held = journal.waits(owner_store, owner_store.jobs_of(lineage))
+        held = journal.waits(owner_store, lineage)
         if held:
             return f"job {held} was ended with it, as by a hold, and has not run since"
         if marks.is_wanted(lineage):
@@ -89,7 +89,7 @@ class JobState:
             there = sorted(filter(self._local_mom_lives, jobs))
             if there:
                 return f"the `torqueckpt run` of job {there[0]} has not ended"
-            held = journal.waits(owner_store, jobs)
+            held = journal.waits(owner_store, lineage)
             return f"job {held} was ended with it and has not run since" if held else ""
         return self._doubt_of_server(owner_store, lineage, jobs)
 

@@ -115,7 +115,7 @@ def undo(node: str, server: Afresh) -> list[Drained]:
         if job.is_held and job.comment == _comment(node):
             try:
                 server.release(job.id, _HOLD)
-                rows.append(Drained(job.id, job.owner, RELEASED, "goes on from its image"))
+                rows.append(Drained(job.id, job.owner, RELEASED, "to be restarted from its image"))
             except TorqueCkptError as refusal:
                 rows.append(Drained(job.id, job.owner, LEFT, str(refusal)))
     return rows

@@ -37,7 +37,7 @@ def note(settings: Settings) -> None:
             finally:
                 os.close(fd)
     except OSError as problem:
-        log.warning(f"{_file()}: not written: {problem.strerror}")
+        log.info(f"{_file()}: not written: {problem.strerror}")
 
 
 def others(settings: Settings) -> Iterator[Path]:

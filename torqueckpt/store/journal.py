@@ -6,14 +6,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from itertools import islice
 
 from torqueckpt import budget, layout, log
 from torqueckpt.errors import OWN_FAILURE
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
-from torqueckpt.store import access
+from torqueckpt.store import access, marks
+from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
 from torqueckpt.typed_json import Malformed, load
 
@@ -53,11 +54,16 @@ def last(store: OwnerStore, name: str, value: str, event: str = "") -> dict[str,
         return {}
 
 
-def waits(store: OwnerStore, jobs: Collection[str]) -> str:
-    """Which of a lineage's jobs was ended with an image, and none has run since; "" for none.
+def waits(store: OwnerStore, lineage: Lineage) -> str:
+    """The lineage's job that was ended with an image, while none of its jobs has run since; or "".
 
-    A restart that failed was no run.
+    A restart that failed was no run.  Of images that an older version made, which have no mark, the
+    journal tells as far back as it is read.
     """
+    marked = marks.held_job(lineage)
+    if marked:
+        return marked
+    jobs = store.jobs_of(lineage)
     try:
         for line in reversed(_latest_lines(store)):
             told = _line(line)

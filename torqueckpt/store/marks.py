@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Marks on a lineage: when its jobs were found to have ended, and whether a resume job may wait."""
+"""Marks on a lineage: since when its jobs have ended, which of them waits for its image."""
 
 from __future__ import annotations
 
@@ -37,12 +37,26 @@ def is_wanted(lineage: Lineage) -> bool:
     return lineage.directory.has(layout.WANTED)
 
 
-def resumed(lineage: Lineage) -> None:
-    """Remove that mark: the resume job runs."""
+def held(lineage: Lineage, job: str) -> None:
+    """Mark that the job was ended with an image, as by a hold, and waits for it."""
+    _write(lineage, layout.HELD, f"{job}\n".encode())
+
+
+def held_job(lineage: Lineage) -> str:
+    """The job that waits so; "" when there is no such mark."""
     try:
-        lineage.directory.remove(layout.WANTED)
-    except OSError as problem:
-        log.warning(f"{lineage.path}/{layout.WANTED}: {problem.strerror}")
+        return lineage.directory.read(layout.HELD, limit=1024).decode("utf-8", "replace").strip()
+    except OSError:
+        return ""
+
+
+def resumed(lineage: Lineage) -> None:
+    """Remove these marks: the job runs again."""
+    for name in (layout.WANTED, layout.HELD):
+        try:
+            lineage.directory.remove(name)
+        except OSError as problem:
+            log.warning(f"{lineage.path}/{name}: {problem.strerror}")
 
 
 def _write(lineage: Lineage, name: str, data: bytes) -> None:

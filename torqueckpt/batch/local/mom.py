@@ -143,7 +143,7 @@ class LocalMom:
         if hook.caller is None:
             return
         if status == 0 and hook.end and self.progress.state != "H":
-            problem = f"it was deleted meanwhile{self._to_go_on()}"
+            problem = f"it was ended meanwhile{self._to_go_on()}"
             hook.caller.refuse(WrongState(job=self.job, problem=problem))
         else:
             hook.caller.answer(status, comment if status else "")
@@ -256,8 +256,8 @@ class LocalMom:
             signals.send_all(self._members(), signal.SIGKILL)
             self._job_ended(self._leader_fd)
         self._deadline.stands(time.monotonic())
-        if self._kill_at is not None:  # deleted meanwhile: it ends, with an image to go on from
-            self._say_at_its_end("deleted")
+        if self._kill_at is not None:  # ended meanwhile, with an image to go on from
+            self._say_at_its_end(self._last_word.partition(";")[0])
             return
         if hook.caller is None:  # nobody asked for a hold: its walltime is over
             self._say_at_its_end("ended before its walltime")
@@ -297,7 +297,7 @@ class LocalMom:
         self.spool.outputs_settled(self.job, False)
         reason = restart.why_not(code, self.site.settings)
         restart.close()
-        problem = f"it was deleted meanwhile{self._to_go_on()}"
+        problem = f"it was ended meanwhile{self._to_go_on()}"
         if self._kill_at is None:
             self._ended, self.progress.state = None, "H"
             self._deadline.stands(time.monotonic())
