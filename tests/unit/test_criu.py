@@ -9,8 +9,7 @@ import pytest
 
 from torqueckpt.checkpointers import registry
 from torqueckpt.checkpointers.base import Checkpointer, Dump, Restore
-from torqueckpt.checkpointers.criu import criu, limits
-from torqueckpt.checkpointers.criu import log as criu_log
+from torqueckpt.checkpointers.criu import criu, limits, log
 from torqueckpt.errors import CheckpointerMissing, CheckpointerRefused
 from torqueckpt.process.proc import Stat
 from torqueckpt.process.resources import Holdings
@@ -150,7 +149,7 @@ def test_net_admin_is_asked_for_only_with_established_tcp_and_where_root_says_so
 def test_a_restore_waits_for_what_may_be_free_soon_and_for_nothing_else(
     backend: Checkpointer, line: str, seconds: int
 ) -> None:
-    reason = criu_log.reason_in(f"(00.1) pie: 7: Error (criu/x.c:1): {line}\n")
+    reason = log.reason_in(f"(00.1) pie: 7: Error (criu/x.c:1): {line}\n")
     assert backend.passes_seconds(reason, 30) == seconds
 
 
@@ -243,3 +242,14 @@ def test_a_shell_that_is_just_starting_a_program_is_waited_for(
     assert backend.findings(held) == []
     monkeypatch.setattr(limits, "waits_in", lambda pid: "kernel_clone")
     assert [each.subject for each in backend.findings(held)] == ["vfork"]
+
+
+def test_a_name_that_has_just_gone_is_looked_for_once_more_and_not_for_ever(
+    backend: Checkpointer,
+) -> None:
+    line = "Error (criu/files-reg.c:1): Can't create link remap for /tmp/x. Use link-remap option."
+    reason = log.reason_in(line)
+    assert "/tmp/x is open or mapped" in reason
+    assert backend.is_of_a_moment(reason, False) and not backend.is_of_a_moment(reason, True)
+    assert backend.is_of_a_moment("/tmp/x has just lost that name: checkpoint again", True)
+    assert not backend.is_of_a_moment("no space left on the device", False)

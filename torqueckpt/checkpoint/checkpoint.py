@@ -140,7 +140,7 @@ def _new_image_at_last(
     A dump that fails on what lasts a moment only, as a connection does that is being made, is
     repeated at once, a limited number of times.
     """
-    tries, until = _TIMES, time.monotonic() + _AGAIN_SECONDS
+    tries, until, before = _TIMES, time.monotonic() + _AGAIN_SECONDS, ""
     while True:
         tries -= 1
         try:
@@ -148,13 +148,16 @@ def _new_image_at_last(
         except DumpFailed as failed:
             reason = str(failed.details["reason"])
             over = tries == 0 or time.monotonic() > until
-            if over or not plan.checkpointer.is_of_a_moment(reason):
+            if over or not plan.checkpointer.is_of_a_moment(reason, reason == before):
                 raise
+            before = reason
             log.info(f"{plan.job}: dumped once more: {reason}")
         members = tree.below(plan.target.root)
         target = plan.target._replace(tree=members, open_files=tree.open_links(members))
         tree.check(members, target.owner)
-        target = preflight.before_dump(plan.checkpointer, target, plan.request.refuse_connections)
+        target = preflight.before_dump(
+            plan.checkpointer, target, plan.request.refuse_connections, plan.settings.leave_out
+        )
         plan = plan._replace(again=True, **_seen_of_tree(target))
 
 

@@ -112,7 +112,7 @@ def _dump(
         if not seen.frozen:
             raise WorkerFailed(f"{finished.program} did not call {dump.at_freeze}")
         if seen.lost:
-            raise WorkerFailed(f"{seen.lost[0]} was renamed or removed meanwhile")
+            raise WorkerFailed(f"{seen.lost[0]} has just lost that name: checkpoint again")
         return Dumped(seen, finished.wall_ms, dump.established_tcp)
     except WorkerFailed as unseen:
         reason = f"its files were not looked at: {unseen}"

@@ -216,8 +216,11 @@ class Checkpointer(ABC):
         """Whether a dump fails, and harms nothing, if what this tells of is there at the freeze."""
         return False
 
-    def is_of_a_moment(self, reason: str) -> bool:
-        """Whether a dump that failed for this reason may succeed when it is repeated at once."""
+    def is_of_a_moment(self, reason: str, again: bool) -> bool:
+        """Whether a dump that failed for this reason may succeed when it is repeated at once.
+
+        again: it is the reason of the dump before, too.
+        """
         return False
 
     @abstractmethod

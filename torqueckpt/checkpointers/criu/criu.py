@@ -157,8 +157,9 @@ class Criu(Checkpointer):
             return False
         return found.what == _NO_LIBRARY or sockets.is_refused_frozen(found)
 
-    def is_of_a_moment(self, reason: str) -> bool:
-        return log.is_of_a_moment(reason)
+    def is_of_a_moment(self, reason: str, again: bool) -> bool:
+        just_come = log.NO_OTHER_NAME in reason and not again
+        return just_come or log.is_of_a_moment(reason)
 
     def incomplete(self, dump: Dump) -> str:
         # A criu that ran out of room or was killed leaves these two behind unwritten.

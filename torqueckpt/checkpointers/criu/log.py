@@ -14,6 +14,7 @@ _READING = (
     os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 )  # its owner may put a link there
 TAKEN = "is taken by another process on this node"  # a number; it may be free soon
+NO_OTHER_NAME = "no other name of the file was found"  # one that has just come by it may have one
 ADDRESS_TAKEN = "Address already in use"  # as the log has it
 
 _CONNECTED = "it has an established TCP connection"
@@ -42,7 +43,7 @@ _KNOWN = (
     ),
     (
         r"Can't create link remap for (\S.*)\. Use ",
-        "{0} is open or mapped, that name is gone, and no other name of the file was found",
+        f"{{0}} is open or mapped, that name is gone, and {NO_OTHER_NAME}",
     ),
     (r"Can't setgroups", "the supplementary groups are not those of the image"),
     (r"Can't bind inet socket: Address already in use", "its TCP port is in use on this node"),
