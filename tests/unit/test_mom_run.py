@@ -184,6 +184,15 @@ def test_the_script_gets_the_processes_of_the_job_that_have_lost_their_parent(
     assert done.stdout.startswith("1 ['one', 'two three'] True\n"), done.stderr
 
 
+@pytest.mark.parametrize("before", ["", "/usr/bin/env "])
+def test_a_shell_that_waits_for_every_child_is_given_none(tmp_path: Path, before: str) -> None:
+    ksh = tmp_path / "ksh"
+    ksh.symlink_to(sys.executable)
+    path = script(tmp_path, f"#!{before}{ksh}\n{_KEEPS}")
+    done = started_with(_CRIU, tmp_path, "/bin/bash", told=f"{path}\n")
+    assert done.stdout.startswith("0 [] True\n"), done.stderr
+
+
 @pytest.mark.parametrize(
     ("shell", "text", "shown"),
     [

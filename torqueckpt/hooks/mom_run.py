@@ -41,6 +41,8 @@ _MOMS_PIPES = (9, 14)  # that the shell and the script inherit
 # Shells that run a script without a first line themselves; the others leave that to /bin/sh.
 _RUN_IT_THEMSELVES = ("bash", "ksh", "ksh93", "mksh")
 _C_SHELLS = ("csh", "tcsh")  # that do so where the script begins with a comment
+# Shells whose `wait` is for every child, also for a daemon that they have been given.
+_WAIT_FOR_ALL = {"ksh", "ksh93", "rksh"}
 
 
 def main(argv: list[str]) -> int:
@@ -125,7 +127,8 @@ def _stay(shell: str, command: list[str]) -> int:
     try:
         from torqueckpt.process import system_calls
 
-        system_calls.prctl(system_calls.SET_CHILD_SUBREAPER, 1)
+        if not _WAIT_FOR_ALL & _interpreters(shell, command[0]):
+            system_calls.prctl(system_calls.SET_CHILD_SUBREAPER, 1)
     except (ImportError, OSError) as problem:
         _started_without("its daemons being kept in it", problem)
     given = environment()
@@ -142,6 +145,14 @@ def _stay(shell: str, command: list[str]) -> int:
     except OSError as problem:
         _failed(f"{command[0]}: {problem.strerror}")
         return 126  # a shell's own
+
+
+def _interpreters(shell: str, script: str) -> set[str]:
+    """Names of what runs a script, as far as its first line has them."""
+    with open(script, "rb") as file:
+        first = file.readline(_LONGEST_COMMAND)
+    words = first[2:].split()[:3] if first.startswith(b"#!") else [os.fsencode(shell)]
+    return {os.fsdecode(os.path.basename(word)) for word in words}
 
 
 def _interpreter(shell: str, script: str) -> str:
