@@ -37,7 +37,7 @@ def expected(made: Iterable[Made]) -> tuple[Leftover, ...]:
 
 def in_the_way(made: Iterable[Made]) -> Iterator[str]:
     """What is there already, and that a restore would fail by, or take from another program."""
-    live = None
+    live: set[tuple[int, int] | None] | None = None
     for each in made:
         if each.kind == FILE:
             names = [path for path, kind, _ in _names(each) if kind == _GHOST]
@@ -45,7 +45,7 @@ def in_the_way(made: Iterable[Made]) -> Iterator[str]:
                 names.append(f"{each.path}.cr_link")
             yield from (f"{path} is in the way" for path in names if os.path.lexists(path))
         elif each.kind in (SOCKET, UNLINKED_SOCKET):
-            live = live or _live()
+            live = _live() if live is None else live
             if _place(each.path) in live:
                 yield f"{each.path} is the socket of a program that runs"
 
