@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit import samples
 from torqueckpt import log
+from torqueckpt.batch.openpbs.calls import ActionCall
 from torqueckpt.batch.openpbs.comment import comment
+from torqueckpt.hooks import mom_checkpoint
 from torqueckpt.settings import Settings
 
 _ASK = (
@@ -37,3 +40,18 @@ def test_the_library_reads_the_pbs_conf_that_mom_was_started_with(named: str) ->
     root = Path(__file__).resolve().parents[2]
     told = subprocess.run(argv, env=given, cwd=root, capture_output=True, text=True)
     assert (told.stdout.strip(), told.stderr) == (named or "None", "")
+
+
+def test_an_image_that_would_not_come_back_is_told_in_the_comment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = samples.a_manifest(doubts=("/scratch/data is gone since",))
+    told: list[str] = []
+    monkeypatch.setattr(mom_checkpoint.settings, "load", Settings)
+    monkeypatch.setattr(mom_checkpoint, "checkpoint", lambda request, chosen: made)
+    monkeypatch.setattr(mom_checkpoint, "comment", lambda job, text, chosen: told.append(text))
+    call = ActionCall(os.getpid(), "12.srv", "ann", Path("/nowhere"), "12.srv", False)
+    mom_checkpoint._for_openpbs(call)
+    made = made._replace(doubts=())
+    mom_checkpoint._for_openpbs(call)
+    assert told == ["a job restarted from it would not be as it was: /scratch/data is gone since"]

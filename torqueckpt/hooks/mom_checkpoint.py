@@ -38,8 +38,11 @@ def _for_openpbs(call: ActionCall) -> None:
     chosen = settings.load()
     try:
         tasks.refuse_several(call.job_id, call.sid, os.environ.get("PBS_NODEFILE", ""))
-        checkpoint(call.to_checkpoint(), chosen)
+        made = checkpoint(call.to_checkpoint(), chosen)
     except Exception as failure:
         pointer.remove(call.directory, call.name)
         comment(call.job_id, f"checkpoint failed: {failure}", chosen)
         raise
+    if made.doubts:
+        doubts = "; ".join(made.doubts)
+        comment(call.job_id, f"a job restarted from it would not be as it was: {doubts}", chosen)

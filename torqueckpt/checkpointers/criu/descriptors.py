@@ -51,20 +51,20 @@ def kernels_files(held: Holdings) -> Iterator[Finding]:
 
 def names_only(held: Holdings) -> Iterator[Finding]:
     """Find descriptors that were opened with O_PATH, of sockets and FIFOs: files are restored."""
-    for link in held.links:
-        pid, fd, to = link
-        if not to.startswith("/"):
-            continue
+    named = {to: (pid, fd, to) for pid, fd, to in held.links if to.startswith("/")}
+    for link in named.values():
         found = status_of(link)
         if found is None:
             continue
         if stat.S_ISSOCK(found.st_mode) or (stat.S_ISFIFO(found.st_mode) and _has(link, os.O_PATH)):
-            yield finding(REFUSED, held.tree[pid], to, _OPENED, _CLOSE)
+            yield finding(REFUSED, held.tree[link[0]], link[2], _OPENED, _CLOSE)
 
 
 def packet_pipes(held: Holdings) -> Iterator[Finding]:
-    for link in held.links:
-        if link[2].startswith("pipe:") and _has(link, os.O_DIRECT):
+    pipes = (link for link in held.links if link[2].startswith("pipe:"))
+    # Forked processes have the same ones, by the same numbers: to look at each takes long.
+    for link in {(fd, to): (pid, fd, to) for pid, fd, to in pipes}.values():
+        if _has(link, os.O_DIRECT):
             what = "CRIU does not save a pipe of packets (O_DIRECT)"
             remedy = "use a pipe without O_DIRECT, or a socketpair of SOCK_SEQPACKET"
             yield finding(REFUSED, held.tree[link[0]], link[2], what, remedy)
