@@ -113,13 +113,13 @@ def stream(file: Path, **changes: Any) -> LiveStream:
     return found._replace(**changes)
 
 
-def generation(lineage: Lineage, files: dict[str, bytes]) -> Manifest:
+def generation(lineage: Lineage, files: dict[str, bytes], doubts: tuple[str, ...] = ()) -> Manifest:
     """Make the next whole generation, its image of these files; called as the owner."""
     with lineage.new_generation() as new:
         for name, data in files.items():
             (new.image_dir / name).write_bytes(data)
         with new.sealing() as image:
             pass
-        written = a_manifest(generation=new.number, image=tuple(image))
+        written = a_manifest(generation=new.number, image=tuple(image), doubts=doubts)
         new.write_manifest(written, KEY)
     return written

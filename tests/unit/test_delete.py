@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit import samples
+from torqueckpt.errors import ImagesNeeded
 from torqueckpt.files import intent, rollback
 from torqueckpt.identity import Owner
 from torqueckpt.images import catalogue
@@ -42,3 +43,16 @@ def test_a_restart_that_died_is_undone_before_what_it_kept_goes(
     assert catalogue.delete(samples.JOB, user, chosen, None, None) == []
     assert data.read_bytes() == (b"then," if torn else b"then, and since")
     assert not lineage.path.exists()
+
+
+def test_the_newest_that_would_surely_come_back_is_needed_as_the_newest_is(
+    user: Owner, store: Store, lineage: Lineage
+) -> None:
+    with privileges.acting_as(user):
+        for doubts in ((), (), ("a socket",)):
+            samples.generation(lineage, {"a.img": b"a"}, doubts)
+    chosen = Settings(store=store.root.path)
+    for number in (2, 3):
+        with pytest.raises(ImagesNeeded, match="it waits"):
+            catalogue.delete(samples.JOB, user, chosen, number, lambda *_: "it waits")
+    assert catalogue.delete(samples.JOB, user, chosen, 1, lambda *_: "it waits") == [1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import NamedTuple
 
@@ -122,10 +123,11 @@ def delete(
         doomed = numbers if number is None else [lineage.generation(number).number]
         running = lives_here(_live(lineage)) is not None
         last = next((n for n in numbers[::-1] if not _defect(lineage, n)), None)
-        if running and last in doomed:
-            raise LastImageKept(job=job, generation=last, why="still runs")
+        kept = {last, _newest_without_doubts(lineage)} & set(doomed)
+        if running and kept:
+            raise LastImageKept(job=job, generation=max(filter(None, kept)), why="still runs")
         if needed is not None:
-            _refuse_what_is_needed(job, owner_store, lineage, needed, doomed, last)
+            _refuse_what_is_needed(job, owner_store, lineage, needed, doomed, bool(kept))
         _settle(lineage)  # what the job's files are still to be given back goes with its images
         for each in doomed:
             lineage.remove(each)
@@ -139,13 +141,23 @@ def delete(
     return doomed
 
 
+def _newest_without_doubts(lineage: Lineage) -> int | None:
+    """The newest generation of which nothing makes it doubtful that it would come back."""
+    for number in reversed(lineage.numbers()):
+        with suppress(TorqueCkptError):
+            manifest = lineage.generation(number).manifest()
+            if not manifest.doubts and lineage.generation(number).looks_whole(manifest):
+                return number
+    return None
+
+
 def _refuse_what_is_needed(
     job: str,
     owner_store: OwnerStore,
     lineage: Lineage,
     needed: Judge,
     doomed: list[int],
-    last: int | None,
+    takes_newest: bool,
 ) -> None:
     """ImagesNeeded when what somebody needs would go.
 
@@ -153,7 +165,7 @@ def _refuse_what_is_needed(
     """
     restart = claim.elsewhere(lineage.directory)  # of which generation it is nobody knows here
     takes_all = bool(doomed) and set(doomed) == set(lineage.numbers())
-    if restart is None and last not in doomed and not takes_all:
+    if restart is None and not takes_newest and not takes_all:
         return
     why = needed(owner_store, lineage)
     if why:
