@@ -100,6 +100,20 @@ def test_a_program_reads_the_findings_as_json(site: Site, user: User, undumpable
     assert refused[0]["pid"] == told["pid"] == undumpable.exec_pid()
 
 
+def test_a_file_that_a_boot_removes_and_that_is_too_large_for_a_copy(
+    site: Site, user: User
+) -> None:
+    site.configure(snapshot_limit_mib=1)
+    text = PRELUDE + "import tempfile\nfile = tempfile.NamedTemporaryFile(dir='/tmp')\n"
+    text += "file.truncate(2 << 20)\n" + WAITING + COUNTING
+    job = site.start(user, user.script(text, user.directory()), "-c", "enabled")
+    job.wait_for_line(1)
+    code, told = look(site, user, job.job)
+    (found,) = (each for each in told["findings"] if each["object"].startswith("/tmp/"))
+    assert (code, found["severity"]) == (0, "hazard")
+    assert found["what"].startswith("gone after a boot: larger than 1 MiB")
+
+
 def test_a_process_without_a_job_is_looked_at_by_its_pid(site: Site, user: User) -> None:
     program = "import ctypes, time\nlibc = ctypes.CDLL(None)\n" + SHARED
     program += "\nprint(flush=True)\ntime.sleep(6000)\n"

@@ -201,6 +201,24 @@ def test_more_than_the_limit_in_files_that_are_not_open_is_told_and_not_copied(
     assert str(own) in {each.path for each in seen.places}
 
 
+@pytest.mark.parametrize("mode", ["r+", "a", "r"])
+def test_a_file_over_the_limit_stays_as_without_a_boot_and_is_told(
+    user: Owner, lineage: Path, started: Started, mode: str
+) -> None:
+    top = lineage.parent / "tmp"
+    with privileges.acting_as(user):
+        (top / "scratch").write_text("l" * 101)
+    pid = _in(user, top, started, f"file = open('scratch', {mode!r})")
+    with privileges.acting_as(user):
+        seen = _looked(lineage, pid, limit=100)
+        found = _found(lineage, seen)
+    assert seen.remarks == (f"{top}/scratch: gone after a boot, 101 bytes are not copied",)
+    policies = {"r+": ["rollback"], "a": ["append"], "r": []}
+    assert [each.policy for each in seen.watched] == policies[mode]
+    assert seen.doubts == ()
+    assert found.wrong == found.missing == found.changed == []
+
+
 def test_a_rule_of_the_jobs_own_decides_in_temporary_directories_too(
     user: Owner, lineage: Path, started: Started
 ) -> None:

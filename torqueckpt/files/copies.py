@@ -39,6 +39,9 @@ class Copies:
         self._names: list[str] = []
         self._bytes = 0
 
+    def have_room_for(self, size: int) -> bool:
+        return size <= self.limit and self._bytes + size <= _MOST * self.limit
+
     def of(self, path: str, fd: int, status: os.stat_result) -> str:
         """The copy's name; "" when the file is too large."""
         size = status.st_size
@@ -51,7 +54,7 @@ class Copies:
         if size > self.limit:
             self.remarks.append(f"{path}: {size} bytes, more than snapshot_limit_mib: not copied")
             return ""
-        if self._bytes + size > _MOST * self.limit:
+        if not self.have_room_for(size):
             self.remarks.append(f"{path}: not copied, the job stands still for others long enough")
             return ""
         self._bytes += size

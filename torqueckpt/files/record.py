@@ -94,7 +94,7 @@ def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = N
     places = looker.keep_temporary(found, frozen_ns)
     looker.sync()
     watched = tuple(looker.watched.values())
-    remarks = (*looker.remarks, *looker.copies.remarks)
+    remarks = (*looker.remarks, *looker.copies.remarks, *looker.gone)
     return Look(True, sizes, seen, watched, rules, remarks, lost, places, tuple(doubts))
 
 
@@ -111,6 +111,7 @@ class _Looker:
         self._settled_before = time.time_ns() - _SETTLES_NS
         self.watched: dict[str, WatchedFile] = {}
         self.remarks: list[str] = []
+        self.gone: list[str] = []
         self._leased = content.leased()
         self._streams = {_identity(os.fstat(fd)) for fd in task.streams}
 
@@ -140,13 +141,14 @@ class _Looker:
 
     def _recorded(self, path: str, policy: str, fd: int, status: os.stat_result) -> WatchedFile:
         temporary = self.task.temporary.holds(path) and status.st_uid == os.geteuid()
-        if temporary and policy == file_rules.ROLLBACK and not self._has_rule(path):
+        fits = temporary and self.copies.have_room_for(status.st_size)
+        if fits and policy == file_rules.ROLLBACK and not self._has_rule(path):
             policy = file_rules.SNAPSHOT
         left_alone = policy in (file_rules.APPEND, "")
-        copied = policy == file_rules.SNAPSHOT or (temporary and left_alone)
+        copied = policy == file_rules.SNAPSHOT or (fits and left_alone)
         copy = self.copies.of(path, fd, status) if copied else ""
-        if temporary and copied and not copy:
-            self.remarks.append(f"{path}: gone after a boot")
+        if temporary and not fits and not self._has_rule(path):
+            self.gone.append(f"{path}: gone after a boot, {status.st_size} bytes are not copied")
         sampled = copy or policy in (file_rules.ROLLBACK, file_rules.SNAPSHOT)
         return WatchedFile(
             path=path,

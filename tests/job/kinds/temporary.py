@@ -145,6 +145,19 @@ assert ear.accept()
 """,
     ),
     Kind(
+        "multiprocessing manager, which listens in /tmp",
+        """
+import multiprocessing
+manager = multiprocessing.Manager()
+shared = manager.dict(before=1)
+pause()
+shared["after"] = 2
+more = manager.list([3])  # by another connection
+assert dict(shared) == {"before": 1, "after": 2} and list(more) == [3]
+manager.shutdown()
+""",
+    ),
+    Kind(
         "fifo in /tmp",
         _DIRECTORY
         + """
