@@ -158,6 +158,24 @@ def test_what_another_has_put_there_is_neither_used_nor_followed(
     assert list(elsewhere.iterdir()) == []
 
 
+def test_what_the_job_itself_has_changed_since_is_left_alone(
+    user: Owner, lineage: Path, started: Started
+) -> None:
+    top = lineage.parent / "tmp"
+    with privileges.acting_as(user):
+        own = _scratch(top)
+    pid = _in(user, own, started)
+    with privileges.acting_as(user):
+        seen = _looked(lineage, pid)
+        (own / "link").unlink()
+        (own / "link").mkdir()
+        (own / "fifo").unlink()
+        (own / "fifo").write_text("a file now")
+        (own / "closed").write_text("more than it was")
+        found = _found(lineage, seen)
+    assert found.wrong == found.changed == found.changes == found.places == []
+
+
 @pytest.mark.parametrize("planted", ["file", "link"])
 def test_a_file_that_another_has_put_in_the_jobs_ones_place_is_not_written_to(
     user: Owner, lineage: Path, started: Started, planted: str

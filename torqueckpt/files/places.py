@@ -20,13 +20,9 @@ def missing(place: Place) -> bool:
 
 
 def problem(place: Place) -> str:
-    """Why what is there now will not do; "" when it will."""
-    now = os.lstat(place.path)
-    if stat.S_IFMT(now.st_mode) != stat.S_IFMT(place.mode):
-        return f"{place.path} was replaced by something else since"
-    if now.st_uid != os.geteuid():
-        return f"{place.path} belongs to another user now (uid {now.st_uid})"
-    return ""
+    """Why what is there now will not do; "" when it will, as what the job itself has changed."""
+    uid = os.lstat(place.path).st_uid
+    return f"{place.path} belongs to another user now (uid {uid})" if uid != os.geteuid() else ""
 
 
 def make(directories: Iterable[str], places: Iterable[Place]) -> None:
@@ -82,6 +78,8 @@ def undo(directories: Iterable[str], places: Iterable[Place]) -> None:
 
 def _as_made(place: Place) -> bool:
     if missing(place) or problem(place):
+        return False
+    if stat.S_IFMT(os.lstat(place.path).st_mode) != stat.S_IFMT(place.mode):
         return False
     return not place.target or os.readlink(place.path) == place.target
 

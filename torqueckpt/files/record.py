@@ -104,10 +104,7 @@ class _Looker:
     def __init__(self, task: Task, mapped: set[str]) -> None:
         self.task = task
         self._mapped = mapped
-        self.copies = Copies(
-            *(task.lineage, task.prefix, task.copy_limit, task.earlier),
-            mapped,
-        )
+        self.copies = Copies(task.lineage, task.prefix, task.copy_limit, task.earlier, mapped)
         self._settled_before = time.time_ns() - _SETTLES_NS
         self.watched: dict[str, WatchedFile] = {}
         self.remarks: list[str] = []

@@ -193,9 +193,6 @@ child.wait()
         _INOTIFY
         + """
 import tempfile
-if "TORQUECKPT_FILES" not in os.environ:
-    os.environ["TORQUECKPT_FILES"] = "/tmp/**=snapshot"
-    os.execv(sys.argv[0], sys.argv)
 file = tempfile.NamedTemporaryFile("w", dir="/tmp")
 file.write("one")
 file.flush()
