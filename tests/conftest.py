@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 from collections.abc import Iterator
 
@@ -16,9 +15,10 @@ from tests.batch import fixtures
 from tests.batch.fixtures import openpbs_server as openpbs_server
 from tests.batch.fixtures import torque_server as torque_server
 from tests.boot import remove_ipc
-from tests.support import PREFIX, Site, User
+from tests.support import PREFIX, Site, User, is_there
 
-# Debian packages that `make test` does not bring, an init system and large ones; a program of each.
+# Packages that `make test` does not bring: an init system, a daemon, large ones; with a program or
+# module of each.
 _NOT_BROUGHT = {
     "systemd": "systemd-analyze",
     "valgrind": "valgrind",
@@ -27,6 +27,10 @@ _NOT_BROUGHT = {
     "libmpich-dev": "mpicc.mpich",
     "octave": "octave-cli",
     "r-base-core": "Rscript",
+    "default-jdk-headless": "jstack",
+    "gfortran": "gfortran",
+    "redis-server": "redis-server",
+    "torch (of PyPI)": "torch",
 }
 
 # A run says the same of the same code; --hypothesis-profile=explore looks for what is new.
@@ -91,7 +95,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def _without() -> str:
-    lacking = [name for name, program in _NOT_BROUGHT.items() if shutil.which(program) is None]
+    lacking = [name for name, what in _NOT_BROUGHT.items() if not is_there(what)]
     told = f"DID NOT RUN: not installed here: {', '.join(lacking)}" if lacking else "run"
     return f"torqueckpt: tests with programs that make test does not bring: {told}"
 

@@ -405,6 +405,13 @@ def python_counting(last: int, before: str = "", pause: float = 0.05) -> str:
     return f"for i in range(1, {last} + 1):\n" + "".join(f"    {each}\n" for each in body if each)
 
 
+def is_there(what: str) -> bool:
+    """Whether a program, or a module of the system's Python, is installed."""
+    places = ("lib/python3*/dist-packages", "local/lib/python3*/dist-packages")
+    modules = any(found for place in places for found in Path("/usr").glob(f"{place}/{what}"))
+    return modules or shutil.which(what) is not None
+
+
 def session(sid: int) -> list[int]:
     """Living members of a session."""
     found = []
