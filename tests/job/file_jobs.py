@@ -10,10 +10,10 @@ from pathlib import Path
 from tests.support import MAY_END, UNTIL_IT_MAY_END, Running, Site, User
 
 STEPS = 60
-_IMAGED = "imaged"  # the 40th step waits for this file, or for that with which the job may end
+IMAGED = "imaged"  # the 40th step waits for this file, or for that with which the job may end
 _LOOP = (
     "i=0; while [ $i -lt 60 ]; do i=$((i + 1)); "
-    f'[ $i -ne 40 ] || until [ -e "$PBS_O_WORKDIR/{_IMAGED}" -o -e "$PBS_O_WORKDIR/{MAY_END}" ]; '
+    f'[ $i -ne 40 ] || until [ -e "$PBS_O_WORKDIR/{IMAGED}" -o -e "$PBS_O_WORKDIR/{MAY_END}" ]; '
     "do sleep 0.05; done; [ $i -lt 60 ] || "
     f"{UNTIL_IT_MAY_END}; {{body}}; echo line $i; sleep $PAUSE; done"
 )
@@ -22,7 +22,7 @@ import mmap, os, struct, sys, time
 def steps():
     for i in range(1, 61):
         place = os.environ["PBS_O_WORKDIR"] + "/"
-        while i == 40 and not any(map(os.path.exists, (place + "{_IMAGED}", place + "{MAY_END}"))):
+        while i == 40 and not any(map(os.path.exists, (place + "{IMAGED}", place + "{MAY_END}"))):
             time.sleep(0.05)
         while i == 60 and not os.path.exists(place + "{MAY_END}"):
             time.sleep(0.05)
@@ -86,7 +86,7 @@ def crashed_at(running: Running, first: int, second: int) -> None:
     running.wait_for_line(first)
     checkpoint(running)
     reached = running.spooled().count("line ")
-    (running.directory / _IMAGED).touch()
+    (running.directory / IMAGED).touch()
     running.wait_for_line(max(second, reached + 2))
     running.crash()
 

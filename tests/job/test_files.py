@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from tests.job.file_jobs import (
+    IMAGED,
     STEPS,
     crashed_at,
     hashes,
@@ -146,7 +147,8 @@ def test_a_shell_goes_on_in_its_script_where_it_was(
     site: Site, user: User, shell_name: str
 ) -> None:
     counted = [f"echo line {n}; sleep 0.05\n" for n in range(1, STEPS + 1)]
-    text = "".join([*counted[:-1], f"{UNTIL_IT_MAY_END}\n", counted[-1]])
+    counted.insert(40, f"until [ -e {IMAGED} ]; do sleep 0.05; done\n")  # however long that takes
+    text = "".join(["cd $PBS_O_WORKDIR\n", *counted[:-1], f"{UNTIL_IT_MAY_END}\n", counted[-1]])
     running = site.start(
         user, user.script(f"#!{shell_name}\n{text}exit 5\n", user.directory()), "-c", "enabled"
     )
