@@ -360,6 +360,14 @@ class NotReadBack(TorqueCkptError):
     exit_code = 59
 
 
+class DoubtfulImage(TorqueCkptError):
+    message = (
+        "job {job}: its new image (generation {generation}) would not come back: {problem}; the "
+        "job runs on, and an older image that would stays"
+    )
+    exit_code = 28
+
+
 class WouldNotComeBack(TorqueCkptError):
     message = (
         "job {job}: it is not ended, for its image would not come back: {problem}; that image is "

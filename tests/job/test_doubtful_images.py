@@ -80,7 +80,8 @@ def test_it_is_told_and_the_older_image_that_would_come_back_stays(
     site: Site, user: User, second: str, why: str
 ) -> None:
     running = _job(site, user, second)
-    assert _checkpoint(running, "two").returncode == 0
+    told = _checkpoint(running, "two")
+    assert (told.returncode, why in told.stderr) == (28, True)
     assert [why in told for told in _doubts(site, running).values()] == [False, True]
     listed = site.call(None, "list", "--job", running.job).stdout
     assert " doubtful" in listed and why in listed
@@ -88,7 +89,7 @@ def test_it_is_told_and_the_older_image_that_would_come_back_stays(
     lineage = site.lineage(running.job)
     assert why in (lineage / "2" / "log").read_text()
     assert why in (lineage.parent / "journal").read_text()
-    assert _checkpoint(running, "three").returncode == 0
+    assert _checkpoint(running, "three").returncode == 28
     assert site.generations(running.job) == [1, 3]  # as many as the depth says, and the good one
 
 
@@ -108,7 +109,7 @@ def test_a_job_is_not_ended_for_an_image_that_would_not_come_back(site: Site, us
 
 def test_a_restart_names_the_older_image_that_will_do_and_it_does(site: Site, user: User) -> None:
     running = _job(site, user, _SHUT)
-    assert _checkpoint(running, "two").returncode == 0
+    assert _checkpoint(running, "two").returncode == 28
     running.crash()
     refused = site.resume(user, running.job, running.directory)
     assert refused.wait_as_it_is() == 125

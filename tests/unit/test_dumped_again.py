@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.unit import real, samples
-from torqueckpt.checkpoint import checkpoint, dumping
+from torqueckpt.checkpoint import dumping, new_image
 from torqueckpt.checkpoint.plan import CheckpointPlan
 from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers import registry
@@ -65,7 +65,7 @@ def dumps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[CheckpointPlan]
                 raise DumpFailed(job=samples.JOB, reason=reasons[len(plans) - 1])
             return "an image", 0
 
-        monkeypatch.setattr(checkpoint, "_new_image", dump)
+        monkeypatch.setattr(new_image, "_once", dump)
         return plans
 
     return fail
@@ -75,7 +75,7 @@ def test_it_is_repeated_with_the_tree_as_it_is_then_and_ready_for_a_connection(
     plan: CheckpointPlan, dumps: Callable[..., list[CheckpointPlan]]
 ) -> None:
     plans = dumps(_CONNECTED, "its TCP connections: it was changed meanwhile")
-    assert checkpoint._new_image_at_last(plan, None, b"") == ("an image", 0)
+    assert new_image.take(plan, None, b"") == ("an image", 0)
     assert [each.again for each in plans] == [False, True, True]
     now = [each.pid for each in tree.below(plan.target.root)]
     assert [each.pid for each in plans[1].target.tree] == now
@@ -87,7 +87,7 @@ def test_it_is_not_repeated_for_ever(
 ) -> None:
     plans = dumps(*[_CONNECTED] * 100)
     with pytest.raises(DumpFailed, match=_CONNECTED):
-        checkpoint._new_image_at_last(plan, None, b"")
+        new_image.take(plan, None, b"")
     assert 1 < len(plans) <= 10
 
 
@@ -96,7 +96,7 @@ def test_what_lasts_is_not_tried_again(
 ) -> None:
     plans = dumps("it uses io_uring, which CRIU does not save")
     with pytest.raises(DumpFailed, match="io_uring"):
-        checkpoint._new_image_at_last(plan, None, b"")
+        new_image.take(plan, None, b"")
     assert len(plans) == 1
 
 

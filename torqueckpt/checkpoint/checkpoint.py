@@ -10,14 +10,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from typing import Any
+from contextlib import contextmanager
 
-from torqueckpt import layout, log
+from torqueckpt import log
 from torqueckpt.batch import job_details
-from torqueckpt.checkpoint import describe, dumping, preflight, proof, publish, space
-from torqueckpt.checkpoint.describe import Reader
-from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped, SavedImage
+from torqueckpt.checkpoint import new_image, preflight, proof, publish, space
+from torqueckpt.checkpoint.plan import CheckpointPlan
 from torqueckpt.checkpoint.target import (
     Target,
     find_lineage,
@@ -28,40 +26,31 @@ from torqueckpt.checkpoint.target import (
     owner_of,
 )
 from torqueckpt.checkpointers import registry
-from torqueckpt.checkpointers.base import Dump
 from torqueckpt.errors import (
+    DoubtfulImage,
     DumpFailed,
     InternalError,
     InvalidJobId,
-    JobEnded,
     NeedsRoot,
     SessionGone,
     TorqueCkptError,
 )
-from torqueckpt.files import intent, job_script, stdio
-from torqueckpt.files.record import Look, Task
+from torqueckpt.files import intent, stdio
 from torqueckpt.identity import ImageRef, job_id
-from torqueckpt.manifest import Manifest, Stream
+from torqueckpt.manifest import Manifest
 from torqueckpt.process import (
-    ceiling,
     job_processes,
-    monotonic_waits,
     privileges,
     proc,
     signals,
     tree,
 )
 from torqueckpt.process.guard import Guard, run_on
-from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, former, journal, key
 from torqueckpt.store.filesystem import translated
-from torqueckpt.store.generation import Generation
-from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
-
-_TIMES, _AGAIN_SECONDS = 10, 10.0  # for a dump that meets what lasts a moment only
 
 
 def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
@@ -106,106 +95,25 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                     depth=depth,
                     checkpointer=checkpointer,
                     checkpointer_version=version,
-                    **_seen_of_tree(target),
+                    **new_image.seen_of_tree(target),
                     outputs=outputs,
                     inherited=(lock, *guarded),
                 )
-                manifest, left_out = _new_image_at_last(plan, known, secret)
+                made = new_image.take(plan, known, secret)
+                manifest = made.manifest
                 publish.make_known(store, owner_store, lineage, manifest, request)
                 took_ms = int((time.time() - arrived) * 1000)
-                publish.tidy(plan, manifest, left_out, took_ms)
+                publish.tidy(plan, manifest, made.left_out, took_ms)
                 if request.end:
                     signals.end_job(target.root, target.sessions)
     log.info(
         f"{manifest.job.id}: generation {manifest.generation}, {manifest.bytes} bytes,"
         f" {manifest.wall_ms} ms"
     )
+    if made.lost:
+        problem = proof.some(made.lost)
+        raise DoubtfulImage(job=request.job_id, generation=manifest.generation, problem=problem)
     return manifest
-
-
-def _seen_of_tree(target: Target) -> dict[str, Any]:
-    return {
-        "target": target,
-        "waiting": monotonic_waits.waiting(target.tree),
-        "tcp": tree.tcp(target.open_files),
-        "ceiling": ceiling.of_tree(target.tree, target.leader_pid),
-    }
-
-
-def _new_image_at_last(
-    plan: CheckpointPlan, known: Live | None, secret: bytes
-) -> tuple[Manifest, int]:
-    """What _new_image() gives.
-
-    A dump that fails on what lasts a moment only, as a connection does that is being made, is
-    repeated at once, a limited number of times.
-    """
-    tries, until, before = _TIMES, time.monotonic() + _AGAIN_SECONDS, ""
-    while True:
-        tries -= 1
-        try:
-            return _new_image(plan, known, secret)
-        except DumpFailed as failed:
-            reason = str(failed.details["reason"])
-            over = tries == 0 or time.monotonic() > until
-            if over or not plan.checkpointer.is_of_a_moment(reason, reason == before):
-                raise
-            before = reason
-            log.info(f"{plan.job}: dumped once more: {reason}")
-        members = tree.below(plan.target.root)
-        target = plan.target._replace(tree=members, open_files=tree.open_links(members))
-        tree.check(members, target.owner)
-        target = preflight.before_dump(
-            plan.checkpointer, target, plan.request.refuse_connections, plan.settings.leave_out
-        )
-        plan = plan._replace(again=True, **_seen_of_tree(target))
-
-
-def _new_image(plan: CheckpointPlan, known: Live | None, secret: bytes) -> tuple[Manifest, int]:
-    """Have the tree dumped into a new generation, which is whole and signed after this.
-
-    Gives also how many of the job's processes are not in it.  known: the lineage's live record so
-    far.
-    """
-    lineage, target, settings = plan.lineage, plan.target, plan.settings
-    with translated(settings.store), lineage.new_generation() as generation:
-        dump = dumping.what_to_dump(plan, generation)
-        with closing(Reader(plan, dump)) as reader:
-            if target.live != known:  # before there is an image to resume from
-                lineage.write_live(target.live)
-            scripts = _keep_scripts(target, lineage)
-            task = dumping.what_to_look_at(plan, generation, scripts)
-            dumped = _dumped(plan, dump, generation, task)
-            describe.repair(plan, dump)
-            reader.start()
-            packs = space.packs(plan.checkpointer, generation, plan.depth, settings)
-            with generation.sealing(packs) as image:  # and meanwhile:
-                left_out = preflight.tell_strays(target)
-                facts = reader.facts(dumped)
-                streams = _grow_streams(plan, dumped.seen)
-            saved = SavedImage(facts, scripts, streams, tuple(image))
-            manifest = describe.manifest_of(plan, generation, dumped, saved)
-            manifest = proof.judged(plan, manifest, facts, dumped.seen)
-            proof.write_and_read_back(plan, generation, manifest, secret)
-            generation.directory.append_line(layout.LOG, log.lines())
-    return manifest, left_out
-
-
-def _dumped(plan: CheckpointPlan, dump: Dump, generation: Generation, task: Task) -> Dumped:
-    """Have the tree dumped, with a pre-dump if the setting `pre_dump` wants it."""
-    if plan.settings.pre_dump == "off":
-        return dumping.dump(plan, dump, task)
-    from torqueckpt.checkpoint import pre_dump  # slow to import, and seldom wanted
-
-    return pre_dump.dump(plan, dump, generation, task)
-
-
-def _keep_scripts(target: Target, lineage: Lineage) -> dict[str, str]:
-    with lineage.directory.make(layout.KEPT) as directory:
-        try:
-            return job_script.keep(directory, target.open_files)
-        except FileNotFoundError as gone:
-            raise JobEnded(job=target.live.job, pid=target.root.pid) from gone
 
 
 @contextmanager
@@ -221,17 +129,6 @@ def _opened(target: Target) -> Iterator[tuple[int, ...]]:
     finally:
         for source in sources:
             os.close(source)
-
-
-def _grow_streams(plan: CheckpointPlan, seen: Look) -> tuple[Stream, ...]:
-    """Keep the job's output up to the freeze."""
-    with plan.lineage.directory.make(layout.OUTPUT) as directory:
-        return tuple(
-            stdio.grow(directory, stream, output, size)
-            for stream, output, size in zip(
-                plan.target.live.streams, plan.outputs, seen.stream_sizes
-            )
-        )
 
 
 @contextmanager

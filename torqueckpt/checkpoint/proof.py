@@ -23,11 +23,14 @@ from torqueckpt.store.generation import Generation
 _TOLD = 5  # reasons: a job's comment has 4 kB
 
 
-def judged(plan: CheckpointPlan, manifest: Manifest, facts: ImageFacts, seen: Look) -> Manifest:
+def judged(
+    plan: CheckpointPlan, manifest: Manifest, facts: ImageFacts, seen: Look
+) -> tuple[Manifest, tuple[str, ...]]:
     """The manifest with why its image would not come back, or not as it was, as known by now.
 
-    WouldNotComeBack for a job that is to end: nothing else would be left of it.  One that runs on
-    may have removed its files itself, and what it changes in place stays changed.
+    Gives also the first of these, for which a restart fails.  WouldNotComeBack for a job that is to
+    end: nothing else would be left of it.  One that runs on may have removed its files itself, and
+    what it changes in place stays changed.
     """
     kept = {stream.path for stream in manifest.streams} | {each.path for each in manifest.kept}
     kept |= {each.path for each in manifest.watched if each.copy}
@@ -35,15 +38,16 @@ def judged(plan: CheckpointPlan, manifest: Manifest, facts: ImageFacts, seen: Lo
     fatal = (*facts.doubts, *lost)
     if plan.request.end:
         if fatal:
-            raise WouldNotComeBack(job=plan.job, problem=_some(fatal))
-        return manifest
+            raise WouldNotComeBack(job=plan.job, problem=some(fatal))
+        return manifest, ()
     doubts = (*fatal, *seen.doubts)
     if doubts:
-        log.warning(f"{plan.job}: this image would not come back as it was: {_some(doubts)}")
-    return manifest._replace(doubts=doubts)
+        log.warning(f"{plan.job}: this image would not come back as it was: {some(doubts)}")
+    return manifest._replace(doubts=doubts), fatal
 
 
-def _some(reasons: Sequence[str]) -> str:
+def some(reasons: Sequence[str]) -> str:
+    """The first few of them, for one line."""
     more = len(reasons) - _TOLD
     return "; ".join(reasons[:_TOLD]) + (f"; and {more} more" if more > 0 else "")
 
