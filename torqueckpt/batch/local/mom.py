@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from torqueckpt import log
-from torqueckpt.batch import schedule
 from torqueckpt.batch.local import control, launch
 from torqueckpt.batch.local.delivery import Delivery
+from torqueckpt.batch.local.due import Due
 from torqueckpt.batch.local.launch import Hook
 from torqueckpt.batch.local.restarting import LOOK_SECONDS, Restart, to_go_on
 from torqueckpt.batch.local.site import Progress, Site, Watcher
@@ -50,9 +50,6 @@ class LocalMom:
     _callers: list[control.Caller] = field(default_factory=list)  # who wait for its end
     _ended: int | None = None
     _kill_at: float | None = None
-    _frozen_seconds: float = 0.0
-    _image_at: float = 0.0
-    _history: schedule.History = schedule.History(0.0)
     _waiting: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
     _checkpoint_name: str = ""
     _restart: Restart | None = None  # of a held job, until it is known whether that runs again
@@ -60,19 +57,19 @@ class LocalMom:
     _delivered: bool = False
     _last_word: str = ""  # why it was ended, for its stderr
     _deadline: Deadline = field(init=False)
+    _due: Due = field(init=False)
 
     def __post_init__(self) -> None:
         self.progress = Progress(self.job)
         self._delivery = Delivery(self.job, self.spool, self.submission)
         self._deadline = Deadline(self.submission, self.site.chain_margin_seconds)
+        self._due = Due(self.submission.spec, self.site, time.monotonic())
 
     def run(self, told: Callable[[str], None]) -> int:
         """Run the job to its end and give its exit status, 128 + N for signal N.
 
         `told` gets its id once others can ask for something.
         """
-        self._image_at = time.monotonic()
-        self._history = schedule.History(self._image_at)
         listener = control.listen(self.spool.socket(self.job))
         told(self.job)
         wake = self._catch_signals()
@@ -130,14 +127,12 @@ class LocalMom:
         self._deadline.took(hook, status, now)
         if status == 0:
             self._checkpoint_name = hook.name
-            self._image_at = now
-            self._history = self._history._replace(last_image=now, last_try=now, failures=0)
+            self._due.taken(now)
             self.progress.checkpoints += 1
             if hook.end:
                 self._held(hook)
         else:
-            failures = self._history.failures + 1
-            self._history = self._history._replace(last_try=now, failures=failures)
+            self._due.failed(now)
             self.progress.failures += 1
         self._tell(comment if status else "")
         if hook.caller is None:
@@ -216,12 +211,9 @@ class LocalMom:
         if free and self._deadline.is_near(now, self._memory):
             self._call_hook(None, end=True)
             return
-        if not self._periodic() or now < self._next_due():
+        if not self._periodic() or now < self._due.next():
             return
-        percent = self.site.max_frozen_percent
-        costly = schedule.too_costly(self._frozen_seconds, now - self._image_at, percent)
-        if costly:
-            self._history = self._history._replace(last_image=now)  # looked at again then
+        if costly := self._due.skipped(now):
             self._tell(f"checkpoint skipped: {costly}")
             return
         self._call_hook(None, end=False)
@@ -343,16 +335,8 @@ class LocalMom:
         free = running and self._hook is None and self._restart is None
         return free and self.submission.spec.periodic and not self._deadline.near
 
-    def _interval(self) -> float:
-        if self.submission.spec.auto and self._history.last_image is not None:
-            return schedule.best(self._frozen_seconds, self.site.rate)
-        return self.submission.spec.interval_seconds or self.site.default_interval_seconds
-
-    def _next_due(self) -> float:
-        return schedule.next_due(self._history, self._interval(), self.site.jitter_seconds)
-
     def _patience(self) -> float | None:
-        times = [self._next_due()] if self._periodic() else []
+        times = [self._due.next()] if self._periodic() else []
         times += [self._kill_at] if self._kill_at is not None else []
         times += [time.monotonic() + LOOK_SECONDS] if self._restart is not None else []
         if self.progress.state == "R" and self._ended is None:
@@ -371,7 +355,7 @@ class LocalMom:
 
     def _tell(self, comment: str) -> None:
         self.progress.comment = comment
-        self._frozen_seconds = self.watch(self.progress)
+        self._due.frozen_seconds = self.watch(self.progress)
 
 
 def submit(
