@@ -341,6 +341,22 @@ os.kill(child, signal.SIGKILL)
         "watched by an epoll",
     ),
     Kind(
+        "epoll that watches what a child has closed that has the epoll too",
+        """
+one, two = socket.socketpair()
+watch = select.epoll()
+watch.register(one, select.EPOLLIN)
+child = os.fork()
+if child == 0:
+    one.close()
+    time.sleep(10_000)
+pause()
+two.send(b"x")
+assert watch.poll(300) == [(one.fileno(), select.EPOLLIN)]
+os.kill(child, signal.SIGKILL)
+""",
+    ),
+    Kind(
         "timerfd of the clock that counts sleep too (CLOCK_BOOTTIME)",
         """
 made = call(libc.timerfd_create(7, os.O_NONBLOCK))

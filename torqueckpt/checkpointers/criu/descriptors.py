@@ -94,12 +94,19 @@ def unusual_memory(held: Holdings) -> Iterator[Finding]:
 def watched_by_epoll(held: Holdings) -> Iterator[Finding]:
     """Find what an epoll watches although its process has closed it, another one having it too.
 
-    Both ends of a pipe have one inode, so that of some CRIU alone finds it.
+    Of processes that share an epoll the first counts, from which CRIU saves it: children may close
+    what they have no use for.  Both ends of a pipe have one inode, so that of some CRIU alone finds
+    it.
     """
+    known = set()
     for pid, fd, to in held.links:
         if to != _EPOLL:
             continue
-        watched, opened = _watched(pid, fd), _names(f"/proc/{pid}/fd")
+        watched = _watched(pid, fd)
+        if watched in known:
+            continue
+        known.add(watched)
+        opened = _names(f"/proc/{pid}/fd")
         for number, inode in watched:
             if str(number) in opened or inode in _inodes(pid, opened):
                 continue
@@ -143,14 +150,14 @@ def _memfds_device() -> int:
         os.close(fd)
 
 
-def _watched(pid: int, fd: int) -> list[tuple[int, int]]:
+def _watched(pid: int, fd: int) -> tuple[tuple[int, int], ...]:
     """The number and the inode of each descriptor that an epoll watches."""
     try:
         with open(f"/proc/{pid}/fdinfo/{fd}") as file:
             found = [_TARGET.match(line) for line in file]
     except (OSError, ProcessLookupError):
-        return []
-    return [(int(each.group(1)), int(each.group(2), 16)) for each in found if each is not None]
+        return ()
+    return tuple((int(each.group(1)), int(each.group(2), 16)) for each in found if each is not None)
 
 
 def _inodes(pid: int, opened: list[str]) -> set[int]:
