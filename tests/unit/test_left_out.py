@@ -12,15 +12,13 @@ import pytest
 from tests.unit import real
 from torqueckpt.checkpoint import left_out
 from torqueckpt.findings import HAZARD, REFUSED, Process
-from torqueckpt.process import privileges, proc, resources, sockets, tree
+from torqueckpt.process import job_processes, privileges, proc, resources, sockets, tree
 
 Start = Callable[..., subprocess.Popen[bytes]]
 
 
-@pytest.fixture
-def job(started: Start) -> Iterator[proc.Stat]:
-    """A job's root, whose daemon has left it."""
-    line = "setsid sh -c 'sleep 63 & :'; sleep 65; :"
+def _root(started: Start, line: str, expected: list[str]) -> Iterator[proc.Stat]:
+    """The root of a job that runs this; expected: names of what leaves it."""
     name = f"{os.getpid()}.left"
     process = started("/bin/sh", "-c", line, env={**os.environ, "PBS_JOBID": name})
     root = proc.stat(process.pid)
@@ -31,11 +29,24 @@ def job(started: Start) -> Iterator[proc.Stat]:
         strays = left_out.strays(tree.below(root), root.pid, me, (), True)
         return [each.where.name for each in strays if isinstance(each.where, Process)]
 
-    real.until(lambda: names() == ["sleep"], "its daemon")
+    real.until(lambda: names() == expected, "its daemon")
+    left = [each.pid for each in job_processes.strays(tree.below(root), root.pid, os.getuid())]
     yield root
-    for each in proc.everything():
-        if each.name == "sleep" and each.ppid == 1 and each.start_ticks >= root.start_ticks:
-            real.kill(each.pid)
+    for pid in left:
+        real.kill(pid)
+
+
+@pytest.fixture
+def job(started: Start) -> Iterator[proc.Stat]:
+    """A job's root, whose daemon has left it."""
+    yield from _root(started, "setsid sh -c 'sleep 63 & :'; sleep 65; :", ["sleep"])
+
+
+@pytest.fixture
+def job_of_two(started: Start) -> Iterator[proc.Stat]:
+    """A job's root, whose daemon has left it and has a child."""
+    line = "setsid sh -c '(sleep 63; :) & :'; sleep 65; :"
+    yield from _root(started, line, ["sh", "sleep"])
 
 
 def severities(root: proc.Stat, *leave_out: str, lost: bool = True) -> list[str]:
@@ -52,6 +63,13 @@ def test_a_daemon_that_left_the_tree_refuses_the_checkpoint(job: proc.Stat) -> N
 @pytest.mark.parametrize("glob", ["sleep", "sl*", "*"])
 def test_one_that_leave_out_names_is_told_only(job: proc.Stat, glob: str) -> None:
     assert severities(job, "ssh-agent", glob) == [HAZARD]
+
+
+def test_what_has_been_started_by_one_that_leave_out_names_is_told_only(
+    job_of_two: proc.Stat,
+) -> None:
+    assert severities(job_of_two, "sh") == [HAZARD, HAZARD]
+    assert severities(job_of_two, "sleep") == [REFUSED, HAZARD]
 
 
 def test_beside_a_process_that_somebody_named_it_is_told_only(job: proc.Stat) -> None:

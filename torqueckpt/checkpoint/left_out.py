@@ -27,14 +27,20 @@ _ELSEWHERE = "what it has started on another node is not in the image, and lost 
 def strays(
     members: list[proc.Stat], leader_pid: int, owner: Owner, leave_out: Iterable[str], lost: bool
 ) -> Iterator[Finding]:
-    """Processes that left the tree; lost: a checkpoint is refused for those that none may lack."""
-    for each in job_processes.strays(members, leader_pid, owner.uid):
+    """Processes that left the tree; lost: a checkpoint is refused for those that none may lack.
+
+    What a program has started that it may lack is lost with that.
+    """
+    found = job_processes.strays(members, leader_pid, owner.uid)
+    spared = {each.pid for each in found if _is_in(leave_out, each)}
+    for each in found:
         what = "not in the job's tree: neither dumped nor, in a session of its own, ended with it"
         remedy = (
             "have mom-run start the job, or start it in the foreground or with setsid --wait;"
             f" or have leave_out name {each.name}"
         )
-        severity = HAZARD if not lost or _is_in(leave_out, each) else REFUSED
+        may_go = not spared.isdisjoint((each.pid, *job_processes.above(each)))
+        severity = HAZARD if not lost or may_go else REFUSED
         yield finding(severity, each, "a process that left its parent", what, remedy)
 
 
