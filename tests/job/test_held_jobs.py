@@ -240,3 +240,18 @@ def test_a_last_checkpoint_that_a_server_wants_says_how_to_go_on_before_mom_deli
     assert done.returncode == 0, done.stderr
     running.wait_as_it_is()
     assert f"before its walltime; to go on: torqueckpt resume-job {running.job}\n" in running.err()
+
+
+def test_a_job_that_a_killed_hold_has_left_running_is_held_no_more_after_its_next_checkpoint(
+    site: Site, user: User
+) -> None:
+    running = site.start(user, user.script(counting(70), user.directory()), "-c", "enabled")
+    running.wait_for_line(3)
+    assert site.call(user, "checkpoint", running.job).returncode == 0
+    mark = site.lineage(running.job) / "held"
+    mark.write_text(f"{running.job}\n")
+    os.chown(mark, user.uid, user.gid)
+    assert site.call(user, "held", running.job).returncode == 0
+    assert site.call(user, "checkpoint", running.job).returncode == 0
+    assert site.call(user, "held", running.job).returncode != 0
+    assert running.wait() == 7

@@ -66,6 +66,8 @@ def tidy(plan: CheckpointPlan, manifest: Manifest, left_out: int, took_ms: int) 
         lineage.prune(plan.depth, known)
         if plan.request.end:
             marks.held(lineage, manifest.job.id)
+        else:  # a hold that was killed before it had ended the job may have left its mark
+            marks.not_held(lineage)
         journal.note(
             plan.owner_store,
             "checkpoint",

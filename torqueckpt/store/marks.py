@@ -50,13 +50,22 @@ def held_job(lineage: Lineage) -> str:
         return ""
 
 
+def not_held(lineage: Lineage) -> None:
+    """Remove that mark: the job runs, whatever became of its hold."""
+    _remove(lineage, layout.HELD)
+
+
 def resumed(lineage: Lineage) -> None:
     """Remove these marks: the job runs again."""
     for name in (layout.WANTED, layout.HELD):
-        try:
-            lineage.directory.remove(name)
-        except OSError as problem:
-            log.warning(f"{lineage.path}/{name}: {problem.strerror}")
+        _remove(lineage, name)
+
+
+def _remove(lineage: Lineage, name: str) -> None:
+    try:
+        lineage.directory.remove(name)
+    except OSError as problem:
+        log.warning(f"{lineage.path}/{name}: {problem.strerror}")
 
 
 def _write(lineage: Lineage, name: str, data: bytes) -> None:
