@@ -12,7 +12,7 @@ from subprocess import Popen
 import pytest
 
 from tests.unit import samples
-from torqueckpt.files import check, places, rollback, temporary
+from torqueckpt.files import check, content, places, rollback, temporary
 from torqueckpt.files.check import Findings
 from torqueckpt.files.record import Look, Task, look
 from torqueckpt.files.temporary import Temporary
@@ -256,6 +256,40 @@ def test_a_variable_names_a_temporary_directory_but_not_one_that_holds_the_home(
         tops = temporary.of_job(("$TMPDIR",), {**here, "TMPDIR": value}, os.getpid()).tops
         assert not any("/home/anna/x".startswith(top) for top in tops)
     assert "/" not in temporary.of_job(("$TMPDIR",), {"HOME": "/root"}, os.getpid()).tops
+
+
+def test_a_variables_directory_in_which_the_job_was_submitted_is_no_temporary_one() -> None:
+    here = {"TMPDIR": "/scratch/anna", "HOME": "/home/anna"}
+    for name in ("PBS_O_WORKDIR", "LS_SUBCWD"):
+        submitted = {**here, name: "/scratch/anna/run/1"}
+        tops = temporary.of_job(("/tmp", "$TMPDIR"), submitted, os.getpid()).tops
+        assert "/tmp/" in tops and "/scratch/anna/" not in tops
+        elsewhere = {**here, name: "/scratch/annabel"}
+        assert "/scratch/anna/" in temporary.of_job(("$TMPDIR",), elsewhere, os.getpid()).tops
+
+
+def test_a_file_whose_job_has_taken_a_lease_once_it_ran_again_is_not_opened(
+    user: Owner, lineage: Path, started: Started, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = lineage.parent / "tmp"
+    with privileges.acting_as(user):
+        (top / "leased").write_text("mine")
+        status = (top / "leased").stat()
+        pid = _in(user, top, started, "file = open('leased')")
+        before = iter([set[tuple[int, int]]()])
+        now = {(status.st_dev, status.st_ino)}
+        monkeypatch.setattr(content, "leased", lambda: next(before, now))
+        seen = _looked(lineage, pid)
+    assert seen.remarks == (f"{top}/leased: not looked after: under a lease of the job's",)
+
+
+def test_of_a_deleted_temporary_file_nothing_is_said(
+    user: Owner, lineage: Path, started: Started
+) -> None:
+    top = lineage.parent / "tmp"
+    pid = _in(user, top, started, "file = open('gone', 'w'); os.unlink('gone')")
+    with privileges.acting_as(user):
+        assert _looked(lineage, pid).remarks == ()
 
 
 def test_places_that_were_made_meanwhile_are_left_by_an_undo(tmp_path: Path) -> None:

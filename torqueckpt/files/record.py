@@ -193,8 +193,9 @@ class _Looker:
         Gives these directories and what else lies in them.  The job runs again: what has changed
         since it stood still is not as the image needs it, and is left out.
         """
-        temporary = self.task.temporary
-        read = {file.path for file in found.open if temporary.holds(file.path)} | found.mapped
+        temporary, self._leased = self.task.temporary, content.leased()
+        open_there = (each for each in found.open if not each.deleted)
+        read = {each.path for each in open_there if temporary.holds(each.path)} | found.mapped
         held = read | found.others
         places = {
             place.path: place

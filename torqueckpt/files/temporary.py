@@ -11,6 +11,7 @@ from typing import NamedTuple
 from torqueckpt.files import globs
 from torqueckpt.manifest import Place
 
+_LIVED_IN = ("HOME", "PBS_O_WORKDIR", "LS_SUBCWD")
 _NOT_EMPTIED = ("/", "/dev")  # on a tmpfs in containers, and on nodes without a disk
 
 
@@ -40,13 +41,15 @@ class Temporary(NamedTuple):
 def of_job(configured: Iterable[str], environment: Mapping[str, str], pid: int) -> Temporary:
     """Those of the settings, and each tmpfs that a process of the job sees.
 
-    A variable's directory that holds the job's home is none: not all that lies in it is scratch.
+    A variable's directory that holds the job's home, or that it was submitted from, is none: not
+    all that lies in it is scratch.
     """
-    home = environment.get("HOME", "")
+    known = (environment[each] for each in _LIVED_IN if each in environment)
+    lived_in = [f"{os.path.realpath(each)}/" for each in known]
     tops = set()
     for each in configured:
         top = os.path.realpath(environment.get(each[1:], "/") if each[:1] == "$" else each) + "/"
-        if top != "//" and not (each[:1] == "$" and f"{home}/".startswith(top)):
+        if top != "//" and not (each[:1] == "$" and any(at.startswith(top) for at in lived_in)):
             tops.add(top)
     mounts = frozenset(_tmpfs(pid))
     return Temporary((*sorted(tops | {f"{each}/" for each in mounts}),), mounts)
