@@ -47,6 +47,17 @@ def leased() -> set[tuple[int, int]]:
     return {(os.makedev(int(one, 16), int(two, 16)), int(inode)) for one, two, inode in places}
 
 
+def is_leased(status: os.stat_result, leases: set[tuple[int, int]]) -> bool:
+    """Whether it is one of these.
+
+    Of a file system without a device of its own, as btrfs is, stat(2) may tell another than the
+    list has: there the inode counts.
+    """
+    if os.major(status.st_dev) == 0:
+        return status.st_ino in {inode for _, inode in leases}
+    return (status.st_dev, status.st_ino) in leases
+
+
 def samples(fd: int, size: int) -> tuple[Block, ...]:
     """Take checksums of a file's first `size` bytes.
 

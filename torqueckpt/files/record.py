@@ -121,7 +121,7 @@ class _Looker:
     def watch(self, path: str, policy: str) -> bool:
         """Record one file; False when it is there but cannot be read."""
         try:
-            if _identity(os.lstat(path)) in self._leased:
+            if content.is_leased(os.lstat(path), self._leased):
                 self.remarks.append(f"{path}: not looked after: under a lease of the job's")
                 return False
             fd = content.open_regular(path, os.O_RDONLY)
@@ -234,7 +234,7 @@ class _Looker:
         leased = content.leased()
         for path in self.watched:
             try:
-                if _identity(os.lstat(path)) in leased:
+                if content.is_leased(os.lstat(path), leased):
                     continue
                 content.sync(content.open_regular(path, os.O_RDONLY))
             except OSError as problem:  # renamed or removed since, for the most part
