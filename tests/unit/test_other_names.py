@@ -107,7 +107,7 @@ def test_a_socket_is_found_at_the_path_that_it_was_given_since(tmp_path: Path) -
 
         def now() -> str:
             assert mine.place is not None
-            return other_names.path_of_socket(str(place / "ear"), *mine.place)
+            return other_names.path_of_socket(str(place / "ear"), mine.place[1])
 
         (place / "ear").rename(place / "listener")
         (place / "ear").touch()

@@ -17,6 +17,7 @@ from torqueckpt.manifest import DIRECTORY, FILE, SOCKET, UNLINKED_SOCKET, Made
 from torqueckpt.process import sockets
 from torqueckpt.records import Leftover
 
+_Live = set[tuple[object, int]]
 _LINK, _GHOST, _PARKED = "link", "ghost", "parked"
 _LONGEST = 4096  # PATH_MAX
 _ORDER = (_LINK, _GHOST, SOCKET, _PARKED, DIRECTORY)  # links are told by their ghosts
@@ -37,7 +38,7 @@ def expected(made: Iterable[Made]) -> tuple[Leftover, ...]:
 
 def in_the_way(made: Iterable[Made]) -> Iterator[str]:
     """What is there already, and that a restore would fail by, or take from another program."""
-    live: set[tuple[int, int] | None] | None = None
+    live: _Live | None = None
     for each in made:
         if each.kind == FILE:
             names = [path for path, kind, _ in _names(each) if kind == _GHOST]
@@ -46,7 +47,7 @@ def in_the_way(made: Iterable[Made]) -> Iterator[str]:
             yield from (f"{path} is in the way" for path in names if os.path.lexists(path))
         elif each.kind in (SOCKET, UNLINKED_SOCKET):
             live = _live() if live is None else live
-            if _place(each.path) in live:
+            if _is_live(each.path, live):
                 yield f"{each.path} is the socket of a program that runs"
 
 
@@ -121,16 +122,22 @@ def _is_ours(left: Leftover, found: os.stat_result) -> bool:
 
 
 def _is_dead_socket(path: str) -> bool:
-    return stat.S_ISSOCK(os.lstat(path).st_mode) and _place(path) not in _live()
+    return stat.S_ISSOCK(os.lstat(path).st_mode) and not _is_live(path, _live())
 
 
-def _live() -> set[tuple[int, int] | None]:
-    return {each.place for each in sockets.unix().values() if each.place is not None}
+def _live() -> _Live:
+    """What sockets are bound to: inodes, beside their device, and beside the path.
+
+    On btrfs the kernel has another device here than in stat(2).
+    """
+    places = [(each.name, each.place) for each in sockets.unix().values() if each.place is not None]
+    return {place for _, place in places} | {(name, inode) for name, (_, inode) in places}
 
 
-def _place(path: str) -> tuple[int, int] | None:
+def _is_live(path: str, live: _Live) -> bool:
     try:
         found = os.lstat(path)
     except (OSError, ValueError):
-        return None
-    return found.st_dev, found.st_ino & 0xFFFFFFFF
+        return False
+    inode = found.st_ino & 0xFFFFFFFF
+    return not live.isdisjoint({(found.st_dev, inode), (path, inode)})

@@ -95,18 +95,18 @@ def find(gone: Iterable[Gone], links: Iterable[tuple[int, int, str]] = ()) -> tu
     )
 
 
-def path_of_socket(path: str, device: int, inode: int) -> str:
+def path_of_socket(path: str, inode: int) -> str:
     """The path that a socket bound to `path` has been given since; "" when none is found.
 
     It is looked for in the same directory, or in one that this was renamed to.  inode: its low 32
-    bits, which is what the kernel tells of a socket.
+    bits, which is what the kernel tells of a socket, with a device that on btrfs is not stat(2)'s.
     """
     for candidate in itertools.islice(_candidates(path), _MOST_LOOKED_AT):
         try:
             found = os.lstat(candidate)
         except OSError:
             continue
-        if (found.st_dev, found.st_ino & _LOW) == (device, inode) and stat.S_ISSOCK(found.st_mode):
+        if stat.S_ISSOCK(found.st_mode) and found.st_ino & _LOW == inode:
             return candidate
     return ""
 

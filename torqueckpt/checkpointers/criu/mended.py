@@ -134,5 +134,5 @@ class _Mender:
         old = os.fsdecode(socket.name.rstrip(b"\0"))
         if live is None or live.place is None or not old.startswith("/"):
             return ""
-        path = other_names.path_of_socket(old, *live.place)
+        path = other_names.path_of_socket(old, live.place[1])
         return path if len(os.fsencode(path)) <= _LONGEST_PATH else ""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator
 
 from torqueckpt.findings import HAZARD, REFUSED, Finding
@@ -99,18 +100,20 @@ def relative_paths(held: Holdings) -> Iterator[Finding]:
         if inode not in held.sockets or mine.place is None or mine.name.startswith("/"):
             continue
         holders = {pid for pid, _, to in held.links if to == f"socket:[{inode}]"}
-        if not any(_leads_to(mine, f"/proc/{pid}/{top}") for pid in holders for top in _TOPS):
+        paths = (f"/proc/{pid}/{top}/{mine.name}" for pid in holders for top in _TOPS)
+        if not any(_is_socket(path, mine.place[1]) for path in paths):
             what = "its path is relative, and does not lead to it any more"
             process, thing = held.tree[held.sockets[inode][0]], f"UNIX socket {mine.name}"
             yield finding(REFUSED, process, thing, what, "bind it to an absolute path")
 
 
-def _leads_to(socket: Unix, directory: str) -> bool:
+def _is_socket(path: str, inode: int) -> bool:
+    """Whether a path leads to it; of its device btrfs and the kernel have different numbers."""
     try:
-        found = os.stat(f"{directory}/{socket.name}")
+        found = os.stat(path)
     except OSError:
         return False
-    return (found.st_dev, found.st_ino & 0xFFFFFFFF) == socket.place
+    return stat.S_ISSOCK(found.st_mode) and found.st_ino & 0xFFFFFFFF == inode
 
 
 def _to_outside(process: Stat, other: Unix | None) -> Finding:
