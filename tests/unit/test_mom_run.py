@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -175,13 +176,37 @@ print(found.value, sys.argv[1:], os.environ["_"] == sys.argv[0])
 """
 
 
+_WAITS_FOR_ALL = """import os
+os.system("sleep 30 >/dev/null 2>&1 & echo $!")
+count = 0
+if os.fork():
+    try:
+        while os.wait():
+            count += 1
+    except ChildProcessError:
+        print(count)
+"""
+
+
 def test_the_script_gets_the_processes_of_the_job_that_have_lost_their_parent(
     tmp_path: Path,
 ) -> None:
-    path = script(tmp_path, f"#!{sys.executable}\n{_KEEPS}")
+    shell = tmp_path / "bash"
+    shell.symlink_to(sys.executable)
+    path = script(tmp_path, f"#!{shell}\n{_KEEPS}")
     told = f"{path} one 'two three'\n"
     done = started_with(_CRIU, tmp_path, "/bin/bash", told=told)
     assert done.stdout.startswith("1 ['one', 'two three'] True\n"), done.stderr
+
+
+def test_a_script_that_waits_for_all_its_children_does_not_wait_for_a_daemon(
+    tmp_path: Path,
+) -> None:
+    path = script(tmp_path, f"#!{sys.executable}\n{_WAITS_FOR_ALL}")
+    done = started_with(_CRIU, tmp_path, "/bin/bash", told=f"{path}\n")
+    daemon, waited = map(int, done.stdout.split())
+    assert waited == 1
+    os.kill(daemon, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("before", ["", "/usr/bin/env "])

@@ -41,8 +41,10 @@ _MOMS_PIPES = (9, 14)  # that the shell and the script inherit
 # Shells that run a script without a first line themselves; the others leave that to /bin/sh.
 _RUN_IT_THEMSELVES = ("bash", "ksh", "ksh93", "mksh")
 _C_SHELLS = ("csh", "tcsh")  # that do so where the script begins with a comment
-# Shells whose `wait` is for every child, also for a daemon that they have been given.
-_WAIT_FOR_ALL = {"ksh", "ksh93", "rksh"}
+# Shells that wait for those only that they have started themselves.  Others, as ksh and programs in
+# Python or Perl (`1 while wait() != -1`), wait for every child, also for a daemon they are given.
+_WAIT_FOR_OWN = {"sh", "ash", "dash", "bash", "rbash", "zsh", "csh", "tcsh", "fish"}
+_WAIT_FOR_ALL = {"ksh", "ksh93", "rksh"}  # as sh may be
 
 
 def main(argv: list[str]) -> int:
@@ -127,7 +129,8 @@ def _stay(shell: str, command: list[str]) -> int:
     try:
         from torqueckpt.process import system_calls
 
-        if not _WAIT_FOR_ALL & _interpreters(shell, command[0]):
+        names = _interpreters(shell, command[0])
+        if _WAIT_FOR_OWN & names and not _WAIT_FOR_ALL & names:
             system_calls.prctl(system_calls.SET_CHILD_SUBREAPER, 1)
     except (ImportError, OSError) as problem:
         _started_without("its daemons being kept in it", problem)
@@ -152,7 +155,8 @@ def _interpreters(shell: str, script: str) -> set[str]:
     with open(script, "rb") as file:
         first = file.readline(_LONGEST_COMMAND)
     words = first[2:].split()[:3] if first.startswith(b"#!") else [os.fsencode(shell)]
-    return {os.fsdecode(os.path.basename(word)) for word in words}
+    files = {*words, *map(os.path.realpath, words)}
+    return {os.fsdecode(os.path.basename(file)) for file in files}
 
 
 def _interpreter(shell: str, script: str) -> str:

@@ -16,6 +16,7 @@ def back(pid, sid):
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL
 
 
+call(libc.prctl(36, 1, 0, 0, 0))  # as mom-run does for a shell's script
 told, tell = os.pipe()
 """
 
@@ -76,7 +77,6 @@ back(leader, leader)
     Kind(
         "daemon that left the tree",
         """
-call(libc.prctl(36, 0, 0, 0, 0))  # mom-run has the script get such
 told, tell = os.pipe()
 if os.fork() == 0:
     os.setsid()
