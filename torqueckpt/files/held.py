@@ -12,11 +12,10 @@ from typing import NamedTuple
 from torqueckpt.files.temporary import Temporary
 from torqueckpt.manifest import OpenFile
 from torqueckpt.process import proc, sockets
-from torqueckpt.process.other_names import OtherName
+from torqueckpt.process.other_names import DELETED, OtherName
 
 _NO_FILES = ("pipe:", "anon_inode:", "/memfd:")
 _SOCKET = re.compile(r"socket:\[([0-9]+)\]")
-_DELETED = " (deleted)"
 
 
 class Held(NamedTuple):
@@ -88,4 +87,4 @@ class _Looking:
     def _note(self, path: str, where: set[str]) -> None:
         """Of what is deleted the directory counts, where CRIU makes it again for a moment."""
         if self._temporary.holds(path):
-            (self.others if path.endswith(_DELETED) else where).add(path.removesuffix(_DELETED))
+            (self.others if path.endswith(DELETED) else where).add(path.removesuffix(DELETED))
