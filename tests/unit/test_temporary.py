@@ -237,6 +237,21 @@ def test_a_file_over_the_limit_stays_as_without_a_boot_and_is_told(
     assert found.wrong == found.missing == found.changed == []
 
 
+def test_scratch_files_beyond_the_limit_together_do_not_keep_the_job_standing_still(
+    user: Owner, lineage: Path, started: Started
+) -> None:
+    top = lineage.parent / "tmp"
+    script = (
+        "files = [open(n, 'w+') for n in 'ab']; [f.write('x' * 600) and f.flush() for f in files]"
+    )
+    pid = _in(user, top, started, script)
+    with privileges.acting_as(user):
+        seen = _looked(lineage, pid, limit=1000)
+    copied = {Path(each.path).name: (each.policy, bool(each.copy)) for each in seen.watched}
+    assert copied == {"a": ("snapshot", True), "b": ("rollback", False)}
+    assert seen.remarks == (f"{top}/b: gone after a boot, 600 bytes are not copied",)
+
+
 def test_a_rule_of_the_jobs_own_decides_in_temporary_directories_too(
     user: Owner, lineage: Path, started: Started
 ) -> None:

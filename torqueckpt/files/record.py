@@ -110,6 +110,7 @@ class _Looker:
         self.remarks: list[str] = []
         self.gone: list[str] = []
         self._leased = content.leased()
+        self._unasked: int | None = 0  # bytes of scratch files copied so far; None: the job runs
         self._streams = {_identity(os.fstat(fd)) for fd in task.streams}
 
     def ours(self, path: str, status: os.stat_result) -> bool:
@@ -139,11 +140,16 @@ class _Looker:
     def _recorded(self, path: str, policy: str, fd: int, status: os.stat_result) -> WatchedFile:
         temporary = self.task.temporary.holds(path) and status.st_uid == os.geteuid()
         fits = temporary and self.copies.have_room_for(status.st_size)
+        unasked = self._unasked if policy != file_rules.SNAPSHOT else None
+        if unasked is not None:  # the job stands still for it
+            fits = fits and unasked + status.st_size <= self.task.copy_limit
         if fits and policy == file_rules.ROLLBACK and not self._has_rule(path):
             policy = file_rules.SNAPSHOT
         left_alone = policy in (file_rules.APPEND, "")
         copied = policy == file_rules.SNAPSHOT or (fits and left_alone)
         copy = self.copies.of(path, fd, status) if copied else ""
+        if unasked is not None and copy:
+            self._unasked = unasked + status.st_size
         if temporary and not fits and not self._has_rule(path):
             self.gone.append(f"{path}: gone after a boot, {status.st_size} bytes are not copied")
         sampled = copy or policy in (file_rules.ROLLBACK, file_rules.SNAPSHOT)
@@ -193,7 +199,7 @@ class _Looker:
         Gives these directories and what else lies in them.  The job runs again: what has changed
         since it stood still is not as the image needs it, and is left out.
         """
-        temporary, self._leased = self.task.temporary, content.leased()
+        temporary, self._leased, self._unasked = self.task.temporary, content.leased(), None
         open_there = (each for each in found.open if not each.deleted)
         read = {each.path for each in open_there if temporary.holds(each.path)} | found.mapped
         held = read | found.others
