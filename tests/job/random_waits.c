@@ -140,7 +140,7 @@ static void wait_for_signals(void)
 
 int main(int count, char **words)
 {
-	pthread_t thread;
+	pthread_t threads[THREADS];
 	sigset_t blocked;
 	union sigval none = { 0 };
 	struct timespec tick = { TICK_MS / 1000, 0 };
@@ -164,7 +164,7 @@ int main(int count, char **words)
 	for (intptr_t each = 0; each < THREADS; each++) {
 		intptr_t seed = atoi(words[1]) * THREADS + each;
 		if (each % 2) { /* as the first thread of a process, and as another */
-			pthread_create(&thread, NULL, wait_on, (void *)seed);
+			pthread_create(&threads[each], NULL, wait_on, (void *)seed);
 		} else if (!fork()) {
 			wait_on((void *)seed);
 			_exit(0);
@@ -179,6 +179,8 @@ int main(int count, char **words)
 		nanosleep(&tick, NULL); /* one that is lost never comes */
 	counts->over = true;
 	sigqueue(waiter, SIGRTMIN, none); /* it may not see this one any more */
+	for (int each = 1; each < THREADS; each += 2)
+		pthread_join(threads[each], NULL); /* or it finds its semaphore gone */
 	while (wait(NULL) > 0)
 		;
 	semctl(set_id, 0, IPC_RMID);
