@@ -155,6 +155,18 @@ _SCREEN = _TMUX.replace(
     "export TERM=dumb SCREENDIR=$PBS_O_WORKDIR/screen; mkdir -m 700 $SCREENDIR\n"
     "screen -dmS job sh -c",
 )
+_SCRIPT = _SHELL_STEPS + (
+    r"""
+cat >../inside.sh <<'END'
+step() { echo "$i $(( i * i ))" >&3; }
+exec 3>result.txt
+. ../steps.sh
+[ -z "$(cat)" ] || exit 5
+END
+script --quiet --return --command 'sh ../inside.sh' ../typescript </dev/null || exit 8
+sed '1d;/^Script done/d' ../typescript >seen.txt
+"""
+)
 _NOHUP = _SHELL_STEPS + (
     r"""
 cat >../inside.sh <<'END'
@@ -309,6 +321,7 @@ PROGRAMS = {
     "R makeCluster": Program(("Rscript",), _R_CLUSTER),
     "tmux": Program(("tmux",), _TMUX),
     "screen": Program(("screen",), _SCREEN),
+    "script": Program(("script",), _SCRIPT),
     "nohup": Program((), _NOHUP),
     "double fork": Program((), _DAEMON),
     "Open MPI": Program(("mpicc.openmpi",), _MPI),

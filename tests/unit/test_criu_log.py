@@ -59,6 +59,8 @@ def test_a_whole_log_gives_its_cause_and_not_what_followed(text: str, reason: st
         ("inet: In-flight connection (l) for 1f2", True),
         ("inet: Unknown inet socket 1f2 state 2", True),
         ("unix: External socket is used. Consider using --ext-unix-sk option.", True),
+        ("tty: Can't read data from tty (ptmx 0x1): No buffer space available", True),
+        ("tty: Can't read data from tty (ptmx 0x1): Input/output error", False),
         ("Can't dump SysV shared memory segment", False),
         ("bfd: Unable to write: No space left on device", False),
         ("The sky is falling: 42", False),

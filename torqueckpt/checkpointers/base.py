@@ -137,9 +137,9 @@ class Checkpointer(ABC):
     can_hold_restored: bool = False
     # It loads this, and root's process saves and restores its connections (rights/tcp_repair.py).
     tcp_library: Path | None = None
-    # A dump loads this too, where it is (criu-plugin/continue-calls.c).
+    # A dump loads this too, where it is (criu-plugin/continue-calls.c, terminals.c).
     dump_library: Path | None = None
-    # A restore loads this too, where it is (criu-plugin/detach.c, attributes.c, orphans.c).
+    # A restore loads this too, where it is (criu-plugin/detach.c, attributes.c, orphans.c, …).
     restore_library: Path | None = None
     # It keeps the job's processes connected to a program of its own, outside of the job.
     holds_connections: bool = False

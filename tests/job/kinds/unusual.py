@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.job.kinds.kind import REFUSED, Kind
+from tests.job.kinds.kind import LOST, REFUSED, Kind
 from tests.support import INSTALLED
 
 _FILTER = """
@@ -140,6 +140,39 @@ time.sleep(0.2)
 assert b"line\\r\\nline\\r\\n" in os.read(master, 99)
 os.kill(child, signal.SIGKILL)
 """,
+    ),
+    Kind(
+        "pseudo terminal in which output and input wait",
+        """
+master, slave = os.openpty()
+os.write(slave, b"out\\n")
+os.write(master, b"one\\ntwo\\n")
+pause()
+assert [os.read(slave, 99), os.read(slave, 99)] == [b"one\\n", b"two\\n"]
+os.set_blocking(master, False)
+assert os.read(master, 99) == b"out\\r\\none\\r\\ntwo\\r\\n"
+""",
+    ),
+    Kind(
+        "pseudo terminal in which the end of input waits (Ctrl-D)",
+        """
+master, slave = os.openpty()
+os.write(master, b"one\\n\\x04two\\n")
+pause()
+os.set_blocking(slave, False)
+assert [os.read(slave, 99) for _ in range(3)] == [b"one\\n", b"", b"two\\n"]
+""",
+    ),
+    Kind(
+        "unfinished line of input in a pseudo terminal",
+        """
+master, slave = os.openpty()
+os.write(master, b"ha")
+pause()
+os.write(master, b"lf\\n")
+assert os.read(slave, 99) == b"lf\\n"
+""",
+        LOST,
     ),
     Kind(
         "script, a program with a terminal that it makes for others",

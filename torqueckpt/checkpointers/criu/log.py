@@ -61,6 +61,10 @@ _KNOWN = (
         "the session of pid {0} is led from outside of this container: start the job with setsid",
     ),
     (r"Unable to open \S*ptmx with specified index (\d+)", f"terminal /dev/pts/{{0}} {TAKEN}"),
+    (
+        r"Can't read data from tty .*No buffer space",
+        "too much waits unread in a terminal that a program of the job made: checkpoint again",
+    ),
     (r"tty.*(?:slave|master).*", "it has a terminal open"),
     (
         r"Control messages in queue",
