@@ -363,15 +363,15 @@ class NotReadBack(TorqueCkptError):
 class DoubtfulImage(TorqueCkptError):
     message = (
         "job {job}: its new image (generation {generation}) would not come back: {problem}; the "
-        "job runs on, and an older image that would stays"
+        "job runs on, older images stay"
     )
     exit_code = 28
 
 
 class WouldNotComeBack(TorqueCkptError):
     message = (
-        "job {job}: it is not ended, for its image would not come back: {problem}; that image is "
-        "removed, the job runs on"
+        "job {job}: it is not ended, for its new image (generation {generation}) would not come "
+        "back: {problem}; the job runs on, older images stay"
     )
     exit_code = 99
 

@@ -300,8 +300,15 @@ class Manifest(NamedTuple):
     listening: tuple[int, ...] = ()  # the ports that the job listened at; not in older ones
     needs: Needs = Needs()
     doubts: tuple[str, ...] = ()  # why it would not come back, as far as was known when it was made
+    never: tuple[str, ...] = ()  # those of them that do not pass
     places: tuple[Place, ...] = ()
     made: tuple[Made, ...] = ()
+
+    @property
+    def copied(self) -> set[str]:
+        """Paths of the files that the store has, and a restart needs not find."""
+        kept = {each.path for each in self.streams} | {each.path for each in self.kept}
+        return kept | {each.path for each in self.watched if each.copy}
 
     @property
     def bytes(self) -> int:

@@ -36,6 +36,7 @@ raise SystemExit(7)
 """
 _SHUT = 'other = open("other", "r+"); os.chmod("other", 0o444)'
 _OUTSIDE = "ends = os.pipe(); fcntl.fcntl(ends[0], fcntl.F_SETOWN, os.getppid())"
+_OPENED = 'other = open("other", "r+")'
 _WRITTEN_OVER = (
     'big = open("big", "r+b"); area = mmap.mmap(big.fileno(), 2 << 20); area[:4] = b"mine"'
 )
@@ -97,30 +98,48 @@ def test_a_job_is_not_ended_for_an_image_that_would_not_come_back(site: Site, us
     running = _job(site, user, _SHUT)
     refused = _checkpoint(running, "held", end=True)
     assert refused.returncode == 99
-    assert "not ended, for its image would not come back" in refused.stderr
+    assert "not ended, for its new image (generation 2) would not come back" in refused.stderr
     assert "/other may not be read and written" in refused.stderr
-    assert site.generations(running.job) == [1]
+    assert site.generations(running.job) == [1, 2]
     _let(running, "third", 3)
     (running.directory / "other").chmod(0o644)
     assert _checkpoint(running, "again").returncode == 0
-    assert site.generations(running.job) == [2]
+    assert site.generations(running.job) == [3]
     assert running.wait() == 7
 
 
 def test_a_restart_names_the_older_image_that_will_do_and_it_does(site: Site, user: User) -> None:
-    running = _job(site, user, _SHUT)
-    assert _checkpoint(running, "two").returncode == 28
+    running = _job(site, user, _OPENED)
+    argv = running.hook_argv(name="two", depth="2")
+    assert subprocess.run(argv).returncode == 0
     running.crash()
+    (running.directory / "other").unlink()
     refused = site.resume(user, running.job, running.directory)
     assert refused.wait_as_it_is() == 125
-    assert "/other may not be read and written by its user any more" in refused.err()
+    assert "/other is missing" in refused.err()
     assert "--generation 1 has all its files" in refused.err()
     (running.directory / "second").touch()
-    (running.directory / "other").chmod(0o644)
+    user.script("content", running.directory, "other")
     resumed = site.resume(user, running.job, running.directory, "--generation", "1")
     _let(resumed, "third", 3)
     assert resumed.wait() == 7, resumed.err()
     assert resumed.out() == "line 1\nline 2\nline 3\n"
+
+
+def test_a_restart_leaves_one_that_would_not_come_back_for_an_older_one(
+    site: Site, user: User
+) -> None:
+    running = _job(site, user, _SHUT)
+    assert _checkpoint(running, "two").returncode == 28
+    running.crash()
+    resumed = site.resume(user, running.job, running.directory)
+    wait_until(lambda: resumed.spooled() == "line 1\n")  # it goes on from before that step
+    (running.directory / "other").chmod(0o644)
+    _let(resumed, "second", 2)
+    _let(resumed, "third", 3)
+    assert resumed.wait() == 7, resumed.err()
+    assert resumed.out() == "line 1\nline 2\nline 3\n"
+    assert "goes on from generation 1, since 2 would not come back" in resumed.err()
 
 
 def test_a_file_that_was_not_copied_is_told_and_is_no_reason_not_to_end_the_job(

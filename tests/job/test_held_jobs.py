@@ -252,6 +252,6 @@ def test_a_job_that_a_killed_hold_has_left_running_is_held_no_more_after_its_nex
     mark.write_text(f"{running.job}\n")
     os.chown(mark, user.uid, user.gid)
     assert site.call(user, "held", running.job).returncode == 0
-    assert site.call(user, "checkpoint", running.job).returncode == 0
+    assert subprocess.run(running.hook_argv(name="two")).returncode == 0
     assert site.call(user, "held", running.job).returncode != 0
     assert running.wait() == 7

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from torqueckpt import log
 from torqueckpt.batch import job_details
 from torqueckpt.checkpoint import new_image, preflight, proof, publish, space
-from torqueckpt.checkpoint.plan import CheckpointPlan
+from torqueckpt.checkpoint.plan import CheckpointPlan, NewImage
 from torqueckpt.checkpoint.target import (
     Target,
     find_lineage,
@@ -34,6 +34,7 @@ from torqueckpt.errors import (
     NeedsRoot,
     SessionGone,
     TorqueCkptError,
+    WouldNotComeBack,
 )
 from torqueckpt.files import intent, stdio
 from torqueckpt.identity import ImageRef, job_id
@@ -103,7 +104,9 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                 manifest = made.manifest
                 publish.make_known(store, owner_store, lineage, manifest, request)
                 took_ms = int((time.time() - arrived) * 1000)
-                publish.tidy(plan, manifest, made.left_out, took_ms)
+                publish.tidy(plan, made, took_ms)
+                if request.end and made.lost:
+                    raise WouldNotComeBack(**_of_doubtful(made))
                 if request.end:
                     signals.end_job(target.root, target.sessions)
     log.info(
@@ -111,9 +114,14 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
         f" {manifest.wall_ms} ms"
     )
     if made.lost:
-        problem = proof.some(made.lost)
-        raise DoubtfulImage(job=request.job_id, generation=manifest.generation, problem=problem)
+        raise DoubtfulImage(**_of_doubtful(made))
     return manifest
+
+
+def _of_doubtful(made: NewImage) -> dict[str, object]:
+    """What is told of an image that would not come back."""
+    manifest, problem = made.manifest, proof.some(made.lost)
+    return {"job": manifest.job.id, "generation": manifest.generation, "problem": problem}
 
 
 @contextmanager

@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from typing import Any, NamedTuple
+from typing import Any
 
 from torqueckpt import layout, log
 from torqueckpt.checkpoint import describe, dumping, preflight, proof, space
 from torqueckpt.checkpoint.describe import Reader
-from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped, SavedImage
+from torqueckpt.checkpoint.plan import CheckpointPlan, Dumped, NewImage, SavedImage
 from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers.base import Dump
 from torqueckpt.errors import DumpFailed, JobEnded
 from torqueckpt.files import job_script, stdio
 from torqueckpt.files.record import Look, Task
-from torqueckpt.manifest import Manifest, Stream
+from torqueckpt.manifest import Stream
 from torqueckpt.process import ceiling, monotonic_waits, signals, tree
 from torqueckpt.records import Live
 from torqueckpt.store.filesystem import translated
@@ -24,17 +24,6 @@ from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
 
 _TIMES, _AGAIN_SECONDS = 10, 10.0  # for a dump that meets what lasts a moment only
-
-
-class NewImage(NamedTuple):
-    """A new generation; left_out: how many of the job's processes are not in it.
-
-    lost: why it would not come back, as far as is known.
-    """
-
-    manifest: Manifest
-    left_out: int
-    lost: tuple[str, ...]
 
 
 def seen_of_tree(target: Target) -> dict[str, Any]:

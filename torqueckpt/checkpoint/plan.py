@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torqueckpt.checkpoint.target import Target
 from torqueckpt.checkpointers.base import Checkpointer, ImageFacts
 from torqueckpt.files.record import Look
-from torqueckpt.manifest import Ceiling, Connection, ImageFile, Stream
+from torqueckpt.manifest import Ceiling, Connection, ImageFile, Manifest, Stream
 from torqueckpt.process.sockets import Tcp
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
@@ -71,3 +71,14 @@ class SavedImage(NamedTuple):
     scripts: dict[str, str]
     streams: tuple[Stream, ...]
     image: tuple[ImageFile, ...]
+
+
+class NewImage(NamedTuple):
+    """A new generation; left_out: how many of the job's processes are not in it.
+
+    lost: why it would not come back, as far as is known.
+    """
+
+    manifest: Manifest
+    left_out: int
+    lost: tuple[str, ...]

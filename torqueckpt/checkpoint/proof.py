@@ -15,7 +15,7 @@ from torqueckpt import layout, log
 from torqueckpt.checkpoint.plan import CheckpointPlan
 from torqueckpt.checkpointers import image_rules
 from torqueckpt.checkpointers.base import ImageFacts
-from torqueckpt.errors import NotReadBack, TorqueCkptError, WouldNotComeBack
+from torqueckpt.errors import NotReadBack, TorqueCkptError
 from torqueckpt.files.record import Look
 from torqueckpt.manifest import Manifest
 from torqueckpt.store.generation import Generation
@@ -28,22 +28,18 @@ def judged(
 ) -> tuple[Manifest, tuple[str, ...]]:
     """The manifest with why its image would not come back, or not as it was, as known by now.
 
-    Gives also the first of these, for which a restart fails.  WouldNotComeBack for a job that is to
-    end: nothing else would be left of it.  One that runs on may have removed its files itself, and
-    what it changes in place stays changed.
+    Gives also the first of these, for which a restart fails.  The others are of no interest where a
+    job is to end: one that runs on changes in place what was not copied.
     """
-    kept = {stream.path for stream in manifest.streams} | {each.path for each in manifest.kept}
-    kept |= {each.path for each in manifest.watched if each.copy}
-    lost = [f"{path} {why}" for path, why in facts.unreachable if path not in kept]
+    copied = manifest.copied
+    lost = [f"{path} {why}" for path, why in facts.unreachable if path not in copied]
     fatal = (*facts.doubts, *lost)
-    if plan.request.end:
-        if fatal:
-            raise WouldNotComeBack(job=plan.job, problem=some(fatal))
+    if plan.request.end and not fatal:
         return manifest, ()
     doubts = (*fatal, *seen.doubts)
     if doubts:
         log.warning(f"{plan.job}: this image would not come back as it was: {some(doubts)}")
-    return manifest._replace(doubts=doubts), fatal
+    return manifest._replace(doubts=doubts, never=facts.doubts), fatal
 
 
 def some(reasons: Sequence[str]) -> str:

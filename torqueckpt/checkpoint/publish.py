@@ -7,7 +7,7 @@ from contextlib import nullcontext
 
 from torqueckpt import log
 from torqueckpt.batch import job_details, pointer
-from torqueckpt.checkpoint.plan import CheckpointPlan
+from torqueckpt.checkpoint.plan import CheckpointPlan, NewImage
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges
 from torqueckpt.request import CheckpointRequest
@@ -52,9 +52,10 @@ def make_known(
             pointer.write(*where, lineage.name, manifest.generation)
 
 
-def tidy(plan: CheckpointPlan, manifest: Manifest, left_out: int, took_ms: int) -> None:
+def tidy(plan: CheckpointPlan, made: NewImage, took_ms: int) -> None:
     """Record which files keep the output now, remove images beyond the depth, write the journal."""
     live, lineage, settings = plan.target.live, plan.lineage, plan.settings
+    manifest, ends = made.manifest, plan.request.end and not made.lost
     kept_in = {stream.name: stream.kept for stream in manifest.streams}
     streams = tuple(each._replace(kept=kept_in[each.name]) for each in live.streams)
     with translated(settings.store):
@@ -64,7 +65,7 @@ def tidy(plan: CheckpointPlan, manifest: Manifest, left_out: int, took_ms: int) 
         if plan.target.last is not None:
             known[plan.target.last.generation.number] = plan.target.last.manifest
         lineage.prune(plan.depth, known)
-        if plan.request.end:
+        if ends:
             marks.held(lineage, manifest.job.id)
         else:  # a hold that was killed before it had ended the job may have left its mark
             marks.not_held(lineage)
@@ -75,8 +76,8 @@ def tidy(plan: CheckpointPlan, manifest: Manifest, left_out: int, took_ms: int) 
             generation=manifest.generation,
             bytes=manifest.bytes,
             frozen_us=manifest.frozen_us,
-            ended=plan.request.end,
-            left_out=left_out,
+            ended=ends,
+            left_out=made.left_out,
             **({"doubts": list(manifest.doubts)} if manifest.doubts else {}),
             took_ms=took_ms,
             **job_details.facts(manifest.exec_pid, settings),

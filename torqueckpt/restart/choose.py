@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager
 
 from torqueckpt import log
 from torqueckpt.errors import ForeignImage, NoImage, TorqueCkptError
+from torqueckpt.files import check
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Manifest
 from torqueckpt.request import RestartRequest
@@ -39,17 +40,26 @@ def choose(
 
     What `verifier` takes of its memory is verified during the restore.
 
-    With a key only signed ones count.  When none is good the newest one's defect is the error.
+    With a key only signed ones count.  When none is good the newest one's defect is the error.  One
+    that would not come back, as far as is known, is left for an older one.
     """
     if request.generation is not None:
         numbers = [request.generation]
     else:  # newest first, but the one that is hinted at before them all
         numbers = sorted(lineage.numbers(), key=lambda n: (n == request.hint, n), reverse=True)
     first: TorqueCkptError | None = None
-    for each in numbers:
+    left: list[int] = []
+    while numbers:
+        each = numbers.pop(0)
         try:
             generation = lineage.generation(each)
             recorded = generation.manifest(key)
+            why = would_not_come_back(recorded, request) if each not in left else ""
+            if why:
+                log.warning(f"generation {each} is left for an older one: {why}")
+                left.append(each)
+                numbers.append(each)  # the last resort
+                continue
             later = verifier.takes(recorded) if verifier is not None else ()
             with progress(f"verify generation {each}", recorded.bytes) as read:
                 generation.verify(recorded, read, later)
@@ -60,6 +70,15 @@ def choose(
             log.warning(f"generation {each}: {defect}")
             first = first or defect
     raise first or NoImage(job=lineage.first_job, which="")
+
+
+def would_not_come_back(manifest: Manifest, request: RestartRequest) -> str:
+    """Why an image is not worth a try, of one that was doubtful when it was made; "" when it is."""
+    if request.generation is not None or request.moves or not manifest.doubts:
+        return ""
+    now, copied = check.unreachable(manifest.files), manifest.copied
+    gone = (f"{path} {why}" for path, why in now if path not in copied)
+    return next(iter((*manifest.never, *gone)), "")
 
 
 def chosen(

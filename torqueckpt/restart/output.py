@@ -124,7 +124,20 @@ def tell_of_another_boot(manifest: Manifest, plan: Intent) -> None:
         return
     how = "stop waiting too early" if ahead > 0 else f"wait for up to {-ahead} s too long"
     line = f"restarted after a boot, or on another node, with a clock {told}: "
-    line = log.one_line(f"torqueckpt: {line}{', '.join(waited)} waited by it and may {how}")
+    _tell(plan, f"{line}{', '.join(waited)} waited by it and may {how}")
+
+
+def tell_of_newer(lineage: Lineage, manifest: Manifest, plan: Intent) -> None:
+    """Name, in the job's stderr, newer images that would not come back, and were left."""
+    newer = (each for each in lineage.numbers() if each > manifest.generation)
+    left = [str(each) for each in newer if lineage.is_doubtful(each)]
+    if left:
+        line = f"goes on from generation {manifest.generation}, since {', '.join(left)} would not"
+        _tell(plan, f"{line} come back (torqueckpt list says why)")
+
+
+def _tell(plan: Intent, line: str) -> None:
+    line = log.one_line(f"torqueckpt: {line}")
     log.warning(line)
     try:
         for stream in plan.streams[-1:]:

@@ -200,6 +200,7 @@ def _note_that_it_runs(prepared: Prepared, intended: Intent) -> None:
     owner_store, lineage, manifest = prepared.owner_store, prepared.lineage, prepared.manifest
     intent.done(lineage.directory)
     output.tell_of_another_boot(manifest, intended)
+    output.tell_of_newer(lineage, manifest, intended)
     claiming.end(lineage)
     marks.resumed(lineage)
     journal.note(

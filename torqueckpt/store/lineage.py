@@ -23,6 +23,8 @@ from torqueckpt.store.generation import Generation
 _HALF_LOG = re.compile(re.escape(layout.FAILED) + r".*\.new")
 _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 
+_NONE_READ: Mapping[int, Manifest] = {}
+
 
 class Lineage:
     """One lineage's directory, held open; used only while acting as its owner."""
@@ -138,8 +140,8 @@ class Lineage:
         """
         numbers, read = self.numbers(), known or {}
         old = numbers[: -max(depth, 1)]
-        if old and all(self._is_doubtful(each, read) for each in reversed(numbers[len(old) :])):
-            good = next((n for n in reversed(old) if not self._is_doubtful(n, read)), 0)
+        if old and all(self.is_doubtful(each, read) for each in reversed(numbers[len(old) :])):
+            good = next((n for n in reversed(old) if not self.is_doubtful(n, read)), 0)
             old = [each for each in old if each != good]
         for number in old:
             self.remove(number)
@@ -147,7 +149,7 @@ class Lineage:
             self.sweep_copies(known)
         return old
 
-    def _is_doubtful(self, number: int, known: Mapping[int, Manifest]) -> bool:
+    def is_doubtful(self, number: int, known: Mapping[int, Manifest] = _NONE_READ) -> bool:
         """Whether an image would perhaps not come back, or cannot be read."""
         try:
             manifest = known.get(number) or self.generation(number).manifest()
