@@ -238,9 +238,12 @@ class Rounds:
         answer = self.site.call(None, "hold", running.job)
         assert answer.returncode == 0, answer.stderr
         words = [str(self.site.program), "release", running.job]
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
-            restarts = self._restarts(running, way, who)
-        return running if restarts else self.jobs.resume(running)
+        asked = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.kills.one(way, who, running.process.pid, lambda: asked.poll() is not None)
+        if asked.wait(LIMIT_SECONDS) != 0 and not ended(running):  # it stays held
+            answer = self.site.call(None, "release", running.job)
+            assert answer.returncode == 0, answer.stderr
+        return running if goes_on(running) else self.jobs.resume(running)
 
     def _restarts(self, running: Running, way: str, who: str) -> bool:
         noted = f'"restart", "job": "{running.job}"'
