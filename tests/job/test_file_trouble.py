@@ -311,7 +311,6 @@ def test_shared_memory_that_went_with_the_node_is_put_back(site: Site, user: Use
     )
     running = started(site, user, program)
     crashed_at(running, 10, 25)
-    os.unlink(name)
     again = resumed(site, user, running)
     result = (running.directory / "data" / "result").read_bytes()
     assert result == bytes((7 * i) % 256 if i <= STEPS else 0 for i in range(100)), again.err()

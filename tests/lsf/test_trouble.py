@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lsf.sbatchd import COUNTING, Sbatchd
-from tests.support import Site, User, alive
+from tests.support import Site, User, alive, wait_until
 
 HOSTILE = """
 import contextlib, socket, sys, time
@@ -204,6 +204,10 @@ def test_without_a_starter_the_job_is_stopped_and_continued(lsf: Sbatchd, user: 
     lsf.starter = "%USRCMD"
     job = lsf.counting()
     lsf.bstop(job)
-    assert {Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in job.processes()} == {"T"}
+    wait_until(
+        lambda: (
+            {"T"} == {Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in job.processes()}
+        )
+    )
     lsf.bresume(job)
     lsf.complete(job)

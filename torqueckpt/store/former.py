@@ -27,17 +27,18 @@ def note(settings: Settings) -> None:
     """Add the present store, as root; where that cannot be, the images are none the worse."""
     if settings.store in _known():
         return
+    file = _file()
     try:
         with privileges.acting_as_root() if os.getuid() == 0 else nullcontext():
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(_file(), flags, 0o644)
+            fd = os.open(file, flags, 0o644)
             try:
                 os.fchmod(fd, 0o644)
                 os.write(fd, f"{settings.store}\n".encode())
             finally:
                 os.close(fd)
     except OSError as problem:
-        log.info(f"{_file()}: not written: {problem.strerror}")
+        log.info(f"{file}: not written: {problem.strerror}")
 
 
 def others(settings: Settings) -> Iterator[Path]:
