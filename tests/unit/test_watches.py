@@ -54,6 +54,11 @@ def test_what_lies_below_the_working_directory_is_found(started: Start, place: P
     assert list(watches.findings(held, found)) == []
 
 
+def test_the_usual_directories_are_found_themselves(started: Start, place: Path) -> None:
+    held = _watching(started, place, "/etc", "/tmp")
+    assert set(watches.paths(held).values()) == {"/etc", "/tmp"}
+
+
 def test_what_is_not_found_in_time_is_refused_once_for_each_process(
     started: Start, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,7 +85,7 @@ def _search(wanted: set[Inode], held: Holdings) -> Iterator[tuple[Inode, str]]:
     near = dict.fromkeys([*working, *map(os.path.dirname, opened)])
     numbers = {number for _, number in wanted}
     below = (path for path, number in _walk([*near, *_USUAL], until) if number in numbers)
-    for path in chain(opened, near, below):
+    for path in chain(opened, near, _USUAL, below):
         with suppress(OSError):
             inode = _inode(path)
             if inode in left:
