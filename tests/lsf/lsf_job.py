@@ -56,7 +56,13 @@ class LsfJob:
         return sum(int(row.split()[1]) for row in rows) // 1024
 
     def states(self) -> set[str]:
-        return {state for pid in self.tree() if (state := _state(pid))}
+        """Of that, once none of it waits for a disk: before, it cannot be stopped."""
+
+        def now() -> list[set[str]]:
+            found = {state for pid in self.tree() if (state := _state(pid))}
+            return [] if "D" in found else [found]
+
+        return wait_until(now)[0]
 
     def programs(self) -> list[int]:
         """The user's part of that."""

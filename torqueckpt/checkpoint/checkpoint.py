@@ -60,12 +60,12 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
     if os.getuid() != 0:
         raise NeedsRoot(what="a checkpoint", remedy="MOM runs it, or `torqueckpt checkpoint` does")
     store = access.open_store(settings)
+    former.note(settings)
     secret = key.read(settings.key())
     checkpointer, told_version = registry.chosen(settings)
     owner = owner_of(request)
     with privileges.acting_as(owner):
         owner_store = store.owner(owner, make=True)
-        former.note(settings)
         lineage = find_lineage(owner_store, request, settings)
         noted = _failures_noted(owner_store, request, settings)
         with noted, locked(lineage, settings.lock_timeout_seconds) as lock:

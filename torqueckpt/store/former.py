@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 
 from torqueckpt import log, paths
-from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
 
 NAME = "stores"  # a path in each line
@@ -24,21 +22,19 @@ _MOST = 20  # that are looked at, the latest
 
 
 def note(settings: Settings) -> None:
-    """Add the present store, as root; where that cannot be, the images are none the worse."""
+    """Add the present store; where that cannot be, the images are none the worse.  For root."""
     if settings.store in _known():
         return
-    file = _file()
     try:
-        with privileges.acting_as_root() if os.getuid() == 0 else nullcontext():
-            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-            fd = os.open(file, flags, 0o644)
-            try:
-                os.fchmod(fd, 0o644)
-                os.write(fd, f"{settings.store}\n".encode())
-            finally:
-                os.close(fd)
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(_file(), flags, 0o644)
+        try:
+            os.fchmod(fd, 0o644)
+            os.write(fd, f"{settings.store}\n".encode())
+        finally:
+            os.close(fd)
     except OSError as problem:
-        log.info(f"{file}: not written: {problem.strerror}")
+        log.info(f"{NAME}: not written: {problem}")
 
 
 def others(settings: Settings) -> Iterator[Path]:
