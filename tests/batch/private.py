@@ -94,6 +94,8 @@ class PrivateBatch(Namespaces, ABC):
     # qsub -l: memory; as little of a node as can be asked for
     memory_request = "mem=200mb"
     small_request = "nodes=1"
+    # what each job asks for with -l, as on sites, where neither its script nor its test does
+    limits: dict[str, str] = {}
 
     def __init__(
         self, prefix: Path, home: Path, library: Path, host: str = HOST, address: str = ADDRESS
@@ -195,10 +197,17 @@ class PrivateBatch(Namespaces, ABC):
         return PREFIX / "bin/torqueckpt"
 
     def submit(self, user: User, script: Path, *options: str) -> str:
-        """qsub in the script's directory; the job's id."""
-        done = self.run("qsub", *options, script.name, user=user, directory=script.parent)
+        """qsub in the script's directory, with limits; the job's id."""
+        words = ("qsub", *self.limits_of(script, *options), *options, script.name)
+        done = self.run(*words, user=user, directory=script.parent)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
+
+    def limits_of(self, script: Path, *options: str) -> list[str]:
+        """-l for each limit that neither the script nor an option names."""
+        said = " ".join([script.read_text(), *options])
+        missing = [name for name in self.limits if f"{name}=" not in said]
+        return [word for name in missing for word in ("-l", f"{name}={self.limits[name]}")]
 
     def start_job(self, user: User, script: Path, *options: str) -> str:
         """Submitted, and running."""

@@ -17,6 +17,10 @@ create queue batch queue_type=Execution
 set queue batch enabled=True
 set queue batch started=True
 set queue batch checkpoint_dir={pointers}
+set queue batch resources_default.walltime=00:20:00
+set queue batch resources_default.mem=600mb
+set queue batch resources_default.vmem=8gb
+set queue batch resources_max.walltime=24:00:00
 set server default_queue=batch
 set server keep_completed=300
 set server operators += root@{host}
@@ -32,6 +36,7 @@ class PrivateTorque(PrivateBatch):
 
     name, title = "torque", "TORQUE"
     holdable = checkpointable = ("-c", "enabled")
+    limits = {"walltime": "00:30:00", "mem": "500mb"}  # by which MOM kills, and setrlimit
     config_errors = ("invalid", "cannot")
     saved_at_shutdown = (("-c", "s"), ("-c", "shutdown"), ("-c", "enabled"))
     checkpoint_commands = ("qchkpt",)

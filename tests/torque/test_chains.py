@@ -191,8 +191,8 @@ def test_ten_minutes_in_a_queue_of_three_as_settings_come(
             told, last = wait_for_end(torque, owner, chain, 800)
             ended = torque.wait_for_state(last, "C", 60)
     finally:
-        for name in ("max", "default"):
-            torque.check("qmgr", "-c", f"unset queue batch resources_{name}.walltime")
+        for name, limit in (("max", "24:00:00"), ("default", "00:20:00")):
+            torque.check("qmgr", "-c", f"set queue batch resources_{name}.walltime={limit}")
     repeated = len(trace.read_text().split()) - 580
     print(f"{len(told['links'])} links, {repeated} lines of 1 s repeated", told["links"])
     assert (told["state"], told["exit_status"], ended["exit_status"]) == ("ended", 7, "7")
