@@ -77,6 +77,37 @@ def test_an_image_is_no_answer_to_a_call_that_ends_a_job_which_runs(
         assert target.made_already(lineage, asked, since, last) == manifest
 
 
+@pytest.mark.parametrize(
+    ("name", "age", "waited", "answered"),
+    [
+        ("ckpt.12.srv.1", 5, True, True),  # MOM called again, a second later
+        ("ckpt.12.srv.1", 1, False, False),  # somebody asked again
+        ("", 1, False, True),  # the service, after a server that said neither yes nor no
+        ("", 5, False, False),
+        ("mine", 1, True, True),
+        ("mine", 1, False, False),
+    ],
+)
+def test_an_image_made_meanwhile_is_the_answer_whatever_its_name(
+    lineage: Lineage,
+    user: Owner,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    age: int,
+    waited: bool,
+    answered: bool,
+) -> None:
+    with privileges.acting_as(user):
+        made = samples.a_manifest().created
+        monkeypatch.setattr(time, "time", lambda: made + age)
+        manifest = samples.generation(lineage, {"core-4242.img": b"x"})
+        assert manifest.checkpoint_name != name
+        asked = CheckpointRequest(4241, samples.JOB, name=name)
+        last = target.last_image(lineage, samples.KEY)
+        found = target.made_already(lineage, asked, made + age - 2, last, waited)
+        assert found == (manifest if answered else None)
+
+
 def test_an_image_that_root_did_not_sign_is_no_answer_though_it_is_read(
     lineage: Lineage, user: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,14 +67,15 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
     with privileges.acting_as(owner):
         owner_store = store.owner(owner, make=True)
         lineage = find_lineage(owner_store, request, settings)
-        noted = _failures_noted(owner_store, request, settings)
+        noted, before = _failures_noted(owner_store, request, settings), lineage.newest_number()
         with noted, locked(lineage, settings.lock_timeout_seconds) as lock:
             with translated(settings.store):
                 known = lineage.live()
                 intent.settle(lineage.directory, known)
             since = arrived - settings.repeat_window_seconds
             last = last_image(lineage, secret)
-            manifest = made_already(lineage, request, since, last)
+            waited = lineage.newest_number() > before
+            manifest = made_already(lineage, request, since, last, waited)
             if manifest is not None:
                 publish.make_known(store, owner_store, lineage, manifest, request)
                 return manifest

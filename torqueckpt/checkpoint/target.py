@@ -212,20 +212,28 @@ def last_image(lineage: Lineage, secret: bytes) -> LastImage | None:
 
 
 def made_already(
-    lineage: Lineage, request: CheckpointRequest, since: float, last: LastImage | None
+    lineage: Lineage,
+    request: CheckpointRequest,
+    since: float,
+    last: LastImage | None,
+    waited: bool = False,
 ) -> Manifest | None:
     """The newest generation, when an earlier, equal call has made it; else None.
 
-    It is equal with the same name, or where the name tells nothing, when this call arrived before
-    the generation was made.  A call that is to end a job that still runs is never answered so: the
-    job has gone on since.
+    It is equal with the same name, or where a name tells nothing, when this call arrived before the
+    generation was made.  Whatever the names, it is when it was made while this call waited: a
+    client that got no clear answer asks again, and MOM calls with a name of the next second.  A
+    call that is to end a job that still runs is never answered so: the job has gone on since.
     """
     if last is None or not last.signed:
         return None
     newest = last.manifest
-    if newest.job.id != request.job_id or newest.checkpoint_name != request.name:
+    meanwhile = request.exec_pid is None and (waited or not request.name)
+    if newest.job.id != request.job_id or newest.lineage != lineage.name:
         return None
-    if newest.lineage != lineage.name or not last.generation.looks_whole(newest):
+    if newest.checkpoint_name != request.name and not meanwhile:
+        return None
+    if not last.generation.looks_whole(newest):
         return None
     just_now = since <= newest.created <= time.time() + 1  # not ahead: the clock was set back
     if not request.named_once and not just_now:

@@ -70,6 +70,17 @@ class UnknownJob(PbsError):
     pass
 
 
+class Unclear(PbsError):
+    """The server cannot tell whether MOM did what was asked: it may have, or do it yet."""
+
+
+class JobLost(UnknownJob, Unclear):
+    """TORQUE's 15086, "Job not found": it looked for the job while MOM did what was asked.
+
+    Some releases say so each time (TRQ-4388), for a job that is there.
+    """
+
+
 class PermissionDenied(PbsError):
     pass
 
@@ -108,13 +119,19 @@ _OPENPBS: dict[int, type[PbsError]] = {
     15014: BadAttributeValue,
     15016: BadState,
     15018: UnknownQueue,
+    15031: Unclear,  # the connection to the server broke before its answer
     15041: MomRejected,
     15047: CheckpointBusy,
     15062: UnknownNode,
     15070: MomUnreachable,
 }
 _TORQUE = {number + 2: kind for number, kind in _OPENPBS.items()}
-_TORQUE[15086] = UnknownJob  # "Job not found"; also what 6.1's MOM answers to a hold it carried out
+_TORQUE[15086] = JobLost
+# MOM took too long, or a connection, the server's to it or ours to the server, broke meanwhile
+for _number in (15085, 15097, 15098, 15099):
+    _TORQUE[_number] = Unclear
+# What is raised though the request may be carried out all the same
+UNCLEAR = (Unclear, CallTimedOut)
 
 
 def error_class(number: int, openpbs: bool) -> type[PbsError]:

@@ -23,7 +23,7 @@ from torqueckpt.batch.schedule import Rate
 from torqueckpt.batch.server import Server, connect
 from torqueckpt.chain import server_jobs, walltime
 from torqueckpt.errors import InvalidSpec, NeedsRoot
-from torqueckpt.ifl.errors import PbsError, SymbolMissing
+from torqueckpt.ifl.errors import UNCLEAR, PbsError, SymbolMissing
 from torqueckpt.ifl.records import Job, seconds
 from torqueckpt.images import prune
 from torqueckpt.node import periodic_images
@@ -44,6 +44,7 @@ ASKED_FOR = (
     *("queue", "Variable_List", "Resource_List", "resources_used", "depend"),
 )
 _RATE_LASTS_SECONDS = 3600  # it is read from a whole journal
+_UNCLEAR_SECONDS = 20.0  # in which a MOM that was asked for a checkpoint has begun it
 
 
 class _Try(NamedTuple):
@@ -71,6 +72,7 @@ class Periodic:
             raise NeedsRoot(what="the periodic service", remedy="run it as root, or by its unit")
         self._settings = settings
         self._tries: dict[str, _Try] = {}
+        self._unclear: dict[str, float] = {}  # when the server did not say whether MOM takes one
         self._told: dict[str, str] = {}
         self._problems: dict[str, tuple[str, ...]] = {}  # by user, those of the last round
         self._remembered: set[str] = set()
@@ -117,7 +119,7 @@ class Periodic:
             for job, spec in jobs:
                 seen = looks.get(job.id)
                 try:
-                    if seen is not None and self._see_to(server, job, spec, seen):
+                    if seen is not None and self._see_to(server, job, spec, seen, stays):
                         taken.append(job.id)
                 except Exception as failure:
                     self._tell(job.id, budget.words(failure))
@@ -163,7 +165,12 @@ class Periodic:
         return {seen.job: seen for seen in looks.jobs}
 
     def _see_to(
-        self, server: Server, job: Job, spec: CheckpointSpec, seen: periodic_images.Seen
+        self,
+        server: Server,
+        job: Job,
+        spec: CheckpointSpec,
+        seen: periodic_images.Seen,
+        stays: bool,
     ) -> bool:
         """Do what is to be done for a job; whether the server was asked for its checkpoint."""
         if seen.last_ms >= 0:
@@ -175,7 +182,10 @@ class Periodic:
         ours = spec.periodic and not (server.is_openpbs and seen.mom_has_timer)
         if not ours or not seen.looked or seen.busy or self._hooks.has(job.id):
             return False
-        return self._is_due(job, spec, seen) and self._take(server, job)
+        if job.id in self._unclear:
+            self._look_again(job, seen)
+            return False
+        return self._is_due(job, spec, seen) and self._take(server, job, stays)
 
     def _prune(self, server: str | None) -> None:
         """Remove images that the settings no longer keep, when the time for that has come."""
@@ -312,19 +322,39 @@ class Periodic:
         left = begun + limit - history.last_image if limit and begun else None
         return interval.until_next(image.frozen_us / 1e6, left, known[1], self._settings)
 
-    def _take(self, server: Server, job: Job) -> bool:
+    def _take(self, server: Server, job: Job, stays: bool) -> bool:
         """Have the server take the checkpoint, so that it knows; else the hook is called.
 
-        A server may refuse, and OpenPBS's has no such call.
+        A server may refuse, and OpenPBS's has no such call.  One that does not say whether MOM
+        takes it is not asked again, nor the hook called, before a service has looked for the image.
         """
         try:
             server.checkpoint(job.id)
+        except UNCLEAR as silence:
+            self._tell(job.id, f"whether MOM checkpoints it the server does not say: {silence}")
+            if stays:
+                self._unclear[job.id] = time.time()
+            else:
+                self._hooks.add(job)  # which finds the image of a MOM that did
+            return False
         except (PbsError, SymbolMissing) as refusal:
             self._tell(job.id, f"the server refuses ({refusal}), so the hook is called here")
             self._hooks.add(job)
             return False
         log.info(f"{job.id}: checkpoint was due, asked the server for it")
         return True
+
+    def _look_again(self, job: Job, seen: periodic_images.Seen) -> None:
+        """Call the hook where MOM has not begun the checkpoint of which the server did not say."""
+        asked = self._unclear[job.id]
+        if seen.created >= asked - 1:
+            log.info(f"{job.id}: MOM has taken it")
+        elif 0 <= time.time() - asked < _UNCLEAR_SECONDS:
+            return
+        else:
+            self._tell(job.id, "MOM has not begun it, so the hook is called here")
+            self._hooks.add(job)
+        del self._unclear[job.id]
 
     def _tell_problems(self, about: str, lines: tuple[str, ...]) -> None:
         """Log what goes wrong at an owner's, each line once as long as it does."""
@@ -346,6 +376,7 @@ class Periodic:
         self._remembered &= jobs
         self._reached = {job: at for job, at in self._reached.items() if job in jobs}
         self._tries = {job: each for job, each in self._tries.items() if job in jobs}
+        self._unclear = {job: at for job, at in self._unclear.items() if job in jobs}
         self._problems = {name: each for name, each in self._problems.items() if name in kept}
         known = jobs | self._odd | {"server", "depend"}
         self._told = {about: line for about, line in self._told.items() if about in known}
