@@ -161,11 +161,44 @@ def test_without_a_compiler_a_line_for_each_library_says_what_cannot_be_done(
     assert {each.stat().st_mode & 0o7777 for each in libraries} == {0o644}
 
 
+def _named_sh(staged: Stage, program: str) -> str:
+    return f'#!/bin/sh\nexec /usr/local/sbin/{program} "$@"\n'
+
+
+@pytest.mark.parametrize("program", ["mom-checkpoint", "mom-restart"])
+def test_who_writes_his_script_to_a_guides_name_overwrites_no_program(
+    staged: Stage, program: str
+) -> None:
+    named = staged.root / f"usr/local/sbin/{program}.sh"
+    assert (named.read_text(), named.stat().st_mode & 0o7777) == (_named_sh(staged, program), 0o755)
+    before = (named.parent / program).read_bytes()
+    with open(named, "w") as file:  # as an editor does, or cat >
+        file.write("#!/bin/sh\nexit 0\n")
+    told = staged.make("install", FLAVOUR="altix", ALTIX_PACKAGE=str(staged.package))
+    assert f"/usr/local/sbin/{program}.sh is not torqueckpt's and stays" in told.stderr
+    assert named.read_text() == "#!/bin/sh\nexit 0\n"
+    assert (named.parent / program).read_bytes() == before
+    named.unlink()
+
+
+def test_the_link_of_earlier_versions_becomes_a_file(staged: Stage) -> None:
+    named = staged.root / "usr/local/sbin/mom-checkpoint.sh"
+    named.unlink(missing_ok=True)
+    named.symlink_to("mom-checkpoint")
+    before = (named.parent / "mom-checkpoint").read_bytes()
+    told = staged.make("install", FLAVOUR="altix", ALTIX_PACKAGE=str(staged.package))
+    assert (told.returncode, "stays" in told.stderr) == (0, False)
+    assert (named.is_symlink(), named.read_text()) == (False, _named_sh(staged, "mom-checkpoint"))
+    assert (named.parent / "mom-checkpoint").read_bytes() == before
+
+
 def test_uninstalling_takes_away_exactly_that(staged: Stage) -> None:
     (staged.root / "var/spool/checkpoint/jobs/ann").mkdir()
+    own = staged.root / "usr/local/sbin/mom-restart.sh"
+    own.write_text("#!/bin/sh\nexit 0\n")
     assert staged.make("uninstall").returncode == 0
     kept = {"etc/torqueckpt/torqueckpt.toml", "etc/torqueckpt/stores"}
-    assert staged.files() == {"usr/local/bin/mine", *kept}
+    assert staged.files() == {"usr/local/bin/mine", "usr/local/sbin/mom-restart.sh", *kept}
     left = {str(p.relative_to(staged.root)) for p in staged.root.rglob("*") if p.is_dir()}
     assert "var/spool/checkpoint/jobs/ann" in left
     assert not {"usr/local/lib", "usr/local/share"} & left

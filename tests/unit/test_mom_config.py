@@ -95,9 +95,17 @@ def test_a_line_that_contradicts_ours_stops(data: bytes, behind: bool) -> None:
     assert "contradicts torqueckpt's" in found[0].what
 
 
-def test_a_line_that_says_what_ours_says_is_told_and_does_not_stop(tmp_path: Path) -> None:
-    (tmp_path / "mom-checkpoint").touch()
-    (tmp_path / "mom-checkpoint.sh").symlink_to("mom-checkpoint")  # the seed's name for it
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_line_that_says_what_ours_says_is_told_and_does_not_stop(
+    tmp_path: Path, linked: bool
+) -> None:
+    """mom-checkpoint.sh is the seed's name for it: once a link, today a file of two lines."""
+    program, named = tmp_path / "mom-checkpoint", tmp_path / "mom-checkpoint.sh"
+    program.touch()
+    if linked:
+        named.symlink_to("mom-checkpoint")
+    else:
+        named.write_text(f'#!/bin/sh\nexec {program} "$@"\n')
     theirs = f"$checkpoint_script\t{tmp_path}//mom-checkpoint.sh \n".encode()
     merged = config_block.merge(theirs, [f"$checkpoint_script {tmp_path}/mom-checkpoint"], "config")
     (found,) = _check(merged)

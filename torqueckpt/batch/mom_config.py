@@ -13,6 +13,10 @@ from dataclasses import dataclass, field, replace
 
 from torqueckpt.findings import HAZARD, REFUSED, Finding, Line
 
+# As `make install` puts it at mom-checkpoint.sh, the name that guides give to the script.
+_HANDS_ON = re.compile(rb'#!/bin/sh\nexec (/\S+) "\$@"\n')
+_LONGEST_SCRIPT = 4096
+
 
 def in_file(file: str, line: int, what: str, remedy: str, stops: bool = False) -> Finding:
     """What is not as it should be.  stops: nothing is written while it is so.
@@ -89,7 +93,7 @@ def check(
 
 
 def same_value(one: str, other: str) -> bool:
-    """Whether two values are equal but for blanks, and for links that paths lead through."""
+    """Whether two values are equal but for blanks, and for links and scripts that lead on."""
     return _normal(one) == _normal(other)
 
 
@@ -155,4 +159,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _normal(value: str) -> str:
     text = " ".join(value.split())
-    return os.path.realpath(text) if text.startswith("/") else text
+    if not text.startswith("/"):
+        return text
+    try:
+        with open(text, "rb") as file:
+            handed_on = _HANDS_ON.fullmatch(file.read(_LONGEST_SCRIPT))
+    except OSError:
+        handed_on = None
+    return os.path.realpath(os.fsdecode(handed_on.group(1)) if handed_on else text)
