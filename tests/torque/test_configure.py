@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.support import User, count_script
+from tests.support import User, count_script, lines
 from tests.torque.private import PrivateTorque
 
 
@@ -40,5 +40,33 @@ def test_the_prologue_refuses_a_job_whose_directory_is_a_command(
         assert not done.exists()
         other = torque.start_job(owner, script, "-c", f"enabled,dir={directory}/images")
         torque.wait_for_line(other, 1)
+    finally:
+        prologue.unlink()
+
+
+def test_a_job_whose_server_does_not_tell_its_attributes_is_started_later(
+    torque: PrivateTorque, owner: User, directory: Path
+) -> None:
+    """The check's qstat fails at first, as when the server hangs: the job is not lost."""
+    client, tries = torque.root / "client", torque.root / "tries"
+    (client / "bin").mkdir(parents=True)
+    qstat = client / "bin/qstat"
+    qstat.write_text(
+        f"#!/bin/sh\necho >>{tries}\n"
+        f'[ $(wc -l <{tries}) -gt 2 ] || exit 153\nexec {torque.prefix}/bin/qstat "$@"\n'
+    )
+    qstat.chmod(0o755)
+    out = torque.root / "generated-later"
+    torque.check(*torque.configure_argv("--output", str(out), "--prefix", str(client)))
+    prologue = torque.root / "home/mom_priv/prologue"
+    prologue.write_bytes((out / "mom_priv/torqueckpt-prologue").read_bytes())
+    prologue.chmod(0o500)
+    try:
+        limits = ("-l", "walltime=300,mem=200mb")
+        script = owner.script(count_script(20), directory)
+        job = torque.submit(owner, script, "-c", "enabled", *limits)
+        assert torque.wait_for_exit(job, 120) == "7"
+        assert torque.delivered(job, directory) == (lines(20), "")
+        assert len(tries.read_text()) == 3
     finally:
         prologue.unlink()

@@ -63,7 +63,8 @@ class Prologue:
             for name, value in attributes.items()
         )
         answer = self.top / "answer"
-        answer.write_text(f'<?xml version="1.0"?>\n<Data><Job>{text}</Job></Data>')
+        job = f"<Job_Id>7.srv</Job_Id>{text}"
+        answer.write_text(f'<?xml version="1.0"?>\n<Data><Job>{job}</Job></Data>')
         self.program("qstat", f'[ "$1 $2" = "-x 7.srv" ] && cat {shlex.quote(str(answer))}')
 
     def run(self) -> subprocess.CompletedProcess[str]:
@@ -114,13 +115,19 @@ def test_a_job_whose_variables_hold_tags_harms_itself_only(prologue: Prologue) -
 
 
 @pytest.mark.parametrize("body", ["exit 153", "exit 0", "echo nonsense", "kill -9 $$", "exec 1>&-"])
-def test_a_server_that_does_not_answer_fails_no_job(prologue: Prologue, body: str) -> None:
+def test_a_server_that_does_not_answer_has_the_job_queued_again(
+    prologue: Prologue, body: str
+) -> None:
+    """Exit status 2 is pbs_mom's to give a job back; with 1 it would be lost, with 0 unchecked."""
     prologue.program("qstat", body)
-    assert prologue.run().returncode == 0
+    finished = prologue.run()
+    assert finished.returncode == 2
+    (told,) = (line for line in finished.stderr.splitlines() if line != "Killed")  # sh's own word
+    assert told.startswith("torqueckpt: job 7.srv is not started: ")
 
 
-def test_no_qstat_at_all_fails_no_job(prologue: Prologue) -> None:
-    assert prologue.run().returncode == 0
+def test_no_qstat_at_all_has_the_job_queued_again(prologue: Prologue) -> None:
+    assert prologue.run().returncode == 2
 
 
 def test_no_qalter_refuses_all_the_same(prologue: Prologue) -> None:
