@@ -199,6 +199,14 @@ def test_the_script_gets_the_processes_of_the_job_that_have_lost_their_parent(
     assert done.stdout.startswith("1 ['one', 'two three'] True\n"), done.stderr
 
 
+def test_the_shell_stays_where_mom_has_it_exec_the_script(tmp_path: Path) -> None:
+    """$exec_with_exec: else the script would be the leader, and its child what is dumped."""
+    path = script(tmp_path, "#!/bin/bash\necho $(ps -o comm= -p $PPID) $1\nexit 5\n")
+    told = f"exec {path} one\necho and then $?\n"
+    done = started_with(_CRIU, tmp_path, "/bin/bash", told=told)
+    assert done.stdout == "bash one\nand then 5\n", done.stderr
+
+
 def test_a_script_that_waits_for_all_its_children_does_not_wait_for_a_daemon(
     tmp_path: Path,
 ) -> None:

@@ -37,6 +37,7 @@ _LONGEST_SCRIPT = 1024 * 1024
 # A resume job's script, or a chain's: what it restores has been launched before, and sudo must not
 # be.
 _RESUMES = re.compile(rb"^\s*(exec\s+)?\S*torqueckpt\s+(resume|link\s+--chain)\s", re.MULTILINE)
+_EXEC = b"exec "  # MOM's $exec_with_exec: without the shell, what is dumped would have no parent
 _MOMS_PIPES = (9, 14)  # that the shell and the script inherit
 # Shells that run a script without a first line themselves; the others leave that to /bin/sh.
 _RUN_IT_THEMSELVES = ("bash", "ksh", "ksh93", "mksh")
@@ -112,6 +113,7 @@ def _tell_shell(how: str, shell: str) -> None:
             if not read:
                 break
             line += read
+        line = line[len(_EXEC) :] if line.startswith(_EXEC + b"/") else line
         front = f"{_ourselves()} {how} {shell} ".encode() if line.startswith(b"/") else b""
         waits = int.from_bytes(fcntl.ioctl(0, termios.FIONREAD, bytes(4)), sys.byteorder)
         more = os.read(0, min(waits, _LONGEST_COMMAND // 4)) if waits else b""
