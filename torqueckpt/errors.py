@@ -193,6 +193,11 @@ class InvalidResource(TorqueCkptError):
     exit_code = 71
 
 
+class InvalidOption(TorqueCkptError):
+    message = "-{option} {value}: {problem}"
+    exit_code = 118
+
+
 class UnknownChain(TorqueCkptError):
     message = "no chain of {owner} is known as {job}{remedy}"
     exit_code = 72

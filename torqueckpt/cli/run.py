@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
 import click
 
-from torqueckpt import paths, settings
-from torqueckpt.batch.local import control, mom, submission
+from torqueckpt import log, paths, settings
+from torqueckpt.batch.local import control, mom, options, submission
 from torqueckpt.batch.local.site import Progress, Site
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.errors import CheckpointRefused, NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner, job_id
 from torqueckpt.images import catalogue
+from torqueckpt.manifest import Directive
 from torqueckpt.process import privileges
 from torqueckpt.reports import interval
 from torqueckpt.settings import Settings
@@ -30,30 +32,57 @@ _AFTER = {
 _STATES = {"R": "running", "H": "held", "E": "ending"}
 
 
-@click.command("run", context_settings={"ignore_unknown_options": True})
-@click.option("-c", "spec", metavar="SPEC", default="", help="qsub's -c, or auto; c=5s: 5 seconds.")
-@click.option("-N", "name", metavar="NAME", default="", help="The job's name.")
-@click.option("-o", "out", metavar="PATH", default="", help="Where stdout goes at the end.")
-@click.option("-e", "err", metavar="PATH", default="", help="Where stderr goes at the end.")
-@click.option("-j", "join", metavar="oe", default="", help="oe: stderr joins stdout.")
-@click.option("-l", "limits", metavar="walltime=TIME", default="", help="It is ended then.")
-@click.option("-v", "variables", metavar="VARS", default="", help="NAME=VALUE,… for the job.")
+_NOT_PLAYED = "Not played here: named on stderr."
+_ALONE_SHOWN = {"V": "All variables of the environment.", "z": "The job's id is not printed."}
+_SHOWN = {
+    "c": ("SPEC", "qsub's -c, or auto; c=5s: 5 seconds."),
+    "N": ("NAME", "The job's name."),
+    "o": ("PATH", "Where stdout goes at the end; $PBS_JOBID and the like are replaced."),
+    "e": ("PATH", "Where stderr goes at the end."),
+    "j": ("oe|eo|n", "oe: stderr joins stdout; eo: stdout joins stderr."),
+    "k": ("o|e|oe", "These go to the user's home, by their usual names."),
+    "l": ("LIST", "walltime=TIME: it is ended then; nodes=1:ppn=N, procs=N, ncpus=N, select=…"),
+    "v": ("VARS", "NAME=VALUE,… for the job; quotes or a backslash protect commas."),
+    "S": ("PATH", "The login shell that starts the script."),
+    "d": ("DIR", "Where the job starts."),
+    "w": ("DIR", "Its PBS_O_WORKDIR, instead of the present directory."),
+    "t": ("N", "Member N of an array; whole arrays are not played."),
+    "W": ("LIST", "umask=022."),
+    "F": ("WORDS", "Arguments of the script."),
+}
+
+
+def _options_of_qsub(command: Callable[..., int]) -> Callable[..., int]:
+    """All options of qsub, those of TORQUE and of OpenPBS; what is not played is named."""
+    for letter in reversed(options.ALONE):
+        word, unseen = f"-{letter}", letter not in _ALONE_SHOWN
+        told = _ALONE_SHOWN.get(letter, _NOT_PLAYED)
+        add = click.option(word, letter, is_flag=True, hidden=unseen, help=told)
+        command = add(command)
+    hidden = [letter for letter in options.WITH_VALUE if letter not in _SHOWN]
+    for letter in reversed([*_SHOWN, *hidden]):
+        metavar, told = _SHOWN.get(letter, ("VALUE", _NOT_PLAYED))
+        word, unseen = f"-{letter}", letter in hidden
+        add = click.option(word, letter, multiple=True, metavar=metavar, hidden=unseen, help=told)
+        command = add(command)
+    return command
+
+
+@click.command("run", context_settings={"allow_interspersed_args": False})
+@_options_of_qsub
 @click.option("--user", metavar="USER", help="Whose job it is; you, under sudo.")
 @click.argument("script", type=click.Path(path_type=Path))
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def run_command(
-    spec: str,
-    name: str,
-    out: str,
-    err: str,
-    join: str,
-    limits: str,
-    variables: str,
     user: str | None,
     script: Path,
     arguments: tuple[str, ...],
+    **given: bool | tuple[str, ...],
 ) -> int:
     """Run SCRIPT as a batch job on this machine, checkpointed as -c asks; play its MOM.
+
+    All options of qsub are read, on the command line and in #PBS lines.  What has no meaning on one
+    machine without a server, as -q and -l mem=, is named on stderr.  Options stand before SCRIPT.
 
     \b
     sudo torqueckpt run -c c=1 run_job.sh
@@ -62,10 +91,15 @@ def run_command(
     """
     chosen = settings.load()
     owner = _job_owner(user)
-    options = {"c": spec, "N": name, "o": out, "e": err, "j": join, "l": limits, "v": variables}
-    with Display(owner, chosen) as display:
+    submitted = submission.build(Path.cwd() / script, arguments, owner, _directives(given))
+    if submitted.not_played:
+        click.echo(f"torqueckpt: not played here: {', '.join(submitted.not_played)}", err=True)
+    if arguments and arguments[0].startswith("-"):
+        told = f"{arguments[0]} is the script's; options of qsub stand before {script}"
+        click.echo(f"torqueckpt: {log.one_line(told)}", err=True)
+    with Display(owner, chosen, quiet=bool(given["z"])) as display:
         return mom.submit(
-            submission.build(Path.cwd() / script, arguments, owner, options),
+            submitted,
             Spool(chosen.local_home),
             Site(
                 checkpoint_program=paths.program("sbin", "mom-checkpoint"),
@@ -81,6 +115,16 @@ def run_command(
             display.update,
             display.started,
         )
+
+
+def _directives(given: Mapping[str, bool | tuple[str, ...]]) -> list[Directive]:
+    found = []
+    for letter, values in given.items():
+        if isinstance(values, tuple):
+            found += [Directive(letter, value) for value in values]
+        elif values:
+            found.append(Directive(letter, ""))
+    return found
 
 
 @click.command("checkpoint")
@@ -148,7 +192,7 @@ class Display:
     On a terminal one live line, elsewhere a line for each thing that went wrong.
     """
 
-    def __init__(self, owner: Owner, settings: Settings) -> None:
+    def __init__(self, owner: Owner, settings: Settings, quiet: bool = False) -> None:
         from rich.console import Console  # slow to import, for all other commands too
         from rich.status import Status
 
@@ -157,6 +201,7 @@ class Display:
         self._out = Console(highlight=False)
         self._errors = Console(stderr=True, highlight=False)
         self._status = Status("", console=self._errors)
+        self._quiet = quiet
         self._seen = 0
         self._last = ""
         self._frozen_seconds = 0.0
@@ -176,7 +221,8 @@ class Display:
 
     def started(self, job: str) -> None:
         """Print the job id, as qsub does."""
-        self._out.print(job)
+        if not self._quiet:
+            self._out.print(job)
 
     def update(self, progress: Progress) -> float:
         """Show the change; gives the newest image's frozen seconds.

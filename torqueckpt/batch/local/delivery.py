@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from torqueckpt import log
+from torqueckpt.batch.local import options
 from torqueckpt.batch.local.spool import Spool
 from torqueckpt.batch.local.submission import Submission, target
 from torqueckpt.process import privileges
@@ -31,7 +34,7 @@ class Delivery(NamedTuple):
             for suffix, where in self._targets().items():
                 name = f"{self.job}.{suffix}"
                 try:
-                    with privileges.acting_as(self.submission.owner):
+                    with privileges.acting_as(self.submission.owner), self._umask():
                         source = os.fdopen(spool.open_file(name, os.O_RDONLY), "rb")
                         with source, _opened(where, os.O_CREAT | os.O_TRUNC) as copy:
                             while block := source.read(1024 * 1024):
@@ -55,16 +58,31 @@ class Delivery(NamedTuple):
             except OSError as problem:
                 log.warning(f"{self.job}: not written to its stderr: {problem}")
 
+    @contextmanager
+    def _umask(self) -> Iterator[None]:
+        """With the umask of -W, where one was given; the files are made with it."""
+        before = os.umask(0o022)
+        os.umask(before if self.submission.umask is None else self.submission.umask)
+        try:
+            yield
+        finally:
+            os.umask(before)
+
     def _targets(self) -> dict[str, Path]:
         """The user's paths by the suffix in the spool; stderr's, or what it joins, last."""
-        number = self.job.partition(".")[0]
-        given = {"OU": self.submission.out, "ER": self.submission.err}
-        if self.submission.joined:
-            del given["ER"]
+        asked = self.submission
+        names = {**asked.variables, **asked.names(self.job)}
+        number = self.job.partition(".")[0] + (f"-{asked.member}" if asked.member else "")
         found = {}
-        for suffix, path in given.items():
-            usual = f"{self.submission.name}.{'o' if suffix == 'OU' else 'e'}{number}"
-            found[suffix] = target(path, self.submission.submit_dir, usual)
+        for suffix, letter, path in (("OU", "o", asked.out), ("ER", "e", asked.err)):
+            if asked.joined and not asked.joined.startswith(letter):
+                continue
+            usual = f"{asked.name.rpartition('/')[2]}.{letter}{number}"
+            if letter in asked.kept:
+                found[suffix] = Path(names["HOME"]) / usual
+            else:
+                path = options.expanded(letter, path, names)
+                found[suffix] = target(path, asked.work_dir or asked.submit_dir, usual)
         return found
 
 

@@ -37,6 +37,8 @@ def start_job(job: str, submission: Submission, spool: Spool, site: Site) -> int
     out, err = spool.open_outputs(job, submission.owner, submission.joined)
     read_end, write_end = os.pipe()
     command = shlex.join([str(spool.script(job)), *submission.arguments])
+    if submission.more_arguments:  # for the user's shell to take apart, as MOM has it
+        command += f" {submission.more_arguments}"
     os.write(write_end, command.encode("utf-8", "surrogateescape") + b"\n")
     os.close(write_end)
     pid = os.fork()
@@ -53,10 +55,10 @@ def _become_leader(
     """Become the job's session leader, in the forked child; never returns."""
     try:
         os.setsid()
-        os.umask(0o022)
+        os.umask(0o022 if submission.umask is None else submission.umask)
         for ignored in (signal.SIGPIPE, signal.SIGXFSZ):  # by Python, and exec would pass that on
             signal.signal(ignored, signal.SIG_DFL)
-        shell = pwd.getpwuid(submission.owner.uid).pw_shell or "/bin/sh"
+        shell = submission.shell or _own_shell(submission)
         environment = _environment(job, submission, spool, shell)
         for target, source in enumerate(stdio):
             os.dup2(source, target)
@@ -66,7 +68,7 @@ def _become_leader(
         os.closerange(10, 4096)
         for fd in range(3, 9):
             _close(fd)
-        os.chdir(submission.submit_dir)
+        os.chdir(submission.work_dir or submission.submit_dir)
         if submission.spec.checkpointable:
             os.execve(site.run_program, [str(site.run_program), shell], environment)
         os.execve(shell, ["-" + os.path.basename(shell)], environment)
@@ -77,32 +79,24 @@ def _become_leader(
 
 
 def _environment(job: str, submission: Submission, spool: Spool, shell: str) -> dict[str, str]:
-    user = pwd.getpwuid(submission.owner.uid)
-    host = os.uname().nodename
     return {
         **submission.variables,
-        "HOME": user.pw_dir,
+        **submission.names(job),
         "LANG": "C.UTF-8",
-        "LOGNAME": user.pw_name,
         "PATH": _PATH,
         "SHELL": shell,
-        "USER": user.pw_name,
         "PBS_ENVIRONMENT": "PBS_BATCH",
-        "PBS_JOBID": job,
-        "PBS_JOBNAME": submission.name,
         "PBS_NODEFILE": str(spool.node_file(job)),
         "PBS_NODENUM": "0",
-        "PBS_NUM_NODES": "1",
-        "PBS_NUM_PPN": "1",
-        "PBS_O_HOME": user.pw_dir,
-        "PBS_O_HOST": host,
-        "PBS_O_LOGNAME": user.pw_name,
         "PBS_O_PATH": _PATH,
-        "PBS_O_SHELL": shell,
-        "PBS_O_WORKDIR": str(submission.submit_dir),
-        "PBS_QUEUE": "local",
+        "PBS_O_SHELL": _own_shell(submission),
         "PBS_TASKNUM": "1",
+        "PBS_VNODENUM": "0",
     }
+
+
+def _own_shell(submission: Submission) -> str:
+    return pwd.getpwuid(submission.owner.uid).pw_shell or "/bin/sh"
 
 
 def _close(fd: int) -> None:

@@ -364,8 +364,9 @@ def submit(
     """Give the job its id, run it to its end, and remove what is not needed any more."""
     spool.make()
     job = spool.next_job()
-    details, spec = submission.details(), submission.spec
-    spool.add(job, details, submission.script, submission.owner, spec.directory)
+    details, parent = submission.details(), submission.spec.directory
+    lines = submission.slots.lines
+    spool.add(job, details, submission.script, submission.owner, parent, lines)
     try:
         return LocalMom(spool, submission, site, watch, job).run(told)
     finally:

@@ -63,7 +63,13 @@ class Spool:
         return f"{number}.{os.uname().nodename}"
 
     def add(
-        self, job: str, record: Details, script: bytes, owner: Owner, parent: Path | None
+        self,
+        job: str,
+        record: Details,
+        script: bytes,
+        owner: Owner,
+        parent: Path | None,
+        processors: int = 1,
     ) -> None:
         """Write the script and the record of a job; make its node file and CKPTDIR.
 
@@ -75,7 +81,7 @@ class Spool:
             jobs.write_whole(f"{job}.JB", typed_json.dump(record), 0o644)
             os.chmod(f"{job}.JB", 0o644, dir_fd=jobs.fd)
         with Directory.open(self.home / "aux") as aux:
-            aux.write_whole(job, f"{os.uname().nodename}\n".encode(), 0o644)
+            aux.write_whole(job, f"{os.uname().nodename}\n".encode() * processors, 0o644)
             os.chmod(job, 0o644, dir_fd=aux.fd)
         checkpoint_dir = self.checkpoint_dir(job, parent)
         if parent is None:
@@ -109,14 +115,18 @@ class Spool:
         with Directory.open(self.home / "checkpoint") as checkpoints:
             checkpoints.remove_tree(f"{job}.CK")
 
-    def open_outputs(self, job: str, owner: Owner, joined: bool) -> tuple[int, int]:
+    def open_outputs(self, job: str, owner: Owner, joined: str) -> tuple[int, int]:
         """Make <id>.OU and .ER, empty, the user's; gives descriptors that append to them.
+
+        joined: oe or eo, where one of the two takes both.
 
         What lay there, since it could not be delivered, is put aside until outputs_settled().
         """
         with Directory.open(self.outputs()) as spool:
-            out = _new_output(spool, f"{job}.OU", owner)
-            return out, os.dup(out) if joined else _new_output(spool, f"{job}.ER", owner)
+            if joined:
+                both = _new_output(spool, f"{job}.{'ER' if joined == 'eo' else 'OU'}", owner)
+                return both, os.dup(both)
+            return _new_output(spool, f"{job}.OU", owner), _new_output(spool, f"{job}.ER", owner)
 
     def outputs_settled(self, job: str, serve: bool) -> None:
         """After a restart: the new files hold all of the output so far, or go for the old ones."""

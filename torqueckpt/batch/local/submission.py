@@ -4,23 +4,29 @@
 from __future__ import annotations
 
 import os
+import pwd
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from torqueckpt.batch import checkpoint_spec, directives, walltime
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.job_details import Details
-from torqueckpt.errors import InvalidResource, ScriptUnreadable
+from torqueckpt.batch.local import options
+from torqueckpt.batch.local.options import Slots
+from torqueckpt.errors import InvalidOption, ScriptUnreadable
 from torqueckpt.identity import Owner
-from torqueckpt.ifl import records
 from torqueckpt.manifest import Directive
 from torqueckpt.process import privileges
+
+_LONGEST_NAME = 15  # of a job that is named after its script
 
 
 class Submission(NamedTuple):
     """A job that is ready to run.
 
-    out and err: where its output is delivered, None for the usual name.
+    out and err: where its output is delivered, "" for the usual name.
+    joined: oe where stderr goes to stdout, eo where stdout goes to stderr.
     """
 
     script: bytes
@@ -29,17 +35,26 @@ class Submission(NamedTuple):
     spec: CheckpointSpec
     out: str
     err: str
-    joined: bool
+    joined: str
     variables: dict[str, str]
     walltime: int | None  # seconds
     submit_dir: Path
     owner: Owner
+    shell: str = ""  # "": the user's own
+    work_dir: Path | None = None  # where it starts, and its output goes; None: submit_dir
+    umask: int | None = None  # None: not said
+    slots: Slots = Slots()
+    kept: str = ""  # letters of o and e: these streams go to the user's home
+    member: str = ""  # its number in an array
+    more_arguments: str = ""  # -F, as the shell reads them
+    resources: tuple[str, ...] = ()
+    not_played: tuple[str, ...] = ()
 
     def details(self) -> Details:
         """The details of the job that the MOM writes down."""
         found = {"N": self.name, "c": self.spec.text, "o": self.out, "e": self.err}
-        found["j"] = "oe" if self.joined else ""
-        found["l"] = f"walltime={self.walltime}" if self.walltime is not None else ""
+        found["j"] = self.joined
+        found["l"] = ",".join(self.resources)
         found["v"] = f"{walltime.VARIABLE}=1" if walltime.wanted(self.variables) else ""
         return Details(
             owner=self.owner.name,
@@ -49,36 +64,89 @@ class Submission(NamedTuple):
             directives=tuple(Directive(o, value) for o, value in found.items() if value),
         )
 
+    def names(self, job: str) -> dict[str, str]:
+        """The variables of the job that say what it is and where it came from."""
+        home = pwd.getpwuid(self.owner.uid).pw_dir
+        found = {
+            **dict.fromkeys(("HOME", "PBS_O_HOME"), home),
+            **dict.fromkeys(("LOGNAME", "USER", "PBS_O_LOGNAME"), self.owner.name),
+            **dict.fromkeys(("PBS_QUEUE", "PBS_O_QUEUE"), "local"),
+            "PBS_O_HOST": os.uname().nodename,
+            "PBS_O_WORKDIR": str(self.submit_dir),
+            "PBS_JOBID": job,
+            "PBS_JOBNAME": self.name,
+            "PBS_NP": str(self.slots.lines),
+            "PBS_NUM_NODES": "1",
+            "PBS_NUM_PPN": str(self.slots.lines),
+        }
+        if self.work_dir is not None:
+            found["PBS_O_INITDIR"] = str(self.work_dir)
+        if self.walltime is not None:
+            found["PBS_WALLTIME"] = str(self.walltime)
+        if self.member:
+            found.update(dict.fromkeys(("PBS_ARRAYID", "PBS_ARRAY_INDEX"), self.member))
+        if self.slots.ncpus:
+            found["NCPUS"] = str(self.slots.ncpus)
+        if self.slots.threads:
+            found["OMP_NUM_THREADS"] = str(self.slots.threads)
+        return found
+
 
 def build(
     script: Path,
     arguments: tuple[str, ...],
     owner: Owner,
-    options: dict[str, str],
+    given: Iterable[Directive],
 ) -> Submission:
-    """Read the script as its owner; options (letter → value) overrule its #PBS lines."""
+    """Read the script as its owner; the options that are given overrule its #PBS lines."""
     try:
         with privileges.acting_as(owner), open(script, "rb") as file:
             text = file.read()
     except OSError as problem:
         raise ScriptUnreadable(path=script, problem=problem.strerror) from problem
     written = directives.read(text.decode("utf-8", "replace"))
-    found = {d.option: d.value for d in written}
-    found.update({letter: value for letter, value in options.items() if value})
-    limits = [d.value for d in written if d.option == "l"] + [options.get("l", "")]
-    return Submission(
+    asked = options.read(written, given, os.uname().nodename)
+    last = asked.last
+    joined = last.get("j", "n")
+    submitted = Submission(
         script=text,
         arguments=arguments,
-        name=found.get("N", script.name)[:15],
-        spec=checkpoint_spec.parse(found.get("c", "u")),
-        out=found.get("o", ""),
-        err=found.get("e", ""),
-        joined=found.get("j", "n") == "oe",
-        variables=_variables(found.get("v", "")),
-        walltime=_walltime(",".join(limits)),
-        submit_dir=Path(os.getcwd()),
+        name=last.get("N", script.name[:_LONGEST_NAME]).strip(),
+        spec=checkpoint_spec.parse(last.get("c", "u")),
+        out=last.get("o", "").strip(),
+        err=last.get("e", "").strip(),
+        joined="" if joined == "n" else joined,
+        variables={
+            **(os.environ if asked.all_variables else {}),
+            **options.variables(last.get("v", "")),
+        },
+        walltime=asked.walltime,
+        submit_dir=_directory("w", last.get("w"), owner) or Path(os.getcwd()),
         owner=owner,
+        shell=asked.shell,
+        work_dir=_directory("d", last.get("d"), owner),
+        umask=asked.umask,
+        slots=asked.slots,
+        kept=last.get("k", "n").replace("n", ""),
+        member=asked.member,
+        more_arguments=asked.arguments,
+        resources=asked.resources,
+        not_played=asked.not_played,
     )
+    for letter, path in (("o", submitted.out), ("e", submitted.err)):
+        options.expanded(letter, path, {**submitted.variables, **submitted.names("")})
+    return submitted
+
+
+def _directory(option: str, path: str | None, owner: Owner) -> Path | None:
+    """The directory that -d or -w names, from here; it must be there, for the owner."""
+    if path is None:
+        return None
+    found = Path.cwd() / path.strip()
+    with privileges.acting_as(owner):
+        if not found.is_dir():
+            raise InvalidOption(option=option, value=path, problem="no such directory")
+    return found
 
 
 def target(path: str, submit_dir: Path, default: str) -> Path:
@@ -88,24 +156,3 @@ def target(path: str, submit_dir: Path, default: str) -> Path:
         path = plain
     chosen = submit_dir / (path or default)
     return chosen / default if chosen.is_dir() else chosen
-
-
-def _walltime(text: str) -> int | None:
-    """The walltime of qsub's last -l; other resources are not limited on one machine."""
-    for item in reversed(text.split(",")):
-        name, _, value = item.partition("=")
-        if name == "walltime":
-            found = records.seconds(value)
-            if not found:
-                raise InvalidResource(item=item, problem="walltime is [[hours:]minutes:]seconds")
-            return found
-    return None
-
-
-def _variables(text: str) -> dict[str, str]:
-    """Parse qsub's -v: NAME=VALUE, or NAME with its present value, comma-separated."""
-    found = {}
-    for item in filter(None, text.split(",")):
-        name, given, value = item.partition("=")
-        found[name] = value if given else os.environ.get(name, "")
-    return found
