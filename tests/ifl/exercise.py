@@ -29,7 +29,7 @@ def exercise(library: Library) -> None:
     calls.text("pbs_submit", c, [*wanted, output], "script", None, "x")
     calls.text("pbs_submit", c, wanted, "script", "closed", None)
     calls.text("pbs_locjob", c, "1", "")
-    calls.number("pbs_alterjob", c, "1", wanted, b"x")
+    calls.number("pbs_alterjob", c, "1", [*wanted, output], b"x")
     calls.number("pbs_manager", c, 2, 3, "n1", [Attribute("state", "", "offline")], None)
     for id in ("1", "unknown"):
         calls.number("pbs_holdjob", c, id, "u", "extend that is longer than the word timeout")

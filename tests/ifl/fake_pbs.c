@@ -211,6 +211,17 @@ char *pbs_geterrmsg(int c)
 #endif
 }
 
+#ifdef OPENPBS
+/* its own check of a request's attributes, before the server hears of it */
+struct attr_error { struct attropl *attribute; int number; char *words; };
+static struct attr_errors { int count; struct attr_error *first; } errors;
+static struct attr_error wrong_value = { NULL, 15014, "Illegal value Resource_List.walltime " };
+struct attr_errors *pbs_get_attributes_in_error(int c)
+{
+    return c && errors.count ? &errors : NULL;
+}
+#endif
+
 int pbs_connect(char *server)
 {
     int c = IN_THREAD();
@@ -293,6 +304,14 @@ char *pbs_submit(int c, struct attropl *what, char *script, char *destination, c
             free(link->value);
             link->value = path;
         }
+    errors.count = 0;
+    for (struct attropl *link = what; link; link = link->next)
+        if (!strcmp(link->value, "no time")) {
+            errors.count = 1;
+            errors.first = &wrong_value;
+            SET_ERRNO(15010);
+            return NULL;
+        }
 #endif
     enter("pbs_submit", c);
     add_list(what);
@@ -315,6 +334,12 @@ int pbs_alterjob(int c, char *id, struct attrl *what, char *extend)
     add_list((struct attropl *)what);
     add(extend);
     lose(extend);
+#ifdef OPENPBS
+    /* it puts a longer path into a copy of the list, and frees the text of both */
+    for (; what; what = what->next)
+        if (!strcmp(what->name, "Output_Path"))
+            free(what->value);
+#endif
     return leave(0);
 }
 

@@ -44,6 +44,27 @@ job = query.getjobs(["job_state", "Job_Name", "Resource_List.walltime"])[id]
 print(job.name, job.job_state, job["Job_Name"], job["Resource_List.walltime"])
 print(query.getjob("999999"))
 """
+# What EasyBuild and hod ask of nodes; and what a program is told on one connection
+NODES = """
+from PBSQuery import PBSQuery
+for node in PBSQuery().getnodes(attrib_list=["np", "state", "status"]).values():
+    print(int(node["np"][0]) > 0, node["state"][0], int(node["status"]["ncpus"][0]) > 0)
+print(sorted(PBSQuery().getnodes_with_property(property="nosuch")))
+"""
+REFUSALS = """
+import pbs, sys
+c = pbs.pbs_connect(pbs.pbs_default())
+pbs.pbs_deljob(c, sys.argv[1], "NULL")
+print(*pbs.error())
+wanted = pbs.new_attropl(1)
+wanted[0].name, wanted[0].resource, wanted[0].value = pbs.ATTR_l, "walltime", "no time"
+pbs.pbs_submit(c, wanted, "/etc/hostname", "NULL", "NULL")
+print(*pbs.error())
+pbs.pbs_submit(c, wanted, "/nonexistent", "NULL", "NULL")
+print(*pbs.error())
+pbs.pbs_submit(c, "NULL", "/etc/hostname", "nosuchqueue", "NULL")
+print(*pbs.error())
+"""
 
 
 class ServerCalls(ServerTests):
@@ -77,6 +98,9 @@ class ServerCalls(ServerTests):
         altered = pbs.job(job, ["Job_Name", "comment", "Resource_List"])
         assert (altered.title, altered.comment) == ("renamed", "words with blanks, commas and é")
         assert altered.resource("Resource_List", "walltime") == "00:20:00"
+        for _ in range(20):  # OpenPBS's library frees these values itself
+            pbs.alter(job, {"Output_Path": f"{batch.server}:/tmp/out"})
+        assert pbs.job(job).text("Output_Path") == f"{batch.server}:/tmp/out"
 
         pbs.hold(job, "u")
         assert (pbs.job(job).state, pbs.job(job).hold_types) == ("H", "u")
@@ -118,6 +142,24 @@ class ServerCalls(ServerTests):
             with contextlib.suppress(PbsError):
                 pbs.delete(job)
 
+    def test_a_job_that_has_ended_is_an_unknown_one(
+        self, batch: Batch, pbs: Connection, user: pwd.struct_passwd
+    ) -> None:
+        """15139 where OpenPBS keeps the history of jobs; TORQUE shows it for a while."""
+        if batch.is_openpbs:
+            pbs.manage(CHANGE, SERVER, "", {"job_history_enable": "True"})
+        job = self.submit(batch, user, "true\n")
+        pbs.run(job)
+        until(lambda: self.gone(pbs, job), "the job's end")
+        if not batch.is_openpbs:
+            assert pbs.job(job).has_ended
+            return
+        with pytest.raises(UnknownJob, match="15139"):
+            pbs.job(job)
+        assert pbs.job(job, ended=True).has_ended
+        told = batch.run(sys.executable, "-c", REFUSALS, job).stdout.splitlines()
+        assert told[0].startswith("15139 Job has finished"), told
+
     def test_a_queue_is_made_changed_and_removed(self, pbs: Connection) -> None:
         pbs.manage(CREATE, QUEUE, "tckpt", {"queue_type": "Execution", "enabled": "False"})
         try:
@@ -129,6 +171,10 @@ class ServerCalls(ServerTests):
         finally:
             pbs.manage(DELETE, QUEUE, "tckpt")
         assert "tckpt" not in [queue.name for queue in pbs.queues()]
+
+    def test_nodes_have_what_clients_ask_of_them(self, batch: Batch, pbs: Connection) -> None:
+        done = batch.run(sys.executable, "-c", NODES)
+        assert done.stdout.splitlines() == ["True free True"] * len(pbs.nodes()) + ["[]"]
 
     def test_a_node_goes_offline_with_a_note_and_comes_back(
         self, batch: Batch, pbs: Connection
@@ -144,6 +190,16 @@ class ServerCalls(ServerTests):
             pbs.manage(CHANGE, NODE, name, back)
         assert "offline" not in pbs.nodes(where=name)[0].states
         assert not pbs.nodes(where=name)[0].note
+
+    def test_a_node_goes_offline_by_the_example(self, batch: Batch, pbs: Connection) -> None:
+        node = pbs.nodes()[0].name
+        assert batch.example("node_offline.py", node, "disk", "broken").returncode == 0
+        try:
+            assert "disk broken" in batch.example("list_nodes.py").stdout
+            assert "offline" in pbs.nodes(where=node)[0].states
+        finally:
+            assert batch.example("node_offline.py", node).returncode == 0
+        assert "offline" not in pbs.nodes(where=node)[0].states
 
     def test_a_node_is_created_and_deleted(self, batch: Batch, pbs: Connection) -> None:
         alias = spare_host({node.name for node in pbs.nodes()})
@@ -173,6 +229,16 @@ class ServerCalls(ServerTests):
             pbs.manage(CHANGE, SERVER, "", {"nosuch": "1"})
         with pytest.raises(PermissionDenied, match=r"15007"):
             batch.as_user(user, "manage", CHANGE, SERVER, "", {"log_events": "0"})
+
+    def test_refusals_are_told_in_words(self, batch: Batch) -> None:
+        done = batch.run(sys.executable, "-c", REFUSALS, f"999999.{batch.server}")
+        number = 0 if batch.is_openpbs else 2
+        unknown, value, script, queue = done.stdout.splitlines()
+        assert unknown.startswith("15001 Unknown Job Id"), done.stderr
+        assert value.startswith(f"{15014 + number} Illegal attribute or resource value")
+        assert "walltime" in value or not batch.is_openpbs
+        assert "cannot access script file" in script or "Illegal attribute" in script
+        assert queue.startswith(f"{15018 + number} Unknown queue")
 
     def test_the_examples_run(
         self, batch: Batch, pbs: Connection, user: pwd.struct_passwd, job: str

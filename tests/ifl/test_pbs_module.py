@@ -101,6 +101,39 @@ def test_nothing_raises_and_error_tells_why(import_pbs: Load) -> None:
     assert pbs.get_error() == 0
 
 
+def test_openpbs_says_why_in_the_servers_words(import_pbs: Load) -> None:
+    """Most of its numbers mean "System error:"."""
+    pbs = import_pbs("openpbs")
+    c = pbs.pbs_connect("fake")
+    assert pbs.pbs_deljob(c, "unknown", "NULL") == 15001
+    assert pbs.error() == (15001, "the server says 15001") == (15001, pbs.pbs_geterrmsg(c))
+    pbs.pbs_disconnect(c)
+    assert pbs.error() == (15001, "the server says 15001"), "it survives the disconnect"
+    assert pbs.pbs_connect("refused") < 0
+    assert pbs.error() == (15007, None)
+
+
+def test_openpbs_says_which_attribute_its_library_refuses(import_pbs: Load) -> None:
+    pbs = import_pbs("openpbs")
+    c = pbs.pbs_connect("fake")
+    pbs.pbs_deljob(c, "unknown", "NULL")  # its words stay with the connection
+    wanted = pbs.new_attropl(1)
+    wanted[0].name, wanted[0].resource, wanted[0].value = pbs.ATTR_l, "walltime", "no time"
+    assert pbs.pbs_submit(c, wanted, "script", "NULL", "NULL") is None
+    assert pbs.error() == (15014, "Illegal value Resource_List.walltime")
+    wanted[0].value = "1:00"
+    assert pbs.pbs_submit(c, wanted, "script", "closed", "NULL") is None
+    assert pbs.error() == (15007, "the server says 15007")
+    pbs.pbs_disconnect(c)
+
+
+def test_a_missing_call_is_the_attribute_error_that_it_was(import_pbs: Load) -> None:
+    """As pbs_python's own ha_server.py expects it."""
+    pbs = import_pbs("openpbs")
+    with pytest.raises(AttributeError, match="pbs_get_server_list"):
+        pbs.pbs_get_server_list().split(",")
+
+
 def test_each_thread_has_its_own_error(import_pbs: Load) -> None:
     pbs = import_pbs("torque6")
     c = pbs.pbs_connect("fake")
@@ -180,6 +213,39 @@ def test_without_a_library_import_fails_and_says_where_it_looked(tmp_path: Path)
     done = python("from PBSQuery import PBSQuery, PBSError; import pbs", tmp_path)
     assert done.stderr.splitlines()[-1].startswith("ImportError: no libtorque or libpbs")
     assert str(tmp_path / "libtorque.so.2") in done.stderr
+
+
+@pytest.mark.parametrize(
+    "named", ["/dev/null", "/etc", "/" + "x" * 300, os.fsdecode(b"/tmp/\xff.so"), "-"]
+)
+def test_what_cannot_be_a_library_is_an_import_error(named: str, tmp_path: Path) -> None:
+    """Whatever the system has against it: unreadable, a name too long, one that is not UTF-8."""
+    if named == os.fsdecode(b"/tmp/\xff.so"):
+        named = str(tmp_path / os.fsdecode(b"\xff.so"))
+        Path(named).touch()
+    done = python("import pbs", Path(named))
+    assert done.stderr.splitlines()[-1].startswith("ImportError: "), done.stderr
+    again = python("try:\n    import pbs\nexcept ImportError:\n    print('none')", Path(named))
+    assert again.stdout == "none\n"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+def test_a_library_that_its_user_may_not_read_is_an_import_error(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    become = "import os; os.setgid(65534); os.setuid(65534)\n"
+    for named in (closed / "lib", closed):
+        done = python("import torqueckpt.ifl._pbs_ifl\n" + become + "import pbs", named)
+        assert done.stderr.splitlines()[-1].startswith("ImportError: "), done.stderr
+
+
+def test_a_pbs_config_that_cannot_be_run_is_an_import_error(tmp_path: Path) -> None:
+    program = tmp_path / "pbs-config"
+    program.write_bytes(b"\x7fELF, or nearly")
+    program.chmod(0o755)
+    code = f"import os; os.geteuid = lambda: 1000; os.environ['PATH'] = {str(tmp_path)!r}\n"
+    done = python(f"{code}del os.environ[{VARIABLE!r}]\nimport pbs", tmp_path)
+    assert done.stderr.splitlines()[-1].startswith("ImportError: "), done.stderr
 
 
 def test_installed_names_are_the_modules_themselves(libraries: dict[str, Path]) -> None:

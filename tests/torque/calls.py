@@ -28,16 +28,6 @@ class TestTORQUE(ServerTests):
         assert monitor.closerm(number) == 0
         assert monitor.openrm("127.0.0.1", 1) < 0
 
-    def test_a_node_goes_offline_by_the_example(self, batch: Batch, pbs: Connection) -> None:
-        node = pbs.nodes()[0].name
-        assert batch.example("node_offline.py", node, "disk", "broken").returncode == 0
-        try:
-            assert "disk broken" in batch.example("list_nodes.py").stdout
-            assert "offline" in pbs.nodes(where=node)[0].states
-        finally:
-            assert batch.example("node_offline.py", node).returncode == 0
-        assert "offline" not in pbs.nodes(where=node)[0].states
-
     def test_a_chain_of_jobs_waits_by_the_example(
         self, batch: Batch, pbs: Connection, user: pwd.struct_passwd
     ) -> None:

@@ -21,13 +21,14 @@ Attributes = Union[Sequence[Attribute], str, None]
 
 try:
     library = open_library()
-except TorqueCkptError as failure:
+except (TorqueCkptError, OSError) as failure:  # OSError: pbs-config cannot be run
     raise ImportError(str(failure), name="pbs") from failure
 calls = Calls(library)
 
 
 class _Last(threading.local):
     number = 0
+    text = ""
 
 
 _last = _Last()
@@ -39,8 +40,12 @@ def get_error() -> int:
 
 
 def error() -> tuple[int, str | None]:
-    """The PBSE number of the last request, and what it means."""
-    return _last.number, pbs_strerror(_last.number)
+    """The PBSE number of the last request, and what it means.
+
+    In OpenPBS most numbers mean "System error:", and the words come from pbs_geterrmsg.
+    """
+    words = _last.text if library.is_openpbs else ""
+    return _last.number, words or pbs_strerror(_last.number)
 
 
 def pbs_strerror(number: int) -> str | None:
@@ -59,8 +64,8 @@ def listed(attributes: Attributes) -> Sequence[Attribute]:
 
 
 def noted(outcome: Outcome[T]) -> T:
-    """The value of an outcome; its number is kept for error()."""
-    _last.number = outcome.number
+    """The value of an outcome; its number and text are kept for error()."""
+    _last.number, _last.text = outcome.number, outcome.text
     return outcome.value
 
 

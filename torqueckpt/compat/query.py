@@ -44,36 +44,38 @@ class PBSQuery:
         # Job ids end in the server's own name, which need not be the name it is reached by.
         self.job_server_id = next(iter(self.get_serverinfo()), self.server)
 
-    def getjobs(self, attributes: Iterable[str] | None = None) -> dict[str, Any]:
-        return self._ask("job", self._pbs.pbs_statjob, "", attributes)
+    # The parameters' names are pbs_python's: programs write getjobs(attrib_list=…).
 
-    def getjob(self, name: str, attributes: Iterable[str] | None = None) -> Any:
+    def getjobs(self, attrib_list: Iterable[str] | None = None) -> dict[str, Any]:
+        return self._ask("job", self._pbs.pbs_statjob, "", attrib_list)
+
+    def getjob(self, name: str, attrib_list: Iterable[str] | None = None) -> Any:
         """Find a job, {} when there is none; "123" is that job of this server."""
         full = name if "." in name else f"{name}.{self.job_server_id}"
-        return self._ask("job", self._pbs.pbs_statjob, full, attributes).get(full, {})
+        return self._ask("job", self._pbs.pbs_statjob, full, attrib_list).get(full, {})
 
-    def getnodes(self, attributes: Iterable[str] | None = None) -> dict[str, Any]:
-        return self._ask("node", self._pbs.pbs_statnode, "", attributes)
+    def getnodes(self, attrib_list: Iterable[str] | None = None) -> dict[str, Any]:
+        return self._ask("node", self._pbs.pbs_statnode, "", attrib_list)
 
     def getnodes_with_property(
-        self, property: str, attributes: Iterable[str] | None = None
+        self, property: str, attrib_list: Iterable[str] | None = None
     ) -> dict[str, Any]:
-        return self._ask("node", self._pbs.pbs_statnode, f":{property}", attributes)
+        return self._ask("node", self._pbs.pbs_statnode, f":{property}", attrib_list)
 
-    def getnode(self, name: str, attributes: Iterable[str] | None = None) -> Any:
-        return self._ask("node", self._pbs.pbs_statnode, name, attributes).get(name, {})
+    def getnode(self, name: str, attrib_list: Iterable[str] | None = None) -> Any:
+        return self._ask("node", self._pbs.pbs_statnode, name, attrib_list).get(name, {})
 
-    def getqueues(self, attributes: Iterable[str] | None = None) -> dict[str, Any]:
-        return self._ask("queue", self._pbs.pbs_statque, "", attributes)
+    def getqueues(self, attrib_list: Iterable[str] | None = None) -> dict[str, Any]:
+        return self._ask("queue", self._pbs.pbs_statque, "", attrib_list)
 
-    def getqueue(self, name: str, attributes: Iterable[str] | None = None) -> Any:
-        return self._ask("queue", self._pbs.pbs_statque, name, attributes).get(name, {})
+    def getqueue(self, name: str, attrib_list: Iterable[str] | None = None) -> Any:
+        return self._ask("queue", self._pbs.pbs_statque, name, attrib_list).get(name, {})
 
-    def get_serverinfo(self, attributes: Iterable[str] | None = None) -> dict[str, Any]:
+    def get_serverinfo(self, attrib_list: Iterable[str] | None = None) -> dict[str, Any]:
         def statserver(c: int, _name: str, wanted: Any, extend: str) -> Any:
             return self._pbs.pbs_statserver(c, wanted, extend)
 
-        return self._ask("server", statserver, "", attributes)
+        return self._ask("server", statserver, "", attrib_list)
 
     def get_server_name(self) -> str:
         return self.server

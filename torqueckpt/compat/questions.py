@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
+from torqueckpt.compat import openpbs_nodes
 from torqueckpt.compat.binding import (
     Attributes,
     calls,
@@ -24,13 +26,13 @@ batch_status = BatchStatus
 _MOST_CONNECTIONS = 9
 
 
-def new_attrl(count: int) -> list[Attribute]:
-    """Make a list of `count` empty attrl objects."""
-    return [attrl() for _ in range(count)]
+def new_attrl(number: int) -> list[Attribute]:
+    """Make a list of so many empty attrl objects."""
+    return [attrl() for _ in range(number)]
 
 
-def new_attropl(count: int) -> list[Attribute]:
-    return [attropl() for _ in range(count)]
+def new_attropl(number: int) -> list[Attribute]:
+    return [attropl() for _ in range(number)]
 
 
 def new_batch_status() -> BatchStatus:
@@ -61,43 +63,53 @@ def pbs_connect(server: Text = None) -> int:
     return noted(calls.connect(server))
 
 
-def pbs_disconnect(c: int) -> int:
+def pbs_disconnect(connect: int) -> int:
     """Close a connection; 0, or a number for one that is not open.  error() keeps what it had."""
-    return calls.disconnect(c).value
+    return calls.disconnect(connect).value
 
 
-def pbs_geterrmsg(c: int) -> str | None:
+def pbs_geterrmsg(connect: int) -> str | None:
     """The server's words for the last refusal on this connection."""
-    return calls.message(c)
+    return calls.message(connect)
 
 
-def pbs_statjob(c: int, id: Text, attributes: Attributes, extend: Text) -> list[BatchStatus]:
-    return statuses_of("pbs_statjob", c, id, listed(attributes), optional(extend))
+def pbs_statjob(connect: int, id: Text, attrib: Attributes, extend: Text) -> list[BatchStatus]:
+    return statuses_of("pbs_statjob", connect, id, listed(attrib), optional(extend))
 
 
-def pbs_statque(c: int, id: Text, attributes: Attributes, extend: Text) -> list[BatchStatus]:
-    return statuses_of("pbs_statque", c, id, listed(attributes), optional(extend))
+def pbs_statque(connect: int, id: Text, attrib: Attributes, extend: Text) -> list[BatchStatus]:
+    return statuses_of("pbs_statque", connect, id, listed(attrib), optional(extend))
 
 
-def pbs_statnode(c: int, id: Text, attributes: Attributes, extend: Text) -> list[BatchStatus]:
-    return statuses_of("pbs_statnode", c, id, listed(attributes), optional(extend))
+def pbs_statnode(connect: int, id: Text, attrib: Attributes, extend: Text) -> list[BatchStatus]:
+    """Ask for all nodes (""), one, or those with a :property."""
+    if not library.is_openpbs:
+        return statuses_of("pbs_statnode", connect, id, listed(attrib), optional(extend))
+    wanted, name = listed(attrib), os.fsdecode(id or "")
+    one = "" if name.startswith(":") else id
+    asked = openpbs_nodes.understood(wanted)
+    nodes = statuses_of("pbs_statnode", connect, one, asked, optional(extend))
+    if name.startswith(":"):
+        nodes = [node for node in nodes if openpbs_nodes.has_property(node, name[1:])]
+    openpbs_nodes.complete(nodes, wanted)
+    return nodes
 
 
-def pbs_statserver(c: int, attributes: Attributes, extend: Text) -> list[BatchStatus]:
-    return statuses_of("pbs_statserver", c, listed(attributes), optional(extend))
+def pbs_statserver(connect: int, attrib: Attributes, extend: Text) -> list[BatchStatus]:
+    return statuses_of("pbs_statserver", connect, listed(attrib), optional(extend))
 
 
-def pbs_selstat(c: int, criteria: Attributes, extend: Text) -> list[BatchStatus]:
-    return statuses_of("pbs_selstat", c, listed(criteria), optional(extend))
+def pbs_selstat(connect: int, select_list: Attributes, extend: Text) -> list[BatchStatus]:
+    return statuses_of("pbs_selstat", connect, listed(select_list), optional(extend))
 
 
-def pbs_selectjob(c: int, criteria: Attributes, extend: Text) -> list[str]:
-    return noted(calls.job_ids(c, listed(criteria), optional(extend)))
+def pbs_selectjob(connect: int, select_list: Attributes, extend: Text) -> list[str]:
+    return noted(calls.job_ids(connect, listed(select_list), optional(extend)))
 
 
-def pbs_statfree(statuses: Sequence[BatchStatus]) -> None:
+def pbs_statfree(stat: Sequence[BatchStatus]) -> None:
     """Do nothing: the reply was freed when it was copied."""
 
 
-def pbs_locjob(c: int, id: Text, extend: Text) -> str | None:
-    return text_of("pbs_locjob", c, id, optional(extend))
+def pbs_locjob(connect: int, job_id: Text, extend: Text) -> str | None:
+    return text_of("pbs_locjob", connect, job_id, optional(extend))

@@ -55,29 +55,29 @@ default_linux_res = [
 default_irix6_res = ["availmem", "loadave", "ncpus", "physmem", "resi", "walltime", "quota"]
 
 
-def check_resp(values: dict[str, str], answer: str | None) -> None:
+def check_resp(dict: dict[str, str], str: str | None) -> None:
     """Put the answer "name=value" into the dictionary, if it is such an answer."""
-    name, equals, value = (answer or "").partition("=")
+    name, equals, value = (str or "").partition("=")
     if equals and not value.strip().startswith("?"):
-        values[name.strip()] = value.strip()
+        dict[name.strip()] = value.strip()
 
 
-def use_user_keywords(id: int, values: dict[str, str], keywords: Iterable[str]) -> None:
-    """Set the names to ask for; TypeError for one that is no string."""
-    for keyword in keywords:
+def use_user_keywords(id: int, d: dict[str, str], l: Iterable[str]) -> None:  # noqa: E741
+    """Ask for these names, into the dictionary; TypeError for one that is no string."""
+    for keyword in l:
         if not isinstance(keyword, str):
             raise TypeError(f"a resource name is a string, not {keyword!r}")
         addreq(id, keyword)
-        check_resp(values, getreq(id))
+        check_resp(d, getreq(id))
 
 
-def use_default_keywords(id: int, values: dict[str, str]) -> None:
+def use_default_keywords(id: int, d: dict[str, str]) -> None:
     """Ask for the names that every MOM has, and those of its architecture."""
-    use_user_keywords(id, values, default_mom_res)
-    if values.get("arch") == "linux":
-        use_user_keywords(id, values, default_linux_res)
-    elif values.get("arch", "").startswith("irix6"):
-        use_user_keywords(id, values, default_irix6_res)
+    use_user_keywords(id, d, default_mom_res)
+    if d.get("arch") == "linux":
+        use_user_keywords(id, d, default_linux_res)
+    elif d.get("arch", "").startswith("irix6"):
+        use_user_keywords(id, d, default_irix6_res)
 
 
 def get_mom_values(id: int, list: Iterable[str] | None = None) -> dict[str, str]:

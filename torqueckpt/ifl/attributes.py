@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Union
 
 Text = Union[str, bytes, None]
@@ -101,6 +102,7 @@ class Chain:
         named = [attribute for attribute in attributes if attribute.name]
         values = [encoded(attribute.value) or b"" for attribute in named]
         self.head = ffi.NULL
+        self._names = [os.fsdecode(attribute.name or "").lower() for attribute in named]
         self._links: list[Any] = []
         self._texts: list[Any] = []
         for attribute in reversed(named):
@@ -116,10 +118,11 @@ class Chain:
         for link, value in zip(self._links, reversed(values)):
             link.value = strdup(value)
 
-    def free(self, release: Callable[[Any], None]) -> None:
-        """Free the values, whoever allocated them in the end."""
-        for link in self._links:
-            release(link.value)
+    def free(self, release: Callable[[Any], None], but_of: Collection[str] = ()) -> None:
+        """Free the values, whoever allocated them in the end, but of these attributes."""
+        for link, name in zip(self._links, reversed(self._names)):
+            if name not in but_of:
+                release(link.value)
 
 
 def read_statuses(ffi: Any, head: Any) -> list[BatchStatus]:

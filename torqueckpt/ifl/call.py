@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Optional, TypeVar
@@ -27,6 +27,8 @@ from torqueckpt.ifl.library import Library
 
 T = TypeVar("T")
 
+# Their values OpenPBS's pbs_alterjob frees, and leaves the caller's chain with the pointers.
+_FREED_BY_OPENPBS = ("depend", "error_path", "output_path")
 INVALID_REQUEST = 15004  # PBSE_IVALREQ, the same number everywhere
 
 
@@ -146,7 +148,9 @@ class Calls:
         self, name: str, handle: int, arguments: tuple[object, ...], shape: _Shape[T]
     ) -> Outcome[T]:
         function, arguments = self._adapted(name, arguments)
-        with self._converted(function, arguments, skip=1) as converted, _lock:
+        alters = name == "pbs_alterjob" and self.library.is_openpbs
+        freed = _FREED_BY_OPENPBS if alters else ()
+        with self._converted(function, arguments, skip=1, freed=freed) as converted, _lock:
             if handle not in self._open:
                 closed = f"connection {handle} is not open"
                 return Outcome(shape.refused(INVALID_REQUEST), INVALID_REQUEST, closed)
@@ -161,8 +165,12 @@ class Calls:
             number = self.library.pbs_errno
             if not number and isinstance(result, int):
                 number = abs(result)
-            number = number or INVALID_REQUEST
-            return Outcome(shape.refused(number), number, self._explained(handle, number))
+            number, words = number or INVALID_REQUEST, ""
+            if name == "pbs_submit":
+                # What libpbs refuses by itself it calls a system error, in words of earlier errors.
+                checked, words = self.library.attribute_in_error(handle)
+                number = checked or number
+            return Outcome(shape.refused(number), number, words or self._explained(handle, number))
 
     def _adapted(self, name: str, arguments: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         """Adapt a function and its arguments to OpenPBS where that differs from TORQUE."""
@@ -179,7 +187,11 @@ class Calls:
 
     @contextmanager
     def _converted(
-        self, function: Any, arguments: tuple[object, ...], skip: int
+        self,
+        function: Any,
+        arguments: tuple[object, ...],
+        skip: int,
+        freed: Collection[str] = (),
     ) -> Iterator[list[Any]]:
         """Arguments as the C declaration asks for them, alive until the call has ended."""
         ffi = self.library.ffi
@@ -199,7 +211,7 @@ class Calls:
             yield values
         finally:
             for chain in chains:
-                chain.free(self.library.free)
+                chain.free(self.library.free, but_of=freed)
 
     def _null_with_error(self, result: Any) -> bool:
         return not result and self.library.pbs_errno != 0

@@ -26,10 +26,11 @@ class NotAPbsLibrary(TorqueCkptError):
     exit_code = 91
 
 
-class SymbolMissing(TorqueCkptError, NotImplementedError):
+class SymbolMissing(TorqueCkptError, NotImplementedError, AttributeError):
     """The library lacks a call.
 
-    Also a NotImplementedError, which programs expect for optional calls.
+    Also a NotImplementedError, which programs expect for optional calls, and the AttributeError
+    that they got from pbs_python, whose module lacked what its library lacks.
     """
 
     message = "{library} has no {symbol}: this batch system does not offer it"
@@ -126,6 +127,7 @@ _OPENPBS: dict[int, type[PbsError]] = {
     15070: MomUnreachable,
 }
 _TORQUE = {number + 2: kind for number, kind in _OPENPBS.items()}
+_OPENPBS[15139] = UnknownJob  # finished, and in the job history, which only extend "x" looks into
 _TORQUE[15086] = JobLost
 # MOM took too long, or a connection, the server's to it or ours to the server, broke meanwhile
 for _number in (15085, 15097, 15098, 15099):

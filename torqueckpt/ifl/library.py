@@ -18,6 +18,7 @@ from typing import Any
 from torqueckpt.ifl.errors import LibraryNotFound, NotAPbsLibrary, SymbolMissing
 
 VARIABLE = "TORQUECKPT_PBS_LIBRARY"
+_ANSWER_SECONDS = 10
 _NAMES = ("libtorque.so.2", "libtorque.so", "libpbs.so")
 _PREFIXES = ("/usr/local", "/usr", "/opt/torque", "/var/spool/torque", "/opt/pbs")
 _LIBRARY_FOLDERS = ("lib", "lib64", f"lib/{os.uname().machine}-linux-gnu")
@@ -42,7 +43,7 @@ class Library:
             # Lazily bound: some builds of libtorque leave symbols open that no client calls.
             # Never unloaded: libpbs has work to do in every thread that ends.
             self.lib: Any = ffi.dlopen(path, ffi.RTLD_LAZY | ffi.RTLD_NODELETE)
-        except OSError as failure:
+        except (OSError, UnicodeError) as failure:  # cffi's, for a name that is not UTF-8
             raise NotAPbsLibrary(path=path, problem=failure) from failure
         missing = [name for name in _PROBES if not self.has(name)]
         if missing:
@@ -102,6 +103,19 @@ class Library:
                 return _decoded(self.ffi.string(words)).strip() if words else ""
         return ""
 
+    def attribute_in_error(self, handle: int) -> tuple[int, str]:
+        """What OpenPBS's library found wrong with the attributes of this thread's last request.
+
+        The PBSE number and the words; (0, "") for nothing, and from TORQUE's, which does not look.
+        """
+        name = "pbs_get_attributes_in_error"
+        found = self.function(name)(handle) if self.has(name) else None
+        if not found:
+            return 0, ""
+        first = found.ecl_attrerr[0]
+        words = self.ffi.string(first.ecl_errmsg) if first.ecl_errmsg else b""
+        return int(first.ecl_errcode), _decoded(words).strip()
+
 
 def candidates() -> Iterator[str]:
     """List where a library may be, best first; names without a slash are left to the loader."""
@@ -109,7 +123,7 @@ def candidates() -> Iterator[str]:
     if named:
         # Somebody who names a library wants that one or an error, never another one.
         folder = Path(named)
-        yield from ([str(folder / name) for name in _NAMES] if folder.is_dir() else [named])
+        yield from ([str(folder / name) for name in _NAMES] if os.path.isdir(folder) else [named])
         return
     for directory in _configured_folders():
         yield from (str(Path(directory, name)) for name in _NAMES)
@@ -145,10 +159,21 @@ def open_library(path: str | None = None) -> Library:
 
 def _named(path: str | None) -> Library:
     wanted = [path] if path is not None else list(candidates())
-    present = [candidate for candidate in wanted if os.path.exists(candidate)]
+    present = [candidate for candidate in wanted if not _is_missing(candidate)]
     if not present:
         raise LibraryNotFound(looked=", ".join(wanted), variable=VARIABLE)
     return _opened(present[0])
+
+
+def _is_missing(path: str) -> bool:
+    """Nothing is there; where that cannot be told, opening it says why."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @cache
@@ -162,11 +187,9 @@ def _configured_folders() -> Iterator[str]:
     where = "/usr/local/bin:/usr/bin:/opt/torque/bin" if os.geteuid() == 0 else None
     program = shutil.which("pbs-config", path=where)
     if program:
-        answer = subprocess.run(
-            [program, "--libdir"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False
-        )
-        if answer.returncode == 0 and answer.stdout.strip():
-            yield os.fsdecode(answer.stdout.strip())
+        directory = _told_by(program)
+        if directory:
+            yield directory
     try:
         lines = Path(os.environ.get("PBS_CONF_FILE", "/etc/pbs.conf")).read_text().splitlines()
     except (OSError, UnicodeDecodeError):
@@ -175,6 +198,22 @@ def _configured_folders() -> Iterator[str]:
         name, _, value = line.partition("=")
         if name.strip() == "PBS_EXEC" and value.strip():
             yield str(Path(value.strip(), "lib"))
+
+
+def _told_by(program: str) -> str:
+    """What `pbs-config --libdir` prints; "" where it fails, or says nothing for a while."""
+    try:
+        answer = subprocess.run(
+            [program, "--libdir"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            check=True,
+            timeout=_ANSWER_SECONDS,
+        )
+    except subprocess.SubprocessError:
+        return ""
+    return os.fsdecode(answer.stdout.strip())
 
 
 def _decoded(text: bytes) -> str:

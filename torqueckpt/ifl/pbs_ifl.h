@@ -5,6 +5,8 @@
 struct attrl        { struct attrl *next;   char *name; char *resource; char *value; int op; };
 struct attropl      { struct attropl *next; char *name; char *resource; char *value; int op; };
 struct batch_status { struct batch_status *next; char *name; struct attrl *attribs; char *text; };
+struct ecl_attrerr  { struct attropl *ecl_attribute; int ecl_errcode; char *ecl_errmsg; };
+struct ecl_attribute_errors { int ecl_numerrors; struct ecl_attrerr *ecl_attrerr; };
 
 /* errors: TORQUE has the variable, OpenPBS the function */
 extern int pbs_errno;
@@ -12,6 +14,7 @@ int  *__pbs_errno_location(void);
 char *pbs_strerror(int number);
 char *pbse_to_txt(int number);
 char *pbs_geterrmsg(int c);
+struct ecl_attribute_errors *pbs_get_attributes_in_error(int c);  /* OpenPBS */
 
 /* connections */
 char *pbs_default(void);
