@@ -460,6 +460,14 @@ class NoTermTrap(TorqueCkptError):
     exit_code = 79
 
 
+class NoLaunchHook(TorqueCkptError):
+    message = (
+        "{path}: the launch hook is not there, by which jobs go on from their images; on the "
+        "server's host: torqueckpt configure openpbs --apply"
+    )
+    exit_code = 113
+
+
 # Kernel modules of the Altix checkpointer ---------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ Its server keeps jobs in a data base, so the home is copied with that; what was 
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,8 @@ from tests.support import User
 # A minute of a job's time is over in five seconds, and MOM looks every four: less than three, and
 # the server never hears of a job's session, as updates are held back for two.
 _FASTER = "$wallmult 12\n$cputmult 12\n$min_check_poll 4\n$max_check_poll 4\n"
+# of each job: twenty minutes here
+LIMITS = ("-l", "walltime=04:00:00")
 _LEFT_BEHIND = ("mom_priv/jobs", "spool", "checkpoint", "undelivered", "mom_logs", "server_logs")
 
 
@@ -63,8 +66,19 @@ class PrivateOpenPBS(PrivateBatch):
         for daemon in ("pbs_comm", "pbs_mom", "pbs_sched"):
             self.check(daemon)
         self.start_server()
+        self.apply()  # the launch hook: the server was not there before
+        self.limit_queue()
         for job in self.run("qselect", "-x").stdout.split():
             self.run("qdel", "-x", *self.purge, job)
+
+    def limit_queue(self) -> None:
+        for each, value in (("walltime", "20:00:00"), ("mem", "200mb")):
+            self.check("qmgr", "-c", f"set queue workq resources_default.{each} = {value}")
+
+    def start_without_limits(self, user: User, script: Path) -> str:
+        job = PrivateBatch.submit(self, user, script, "-f")
+        self.wait_until_running(job)
+        return job
 
     def start_server(self) -> None:
         self.check("pbs_server")
@@ -79,21 +93,24 @@ class PrivateOpenPBS(PrivateBatch):
 
         self.wait(free, "a free node", 60, lambda: self.run("pbsnodes", "-a").stdout)
 
+    @property
+    def hook_at_mom(self) -> Path:
+        return self.root / "home/mom_priv/hooks/torqueckpt.PY"
+
     @contextmanager
-    def launch_hook(self) -> Iterator[None]:
-        """With the hook that --output writes, put in place as its README says."""
-        generated = self.root / "generated"
-        self.check(*self.configure_argv("--output", str(generated)))
-        steps = [li.strip() for li in (generated / "README").read_text().splitlines()]
-        for step in (li for li in steps if li.startswith("qmgr < torqueckpt-launch")):
-            done = self.run("sh", "-c", f"cd {generated} && {step}")
-            assert done.returncode == 0, done.stderr
-        at_mom = [self.root / f"home/mom_priv/hooks/torqueckpt.{kind}" for kind in ("HK", "PY")]
-        self.wait(lambda: all(path.exists() for path in at_mom), "the hook at MOM")
+    def without_launch_hook(self) -> Iterator[None]:
+        self.check("qmgr", "-c", "delete hook torqueckpt")
+        self.wait(lambda: not self.hook_at_mom.exists(), "MOM without the hook")
         try:
             yield
         finally:
-            self.check("qmgr", "-c", "delete hook torqueckpt")
+            self.apply()
+
+    def apply(self) -> str:
+        """As an administrator does, with the server there; what was said."""
+        done = self.run(*self.configure_argv("--apply"))
+        assert (done.returncode, done.stderr) == (0, ""), done
+        return str(done.stdout)
 
     def configure_argv(self, *options: str) -> list[str]:
         """As an administrator says it, with what this site has besides."""
@@ -117,13 +134,16 @@ class PrivateOpenPBS(PrivateBatch):
             self.reconfigure_mom(faster)
 
     def submit(self, user: User, script: Path, *options: str) -> str:
-        """In the foreground: else qsub leaves a process of the user's behind, for the next one."""
-        return super().submit(user, script, "-f", *options)
+        """In the foreground: else qsub leaves a process of the user's behind, for the next one.
+
+        With limits, as sites have them; those of the queue are for what the script does not say.
+        """
+        return super().submit(user, script, "-f", *LIMITS, *options)
 
     def config_in_log(self) -> list[str]:
         actions = [f"action;{each}: " for each in ("checkpoint", "checkpoint_abort", "restart")]
         path = f"Setting checkpoint path to {self.pointers}/"
-        return [*actions, "set_restart_transmogrify;true", path]
+        return [*actions, "set_restart_transmogrify;false", path]
 
     def take_image(self, job: str, owner: User) -> int:
         """By MOM's own timer: a minute of a job's time is five seconds here."""
@@ -141,8 +161,19 @@ class PrivateOpenPBS(PrivateBatch):
         self.check("qrls", *options, job, user=user)
 
     def wait_until_restarted(self, job: str) -> None:
-        """The server does not hear of the restarted job's session."""
-        self.wait(lambda: self.supervisor(job), "a restart", 30, lambda: self.full_status(job))
+        """It is queued again in between."""
+        self.wait(
+            lambda: self.last_event(job) == "restart",
+            "a restart",
+            60,
+            lambda: (self.full_status(job), self.mom_log()[-4000:]),
+        )
+
+    def last_event(self, job: str) -> str:
+        """What the journals say last of a job."""
+        told = "\n".join(path.read_text() for path in self.store.glob("jobs/*/journal"))
+        events = map(json.loads, filter(None, told.splitlines()))
+        return ["", *(each["event"] for each in events if each.get("job") == job)][-1]
 
     def restart_mom_without(self, job: str, owner: User) -> None:
         """It would go on by itself."""

@@ -18,7 +18,7 @@ def test_a_job_with_a_periodic_image_goes_on_by_itself_after_a_crash(
     openpbs.wait(lambda: len(openpbs.written(job)) > len(written), "more than the image has")
     openpbs.crash(owner)
     openpbs.start_mom()
-    openpbs.wait(lambda: openpbs.supervisor(job), "a restart", 60, openpbs.mom_log)
+    openpbs.wait_until_restarted(job)
     status = openpbs.wait_for_state(job, "F", 90)
     assert status["Exit_status"] == "7"
     assert openpbs.delivered(job, directory) == (lines(150), "")

@@ -22,16 +22,15 @@ def three_jobs(openpbs: PrivateOpenPBS, owner: User, directory: Path) -> list[st
     return jobs
 
 
-def test_with_the_launch_hook_jobs_go_on_when_the_server_is_there_again(
+def test_jobs_go_on_when_the_server_is_there_again(
     openpbs: PrivateOpenPBS, owner: User, directory: Path
 ) -> None:
-    with openpbs.launch_hook():
-        asked, silent, never = three_jobs(openpbs, owner, directory)
-        openpbs.check("qterm", "-t", "immediate")
-        openpbs.wait(lambda: openpbs.run("qstat", "-B").returncode != 0, "the server's end")
-        assert [openpbs.newest(job) for job in (asked, silent, never)] == [1, 1, 0]
-        openpbs.start_server()
-        for job in (asked, silent):
-            status = openpbs.wait_for_end(job)
-            assert status["Exit_status"] == "7"
-            assert openpbs.delivered(job, directory) == (lines(60), "")
+    asked, silent, never = three_jobs(openpbs, owner, directory)
+    openpbs.check("qterm", "-t", "immediate")
+    openpbs.wait(lambda: openpbs.run("qstat", "-B").returncode != 0, "the server's end")
+    assert [openpbs.newest(job) for job in (asked, silent, never)] == [1, 1, 0]
+    openpbs.start_server()
+    for job in (asked, silent):
+        status = openpbs.wait_for_end(job)
+        assert status["Exit_status"] == "7"
+        assert openpbs.delivered(job, directory) == (lines(60), "")

@@ -13,6 +13,7 @@ def test_the_launch_hook_is_in_place_after_what_the_page_has_root_type(
     openpbs: PrivateOpenPBS,
 ) -> None:
     typed, _ = pages.fenced(pages.section(_PAGE, "On OpenPBS"))
+    openpbs.check("qmgr", "-c", "delete hook torqueckpt")  # --apply has put it there
     _, *hook = typed.replace("/tmp/openpbs", str(openpbs.root / "of-the-page")).splitlines()
     done = openpbs.run(
         "sh", "-ec", "\n".join(hook).replace("torqueckpt ", f"{openpbs.torqueckpt} ")
@@ -25,4 +26,4 @@ def test_the_launch_hook_is_in_place_after_what_the_page_has_root_type(
             (openpbs.root / "of-the-page" / "torqueckpt-launch.hook").read_text().strip()
         )
     finally:
-        openpbs.check("qmgr", "-c", "delete hook torqueckpt")
+        openpbs.apply()

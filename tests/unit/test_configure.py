@@ -133,9 +133,10 @@ def test_openpbs_has_clienthost_and_no_loglevel(node: Node) -> None:
     assert node.lines() == [
         f"$action checkpoint 780 {checkpoint} 0",
         f"$action checkpoint_abort 780 {checkpoint} 15",
-        f"$action restart 0 !{node.top}/sbin/mom-restart openpbs %sid %jobid %login %taskid %path",
+        f"$action restart 0 !{node.top}/sbin/mom-restart openpbs %sid %jobid %login %taskid %path"
+        " requeue",
         "$restart_background true",
-        "$restart_transmogrify true",
+        "$restart_transmogrify false",
         f"$checkpoint_path {node.top}/pointers",
         "$clienthost head",
     ]

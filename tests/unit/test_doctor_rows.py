@@ -48,6 +48,12 @@ def test_root_of_a_node_who_is_no_operator_and_sees_no_other_jobs() -> None:
     ]
 
 
+def test_without_an_operator_what_openpbs_restarts_waits() -> None:
+    answer = _server(managers="root@head", query_other_jobs="True")
+    (row,) = batch_system._rights(answer, openpbs=True)
+    assert row.severity == "failure" and "jobs that OpenPBS restarts wait" in row.what
+
+
 @pytest.mark.parametrize("who", [f"root@{socket.gethostname()}", "root@*"])
 def test_root_of_a_node_who_is_one(who: str) -> None:
     answer = _server(operators=f"ann@head, {who}", query_other_jobs="True")

@@ -18,7 +18,7 @@ import pytest
 from torqueckpt import paths
 from torqueckpt.errors import ConfigNotWritten
 from torqueckpt.settings import Settings
-from torqueckpt.site import generate, mom
+from torqueckpt.site import generate, mom, openpbs_hook
 from torqueckpt.site.generate import File, Node, Site
 
 _TOP = Path(__file__).resolve().parents[2]
@@ -80,7 +80,8 @@ def test_no_template_is_without_a_golden_file(
     # These have tests of their own.
     scripts = {f"torque/{name}.sh.j2" for name in ("resume_job", "resume_array", "link")}
     used = {*scripts, "report/report.html.j2"}
-    monkeypatch.setattr(generate, "render", lambda name, values: used.add(name) or "")
+    for room in (generate, openpbs_hook):
+        monkeypatch.setattr(room, "render", lambda name, values: used.add(name) or "")
     for settings in (_SETTINGS, _ALTIX):
         generate.services(settings)
         for system in ("torque", "openpbs"):

@@ -18,8 +18,8 @@ from torqueckpt.hooks import mom_checkpoint
 from torqueckpt.settings import Settings
 
 _ASK = (
-    "import os\nfrom torqueckpt.batch.openpbs.comment import _as_mom_was_started\n"
-    "_as_mom_was_started()\nprint(os.environ.get('PBS_CONF_FILE'))"
+    "import os\nfrom torqueckpt.batch.openpbs.comment import as_mom_was_started\n"
+    "as_mom_was_started()\nprint(os.environ.get('PBS_CONF_FILE'))"
 )
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -81,6 +83,12 @@ class Afresh:
     def release(self, job_id: str, hold_type: str = "u") -> None:
         self._ask(lambda pbs: pbs.release(job_id, hold_type))
 
+    def alter(self, job_id: str, attributes: Wanted) -> None:
+        self._ask(lambda pbs: pbs.alter(job_id, attributes))
+
+    def rerun(self, job_id: str, *, force: bool = False) -> None:
+        self._ask(lambda pbs: pbs.rerun(job_id, force=force))
+
     def delete(self, job_id: str) -> None:
         self._ask(lambda pbs: pbs.delete(job_id))
 
@@ -101,12 +109,25 @@ class Afresh:
                 log.info(str(silent))
 
 
+def lets_operate(answer: ServerStatus) -> bool:
+    """Whether this node's root is an operator of the server: on its own host root may everything.
+
+    answer: with its attributes managers and operators.
+    """
+    host = os.uname().nodename
+    if same_host(answer.name, host):
+        return True
+    allowed = f"{answer.text('managers')},{answer.text('operators')}".split(",")
+    mine = {f"root@{socket.getfqdn()}", f"root@{host}", "root@*"}
+    return bool(mine & {each.strip() for each in allowed})
+
+
 def server_says_ended(server: Server, job: str) -> bool:
     """Whether a job's own server says that it has ended.
 
     Any other server does not know it either.
     """
-    if not _same_host(server_of(job), server.server):
+    if not same_host(server_of(job), server.server):
         return False
     try:
         return server.job(job, ["job_state"], ended=True).has_ended
@@ -118,7 +139,7 @@ def server_of(job: str) -> str:
     return job.partition(".")[2]
 
 
-def _same_host(one: str, other: str) -> bool:
+def same_host(one: str, other: str) -> bool:
     """Whether two host names are equal, or one is the short form of the other."""
     one, other = one.partition(":")[0].lower(), other.partition(":")[0].lower()
     shorter, longer = sorted((one, other), key=len)

@@ -11,7 +11,8 @@ import click
 from torqueckpt import settings
 from torqueckpt.batch.lsf.lsf_conf import Site
 from torqueckpt.errors import ConfigNotRight
-from torqueckpt.site import config_file, generate, grid_wrapper, lsf_queue, mom
+from torqueckpt.settings import Settings
+from torqueckpt.site import config_file, generate, grid_wrapper, lsf_queue, mom, openpbs_hook
 from torqueckpt.site.config_file import PlannedFile
 from torqueckpt.site.lsf_queue import QueuePlan
 from torqueckpt.site.mom import SYSTEMS
@@ -88,15 +89,17 @@ def mom_command(
             queue=queue,
             prefix=prefix,
             services=tuple(filter(None, services.split(","))),
+            directory=output.resolve(),
         )
         for path in generate.write(output, generate.files(plan, site, current)):
             click.echo(path)
     elif mode == "check":
-        _check(plan)
+        _check(plan, current)
     elif mode == "diff":
         click.echo(config_file.diff(plan), nl=False)
     elif mode == "apply":
         _apply(plan)
+        _tell_server(plan, current, remove)
     else:
         click.echo(plan.new, nl=False)
     if mode != "check":
@@ -105,8 +108,10 @@ def mom_command(
     return 0
 
 
-def _check(plan: mom.Plan) -> None:
+def _check(plan: mom.Plan, current: Settings) -> None:
     found = mom.check(plan)
+    if plan.system.name == "openpbs":
+        found += openpbs_hook.check(plan.mom_priv, current)
     for problem in found:
         click.echo(str(problem))
     if found:
@@ -127,6 +132,21 @@ def _apply(plan: mom.Plan) -> None:
     click.echo(f"{plan.file}: written" + (f", the old one is {kept}" if kept else ""))
     told = mom.tell_mom(plan)
     click.echo(f"pbs_mom ({told}) reads it again" if told else "no pbs_mom runs here that reads it")
+
+
+def _tell_server(plan: mom.Plan, current: Settings, remove: bool) -> None:
+    """What is not MOM's: OpenPBS's server has the launch hook."""
+    if plan.system.name != "openpbs":
+        return
+    if remove:
+        told = openpbs_hook.remove(plan.mom_priv, mom.pbs_conf())
+    else:
+        told = openpbs_hook.put(plan.mom_priv, mom.pbs_conf(), current)
+    for line in told:
+        click.echo(line)
+    if not remove:
+        for problem in openpbs_hook.check(plan.mom_priv, current):
+            click.echo(str(problem), err=True)
 
 
 def _node(text: str) -> generate.Node:

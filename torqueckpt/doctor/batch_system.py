@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torqueckpt import run
 from torqueckpt.batch.lsf.lsf_conf import Site
-from torqueckpt.batch.server import connect
+from torqueckpt.batch.server import connect, lets_operate, same_host
 from torqueckpt.batch.torque import mom_config as torque_config
 from torqueckpt.doctor.checks import Check, Node, failure, mom_priv, ok, warning
 from torqueckpt.errors import TorqueCkptError
@@ -108,20 +108,22 @@ def server(node: Node) -> Iterator[Finding]:
         yield warning(str(silent), fix)
         return
     yield ok(f"{answer.name}, {'OpenPBS' if openpbs else 'TORQUE'} {answer.version}")
-    yield from _rights(answer)
+    yield from _rights(answer, openpbs)
     if not openpbs:
         yield from _timer(answer.version)
 
 
-def _rights(answer: Server) -> Iterator[Finding]:
+def _rights(answer: Server, openpbs: bool = False) -> Iterator[Finding]:
     """What the server lets root do; on its own host, everything."""
-    host, me = os.uname().nodename, f"root@{socket.getfqdn()}"
-    if answer.name.partition(".")[0] == host.partition(".")[0]:
+    if same_host(answer.name, os.uname().nodename):
         return
-    allowed = f"{answer.text('managers')},{answer.text('operators')}".split(",")
-    if not {me, f"root@{host}", "root@*"} & {each.strip() for each in allowed}:
+    if not lets_operate(answer):
+        me = f"root@{socket.getfqdn()}"
         fix = f"qmgr -c 'set server operators += {me}'"
-        yield warning(f"{me} is no operator: a restart that failed is not put on hold", fix)
+        if openpbs:
+            yield failure(f"{me} is no operator: jobs that OpenPBS restarts wait for that", fix)
+        else:
+            yield warning(f"{me} is no operator: a restart that failed is not put on hold", fix)
     if answer.text("query_other_jobs") not in ("True", "true", "1"):
         fix = "qmgr -c 'set server query_other_jobs = true'"
         yield warning("root may not see all jobs: images of ended jobs stay for ever", fix)

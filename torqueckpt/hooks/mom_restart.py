@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""mom-restart: pbs_mom's $restart_script; it stays as the job and ends with the job's status."""
+"""mom-restart: pbs_mom's $restart_script; it stays as the job and ends with the job's status.
+
+OpenPBS's $action restart has the job queued again instead (batch/openpbs/requeue.py).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from pathlib import Path
 
 from torqueckpt import log, settings
 from torqueckpt.batch import pointer
+from torqueckpt.batch.openpbs import launch_hook, requeue
 from torqueckpt.batch.openpbs.calls import WORD, ActionCall
 from torqueckpt.batch.openpbs.comment import comment
 from torqueckpt.batch.torque.calls import MomCall
@@ -18,7 +22,9 @@ from torqueckpt.errors import (
     OWN_FAILURE,
     BadArguments,
     ImageDamaged,
+    NoImage,
     PointerMissing,
+    StoreNotWritable,
     TorqueCkptError,
 )
 from torqueckpt.hooks import entry
@@ -29,7 +35,7 @@ from torqueckpt.restart.plan import Restart
 from torqueckpt.restart.restart import prepare, restore
 from torqueckpt.restart.verify import MemoryVerifier
 from torqueckpt.settings import Settings
-from torqueckpt.store import access, journal, key
+from torqueckpt.store import access, journal, key, marks
 
 
 def main(argv: list[str]) -> int:
@@ -41,7 +47,11 @@ def _restart(argv: list[str]) -> int:
     openpbs, chosen = argv[:1] == [WORD], Settings()
     try:
         chosen = settings.load()
-        return _go_on(ActionCall.restart(argv) if openpbs else MomCall.restart(argv), chosen)
+        call = ActionCall.restart(argv) if openpbs else MomCall.restart(argv)
+        if isinstance(call, ActionCall) and call.requeue:
+            requeue.requeue(call.job_id, chosen, _why_not(call, chosen))
+            return 0
+        return _go_on(call, chosen)
     except Exception as failure:  # whatever it is: MOM would take our status for the job's
         for job in argv[2:3] if openpbs else argv[1:2]:
             if openpbs:
@@ -49,6 +59,23 @@ def _restart(argv: list[str]) -> int:
             else:
                 keep_held(job_id(job), str(failure), chosen)
         raise
+
+
+def _why_not(call: ActionCall, chosen: Settings) -> str:
+    """Mark the job as one that waits for its image; gives why it would not go on from it, or ""."""
+    try:
+        launch_hook.refuse_without(os.environ.get("PBS_NODEFILE", ""))
+        owner = privileges.owner(call.owner)
+        with access.lineage_of(call.job_id, owner, chosen) as (_, lineage):
+            if not lineage.newest_number():
+                raise NoImage(job=call.job_id, which="")
+            marks.held(lineage, call.job_id)
+            if marks.held_job(lineage) != call.job_id:
+                raise StoreNotWritable(path=lineage.path, problem="its mark could not be written")
+    except (TorqueCkptError, OSError) as problem:
+        log.error(f"{call.job_id}: {problem}")
+        return str(problem)
+    return ""
 
 
 def _go_on(call: ActionCall | MomCall, chosen: Settings) -> int:

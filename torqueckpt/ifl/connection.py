@@ -160,9 +160,12 @@ class Connection:
     def delete(self, job_id: str, extend: str | None = None) -> None:
         self._do("pbs_deljob", job_id, extend)
 
-    def rerun(self, job_id: str) -> None:
-        """Put the job back into its queue; TORQUE 6.1, refusing this, closes the connection."""
-        self._do("pbs_rerunjob", job_id, None)
+    def rerun(self, job_id: str, *, force: bool = False) -> None:
+        """Put the job back into its queue; TORQUE 6.1, refusing this, closes the connection.
+
+        force: OpenPBS takes it from its MOM, whatever that does with it, and answers at once.
+        """
+        self._do("pbs_rerunjob", job_id, "force" if force else None)
 
     def move(self, job_id: str, destination: str) -> None:
         self._do("pbs_movejob", job_id, destination, None)

@@ -70,8 +70,8 @@ def rows(owner: Owner, settings: Settings, job: str | None) -> list[GenerationRo
 
 def waits_for_its_image(job: str, owner: Owner, settings: Settings) -> bool:
     """Whether the job was held with an image, and has not run since, nor one resumed from it."""
-    with access.lineage_of(job, owner, settings) as (owner_store, lineage):
-        return journal.waits(owner_store, lineage) == job
+    with access.lineage_if_any(job, owner, settings) as found:
+        return found is not None and journal.waits(*found) == job
 
 
 def could_not_restart(job: str, owner: Owner, settings: Settings) -> bool:

@@ -13,10 +13,11 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from torqueckpt import layout, paths
+from torqueckpt import paths
 from torqueckpt.errors import ConfigNotWritten
 from torqueckpt.render import render
 from torqueckpt.settings import Settings
+from torqueckpt.site import openpbs_hook
 from torqueckpt.site.mom import Plan
 
 _START_ORDER = ("trqauthd", "pbs_server", "pbs_sched", "pbs_mom")
@@ -48,6 +49,7 @@ class Site(NamedTuple):
     prefix: Path
     services: Sequence[str] = ()
     selinux: bool | None = None  # None: look
+    directory: Path = Path()  # where the files will lie
 
 
 class File(NamedTuple):
@@ -65,7 +67,7 @@ def files(plan: Plan, site: Site, settings: Settings) -> list[File]:
     own = [
         *_shared(plan, site, settings),
         *(_torque_only(plan, site, settings) if name == "torque" else ()),
-        *(_openpbs_only(settings) if name == "openpbs" else ()),
+        *(_openpbs_only(site, settings) if name == "openpbs" else ()),
     ]
     server = {"torqueckpt.qmgr", "server_priv/nodes", _LAUNCH}
     restorecon = _restorecon(site, settings)
@@ -169,15 +171,12 @@ def _torque_only(plan: Plan, site: Site, settings: Settings) -> Iterable[File]:
     )
 
 
-def _openpbs_only(settings: Settings) -> Iterable[File]:
-    values = {
-        "program": str(paths.program("bin", "torqueckpt")),
-        "owners": str(settings.store / layout.JOBS),
-    }
-    hook = "torqueckpt-launch.hook"
-    yield File(hook, 0o644, render("openpbs/launch_hook.py.j2", values).encode(), "")
-    text = render("openpbs/launch_hook.qmgr.j2", {"hook": hook}).encode()
-    yield File(_LAUNCH, 0o644, text, f"qmgr < {_LAUNCH}")
+def _openpbs_only(site: Site, settings: Settings) -> Iterable[File]:
+    name = "torqueckpt-launch.hook"
+    yield File(name, 0o644, openpbs_hook.text(settings), "")
+    values = {"hook": str(site.directory / name), "alarm": openpbs_hook.ALARM_SECONDS}
+    text = render("openpbs/launch_hook.qmgr.j2", values).encode()
+    yield File(_LAUNCH, 0o644, text, f"qmgr < {site.directory / _LAUNCH}")
 
 
 def _services(site: Site, sbin: Path) -> list[str]:

@@ -226,11 +226,12 @@ def _torque_mom_priv() -> Path:
 
 def _openpbs_mom_priv() -> Path:
     """OpenPBS's mom_priv: in PBS_HOME, else where its pbs.conf says."""
-    home = os.environ.get("PBS_HOME") or _pbs_conf().get("PBS_HOME", "/var/spool/pbs")
+    home = os.environ.get("PBS_HOME") or pbs_conf().get("PBS_HOME", "/var/spool/pbs")
     return Path(home) / "mom_priv"
 
 
-def _pbs_conf() -> dict[str, str]:
+def pbs_conf() -> dict[str, str]:
+    """What OpenPBS's pbs.conf says; nothing where there is none."""
     try:
         text = Path(os.environ.get("PBS_CONF_FILE", "/etc/pbs.conf")).read_text()
     except OSError:
@@ -276,7 +277,7 @@ def here(running: Path | None = None) -> list[tuple[System, Path]]:
     PBS_HOME is one system's alone: OpenPBS's where it has its pbs.conf.
     """
     torque, openpbs = (SYSTEMS[name] for name in ("torque", "openpbs"))
-    ours = openpbs if _pbs_conf() else torque
+    ours = openpbs if pbs_conf() else torque
     both = torque.mom_priv() == openpbs.mom_priv()
     asked = [(each, each.mom_priv()) for each in ([ours] if both else [torque, openpbs])]
     found = [(each, path.resolve()) for each, path in asked if path.is_dir()]

@@ -2,7 +2,9 @@
 """Parse OpenPBS's $action calls, as `torqueckpt configure openpbs` writes them (mom_config.py).
 
 mom-checkpoint openpbs %sid %jobid %login %taskid %path 0|15
-mom-restart    openpbs %sid %jobid %login %taskid %path
+mom-restart    openpbs %sid %jobid %login %taskid %path requeue
+
+Without the last word, as earlier versions wrote it, the restart stays as the job.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from torqueckpt.errors import BadArguments
 from torqueckpt.identity import job_id
 from torqueckpt.request import CheckpointRequest, RestartRequest
 
+REQUEUE = "requeue"
 WORD = "openpbs"  # tells these calls from TORQUE's, which begin with a number
 _USAGE = "openpbs SID JOBID LOGIN TASKID PATH"
 _FIRST_TASK = 1
@@ -29,6 +32,7 @@ class ActionCall(NamedTuple):
     directory: Path
     name: str
     end: bool
+    requeue: bool = False
 
     @classmethod
     def checkpoint(cls, argv: list[str]) -> ActionCall:
@@ -41,9 +45,10 @@ class ActionCall(NamedTuple):
 
     @classmethod
     def restart(cls, argv: list[str]) -> ActionCall:
-        if len(argv) != 6:
-            raise _refuse("mom-restart", f"{len(argv)} words")
-        return cls._parse("mom-restart", argv, end=False)
+        if len(argv) != 6 and (len(argv) != 7 or argv[6] != REQUEUE):
+            raise _refuse("mom-restart", f"{len(argv)} words, or another than {REQUEUE} at the end")
+        call = cls._parse("mom-restart", argv[:6], end=False)
+        return call._replace(requeue=len(argv) == 7)
 
     def to_checkpoint(self) -> CheckpointRequest:
         return CheckpointRequest(

@@ -21,7 +21,7 @@ def comment(job: str, text: str, settings: Settings) -> None:
     """Set the comment; a failure of this is only logged."""
     from torqueckpt.batch import server  # seldom wanted
 
-    _as_mom_was_started()
+    as_mom_was_started()
     try:
         with server.connect(settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
             pbs.comment(job, f"torqueckpt: {log.one_line(text)}")
@@ -29,7 +29,7 @@ def comment(job: str, text: str, settings: Settings) -> None:
         log.warning(f"{job}: no comment: {refusal}")
 
 
-def _as_mom_was_started() -> None:
+def as_mom_was_started() -> None:
     """Inside, the environment is MOM's, with its pbs.conf; scripts get the job's environment."""
     named = proc.environment(os.getppid()).get(_WHERE_PBS_IS)
     if named:

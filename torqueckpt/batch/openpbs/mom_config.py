@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from torqueckpt.batch.mom_config import Dialect
+from torqueckpt.batch.openpbs.calls import REQUEUE
 
 _KNOWN = """
     action alien_attach alien_kill alps_client alps_confirm_empty_timeout
@@ -41,17 +42,19 @@ _CALL = "openpbs %sid %jobid %login %taskid %path"
 
 
 def block(sbin: Path, pointer_dir: Path, timeout_seconds: int) -> list[tuple[str, str]]:
-    """The lines of our block.  The restart has no time limit: it stays as the job.
+    """The lines of our block.  The restart has no time limit: it waits for the server.
 
-    Of a script that takes too long MOM kills the one process, so the limit is above all of ours.
+    MOM has to wait for the restart (no restart_transmogrify): it would kill a job with a walltime
+    limit.  Of a script that takes too long MOM kills the one process, so the limit is above all of
+    ours.
     """
     checkpoint, restart = sbin / "mom-checkpoint", sbin / "mom-restart"
     return [
         ("action", f"checkpoint {timeout_seconds} !{checkpoint} {_CALL} 0"),
         ("action", f"checkpoint_abort {timeout_seconds} !{checkpoint} {_CALL} 15"),
-        ("action", f"restart 0 !{restart} {_CALL}"),
-        ("restart_background", "true"),  # means nothing beside the next line, but MOM warns without
-        ("restart_transmogrify", "true"),
+        ("action", f"restart 0 !{restart} {_CALL} {REQUEUE}"),
+        ("restart_background", "true"),
+        ("restart_transmogrify", "false"),
         ("checkpoint_path", str(pointer_dir)),
     ]
 
