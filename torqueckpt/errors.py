@@ -229,6 +229,14 @@ class StoreNotWritable(TorqueCkptError):
 # The checkpointer ---------------------------------------------------------------------------------
 
 
+class NodeBusy(TorqueCkptError):
+    message = (
+        "job {job}: not its turn within {seconds} s: {count} other checkpoint(s) of this node come "
+        "first; the job runs on"
+    )
+    exit_code = 38
+
+
 class CheckpointerRefused(TorqueCkptError):
     message = "checkpointer {name} cannot be used on this node: {problem}"
     exit_code = 39

@@ -50,7 +50,9 @@ class Settings(NamedTuple):
     temporary_directories: tuple[str, ...] = ("/tmp", "/dev/shm", "/run", "$TMPDIR")
     accept_changed_files: bool = False
     interval_minutes: int = 10
-    jitter_seconds: int = 0
+    jitter_seconds: int = 60
+    dumps_at_once: int = 1
+    dump_wait_seconds: int = 600
     max_frozen_percent: int = 50
     mtbf_hours: int = 720
     overhead_percent: int = 5
@@ -86,6 +88,7 @@ _AT_LEAST_ONE = {
     "chain_idle_links": "a link that a crash ends early is no reason to give up",
     "chain_links": "the job itself is one",
     "depth": "the newest image is never removed",
+    "dumps_at_once": "else there would be no checkpoint",
     "interval_minutes": "a job needs time of its own",
     "mtbf_hours": "every node fails some time",
     "overhead_percent": "a checkpoint takes time",

@@ -67,7 +67,7 @@ def rounds(
 
 @pytest.fixture
 def running(site: Site, user: User) -> Running:
-    site.configure(periodic_grace_seconds=0)
+    site.configure(periodic_grace_seconds=0, jitter_seconds=0)
     started = site.start(user, user.script(counting(), user.directory()), "-c", "enabled")
     started.wait_for_line(1)
     return started

@@ -17,10 +17,19 @@ def test_the_next_one_is_due_an_interval_after_the_last_image() -> None:
     assert schedule.next_due(History(1000, last_image=1650, last_try=1650), 600) == 2250
 
 
-def test_jitter_is_added_to_every_due_time() -> None:
+def test_jitter_puts_off_the_first_image_and_no_interval_after_it() -> None:
     assert schedule.next_due(History(1000), 600, 7) == 1607
-    assert schedule.next_due(History(1000, 1650, 1650), 600, 7) == 2257
-    assert schedule.next_due(History(1000, 1650, 2257, 1), 600, 7) == 2257 + 1200 + 7
+    assert schedule.next_due(History(1000, 1650, 1650), 600, 7) == 2250
+    assert schedule.next_due(History(1000, 1650, 2257, 1), 600, 7) == 2257 + 1200
+
+
+def test_jobs_that_began_together_are_due_apart_and_none_much_later_than_it_asked_for() -> None:
+    found = [schedule.jitter(f"{number}.server", 60, 60) for number in range(1000, 1020)]
+    assert found == [schedule.jitter(f"{number}.server", 60, 60) for number in range(1000, 1020)]
+    assert all(0 <= each < 15 for each in found)
+    assert [sum(low <= each < low + 5 for each in found) > 2 for low in (0, 5, 10)] == [True] * 3
+    assert schedule.jitter("12.server", 36000, 60) < 60
+    assert schedule.jitter("12.server", 60, 0) == 0
 
 
 @pytest.mark.parametrize(("failures", "waits"), [(1, 2), (2, 4), (3, 8), (4, 8), (1000, 8)])

@@ -11,6 +11,7 @@ the beginning of the next.
 from __future__ import annotations
 
 import math
+import zlib
 from typing import NamedTuple
 
 _LONGEST_BACK_OFF = 8
@@ -31,13 +32,20 @@ class History(NamedTuple):
 def next_due(history: History, interval_seconds: float, jitter_seconds: float = 0) -> float:
     """When the next is due: an interval after the start, then after each image.
 
-    Failures double it.
+    Failures double it.  The jitter puts off the first image, and with it all that follow.
     """
-    since = history.started if history.last_image is None else history.last_image
     if history.failures and history.last_try is not None:
         wait = interval_seconds * min(1 << history.failures, _LONGEST_BACK_OFF)
-        return history.last_try + wait + jitter_seconds
-    return since + interval_seconds + jitter_seconds
+        return history.last_try + wait
+    if history.last_image is None:
+        return history.started + interval_seconds + jitter_seconds
+    return history.last_image + interval_seconds
+
+
+def jitter(job: str, interval_seconds: float, most_seconds: float) -> float:
+    """A job's own jitter: always the same, and spread evenly over the jobs of many ids."""
+    share = zlib.crc32(job.encode()) / (1 << 32)
+    return share * min(most_seconds, interval_seconds / 4)
 
 
 def too_costly(frozen_seconds: float, since_image_seconds: float, max_percent: int) -> str:

@@ -14,13 +14,14 @@ from contextlib import contextmanager
 
 from torqueckpt import log
 from torqueckpt.batch import job_details
-from torqueckpt.checkpoint import new_image, preflight, proof, publish, space
+from torqueckpt.checkpoint import new_image, preflight, proof, publish, space, turns
 from torqueckpt.checkpoint.plan import CheckpointPlan, NewImage
 from torqueckpt.checkpoint.target import (
     Target,
     find_lineage,
     find_tree,
     last_image,
+    lives_as_long,
     locked,
     made_already,
     owner_of,
@@ -68,7 +69,9 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
         owner_store = store.owner(owner, make=True)
         lineage = find_lineage(owner_store, request, settings)
         noted, before = _failures_noted(owner_store, request, settings), lineage.newest_number()
-        with noted, locked(lineage, settings.lock_timeout_seconds) as lock:
+        in_turn = turns.turn(request, owner, lives_as_long(lineage, request), settings)
+        alone = locked(lineage, settings.lock_timeout_seconds)
+        with noted, in_turn as waited_ms, alone as lock:
             with translated(settings.store):
                 known = lineage.live()
                 intent.settle(lineage.directory, known)
@@ -104,8 +107,8 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
                 made = new_image.take(plan, known, secret)
                 manifest = made.manifest
                 publish.make_known(store, owner_store, lineage, manifest, request)
-                took_ms = int((time.time() - arrived) * 1000)
-                publish.tidy(plan, made, took_ms)
+                took_ms = int((time.time() - arrived) * 1000) - waited_ms
+                publish.tidy(plan, made, took_ms, waited_ms)
                 if request.end and made.lost:
                     raise WouldNotComeBack(**_of_doubtful(made))
                 if request.end:

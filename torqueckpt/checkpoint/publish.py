@@ -52,8 +52,11 @@ def make_known(
             pointer.write(*where, lineage.name, manifest.generation)
 
 
-def tidy(plan: CheckpointPlan, made: NewImage, took_ms: int) -> None:
-    """Record which files keep the output now, remove images beyond the depth, write the journal."""
+def tidy(plan: CheckpointPlan, made: NewImage, took_ms: int, waited_ms: int) -> None:
+    """Record which files keep the output now, remove images beyond the depth, write the journal.
+
+    waited_ms: for its turn on the node, before the rest of its time.
+    """
     live, lineage, settings = plan.target.live, plan.lineage, plan.settings
     manifest, ends = made.manifest, plan.request.end and not made.lost
     kept_in = {stream.name: stream.kept for stream in manifest.streams}
@@ -80,5 +83,6 @@ def tidy(plan: CheckpointPlan, made: NewImage, took_ms: int) -> None:
             left_out=made.left_out,
             **({"doubts": list(manifest.doubts)} if manifest.doubts else {}),
             took_ms=took_ms,
+            waited_ms=waited_ms,
             **job_details.facts(manifest.exec_pid, settings),
         )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from torqueckpt import layout, log
 from torqueckpt.errors import Busy, ForeignProcess, SessionGone, SignatureWrong, TorqueCkptError
 from torqueckpt.files import stdio
-from torqueckpt.identity import Owner, lineage_name
+from torqueckpt.identity import Owner, ProcessId, lineage_name
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import privileges, proc, tree
 from torqueckpt.process.other_names import OtherName
@@ -84,6 +84,17 @@ def owner_of(request: CheckpointRequest) -> Owner:
 def _keeper(request: CheckpointRequest) -> proc.Stat:
     """The process that lives as long as the job: the session leader, or the one that was named."""
     return tree.leader(request.sid if request.exec_pid is None else request.exec_pid)
+
+
+def lives_as_long(lineage: Lineage, request: CheckpointRequest) -> ProcessId | None:
+    """The process whose end is the job's; after a restart in place the root of its tree.
+
+    None where neither lives; what that means is found out later.
+    """
+    if not gone(request):
+        return _keeper(request).id
+    root = tree_here(lineage.live())
+    return root.id if root is not None else None
 
 
 def find_lineage(

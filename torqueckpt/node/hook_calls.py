@@ -30,8 +30,9 @@ class HookCalls:
         self._tell = tell
         self._waiting: dict[str, deque[Job]] = {}  # by user, as are those that run
         self._running: dict[str, tuple[Job, Running]] = {}
-        # It waits for the lock, dumps, and writes a large image to the disk.
-        self._limit = settings.lock_timeout_seconds + 4 * settings.dump_timeout_seconds
+        # It waits for its turn and the lock, dumps, and writes a large image to the disk.
+        waits = settings.dump_wait_seconds + settings.lock_timeout_seconds
+        self._limit = waits + 4 * settings.dump_timeout_seconds
 
     def add(self, job: Job) -> None:
         if not self.has(job.id):

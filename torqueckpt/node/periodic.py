@@ -283,7 +283,8 @@ class Periodic:
         interval = self._interval(job, spec, image, history)
         if tried is not None and now < tried.at - 1 + interval:  # whatever its image says
             return False
-        at = schedule.next_due(history, interval, self._settings.jitter_seconds)
+        jitter = schedule.jitter(job.id, interval, self._settings.jitter_seconds)
+        at = schedule.next_due(history, interval, jitter)
         # Once this service had to take one, the MOM is not waited for at the next.
         grace = self._settings.periodic_grace_seconds if tried is None else 0
         if now < at + grace:

@@ -14,8 +14,8 @@ class Due:
     frozen_seconds: how long the job stood still for the last one.
     """
 
-    def __init__(self, spec: CheckpointSpec, site: Site, now: float) -> None:
-        self._spec, self._site = spec, site
+    def __init__(self, job: str, spec: CheckpointSpec, site: Site, now: float) -> None:
+        self._job, self._spec, self._site = job, spec, site
         self._history = schedule.History(now)
         self._image_at = now
         self.frozen_seconds = 0.0
@@ -37,7 +37,9 @@ class Due:
         return costly
 
     def next(self) -> float:
-        return schedule.next_due(self._history, self._interval(), self._site.jitter_seconds)
+        interval = self._interval()
+        jitter = schedule.jitter(self._job, interval, self._site.jitter_seconds)
+        return schedule.next_due(self._history, interval, jitter)
 
     def _interval(self) -> float:
         if self._spec.auto and self._history.last_image is not None:

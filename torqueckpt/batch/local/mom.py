@@ -63,7 +63,7 @@ class LocalMom:
         self.progress = Progress(self.job)
         self._delivery = Delivery(self.job, self.spool, self.submission)
         self._deadline = Deadline(self.submission, self.site.chain_margin_seconds)
-        self._due = Due(self.submission.spec, self.site, time.monotonic())
+        self._due = Due(self.job, self.submission.spec, self.site, time.monotonic())
 
     def run(self, told: Callable[[str], None]) -> int:
         """Run the job to its end and give its exit status, 128 + N for signal N.
