@@ -15,7 +15,7 @@ from torqueckpt.errors import StoreNotWritable
 from torqueckpt.identity import ImageRef
 from torqueckpt.safe_files import Directory
 
-_LARGEST = 4096  # bytes
+LARGEST = 4096  # bytes
 
 
 def make_place(directory: Path) -> None:
@@ -42,7 +42,7 @@ def write(directory: Path, name: str, lineage: str, generation: int) -> None:
 
 
 def put(directory: Directory, name: str, pointer: ImageRef) -> None:
-    directory.write_whole(name, typed_json.dump(pointer), limit=_LARGEST)
+    directory.write_whole(name, typed_json.dump(pointer), limit=LARGEST)
 
 
 def read(directory: Path, name: str) -> ImageRef | None:
@@ -52,7 +52,7 @@ def read(directory: Path, name: str) -> ImageRef | None:
     """
     try:
         with _opened(directory) as opened:
-            return typed_json.from_json(ImageRef, typed_json.load(opened.read(name, _LARGEST)))
+            return typed_json.from_json(ImageRef, typed_json.load(opened.read(name, LARGEST)))
     except (OSError, typed_json.Malformed) as problem:
         log.warning(f"pointer {directory / name}: {problem}: taking the newest image")
         return None

@@ -16,7 +16,7 @@ from torqueckpt.batch.server import Server
 from torqueckpt.budget import Budget
 from torqueckpt.errors import Busy, JobStillRuns, TorqueCkptError
 from torqueckpt.identity import Owner
-from torqueckpt.images import retention
+from torqueckpt.images import pointers, retention
 from torqueckpt.images.ended import JobState
 from torqueckpt.images.retention import GenerationUsage, LineageUsage, Removal
 from torqueckpt.process import privileges
@@ -63,7 +63,19 @@ def prune(
             gone.append(each)
     if not dry_run and os.getuid() == 0:  # also where a user has pruned his own: links are root's
         store.tidy("" if user is None else user.name)
+    if not dry_run and user is None and server is not None:
+        _sweep_pointers(settings, server, tell)
     return gone
+
+
+def _sweep_pointers(settings: Settings, server: Server, tell: Callable[[str], None]) -> None:
+    try:
+        swept = pointers.sweep(settings, server, tell)
+    except (TorqueCkptError, OSError) as problem:
+        tell(f"{settings.pointer_dir}: pointers of ended jobs stay: {problem}")
+        return
+    if swept:
+        log.info(f"{settings.pointer_dir}: {len(swept)} pointer directories of ended jobs went")
 
 
 def _look_at(
