@@ -131,7 +131,7 @@ def test_the_periodic_service_writes_it_once_a_minute_and_outlives_a_failure(
     def written() -> None:
         """Have it write, if it wants to, and wait for that."""
         service._figures()
-        real.until(lambda: service._is_free("metrics"), "the worker's end")
+        real.until(lambda: service._beside.is_free("metrics"), "the worker's end")
 
     written()
     assert not file.parent.exists()
@@ -143,4 +143,4 @@ def test_the_periodic_service_writes_it_once_a_minute_and_outlives_a_failure(
     assert b"torqueckpt_newest_image_age_seconds" in file.read_bytes()
     idle = Periodic(Settings(store=chosen.store))
     idle._figures()
-    assert idle._is_free("metrics")
+    assert idle._beside.is_free("metrics")

@@ -30,6 +30,8 @@ def test_it_prunes_at_its_interval_though_it_looks_more_often(
     now, pruned, before = [0.0], [], log.lines().count("prune: store /x")
 
     class Server:
+        is_silent = False
+
         def __enter__(self) -> Server:
             return self
 
@@ -63,6 +65,7 @@ def test_it_prunes_at_its_interval_though_it_looks_more_often(
         raise StoreMissing(path="/x", remedy="none")
 
     monkeypatch.setattr(periodic, "connect", lambda *_: Server())
+    monkeypatch.setattr(periodic, "ServerApart", lambda *_: Server())
     monkeypatch.setattr(periodic, "RootWorker", AtOnce)
     monkeypatch.setattr(periodic.time, "sleep", sleep)
     monkeypatch.setattr(periodic.time, "monotonic", lambda: now[0])

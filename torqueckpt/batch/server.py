@@ -23,7 +23,7 @@ _ANSWER_SECONDS = 30
 
 
 def connect(
-    settings: Settings, server: str | None = None, timeout_seconds: int = 60
+    settings: Settings, server: str | None = None, timeout_seconds: int | None = 60
 ) -> ifl.Connection:
     """Inside, a connection to the server is open; None is the default server.
 

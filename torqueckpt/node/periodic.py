@@ -22,12 +22,17 @@ from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.schedule import Rate
 from torqueckpt.batch.server import Server, connect
 from torqueckpt.chain import server_jobs, walltime
-from torqueckpt.errors import InvalidSpec, NeedsRoot
-from torqueckpt.ifl.errors import UNCLEAR, PbsError, SymbolMissing
+from torqueckpt.checkpoint import turns
+from torqueckpt.errors import InvalidSpec, NeedsRoot, TorqueCkptError
+from torqueckpt.identity import ProcessId
+from torqueckpt.ifl.errors import UNCLEAR, ConnectionClosed, PbsError, SymbolMissing
 from torqueckpt.ifl.records import Job, seconds
 from torqueckpt.images import prune
 from torqueckpt.node import periodic_images
+from torqueckpt.node.beside import Beside, Done
 from torqueckpt.node.hook_calls import HookCalls
+from torqueckpt.node.server_apart import ServerApart
+from torqueckpt.process import proc
 from torqueckpt.process.worker import RootWorker, WorkerFailed
 from torqueckpt.reports import interval, metrics
 from torqueckpt.settings import Settings
@@ -35,6 +40,8 @@ from torqueckpt.store import access
 
 _MEASURED = 60  # seconds from one writing of the metrics to the next
 _TURN_SECONDS = 0.5
+_LOOK_SECONDS = 0.05
+_PATIENCE_SECONDS = 5.0  # for one owner's files; whose have made it wait is not waited for again
 _PRUNE_SECONDS = 6 * 3600.0  # a store may be large and slow, and nobody waits for it
 _FIGURES_SECONDS = 600.0
 _MEMORY_MIB = 2048
@@ -52,12 +59,6 @@ class _Try(NamedTuple):
 
     at: float
     failures: int
-
-
-class _Done(NamedTuple):
-    """What a worker reports that has done something; what went wrong, line by line."""
-
-    problems: tuple[str, ...]
 
 
 class Periodic:
@@ -79,7 +80,11 @@ class Periodic:
         self._reached: dict[str, float] = {}  # when a job was last looked at
         self._rates: dict[str, tuple[float, Rate]] = {}
         self._odd: set[str] = set()  # jobs whose -c nobody can read
-        self._beside: dict[str, RootWorker[_Done]] = {}
+        self._listed: tuple[str, list[Job]] | None = None  # by the server, and at which time
+        self._leaders: dict[str, ProcessId] = {}  # those that lived then, by job
+        self._looking: dict[str, RootWorker[periodic_images.Looks]] = {}  # at slow owners' jobs
+        self._slow: set[str] = set()
+        self._beside = Beside(self._tell_problems)
         self._pruned = -math.inf
         self._measured = -math.inf
         self._last = walltime.Waiting(settings)
@@ -87,12 +92,12 @@ class Periodic:
 
     def serve(self, server: str | None) -> None:
         """Run for ever; a server that does not answer is asked again at the next round."""
+        pbs = ServerApart(self._settings, server, _concerns, self._hooks.turn)
         while True:
             try:
-                with connect(self._settings, server) as pbs:
-                    self.round(pbs, stays=True)
-                self._tell("server", "the server answers")
-                self._prune(server)
+                self.round(pbs, stays=True)
+                if not pbs.is_silent:
+                    self._prune(server)
             except Exception as failure:
                 self._tell("server", budget.words(failure))
             self._figures()
@@ -106,8 +111,9 @@ class Periodic:
 
         stays: as a service does, which waits for last checkpoints, and not for its hooks.
         """
-        everywhere = server.jobs(ASKED_FOR)
+        everywhere, answers = self._jobs(server)
         here = self._here(everywhere)
+        queued = turns.waiting()
         self._forget_all_but({job.id: job.user for job, _ in here})
         taken = self._hooks.turn()
         for user, jobs in self._by_user(here).items():
@@ -119,16 +125,42 @@ class Periodic:
             for job, spec in jobs:
                 seen = looks.get(job.id)
                 try:
-                    if seen is not None and self._see_to(server, job, spec, seen, stays):
+                    if seen is not None and self._see_to(server, job, spec, seen, stays, queued):
                         taken.append(job.id)
                 except Exception as failure:
                     self._tell(job.id, budget.words(failure))
-        if stays:
+        if not stays:
+            self._beside.wait()
+            return taken + self._hooks.wait()
+        if answers:
             ids = {job.id for job, _ in here}
             server_jobs.move_dependents(server, everywhere, ids, partial(self._tell, "depend"))
-            self._hooks.turn()
-            return taken
-        return taken + self._hooks.wait()
+        return taken + self._hooks.turn()
+
+    def _jobs(self, server: Server) -> tuple[list[Job], bool]:
+        """The server's jobs, and whether it has listed them now.
+
+        While it is silent they are those that it listed last and that go on.
+        """
+        try:
+            jobs = server.jobs(ASKED_FOR)
+        except (TorqueCkptError, WorkerFailed) as silent:
+            if self._listed is None:
+                raise
+            when, jobs = self._listed
+            by = f"the service goes on by its list of {when}, and calls the hook itself"
+            self._tell("server", f"{budget.words(silent)}: {by}")
+            return [job for job in jobs if self._goes_on(job)], False
+        self._tell("server", "the server answers")
+        self._listed = time.strftime("%H:%M:%S"), jobs
+        leaders = {job.id: proc.stat(job.session_id or 0) for job in jobs if _is_here(job)}
+        self._leaders = {job: leader.id for job, leader in leaders.items() if leader is not None}
+        return jobs, True
+
+    def _goes_on(self, job: Job) -> bool:
+        """Whether its session leader lives, or was gone when the server had it run: in place."""
+        leader = self._leaders.get(job.id)
+        return leader is None or proc.alive(leader) is not None
 
     def _by_user(
         self, here: list[tuple[Job, CheckpointSpec]]
@@ -152,8 +184,20 @@ class Periodic:
         known = self._rates.get(user)
         old = known is None or time.monotonic() > known[0] + _RATE_LASTS_SECONDS
         rate_too = old and any(spec.auto for _, spec in jobs)
+        worker = self._looking.pop(user, None)
+        if worker is None:
+            worker = periodic_images.begin(user, wanted, rate_too, self._settings)
+        until = time.monotonic() + (0 if user in self._slow else _PATIENCE_SECONDS)
+        while stays and not worker.is_over(_LOOK_SECONDS):
+            if time.monotonic() >= until:  # a file server is silent, or his file system
+                self._looking[user] = worker
+                self._slow.add(user)
+                self._tell_problems(user, (f"{user}: left out until his files answer",))
+                return {}
+            self._hooks.turn()
         try:
-            looks = periodic_images.look(user, wanted, rate_too, self._settings)
+            looks = worker.result(periodic_images.Looks)
+            self._slow.discard(user)
         except WorkerFailed as failed:
             looks = periodic_images.Looks((), (f"{user}: left out: {failed}",))
         self._tell_problems(user, looks.problems)
@@ -171,35 +215,56 @@ class Periodic:
         spec: CheckpointSpec,
         seen: periodic_images.Seen,
         stays: bool,
+        queued: set[str],
     ) -> bool:
-        """Do what is to be done for a job; whether the server was asked for its checkpoint."""
+        """Do what is to be done for a job; whether the server was asked for its checkpoint.
+
+        queued: jobs whose checkpoint waits for its turn on the node, or is under way.
+        """
         if seen.last_ms >= 0:
             self._last.begin(job, seen.last_ms / 1000)
         if seen.of_this and job.id not in self._remembered:
-            directives = qsub_options.of_server(server.job(job.id))
-            periodic_images.remember(job, directives, self._settings)
-            self._remembered.add(job.id)
+            self._remember(server, job)
         ours = spec.periodic and not (server.is_openpbs and seen.mom_has_timer)
-        if not ours or not seen.looked or seen.busy or self._hooks.has(job.id):
+        busy = seen.busy or job.id in queued or self._hooks.has(job.id)
+        if not ours or not seen.looked or busy:
             return False
         if job.id in self._unclear:
             self._look_again(job, seen)
             return False
         return self._is_due(job, spec, seen) and self._take(server, job, stays)
 
+    def _remember(self, server: Server, job: Job) -> None:
+        """Have what it asked for kept with its images, while the service goes on."""
+        name = f"{job.user}: what a job asked for"
+        if not self._beside.is_free(name):
+            return
+        try:
+            directives = qsub_options.of_server(server.job(job.id))
+        except TorqueCkptError as silent:
+            log.info(f"{job.id}: what it asked for is kept later: {silent}")
+            return
+        self._remembered.add(job.id)
+        worker = periodic_images.begin_to_remember(job, directives, self._settings)
+        self._beside.begin(name, worker, partial(self._remembered.discard, job.id))
+
     def _prune(self, server: str | None) -> None:
         """Remove images that the settings no longer keep, when the time for that has come."""
         pause = self._settings.prune_interval_minutes * 60
-        if not self._is_free("prune") or not pause or time.monotonic() < self._pruned + pause:
+        if (
+            not self._beside.is_free("prune")
+            or not pause
+            or time.monotonic() < self._pruned + pause
+        ):
             return
         self._pruned = time.monotonic()
 
-        def work() -> _Done:
+        def work() -> Done:
             with connect(self._settings, server) as pbs:
                 prune.prune(None, self._settings, pbs)
-            return _Done(())
+            return Done()
 
-        self._beside["prune"] = RootWorker(work, _PRUNE_SECONDS)
+        self._beside.begin("prune", RootWorker(work, _PRUNE_SECONDS))
 
     def write_metrics(self) -> None:
         """Write the metrics, where the settings name a file.
@@ -216,33 +281,20 @@ class Periodic:
 
     def _figures(self) -> None:
         """Have the metrics written, once a minute."""
-        if not self._settings.writes_metrics() or not self._is_free("metrics"):
+        if not self._settings.writes_metrics() or not self._beside.is_free("metrics"):
             return
         if time.monotonic() < self._measured + _MEASURED:
             return
         self._measured = time.monotonic()
 
-        def work() -> _Done:
+        def work() -> Done:
             told: list[str] = []
             data = metrics.text(access.owners(self._settings), self._settings, told.append)
             metrics.write(self._settings.metrics_textfile, data)
-            return _Done(tuple(told))
+            return Done(tuple(told))
 
-        self._beside["metrics"] = RootWorker(work, _FIGURES_SECONDS, memory_mib=_MEMORY_MIB)
-
-    def _is_free(self, name: str) -> bool:
-        """Whether no worker does this just now; one that is done tells what went wrong."""
-        worker = self._beside.get(name)
-        if worker is None:
-            return True
-        if not worker.is_over():
-            return False
-        del self._beside[name]
-        try:
-            self._tell_problems(name, worker.result(_Done).problems)
-        except WorkerFailed as failed:
-            self._tell_problems(name, (f"{name}: {failed}",))
-        return True
+        worker = RootWorker(work, _FIGURES_SECONDS, memory_mib=_MEMORY_MIB)
+        self._beside.begin("metrics", worker)
 
     def shutdown(self, server: Server) -> list[str]:
         """Checkpoint every job that can be, due or not: the node goes down."""
@@ -256,7 +308,7 @@ class Periodic:
         found = []
         self._odd.clear()
         for job in everywhere:
-            if not job.runs or not job.hosts or not _is_here(job.hosts[0]):
+            if not _is_here(job):
                 continue
             try:
                 found.append((job, checkpoint_spec.parse(job.checkpoint or "u")))
@@ -338,7 +390,7 @@ class Periodic:
             else:
                 self._hooks.add(job)  # which finds the image of a MOM that did
             return False
-        except (PbsError, SymbolMissing) as refusal:
+        except (PbsError, SymbolMissing, ConnectionClosed) as refusal:
             self._tell(job.id, f"the server refuses ({refusal}), so the hook is called here")
             self._hooks.add(job)
             return False
@@ -375,6 +427,7 @@ class Periodic:
         jobs, kept = set(here), {*here.values(), "prune", "metrics"}
         self._last.forget_all_but(jobs)
         self._remembered &= jobs
+        self._slow &= set(here.values())
         self._reached = {job: at for job, at in self._reached.items() if job in jobs}
         self._tries = {job: each for job, each in self._tries.items() if job in jobs}
         self._unclear = {job: at for job, at in self._unclear.items() if job in jobs}
@@ -383,5 +436,12 @@ class Periodic:
         self._told = {about: line for about, line in self._told.items() if about in known}
 
 
-def _is_here(host: str) -> bool:
-    return host.partition(".")[0] == os.uname().nodename.partition(".")[0]
+def _is_here(job: Job) -> bool:
+    """Whether it runs, and this node is its mother superior."""
+    names = (name.partition(".")[0] for name in (*job.hosts[:1], os.uname().nodename))
+    return job.runs and len({*names}) == 1 and bool(job.hosts)
+
+
+def _concerns(job: Job) -> bool:
+    """Whether the service of this node needs to know of a job: it may wait for one that is here."""
+    return _is_here(job) or (job.waits and bool(job.text("depend")))

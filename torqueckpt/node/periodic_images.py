@@ -16,6 +16,7 @@ from torqueckpt.budget import Budget
 from torqueckpt.chain import walltime
 from torqueckpt.ifl.records import Job
 from torqueckpt.manifest import Directive
+from torqueckpt.node.beside import Done
 from torqueckpt.process import privileges, proc
 from torqueckpt.process.worker import RootWorker
 from torqueckpt.reports import interval
@@ -70,13 +71,15 @@ class Looks(NamedTuple):
     mtbf_seconds: Optional[int] = None  # noqa: UP045 (read at run time, also by Python 3.9)
 
 
-def look(user: str, jobs: Sequence[Wanted], rate_too: bool, settings: Settings) -> Looks:
-    """Look at jobs of one user; WorkerFailed when there is no answer."""
+def begin(
+    user: str, jobs: Sequence[Wanted], rate_too: bool, settings: Settings
+) -> RootWorker[Looks]:
+    """Have a worker look at jobs of one user."""
 
     def work() -> Looks:
         return _look(user, jobs, rate_too, settings)
 
-    return RootWorker(work, _SECONDS, memory_mib=_MEMORY_MIB).result(Looks)
+    return RootWorker(work, _SECONDS, memory_mib=_MEMORY_MIB)
 
 
 def _look(user: str, jobs: Sequence[Wanted], rate_too: bool, settings: Settings) -> Looks:
@@ -115,16 +118,18 @@ def _seen(found: Seen, wanted: Wanted, settings: Settings) -> Seen:
         )
 
 
-def remember(job: Job, directives: Sequence[Directive], settings: Settings) -> None:
-    """Keep what a job asked for with its images; WorkerFailed."""
+def begin_to_remember(
+    job: Job, directives: Sequence[Directive], settings: Settings
+) -> RootWorker[Done]:
+    """Have a worker keep what a job asked for with its images."""
 
-    def work() -> Seen:
+    def work() -> Done:
         with lineage_of(job, settings) as lineage:
             if lineage is not None:
                 resume_script.keep(lineage, job.id, directives)
-        return Seen(job.id)
+        return Done()
 
-    RootWorker(work, _WRITTEN_SECONDS, memory_mib=_MEMORY_MIB).result(Seen)
+    return RootWorker(work, _WRITTEN_SECONDS, memory_mib=_MEMORY_MIB)
 
 
 @contextmanager

@@ -68,10 +68,17 @@ class Worker(Generic[T]):
         """Give the worker so many seconds from now on."""
         self._until = time.monotonic() + seconds
 
-    def is_over(self) -> bool:
-        """Whether the worker has reported, ended, or used its time: result() need not wait."""
-        late = time.monotonic() > self._until
-        return late or bool(select.select([self._read_end], [], [], 0)[0])
+    @property
+    def is_late(self) -> bool:
+        """Whether the worker has used its time."""
+        return time.monotonic() > self._until
+
+    def is_over(self, seconds: float = 0) -> bool:
+        """Whether the worker has reported, ended, or used its time: result() need not wait.
+
+        It is waited for so many seconds.
+        """
+        return bool(select.select([self._read_end], [], [], seconds)[0]) or self.is_late
 
     def stop(self) -> None:
         """Kill the worker; its result is not wanted any more."""
