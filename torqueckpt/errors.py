@@ -198,6 +198,11 @@ class InvalidOption(TorqueCkptError):
     exit_code = 118
 
 
+class InteractiveJob(TorqueCkptError):
+    message = "session {sid}: an interactive job (qsub -I) cannot be checkpointed: submit a script"
+    exit_code = 119
+
+
 class UnknownChain(TorqueCkptError):
     message = "no chain of {owner} is known as {job}{remedy}"
     exit_code = 72

@@ -38,6 +38,7 @@ class Settings(NamedTuple):
     dmtcp_gzip: bool = False
     tree: str = "exec"
     exec_match: str = ""
+    login_shell: bool = True
     leave_out: tuple[str, ...] = ("ssh-agent", "gpg-agent", "dbus-daemon", "dbus-launch")
     pre_dump: str = "off"
     dump_timeout_seconds: int = 600

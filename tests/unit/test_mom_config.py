@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -14,6 +15,7 @@ from torqueckpt.batch.mom_config import Dialect
 from torqueckpt.batch.openpbs import mom_config as openpbs
 from torqueckpt.batch.torque import mom_config as torque
 from torqueckpt.findings import HAZARD, REFUSED, Finding
+from torqueckpt.settings import Settings
 
 _BLOCK = ["$checkpoint_script /usr/local/sbin/mom-checkpoint", "$checkpoint_interval 10"]
 
@@ -187,3 +189,63 @@ def test_openpbs_wants_a_system_group(script: Path) -> None:
 def test_a_program_in_a_directory_that_others_can_change(script: Path) -> None:
     script.parent.chmod(0o777)
     assert "which others can change" in _told(script)
+
+
+# Lines of the site's that take something from checkpoints ----------------------------------------
+
+
+def _starter(place: Path, text: str) -> str:
+    starter = place / "starter"
+    starter.write_text(text)
+    return str(starter)
+
+
+def test_a_job_starter_that_does_not_end_in_mom_run_is_told(tmp_path: Path) -> None:
+    starter = _starter(tmp_path, '#!/bin/sh\n# not by mom-run\nexec "$@"\n')
+    what, remedy = torque.against("job_starter", starter, Settings()) or ("", "")
+    assert "by it, not by mom-run" in what
+    command = remedy.partition("end in: ")[2]
+    assert command.endswith('/sbin/mom-run "$@"')
+    _starter(tmp_path, f"#!/bin/sh\n{command}\n")  # as it says
+    assert torque.against("job_starter", starter, Settings()) is None
+    assert torque.against("job_starter", str(tmp_path / "none"), Settings()) is not None
+
+
+@pytest.mark.parametrize("value", ["false", "False", "no", "0", "off"])
+def test_login_files_that_are_not_to_be_read_need_a_setting(value: str) -> None:
+    told = torque.against("source_login_batch", value, Settings())
+    assert told is not None and told[1].startswith("login_shell = false in ")
+    assert torque.against("source_login_batch", value, Settings(login_shell=False)) is None
+    interactive = torque.against("source_login_interactive", value, Settings(login_shell=False))
+    assert interactive is not None and "qsub -I without -c" in interactive[1]
+
+
+@pytest.mark.parametrize("name", ["source_login_batch", "source_login_interactive"])
+@pytest.mark.parametrize("value", ["true", "1", "yes", "on"])
+def test_login_files_that_are_read_anyway_are_no_matter(name: str, value: str) -> None:
+    assert torque.against(name, value, Settings()) is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["exec_with_exec true", "preexec /x", "spool_as_final_name true", "nospool_dir_list *"]
+    + ["job_output_file_umask 077", "jobdirectory_sticky true", "nodefile_suffix -ib"]
+    + ["job_oom_score_adjust 300", "mom_oom_immunize true"],
+)
+def test_lines_under_which_jobs_were_seen_to_be_held_and_released_are_no_matter(line: str) -> None:
+    """tests/torque/test_site_lines.py shows some of them."""
+    name, value = line.split()
+    assert torque.against(name, value, Settings()) is None
+
+
+@pytest.mark.parametrize("system", [torque, openpbs])
+def test_a_factor_of_the_walltime_is_told(system: ModuleType) -> None:
+    told = system.against("wallmult", "4", Settings())
+    assert told is not None and "last checkpoints of chains are late" in told[0]
+    assert system.against("wallmult", "1.0", Settings()) is None
+    assert system.against("cputmult", "4", Settings()) is None
+
+
+@pytest.mark.parametrize(("value", "told"), [("true", True), ("false", False)])
+def test_an_openpbs_mom_that_takes_no_hooks_is_told(value: str, told: bool) -> None:
+    assert (openpbs.against("reject_root_scripts", value, Settings()) is not None) == told

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -90,6 +91,29 @@ def started_with(
         capture_output=True,
         text=True,
     )
+
+
+@pytest.mark.parametrize(("login", "shown"), [("true", "-bash"), ("false", "bash")])
+def test_a_site_may_have_it_start_no_login_shell(tmp_path: Path, login: str, shown: str) -> None:
+    done = started_with(f"login_shell = {login}\n", tmp_path, "/bin/bash", told="echo $0\n")
+    assert (done.stdout, done.stderr) == (f"{shown}\n", "")
+
+
+def test_an_interactive_job_is_told_at_once_that_it_cannot_be_checkpointed() -> None:
+    ours, its = pty.openpty()
+    with subprocess.Popen(
+        [sys.executable, "-c", _CALL, "/bin/sh", "-c", 'echo "shell $0"; exit 3', "its own"],
+        cwd=_REPOSITORY,
+        stdin=its,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as running:
+        said = running.communicate()[0]
+    for fd in (ours, its):
+        os.close(fd)
+    told = "torqueckpt: an interactive job cannot be checkpointed; submit a script for that\n"
+    assert (said, running.returncode) == (f"{told}shell its own\n", 3)
 
 
 def test_with_blcr_the_login_shell_comes_by_way_of_cr_run(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.unit import real
 from torqueckpt.errors import (
     ForeignProcess,
+    InteractiveJob,
     NoExecPid,
     OwnProgramInTree,
     SessionGone,
@@ -62,6 +63,15 @@ def test_two_children_of_the_job_shell_are_refused_unless_one_is_named(started: 
         tree.exec_process(sid, match="*")
     with pytest.raises(NoExecPid):
         tree.exec_process(sid, match="SLEEP")
+
+
+def test_a_session_that_the_mom_leads_itself_is_an_interactive_job(started: Start) -> None:
+    """As under qsub -I: its children are another pbs_mom and the shell."""
+    named = "printf pbs_mom >/proc/$$/comm; sleep 60 & sleep 60 & wait"
+    sid = _session(started, named, 2)
+    real.until(lambda: tree.leader(sid).name == "pbs_mom", "its name")
+    with pytest.raises(InteractiveJob):
+        tree.exec_process(sid)
 
 
 def test_a_glob_also_knows_a_program_by_the_word_it_was_called_with(started: Start) -> None:

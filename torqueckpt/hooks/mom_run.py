@@ -58,16 +58,19 @@ def main(argv: list[str]) -> int:
         return _launch(argv[1], argv[2:])
     if argv[0] == _STAY and len(argv) > 2:
         return _stay(argv[1], argv[2:])
+    chosen = _settings()
+    interactive = os.isatty(0)
     if argv[0] == _LOADED:
         argv = argv[1:]
-    else:
-        chosen = _settings()
-        if chosen is not None and chosen.checkpointer == "blcr":
-            _through_cr_run(argv, chosen)
-        elif chosen is not None:
-            _tell_shell(_LAUNCH if chosen.checkpointer == "dmtcp" else _STAY, argv[0])
+    elif interactive:
+        _say("torqueckpt: an interactive job cannot be checkpointed; submit a script for that")
+    elif chosen is not None and chosen.checkpointer == "blcr":
+        _through_cr_run(argv, chosen)
+    elif chosen is not None:
+        _tell_shell(_LAUNCH if chosen.checkpointer == "dmtcp" else _STAY, argv[0])
+    login = interactive or chosen is None or chosen.login_shell
     shell = os.fsencode(argv[0])
-    words = [b"-" + os.path.basename(shell), *map(os.fsencode, argv[1:])]
+    words = [b"-" * login + os.path.basename(shell), *map(os.fsencode, argv[1:])]
     try:
         os.execve(shell, words, environment())
     except OSError as problem:
@@ -204,8 +207,12 @@ def _launched(words: list[str]) -> None:
 
 
 def _started_without(what: str, problem: Exception) -> None:
+    _say(f"mom-run: started without {what}: {problem}")
+
+
+def _say(line: str) -> None:
     with suppress(OSError):
-        print(f"mom-run: started without {what}: {problem}", file=sys.stderr)
+        print(line, file=sys.stderr)
 
 
 def _failed(problem: str) -> int:

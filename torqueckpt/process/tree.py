@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 
 from torqueckpt.errors import (
     ForeignProcess,
+    InteractiveJob,
     NoExecPid,
     OwnProgramInTree,
     SessionGone,
@@ -18,6 +19,7 @@ from torqueckpt.identity import Owner
 from torqueckpt.process import proc, sockets
 
 _SOCKET = re.compile(r"socket:\[([0-9]+)\]")
+_MOM = "pbs_mom"  # it leads the session of an interactive job itself
 # The supervisor of a restarted job never belongs into an image of that job.
 _OWN_PROGRAMS = ("rootdoor", "mom-restart", "lsf-jobstarter")
 
@@ -38,6 +40,8 @@ def exec_process(sid: int, which: str = "exec", match: str = "") -> proc.Stat:
     it is the application.
     """
     top = leader(sid)
+    if top.name == _MOM:
+        raise InteractiveJob(sid=sid)
     if which == "session":
         return top
     found = [proc.stat(pid) for pid in proc.children(sid)]

@@ -52,7 +52,7 @@ def plan(
         new = config_block.remove(old, str(file))
     else:
         new = config_block.merge(old, _block(system, old, file, chosen, settings), str(file))
-    found = [*_file_itself(file, status), *_problems(system, file, old, new)]
+    found = [*_file_itself(file, status), *_problems(system, file, old, new, settings)]
     if not remove:
         found += _pointer_dir(settings.pointer_dir)
     return Plan(file, old, new, status, found, system, directory)
@@ -122,7 +122,9 @@ def _misuse(problem: str) -> BadArguments:
     return BadArguments(program="torqueckpt configure", problem=problem, usage=usage)
 
 
-def _problems(system: System, file: Path, old: bytes, new: bytes) -> list[Finding]:
+def _problems(
+    system: System, file: Path, old: bytes, new: bytes, settings: Settings
+) -> list[Finding]:
     """Find problems of the file as it will be; lines are numbered as now, 0 for new ones."""
     ours = config_block.ours(new, str(file))
     before = config_block.ours(old, str(file))
@@ -135,6 +137,11 @@ def _problems(system: System, file: Path, old: bytes, new: bytes) -> list[Findin
     found = mom_config.check(new, ours, system.dialect, str(file), line_now)
     seen = set()
     for each in system.dialect.parse(new, ours):
+        told = None if each.ours else system.against(each.name, each.value, settings)
+        if told is not None:
+            what, remedy = told
+            line = line_now(each.line)
+            found.append(in_file(str(file), line, f"${each.name} {each.value}: {what}", remedy))
         script = system.script_of(each.name, each.value) if each.ours else None
         if script is not None and script not in seen:
             seen.add(script)
@@ -202,6 +209,7 @@ class System(NamedTuple):
     options: dict[str, str]
     block: Callable[[Settings], Sequence[tuple[str, str]]]
     script_of: Callable[[str, str], Path | None]
+    against: Callable[[str, str, Settings], tuple[str, str] | None]
     mom_priv: Callable[[], Path]
     group_matters: bool  # OpenPBS runs scripts of system groups only
 
@@ -248,6 +256,7 @@ SYSTEMS = {
         options=torque.OPTIONS,
         block=_torque_block,
         script_of=torque.script_of,
+        against=torque.against,
         mom_priv=_torque_mom_priv,
         group_matters=False,
     ),
@@ -258,6 +267,7 @@ SYSTEMS = {
         options=openpbs.OPTIONS,
         block=_openpbs_block,
         script_of=openpbs.script_of,
+        against=openpbs.against,
         mom_priv=_openpbs_mom_priv,
         group_matters=True,
     ),

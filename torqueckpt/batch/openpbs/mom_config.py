@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torqueckpt.batch.mom_config import Dialect
+from torqueckpt.batch.mom_config import Dialect, against_chains
 from torqueckpt.batch.openpbs.calls import REQUEUE
+from torqueckpt.settings import Settings
 
 _KNOWN = """
     action alien_attach alien_kill alps_client alps_confirm_empty_timeout
@@ -57,6 +58,14 @@ def block(sbin: Path, pointer_dir: Path, timeout_seconds: int) -> list[tuple[str
         ("restart_transmogrify", "false"),
         ("checkpoint_path", str(pointer_dir)),
     ]
+
+
+def against(name: str, value: str, settings: Settings) -> tuple[str, str] | None:
+    """What a line of the site's takes from checkpoints, and what to do; None for most lines."""
+    if name == "reject_root_scripts" and value[:1].lower() in ("1", "t", "y"):
+        what = "pbs_mom takes no hook from its server, and jobs go on by torqueckpt's launch hook"
+        return what, "take it out"
+    return against_chains(name, value)
 
 
 def script_of(name: str, value: str) -> Path | None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from torqueckpt.batch.mom_config import Dialect
+from torqueckpt import paths
+from torqueckpt.batch.mom_config import Dialect, against_chains
+from torqueckpt.settings import Settings
 
 _KNOWN = """
     alias_server_name alloc_par_cmd apbasil_path apbasil_protocol attempt_to_make_dir
@@ -59,6 +61,9 @@ OPTIONS = {name: name for name in ("pbsserver", "usecp", "logevent", "loglevel")
 _SCRIPTS = ("checkpoint_script", "restart_script", "checkpoint_run_exe")
 
 
+_LONGEST_STARTER = 64 * 1024
+
+
 _VERSION = re.compile(r"([0-9]+)\.([0-9]+)(?:\.([0-9]+))?(?:\.h([0-9]+))?")
 
 # release → the first of it whose timer stands still: patch level, hotfix
@@ -79,6 +84,35 @@ def block(sbin: Path, pointer_dir: Path, interval_minutes: int) -> list[tuple[st
         ("checkpoint_interval", str(interval_minutes)),
         ("remote_checkpoint_dirs", str(pointer_dir)),
     ]
+
+
+def against(name: str, value: str, settings: Settings) -> tuple[str, str] | None:
+    """What a line of the site's takes from checkpoints, and what to do; None for most lines."""
+    if name == "job_starter" and not _names_mom_run(value):
+        what = "jobs start by it, not by mom-run: a daemon that one leaves forbids its checkpoints"
+        return what, f'have {value} end in: exec {paths.program("sbin", "mom-run")} "$@"'
+    if name == "source_login_batch" and settings.login_shell and _is_off(value):
+        what = "not so for jobs with -c: mom-run starts their shell as a login shell"
+        return what, f"login_shell = false in {paths.settings_file()}"
+    if name == "source_login_interactive" and _is_off(value):
+        what = "not so for jobs with -c: mom-run starts their shell as a login shell"
+        return what, "qsub -I without -c: no interactive job can be checkpointed"
+    return against_chains(name, value)
+
+
+def _names_mom_run(starter: str) -> bool:
+    """Whether a $job_starter hands on to mom-run, as far as a look into it tells."""
+    try:
+        with open(starter, "rb") as file:
+            lines = file.read(_LONGEST_STARTER).splitlines()
+    except OSError:
+        return False
+    return any(b"mom-run" in line for line in lines if not line.lstrip().startswith(b"#"))
+
+
+def _is_off(value: str) -> bool:
+    """As pbs_mom reads it."""
+    return value[:1] in ("f", "F", "n", "N", "0") or value.lower() == "off"
 
 
 def script_of(name: str, value: str) -> Path | None:
