@@ -32,7 +32,7 @@ in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
 scripts = install/* .ci/*
 unit_tests = tests/unit tests/ifl
 # Debian packages that tests run programs of: small ones, which `make test` brings (CONTRIBUTING.md names larger ones)
-test_packages = procps gcc libc6-dev binutils strace fuse3 iproute2 e2fsprogs groff man-db zstd sqlite3 python3-numpy numactl tmux screen netcat-openbsd python3-joblib python3-distributed
+test_packages = procps gcc libc6-dev binutils strace fuse3 iproute2 e2fsprogs groff man-db zstd sqlite3 python3-numpy numactl tmux screen netcat-openbsd python3-joblib python3-distributed tcsh csh zsh ksh fish
 
 .PHONY: help setup install install-shims uninstall wheelhouse demo test test-quick test-unit test-job test-faults soak bench bench-quick fuzz lint typecheck rooms check dist clean test-packages test-prefix
 

@@ -4,15 +4,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.support import wait_until
 from tests.unit import samples
 from torqueckpt.files import stdio
 from torqueckpt.manifest import Stream
+from torqueckpt.process import proc, tree
 from torqueckpt.safe_files import Directory
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
@@ -189,12 +192,54 @@ def test_streams_of_a_process_are_its_regular_files_and_joined_ones_are_one(
         both = started("/bin/sleep", "60", stdout=to_out, stderr=to_err)
         joined = started("/bin/sleep", "60", stdout=to_out, stderr=to_out)
     pipes = started("/bin/sleep", "60", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert stdio.of_process(both.pid) == (
+    assert stdio.of_job("12.srv", both.pid, []) == (
         samples.stream(out),
         samples.stream(err, name="stderr", kept="stderr"),
     )
-    assert stdio.of_process(joined.pid) == (samples.stream(out),)
-    assert stdio.of_process(pipes.pid) == ()
+    assert stdio.of_job("12.srv", joined.pid, []) == (samples.stream(out),)
+    assert stdio.of_job("12.srv", pipes.pid, []) == ()
+
+
+def _names(*processes: subprocess.Popen[bytes]) -> list[str]:
+    found = (proc.stat(each.pid) for each in processes)
+    return [each.name for each in found if each is not None]
+
+
+@pytest.mark.parametrize("shell", ["csh", "tcsh", "bsd-csh"])
+def test_a_c_shell_that_leads_the_session_has_moved_its_output(
+    started: Start, tmp_path: Path, shell: str
+) -> None:
+    out, err = tmp_path / "out", tmp_path / "err"
+    program = shutil.copy("/bin/sleep", tmp_path / shell)
+    move = f'exec 17>>"{out}" 18>>"{err}" 1>&- 2>&-; exec "{program}" 60'
+    leader = started("/bin/bash", "-c", move)
+    another = started("/bin/bash", "-c", move.replace(str(program), "sleep"))
+    wait_until(lambda: _names(leader, another) == [shell, "sleep"])
+    assert stdio.of_job("12.srv", leader.pid, []) == (
+        samples.stream(out),
+        samples.stream(err, name="stderr", kept="stderr"),
+    )
+    assert stdio.of_job("12.srv", another.pid, []) == ()
+
+
+def test_moms_spool_files_of_this_job_are_its_output_wherever_the_tree_has_them(
+    started: Start, tmp_path: Path
+) -> None:
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    out, err, others = (spool / name for name in ("12.srv.OU", "12.srv.ER", "123.srv.OU"))
+    log = tmp_path / "my.log"
+    with open(log, "ab") as to_log:
+        leader = started("/bin/sleep", "60", stdout=to_log, stderr=subprocess.DEVNULL)
+    shell = started("/bin/bash", "-c", f'exec 5>>"{others}" 6>>"{out}" 7>>"{err}"; exec sleep 60')
+    wait_until(lambda: _names(shell) == ["sleep"])
+    links = tree.open_links([found for found in [proc.stat(shell.pid)] if found is not None])
+    assert stdio.of_job("12.srv", leader.pid, links) == (
+        samples.stream(out),
+        samples.stream(err, name="stderr", kept="stderr"),
+    )
+    assert stdio.of_job("123.srv", leader.pid, links) == (samples.stream(others),)
+    assert stdio.of_job("9.srv", leader.pid, links) == (samples.stream(log),)
 
 
 def test_output_whose_name_was_taken_by_another_file_is_read_from_the_job_itself(
@@ -208,12 +253,13 @@ def test_output_whose_name_was_taken_by_another_file_is_read_from_the_job_itself
         pass
     out.unlink()
     out.write_text("another's")
-    fd = stdio.open_now(stream, job.pid)
+    links = [(job.pid, 0, "pipe:[1]"), (job.pid, 1, f"{out} (deleted)")]
+    fd = stdio.open_now(stream, links)
     assert os.read(fd, 100) == b"mine\n"
     os.close(fd)
     out.unlink()
     os.mkfifo(out)
-    os.close(stdio.open_now(stream, job.pid))
+    os.close(stdio.open_now(stream, links))
 
 
 def test_output_that_is_gone_for_everybody_is_told(started: Start, tmp_path: Path) -> None:
@@ -223,4 +269,4 @@ def test_output_that_is_gone_for_everybody_is_told(started: Start, tmp_path: Pat
     out.rename(tmp_path / "moved")
     job = started("/bin/sleep", "60", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     with pytest.raises(FileNotFoundError, match="stdout is gone"):
-        stdio.open_now(stream, job.pid)
+        stdio.open_now(stream, [(job.pid, 1, "/dev/null")])

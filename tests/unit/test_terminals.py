@@ -21,7 +21,7 @@ Opening = Callable[[str, Path], object]
 
 
 def open_now(terminal: str, place: Path) -> None:
-    os.close(stdio.open_now(_stream(terminal), os.getpid()))
+    os.close(stdio.open_now(_stream(terminal), []))
 
 
 def open_stream(terminal: str, place: Path) -> None:

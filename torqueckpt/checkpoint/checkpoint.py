@@ -134,7 +134,7 @@ def _opened(target: Target) -> Iterator[tuple[int, ...]]:
     sources: list[int] = []
     try:
         for stream in target.live.streams:
-            sources.append(stdio.open_now(stream, target.root.pid))
+            sources.append(stdio.open_now(stream, target.open_files))
         yield tuple(sources)
     except FileNotFoundError as gone:
         raise DumpFailed(job=target.live.job, reason=gone.strerror) from gone

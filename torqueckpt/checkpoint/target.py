@@ -159,7 +159,8 @@ def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings)
         keeper=leader.id,
         tree=root.id,
         attempt="",
-        streams=stdio.of_process(leader.pid) if live is None else live.streams,
+        streams=(live.streams if live is not None else ())
+        or stdio.of_job(request.job_id, leader.pid, tree.open_links(tree.below(root))),
         written=int(time.time()),
     )
     if live is not None and live._replace(written=first.written) == first:

@@ -9,41 +9,86 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from pathlib import PurePath
 
 from torqueckpt import layout
-from torqueckpt.files import content
+from torqueckpt.files import content, job_script
 from torqueckpt.manifest import Stream
+from torqueckpt.process import proc
 from torqueckpt.records import Cut, LiveStream
 from torqueckpt.safe_files import Directory
 
 NAMES = {1: "stdout", 2: "stderr"}
+_C_SHELLS = ("csh", "tcsh", "bsd-csh")
+_MOVED_BY = 16  # a C shell keeps its own so much higher, and gives them back to what it starts
+_SPOOLED = {".OU": "stdout", ".ER": "stderr"}
+_NUMBER = re.compile(r"[0-9]+")  # of a job id
+Links = Iterable[tuple[int, int, str]]  # (pid, descriptor, what it points to)
 _CHUNK = 1024 * 1024
 _COMPARED = 64 * 1024
 
 
-def of_process(pid: int) -> tuple[LiveStream, ...]:
-    """The regular files behind descriptors 1 and 2 of a job's session leader, before any restart.
+def of_job(job: str, leader: int, links: Links) -> tuple[LiveStream, ...]:
+    """The regular files that a job writes to as stdout and stderr, before any restart.
 
+    They are at descriptors 1 and 2 of its session leader, unless that has moved them, as a C shell
+    does.  What the tree has open (links) under MOM's name for this job's output is it in any case.
     Joined ones (-j oe) are one stream.  Pipes and terminals are none.
     """
+    spooled: dict[str, tuple[int, int]] = {}
+    for pid, fd, path in links:
+        name = _spooled_as(path, job)
+        if name:
+            spooled.setdefault(name, (pid, fd))
     found: list[LiveStream] = []
+    shell = proc.stat(leader)
+    moved = _MOVED_BY if shell is not None and shell.name in _C_SHELLS else 0
     for fd, name in NAMES.items():
-        link = f"/proc/{pid}/fd/{fd}"
-        try:
-            status, path = os.stat(link), os.readlink(link)
-        except OSError:
-            continue
-        same = any((s.device, s.inode) == (status.st_dev, status.st_ino) for s in found)
-        if stat.S_ISREG(status.st_mode) and not same:
-            found.append(LiveStream(name, path, status.st_dev, status.st_ino, 0, name))
+        place = (leader, fd + moved)
+        if name in spooled and not _spooled_as(_path(*place), job):
+            place = spooled[name]
+        stream = _stream(name, *place)
+        if stream is not None and not any(_is_same(stream, each) for each in found):
+            found.append(stream)
     return tuple(found)
 
 
-def open_now(stream: LiveStream, tree_root: int) -> int:
+def _spooled_as(path: str, job: str) -> str:
+    """Which stream MOM keeps in a file of that name for this job; "" for all others."""
+    where, number = PurePath(path), _NUMBER.match(job)
+    of_job = number is not None and re.match(rf"{number.group()}(?![0-9])", where.name)
+    return _SPOOLED.get(where.suffix, "") if of_job and job_script.is_moms(where) else ""
+
+
+def _path(pid: int, fd: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/fd/{fd}")
+    except OSError:
+        return ""
+
+
+def _stream(name: str, pid: int, fd: int) -> LiveStream | None:
+    try:
+        status = os.stat(f"/proc/{pid}/fd/{fd}")
+    except OSError:
+        return None
+    path = _path(pid, fd)
+    if not path or not stat.S_ISREG(status.st_mode):
+        return None
+    return LiveStream(name, path, status.st_dev, status.st_ino, 0, name)
+
+
+def _is_same(one: LiveStream, other: LiveStream) -> bool:
+    return (one.device, one.inode) == (other.device, other.inode)
+
+
+def open_now(stream: LiveStream, links: Links) -> int:
     """Open a stream's file for reading: by its name, else as the tree has it open."""
-    for path in (stream.path, f"/proc/{tree_root}/fd/1", f"/proc/{tree_root}/fd/2"):
+    as_open = (f"/proc/{pid}/fd/{fd}" for pid, fd, path in links if path.startswith("/"))
+    for path in (stream.path, *as_open):
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         except OSError:
