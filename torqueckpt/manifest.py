@@ -50,6 +50,7 @@ class Process(NamedTuple):
     ppid: int
     name: str
     cwd: str
+    stopped: bool = False
 
 
 class OpenFile(NamedTuple):
@@ -303,6 +304,7 @@ class Manifest(NamedTuple):
     never: tuple[str, ...] = ()  # those of them that do not pass
     places: tuple[Place, ...] = ()
     made: tuple[Made, ...] = ()
+    suspended: tuple[int, ...] = ()  # pids that were stopped from outside, all of the job together
 
     @property
     def copied(self) -> set[str]:

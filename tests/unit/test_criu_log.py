@@ -61,6 +61,7 @@ def test_a_whole_log_gives_its_cause_and_not_what_followed(text: str, reason: st
         ("unix: External socket is used. Consider using --ext-unix-sk option.", True),
         ("tty: Can't read data from tty (ptmx 0x1): No buffer space available", True),
         ("tty: Can't read data from tty (ptmx 0x1): Input/output error", False),
+        ("Unexpected 68 task interruption, aborting", True),
         ("Can't dump SysV shared memory segment", False),
         ("bfd: Unable to write: No space left on device", False),
         ("The sky is falling: 42", False),
@@ -75,6 +76,7 @@ def test_what_lasts_a_moment_only_is_told_from_what_lasts(line: str, passes: boo
     ("line", "part"),
     [
         ("Can't open file home/ann/my data on restore: No such file or directory", "my data"),
+        ("Unexpected 68 task interruption, aborting", "its process 68, which is stopped"),
         ("Pid 17 do not match expected 4242 (task 4242)", "pid 4242 is taken"),
         ("Unable to detach 17: No such process", "its process 17 as soon as it was back"),
         ("inet: In-flight connection (l) for 1f2", "a TCP connection waits to be accepted"),

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -170,3 +171,61 @@ def test_our_own_child_is_killed_and_reaped_and_no_other_process(started: Start)
     other = real.children(started("/bin/sh", "-c", "sleep 60 & wait").pid, 1)[0]
     signals.end_child(other.pid)
     assert proc.alive(other.id) is not None
+
+
+@pytest.mark.parametrize(
+    ("stopped", "themselves", "continued"),
+    [
+        ((), (), ()),
+        ((1, 2), (), ()),  # 3 runs, and may continue them
+        ((1, 2, 3), (), (1, 2, 3)),
+        ((1, 2, 3), (2,), (1, 3)),
+        ((1, 2, 3, 8), (), (1, 2, 3)),  # 8's own session has 9, which runs
+        ((1, 2, 3, 8, 9), (), (1, 2, 3, 8, 9)),
+        ((8, 9), (), ()),
+    ],
+)
+def test_what_was_stopped_from_outside_is_all_of_a_session(
+    stopped: tuple[int, ...], themselves: tuple[int, ...], continued: tuple[int, ...]
+) -> None:
+    sessions = {1: 1, 2: 1, 3: 1, 8: 8, 9: 8}
+    assert signals.suspended(1, sessions, stopped, themselves) == continued
+
+
+@pytest.mark.parametrize(
+    ("program", "itself"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSTOP)", True),
+        ("import signal; signal.raise_signal(signal.SIGSTOP)", True),
+        ("import time; time.sleep(60)", False),
+        ("while True: pass", False),
+    ],
+)
+def test_a_process_that_has_stopped_itself_is_told_from_one_that_was_stopped(
+    started: Start, program: str, itself: bool
+) -> None:
+    process = started(sys.executable, "-S", "-c", program)
+    if not itself:
+        real.execed(process.pid, sys.executable)
+        process.send_signal(signal.SIGSTOP)
+    real.until(lambda: real.state(process.pid) == "T", "a stopped process")
+    found = proc.stat(process.pid)
+    assert found is not None
+    assert signals.stopped_themselves([found]) == ((process.pid,) if itself else ())
+
+
+def test_a_tree_that_runs_on_leaves_those_stopped_that_were_before(started: Start) -> None:
+    shell = started("/bin/sh", "-c", "sleep 60 & sleep 60 & wait")
+    real.execed(shell.pid, "/bin/sh")
+    before, other = (each.pid for each in real.children(shell.pid, 2))
+    os.kill(before, signal.SIGSTOP)
+    real.until(lambda: real.state(before) == "T", "a stopped process")
+    root = proc.stat(shell.pid)
+    assert root is not None
+    held = {_id(before)}
+    signals.stop_tree(root.id)
+    signals.continue_tree(root, held)
+    real.until(lambda: real.state(other) != "T" and real.state(shell.pid) != "T", "the others")
+    assert real.state(before) == "T"
+    signals.continue_these(root.id, (before,))
+    real.until(lambda: real.state(before) != "T", "that one too")

@@ -152,11 +152,11 @@ def _running_again(target: Target, stopped: bool) -> Iterator[tuple[int, ...]]:
     if not stopped:
         yield ()
         return
-    guard = Guard(target.owner, run_on(target.root))
+    guard = Guard(target.owner, run_on(target.root, target.stopped))
     try:
         yield (guard.write_end,)
     except BaseException:
-        signals.continue_tree(target.root)
+        signals.continue_tree(target.root, target.stopped)
         guard.leave()  # a checkpointer that goes on has yet to leave the tree stopped
         raise
     guard.dismiss()

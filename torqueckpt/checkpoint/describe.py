@@ -21,7 +21,7 @@ from torqueckpt.errors import DumpFailed, TorqueCkptError
 from torqueckpt.files import build_ids, check, job_script
 from torqueckpt.files.record import Look
 from torqueckpt.manifest import Job, Manifest, Node, OpenFile, Process
-from torqueckpt.process import monotonic_waits, node, proc, sockets
+from torqueckpt.process import monotonic_waits, node, proc, signals, sockets
 from torqueckpt.process.worker import OwnerWorker, WorkerFailed
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage
@@ -67,7 +67,19 @@ def manifest_of(
         needs=facts.needs,
         places=seen.places,
         made=facts.made,
+        suspended=_suspended(plan, facts.processes),
     )
+
+
+def _suspended(plan: CheckpointPlan, processes: tuple[Process, ...]) -> tuple[int, ...]:
+    """Those that a restart has to continue; a process that is new since was its root's."""
+    root = plan.target.root
+    before = {each.pid: each for each in plan.target.tree}
+    found = ((each, before.get(each.pid, root)) for each in processes)
+    living = {each.pid: (was.session, each.stopped) for each, was in found if not was.ended}
+    sessions = {pid: session for pid, (session, _) in living.items()}
+    stopped = [pid for pid, (_, stands) in living.items() if stands]
+    return signals.suspended(root.pid, sessions, stopped, plan.stopped_themselves)
 
 
 def _listening(plan: CheckpointPlan) -> tuple[int, ...]:
@@ -192,7 +204,8 @@ def unreadable(job: str, why: WorkerFailed) -> DumpFailed:
 
 def _processes(target: Target) -> tuple[Process, ...]:
     return tuple(
-        Process(each.pid, each.ppid, each.name, proc.cwd(each.pid)) for each in target.tree
+        Process(each.pid, each.ppid, each.name, proc.cwd(each.pid), each.state == "T")
+        for each in target.tree
     )
 
 

@@ -173,7 +173,7 @@ def _stand_still(target: Target, freeze: Freeze, stopped: bool, seconds: float) 
     if not looked:
         freeze.wait_for_look(seconds)
     if not stopped:
-        signals.continue_tree(target.root)
+        signals.continue_tree(target.root, target.stopped)
 
 
 def _check(plan: CheckpointPlan, dump: Dump, finished: run.Finished) -> None:

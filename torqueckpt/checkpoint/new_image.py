@@ -31,6 +31,7 @@ def seen_of_tree(target: Target) -> dict[str, Any]:
     return {
         "target": target,
         "waiting": monotonic_waits.waiting(target.tree),
+        "stopped_themselves": signals.stopped_themselves(target.tree),
         "tcp": tree.tcp(target.open_files),
         "ceiling": ceiling.of_tree(target.tree, target.leader_pid),
     }
@@ -55,7 +56,7 @@ def take(plan: CheckpointPlan, known: Live | None, secret: bytes) -> NewImage:
             before = reason
             log.info(f"{plan.job}: dumped once more: {reason}")
         if plan.request.end:  # one that was left stopped would come back stopped
-            signals.continue_tree(plan.target.root)
+            signals.continue_tree(plan.target.root, plan.target.stopped)
         members = tree.below(plan.target.root)
         target = plan.target._replace(tree=members, open_files=tree.open_links(members))
         tree.check(members, target.owner)

@@ -20,7 +20,8 @@ class CheckpointPlan(NamedTuple):
     """A checkpoint that nothing forbids, as it stands right before the dump.
 
     depth: how many generations are kept.  waiting: pids of the tree that wait for a time of the
-    monotonic clock.  tcp: the tree's TCP sockets.  ceiling: the most that the tree's processes may
+    monotonic clock.  stopped_themselves: pids of those that are stopped by their own doing.  tcp:
+    the tree's TCP sockets.  ceiling: the most that the tree's processes may
     have.  outputs: descriptors of the job's stdout and stderr, for reading.  inherited: descriptors
     that the checkpointer inherits, the lineage's lock above all: it outlives a caller that is
     killed, and the next action waits until it has let go of the job.  again: the dump right before
@@ -36,6 +37,7 @@ class CheckpointPlan(NamedTuple):
     checkpointer_version: str
     target: Target
     waiting: tuple[int, ...]
+    stopped_themselves: tuple[int, ...]
     tcp: tuple[Tcp, ...]
     ceiling: Ceiling | None
     outputs: tuple[int, ...]

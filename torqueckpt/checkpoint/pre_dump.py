@@ -121,7 +121,8 @@ def _merge(plan: CheckpointPlan, dump: Dump) -> int:
 
 def _begin_again(target: Target, dump: Dump, generation: Generation) -> None:
     if dump.stopped:
-        signals.continue_tree(target.root)  # one that is dumped while stopped comes back stopped
+        # one that is dumped while stopped comes back stopped
+        signals.continue_tree(target.root, target.stopped)
     for name in (layout.IMAGE, layout.WORK):
         generation.directory.remove_tree(name)
         generation.directory.make(name).close()

@@ -53,6 +53,11 @@ class Target(NamedTuple):
     other_names: tuple[OtherName, ...] = ()  # of open or mapped files whose opened name is gone
 
     @property
+    def stopped(self) -> set[ProcessId]:
+        """Those that are stopped already, and that nothing of ours may continue."""
+        return {each.id for each in self.tree if each.state == "T"}
+
+    @property
     def sessions(self) -> set[int]:
         """The sessions of this job alone: the tree's, and its parent's, led by the owner.
 

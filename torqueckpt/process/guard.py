@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from torqueckpt import log
 from torqueckpt.identity import Owner, ProcessId
@@ -77,9 +77,12 @@ def kill(root: ProcessId) -> Callable[[int], None]:
     return lambda _: signals.kill_tree(root)
 
 
-def run_on(root: proc.Stat) -> Callable[[int], None]:
-    """The task of a guard while a tree is stopped and about to be ended: let the tree run on."""
-    return lambda _: signals.continue_tree(root)
+def run_on(root: proc.Stat, but: Collection[ProcessId] = ()) -> Callable[[int], None]:
+    """The task of a guard while a tree is stopped and about to be ended: let the tree run on.
+
+    but: those that were stopped before stay so.
+    """
+    return lambda _: signals.continue_tree(root, but)
 
 
 def _watch(owner: Owner, task: Callable[[int], None], read_end: int) -> None:

@@ -45,19 +45,11 @@ def now() -> int:
 def waiting(tree: list[proc.Stat]) -> tuple[int, ...]:
     """The pids in the tree that wait so, as far as can be seen: a busy thread shows nothing."""
     calls = _CALLS.get(os.uname().machine, {})
-    return tuple(each.pid for each in tree if any(_waits(call, calls) for call in _calls(each.pid)))
-
-
-def _calls(pid: int) -> list[list[str]]:
-    """The system call, by number and arguments, that each thread of a process is in."""
-    found = []
-    try:
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/syscall") as file:
-                found.append(file.read().split())
-    except (OSError, ProcessLookupError):  # ended meanwhile, or a kernel that does not tell
-        return found
-    return found
+    return tuple(
+        each.pid
+        for each in tree
+        if any(_waits(call, calls) for call in proc.system_calls(each.pid))
+    )
 
 
 def _waits(call: list[str], calls: dict[int, tuple[int, set[int]]]) -> bool:

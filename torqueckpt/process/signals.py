@@ -6,12 +6,18 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from torqueckpt.identity import ProcessId
 from torqueckpt.process import proc, tree
 
 _STILL = ("T", "t", "Z", "X")
+# System calls that signal, and which of their arguments is the signal's number
+_SIGNALLING = {
+    "x86_64": {"62": 2, "200": 2, "234": 3},  # kill, tkill, tgkill
+    "aarch64": {"129": 2, "130": 2, "131": 3},
+}
+_STOPS = {signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 _STOPPING_SECONDS = 5  # one that waits for a dead file server does not stop before that answers
 
 
@@ -50,9 +56,46 @@ def send_all(processes: Iterable[ProcessId], number: int) -> None:
         send(each, number)
 
 
-def continue_tree(root: proc.Stat) -> None:
-    """Let a stopped tree run on."""
-    send_all((each.id for each in tree.below(root)), signal.SIGCONT)
+def continue_tree(root: proc.Stat, but: Collection[ProcessId] = ()) -> None:
+    """Let a stopped tree run on, but for those that were stopped before."""
+    found = (each.id for each in tree.below(root))
+    send_all((each for each in found if each not in but), signal.SIGCONT)
+
+
+def stopped_themselves(members: Iterable[proc.Stat]) -> tuple[int, ...]:
+    """The pids of those that are stopped since they have sent themselves a signal that does it."""
+    known = _SIGNALLING.get(os.uname().machine, {})
+
+    def asked(call: list[str]) -> bool:
+        at = known.get(call[0], 0) if len(call) > 3 else 0
+        return at > 0 and int(call[at], 16) in _STOPS
+
+    stopped = (each.pid for each in members if each.state == "T")
+    return tuple(pid for pid in stopped if any(map(asked, proc.system_calls(pid))))
+
+
+def suspended(
+    root: int, sessions: Mapping[int, int], stopped: Collection[int], themselves: Collection[int]
+) -> tuple[int, ...]:
+    """Those of a tree that a batch system, or whoever else, has stopped from outside for a while.
+
+    sessions: pid → session.  It is so when all of the root's session is stopped: nobody in there
+    could continue it.  In another session it is so when all of that is stopped as well.
+    """
+    of: dict[int, set[int]] = {}
+    for pid, session in sessions.items():
+        of.setdefault(session, set()).add(pid)
+    whole = {session for session, pids in of.items() if pids <= set(stopped)}
+    if sessions.get(root) not in whole:
+        return ()
+    return tuple(pid for pid in stopped if sessions[pid] in whole and pid not in themselves)
+
+
+def continue_these(root: ProcessId, pids: Collection[int]) -> None:
+    """Continue those of a restored tree that were stopped when it was dumped."""
+    top = proc.alive(root) if pids else None
+    members = tree.below(top) if top is not None else []
+    send_all((each.id for each in members if each.pid in pids), signal.SIGCONT)
 
 
 def end_job(root: proc.Stat, sessions: set[int]) -> None:

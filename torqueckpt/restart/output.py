@@ -136,6 +136,17 @@ def tell_of_newer(lineage: Lineage, manifest: Manifest, plan: Intent) -> None:
         _tell(plan, f"{line} come back (torqueckpt list says why)")
 
 
+def tell_of_stopped(manifest: Manifest, plan: Intent) -> None:
+    """Name, in the job's stderr, processes that were stopped, and that nobody continues now."""
+    stopped = (each for each in manifest.processes if each.stopped)
+    still = [each for each in stopped if each.pid not in manifest.suspended]
+    if still:
+        named = ", ".join(f"{each.pid} ({each.name})" for each in still)
+        numbers = " ".join(str(each.pid) for each in still)
+        line = f"stopped at the checkpoint, and again now: {named}"
+        _tell(plan, f"{line}; kill -CONT {numbers} continues them")
+
+
 def _tell(plan: Intent, line: str) -> None:
     line = log.one_line(f"torqueckpt: {line}")
     log.warning(line)

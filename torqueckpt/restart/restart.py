@@ -18,7 +18,7 @@ from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent, leftovers, relocate
 from torqueckpt.identity import ProcessId
 from torqueckpt.manifest import Manifest
-from torqueckpt.process import ceiling, privileges, proc, supervise
+from torqueckpt.process import ceiling, privileges, proc, signals, supervise
 from torqueckpt.process.guard import Guard, kill, kill_restored
 from torqueckpt.records import Intent, Live
 from torqueckpt.restart import attached, checks, choose, claiming, detached, output, rollback
@@ -145,6 +145,7 @@ def restore(prepared: Prepared) -> int:
     if program is None and manifest.ceiling is not None:  # its threads have their numbers again
         ceiling.bind(manifest.ceiling)
     lineage.write_live(live._replace(tree=root))
+    signals.continue_these(root, manifest.suspended)
     _note_that_it_runs(prepared, plan.intended)
     detached.unlock(prepared.lock)
     privileges.drop(plan.owner)
@@ -201,6 +202,7 @@ def _note_that_it_runs(prepared: Prepared, intended: Intent) -> None:
     intent.done(lineage.directory)
     output.tell_of_another_boot(manifest, intended)
     output.tell_of_newer(lineage, manifest, intended)
+    output.tell_of_stopped(manifest, intended)
     claiming.end(lineage)
     marks.resumed(lineage)
     journal.note(

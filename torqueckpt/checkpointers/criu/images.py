@@ -17,13 +17,17 @@ from torqueckpt.checkpointers.criu.protobuf import Reader, content
 from torqueckpt.manifest import Needs, OpenFile, Process
 
 _REGULAR = 1  # fd_types.REG
+_STOPPED = 3  # COMPEL_TASK_STOPPED
 _PROCESSES = 200_000  # of a job
 _OPEN = 4_000_000  # no job has so many open files
 
 _READER = Reader(
     {
         "pstree_entry": {"pid": (1, "uint32"), "ppid": (2, "uint32")},
-        "task_core_entry": {"comm": (6, "bytes")},  # declared a string, but any bytes can be a name
+        "task_core_entry": {
+            "task_state": (1, "uint32"),
+            "comm": (6, "bytes"),  # declared a string, but any bytes can be a name
+        },
         "core_entry": {"tc": (3, "task_core_entry")},
         "task_kobj_ids_entry": {"files_id": (2, "uint32")},
         "fdinfo_entry": {"id": (1, "uint32"), "type": (3, "uint32"), "fd": (4, "uint32")},
@@ -73,10 +77,12 @@ def read(image_dir: Path, work_dir: Path) -> ImageFacts:
         Process(
             pid=entry.pid,
             ppid=entry.ppid,
-            name=_name(image_dir, entry.pid),
+            name=os.fsdecode(core.tc.comm) if core is not None else "zombie",
             cwd=_cwd(image_dir, entry.pid, there),
+            stopped=core is not None and core.tc.task_state == _STOPPED,
         )
         for entry in _READER.messages(image_dir / "pstree.img", "pstree_entry", _PROCESSES)
+        for core in [_core(image_dir, entry.pid)]
     ]
     files, looked_at, highest = [], 0, (-1, 0)
     mapped = dict(regular)
@@ -154,9 +160,8 @@ def _open_file(pid: int, fd: int, file: Any, deleted: bool) -> OpenFile:
     )
 
 
-def _name(image_dir: Path, pid: int) -> str:
-    core = next(_READER.messages(image_dir / f"core-{pid}.img", "core_entry"), None)
-    return os.fsdecode(core.tc.comm) if core is not None else "zombie"
+def _core(image_dir: Path, pid: int) -> Any:
+    return next(_READER.messages(image_dir / f"core-{pid}.img", "core_entry"), None)
 
 
 def _cwd(image_dir: Path, pid: int, named: dict[int, Any]) -> str:

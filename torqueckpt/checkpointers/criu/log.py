@@ -28,6 +28,10 @@ _OF_A_MOMENT = re.compile(
 # The first of these that an error line holds decides; the rest are consequences of it.
 _KNOWN = (
     (r"Can't fork for (\d+): File exists", f"pid {{0}} {TAKEN}"),
+    (
+        r"Unexpected (\d+) task interruption",  # each dump takes one such signal away
+        "its process {0}, which is stopped, was to be stopped once more: checkpoint again",
+    ),
     (r"Unable to create a thread: -17", f"the number of one of its threads {TAKEN}"),  # EEXIST
     (r"Pid (\d+) do not match expected (\d+)", f"pid {{1}} {TAKEN}"),
     (
