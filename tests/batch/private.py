@@ -228,8 +228,12 @@ class PrivateBatch(Namespaces, ABC):
 
     def hold(self, job: str, user: User) -> None:
         """qhold, and held."""
-        self.check("qhold", job, user=user)
+        assert self.can_hold(job, user)
         self.wait_for_state(job, "H")
+
+    def can_hold(self, job: str, user: User) -> bool:
+        """Whether qhold is taken; it may not have been carried out yet."""
+        return self.run("qhold", job, user=user).returncode == 0
 
     def resume(self, job: str, user: User, directory: Path) -> str:
         """As a user does: the script, and qsub of it; running."""

@@ -55,7 +55,7 @@ def test_a_checkpoint_that_fails_leaves_the_job_and_the_earlier_image_and_can_be
     (directory / "take").unlink()
     server.wait(lambda: "shared.py" not in server.check("ps", "ax"), "the shared memory's end")
     # OpenPBS refuses, too, while MOM takes a periodic one.
-    server.wait(lambda: server.run("qhold", job, user=owner).returncode == 0, "a hold")
+    server.wait(lambda: server.can_hold(job, owner), "a hold")
     server.wait_for_state(job, "H")
     assert server.newest(job) > newest
     server.release(job, owner)

@@ -31,11 +31,12 @@ def test_the_tutorial(server: PrivateBatch, owner: User, directory: Path) -> Non
             server.release(job, owner)  # 4.2.10 wants more than that: docs/torque.md
             continue
         before = server.newest(job)
-        server.check(ask, job, user=owner)
         if ask == "qhold":
-            server.wait_for_state(job, "H")
+            server.hold(job, owner)
             assert server.session(session) == []
-        server.wait_for_image(job, before)
+            server.wait_for_image(job, before)
+        else:
+            server.take_image(job, owner)
     assert server.wait_for_exit(job) == "7"
     assert all(row["whole"] for row in server.images(job))
     assert server.delivered(job, directory)[0] == lines(120)

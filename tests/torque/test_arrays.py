@@ -30,7 +30,7 @@ def test_of_an_array_of_twenty_the_five_that_were_killed_go_on(
     for job in jobs.values():
         torque.wait_until_running(job, 120)
     for index in KILLED:
-        torque.check("qchkpt", jobs[index], user=owner)
+        torque.qchkpt(jobs[index], owner)
     for index in KILLED:
         torque.wait_for_image(jobs[index], 0, 120)
     for index in KILLED:  # as by a node's lack of memory

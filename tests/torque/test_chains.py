@@ -88,7 +88,7 @@ def test_the_image_before_is_taken_where_the_newest_is_damaged(
         chain = submit(torque, owner, script, "-l", "walltime=200", "-c", "enabled")
         for number in (1, 2):
             torque.wait_for_line(chain, 20 * number)
-            torque.check("qchkpt", chain, user=owner)
+            torque.qchkpt(chain, owner)
             torque.wait_for_image(chain, number - 1)
         pages = next((torque.generation(chain, owner) / "image").glob("pages-*.img"))
         with pages.open("r+b") as file:

@@ -20,14 +20,13 @@ def test_a_job_is_held_and_released_and_goes_on_as_a_new_job(
     job = torque.start_job(owner, owner.script(count_script(90), directory), "-c", "enabled")
     for line in (5, 20):
         torque.wait_for_line(job, line)
-        torque.check("qhold", job, user=owner)
-        torque.wait_for_state(job, "H")
+        torque.hold(job, owner)
         assert torque.processes(owner) == []
         torque.release(job, owner)
         torque.wait_until_running(job)
     torque.wait_for_line(job, 35)
     before = torque.newest(job)
-    torque.check("qchkpt", job, user=owner)
+    torque.qchkpt(job, owner)
     torque.wait_for_image(job, before)
     torque.check("qdel", job, user=owner)
     torque.wait(lambda: torque.state(job) in ("C", ""), "the job's end")

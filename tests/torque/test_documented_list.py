@@ -26,13 +26,12 @@ def test_a_checkpoint_a_restart_and_another_round(
 ) -> None:
     job = torque.start_job(owner, owner.script(count_script(110, 0.05), directory), "-c", asked)
     torque.wait_for_line(job, 5)
-    torque.check("qchkpt", job, user=owner)
+    torque.qchkpt(job, owner)
     torque.wait(lambda: torque.full_status(job).get("checkpoint_name"), "checkpoint_name")
     assert torque.state(job) == "R"
     for reached in (20, 40):
         torque.wait_for_line(job, reached)
-        torque.check("qhold", job, user=owner)
-        torque.wait_for_state(job, "H")
+        torque.hold(job, owner)
         torque.release(job, owner)
         torque.wait_until_running(job)
     assert torque.wait_for_state(job, "C", 60)["exit_status"] == "7"
@@ -45,11 +44,11 @@ def test_a_restart_from_an_older_image(
 ) -> None:
     job = torque.start_job(owner, owner.script(count_script(80, 0.05), directory), "-c", asked)
     torque.wait_for_line(job, 5)
-    torque.check("qchkpt", job, user=owner)
+    torque.qchkpt(job, owner)
     first = torque.wait(lambda: torque.full_status(job).get("checkpoint_name"), "a name")
     torque.wait_for_line(job, 30)
-    torque.check("qhold", job, user=owner)
-    assert torque.wait_for_state(job, "H")["checkpoint_name"] != first
+    torque.hold(job, owner)
+    assert torque.full_status(job)["checkpoint_name"] != first
     torque.check("qalter", "-W", f"checkpoint_name={first}", job, user=owner)
     torque.release(job, owner)
     torque.wait_until_running(job)
@@ -64,7 +63,7 @@ def test_a_completed_job_runs_again_from_its_image(
 ) -> None:
     job = torque.start_job(owner, owner.script(count_script(50, 0.05), directory), "-c", asked)
     torque.wait_for_line(job, 10)
-    torque.check("qchkpt", job, user=owner)
+    torque.qchkpt(job, owner)
     assert torque.wait_for_state(job, "C", 60)["exit_status"] == "7"
     resumed = torque.resume(job, owner, directory)
     assert torque.wait_for_state(resumed, "C", 60)["exit_status"] == "7"

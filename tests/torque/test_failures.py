@@ -15,8 +15,7 @@ def test_a_restart_from_a_damaged_image_waits_held_until_it_is_mended(
 ) -> None:
     job = torque.start_job(owner, owner.script(count_script(40), directory), "-c", "enabled")
     torque.wait_for_line(job, 5)
-    torque.check("qhold", job, user=owner)
-    torque.wait_for_state(job, "H")
+    torque.hold(job, owner)
     image = torque.generation(job, owner) / "image" / "inventory.img"
     whole = image.read_bytes()
     image.write_bytes(whole[:10])

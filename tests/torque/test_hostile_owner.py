@@ -16,8 +16,7 @@ from tests.torque.private import PrivateTorque
 def held(torque: PrivateTorque, owner: User, directory: Path) -> str:
     job = torque.start_job(owner, owner.script(count_script(40), directory), "-c", "enabled")
     torque.wait_for_line(job, 5)
-    torque.check("qhold", job, user=owner)
-    torque.wait_for_state(job, "H")
+    torque.hold(job, owner)
     return job
 
 

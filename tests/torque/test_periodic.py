@@ -23,7 +23,7 @@ def test_qsub_and_mom_take_auto_for_a_number_of_minutes(
         torque.wait_for_line(job, 5)
         assert torque.full_status(job)["Checkpoint"] == f"enabled,{spec}"
         assert torque.check(torque.torqueckpt, "periodic", "--once") == ""  # not due yet
-        torque.check("qchkpt", job, user=owner)
+        torque.qchkpt(job, owner)
         torque.wait_for_image(job, 0)
         assert torque.wait_for_state(job, "C", 60)["exit_status"] == "7"
 

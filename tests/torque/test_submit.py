@@ -21,7 +21,7 @@ def test_a_job_of_a_node_that_died_goes_on_in_its_place(
     waits = torque.submit(owner, script, "-W", f"depend=afterany:{job}")
     other = torque.submit(owner, script, "-W", f"depend=afterok:{job}")
     torque.wait_for_line(job, 10)
-    torque.check("qchkpt", job, user=owner)
+    torque.qchkpt(job, owner)
     torque.wait_for_image(job, 0)
     torque.wait_for_line(job, 25)
     torque.kill_mom()
@@ -67,7 +67,7 @@ def test_without_an_account_the_servers_accounting_names_the_old_job(
 ) -> None:
     job = torque.start_job(owner, owner.script(count_script(60), directory), "-c", "enabled")
     torque.wait_for_line(job, 10)
-    torque.check("qchkpt", job, user=owner)
+    torque.qchkpt(job, owner)
     torque.wait_for_image(job, 0)
     torque.end(job)
     new = torque.check(torque.torqueckpt, "resume-job", job, "--submit", user=owner).strip()
@@ -84,7 +84,7 @@ def test_root_and_a_refusing_qsub_are_told_why(
 ) -> None:
     job = torque.start_job(owner, owner.script(count_script(60), directory), "-c", "enabled")
     torque.wait_for_line(job, 10)
-    torque.check("qchkpt", job, user=owner)
+    torque.qchkpt(job, owner)
     torque.wait_for_image(job, 0)
     torque.end(job)
     by_root = torque.run(torque.torqueckpt, "resume-job", job, "--submit")

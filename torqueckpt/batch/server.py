@@ -77,6 +77,20 @@ class Afresh:
     def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job:
         return self._ask(lambda pbs: pbs.job(job_id, attributes, ended=ended))
 
+    def job_runs(self, job_id: str) -> bool:
+        """Whether the job is there, with processes."""
+        try:
+            found = self.job(job_id, ["job_state"])
+        except errors.UnknownJob:
+            return False
+        return found.runs or found.is_exiting
+
+    def checkpoint(self, job_id: str) -> None:
+        self._ask(lambda pbs: pbs.checkpoint(job_id))
+
+    def signal(self, job_id: str, signal: str) -> None:
+        self._ask(lambda pbs: pbs.signal(job_id, signal))
+
     def hold(self, job_id: str, hold_type: str = "u") -> None:
         self._ask(lambda pbs: pbs.hold(job_id, hold_type))
 

@@ -10,12 +10,17 @@ import click
 
 from torqueckpt import settings
 from torqueckpt.batch.lsf.lsf_conf import Site
-from torqueckpt.errors import ConfigNotRight
+from torqueckpt.batch.server import connect
+from torqueckpt.batch.torque import hold_answers
+from torqueckpt.errors import ConfigNotRight, TorqueCkptError
+from torqueckpt.findings import HAZARD, Finding
 from torqueckpt.settings import Settings
 from torqueckpt.site import config_file, generate, grid_wrapper, lsf_queue, mom, openpbs_hook
 from torqueckpt.site.config_file import PlannedFile
 from torqueckpt.site.lsf_queue import QueuePlan
 from torqueckpt.site.mom import SYSTEMS
+
+_ANSWER_SECONDS = 10
 
 _DIRECTORY = click.Path(path_type=Path, file_okay=False)
 
@@ -112,10 +117,25 @@ def _check(plan: mom.Plan, current: Settings) -> None:
     found = mom.check(plan)
     if plan.system.name == "openpbs":
         found += openpbs_hook.check(plan.mom_priv, current)
+    else:
+        found += _of_server(current)
     for problem in found:
         click.echo(str(problem))
     if found:
         raise ConfigNotRight(file=plan.file, count=len(found), which="", consequence="")
+
+
+def _of_server(settings: Settings) -> list[Finding]:
+    """A TORQUE server with which holds go wrong; of one that does not answer `doctor` tells."""
+    try:
+        with connect(settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
+            answer = pbs.server_status(["pbs_version"])
+            if pbs.is_openpbs or not hold_answers.unclear(answer.version):
+                return []
+    except TorqueCkptError:
+        return []
+    what = hold_answers.WHAT.format(version=f"TORQUE {answer.version}")
+    return [Finding(HAZARD, f"server {answer.name}", what, hold_answers.REMEDY)]
 
 
 def _apply(plan: mom.Plan) -> None:

@@ -15,12 +15,16 @@ from torqueckpt import log, paths, settings
 from torqueckpt.batch.local import control, mom, options, submission
 from torqueckpt.batch.local.site import Progress, Site
 from torqueckpt.batch.local.spool import Spool
+from torqueckpt.batch.server import Afresh
+from torqueckpt.cli import ownership
 from torqueckpt.errors import CheckpointRefused, NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner, job_id
+from torqueckpt.ifl.errors import LibraryNotFound
 from torqueckpt.images import catalogue
 from torqueckpt.manifest import Directive
 from torqueckpt.process import privileges
 from torqueckpt.reports import interval
+from torqueckpt.resubmit import hold
 from torqueckpt.settings import Settings
 
 # What shows how it went, of who asked for it and did not wait.
@@ -143,10 +147,23 @@ def checkpoint_command(job: str) -> None:
 def hold_command(job: str) -> None:
     """Take an image of a running JOB and end its processes; `release` lets it go on.
 
+    A batch system's job is held so without the server's hold, which some releases of TORQUE do not
+    carry out: its resume job waits on hold before it ends, and its number is printed.
+
     \b
     torqueckpt hold 12.node1
+    torqueckpt hold 12.server; qrls 13.server
     """
-    _ask(job, "hold")
+    chosen = settings.load()
+    if Spool(chosen.local_home).socket(job_id(job)).exists():
+        _ask(job, "hold")
+        return
+    try:
+        new = hold.hold(job, ownership.caller(), chosen, Afresh(chosen), _tell)
+    except LibraryNotFound:  # no batch system but the local one
+        _ask(job, "hold")
+        return
+    click.echo(new)
 
 
 @click.command("release")
@@ -173,6 +190,10 @@ def _ask(job: str, verb: str) -> None:
         raise
     if answer.exit_code:
         raise CheckpointRefused(reason=answer.message or f"job {job}: its MOM gave no reason")
+
+
+def _tell(line: str) -> None:
+    click.echo(f"torqueckpt: {line}", err=True)
 
 
 def _job_owner(user: str | None) -> Owner:

@@ -12,6 +12,7 @@ from pathlib import Path
 from torqueckpt import run
 from torqueckpt.batch.lsf.lsf_conf import Site
 from torqueckpt.batch.server import connect, lets_operate, same_host
+from torqueckpt.batch.torque import hold_answers
 from torqueckpt.batch.torque import mom_config as torque_config
 from torqueckpt.doctor.checks import Check, Node, failure, mom_priv, ok, warning
 from torqueckpt.errors import TorqueCkptError
@@ -110,6 +111,10 @@ def server(node: Node) -> Iterator[Finding]:
     yield ok(f"{answer.name}, {'OpenPBS' if openpbs else 'TORQUE'} {answer.version}")
     yield from _rights(answer, openpbs)
     if not openpbs:
+        if hold_answers.unclear(answer.version):
+            yield warning(
+                hold_answers.WHAT.format(version=f"TORQUE {answer.version}"), hold_answers.REMEDY
+            )
         yield from _timer(answer.version)
 
 

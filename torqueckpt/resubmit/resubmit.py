@@ -45,13 +45,15 @@ def submit(
     owner: Owner,
     settings: Settings,
     tell: Callable[[str], None],
+    held: bool = False,
 ) -> str:
     """Submit the script from where the old job was submitted; gives the new job's id.
 
-    Jobs of the owner's that wait for the old one wait for the new one then; `tell` gets a line for
-    each.
+    held: on hold, as the old one still runs.  Jobs of the owner's that wait for the old one wait
+    for the new one then; `tell` gets a line for each.
     """
-    new, old = qsub(text, named, manifest.job.submit_dir), {named, manifest.job.id}
+    words = ("-h",) if held else ()
+    new, old = qsub(text, named, manifest.job.submit_dir, words), {named, manifest.job.id}
     with access.lineage_of(named, owner, settings) as (owner_store, _):
         journal.note(
             owner_store, "submit", manifest.job.id, generation=manifest.generation, resume_job=new
@@ -59,7 +61,7 @@ def submit(
     try:
         with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
             for job in pbs.jobs(["Job_Owner", "job_state"]):
-                if job.id in old and job.runs:
+                if job.id in old and job.runs and not held:
                     tell(f"{job.id} counts as running; if its node is dead: qdel -p {job.id}")
             move_waiting(pbs, owner.name, old, new, tell)
     except TorqueCkptError as refusal:
