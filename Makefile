@@ -16,6 +16,8 @@ ALTIX_PACKAGE =
 WHEELHOUSE =
 # The interpreter, when the one that is found is not the one you want
 PYTHON =
+# The Pythons whose programs are to find `import pbs` (docs/bindings.md), or none; empty: python3, in /usr and /usr/local
+CLIENT_PYTHON =
 # What demo and test try out: a complete installation of its own, beside the real one
 TEST_PREFIX = /opt/torqueckpt-test
 # How many checkpoints `make soak` takes
@@ -24,7 +26,7 @@ TIMES = 2000
 # Which of the places are asked for, and not the defaults of above
 GIVEN = $(foreach place,STORE SPOOL POINTERS,$(if $(filter file,$(origin $(place))),,$(place)))
 
-export GIVEN PREFIX DESTDIR SYSCONFDIR STORE SPOOL POINTERS FLAVOUR ALTIX_PACKAGE WHEELHOUSE PYTHON TEST_PREFIX
+export GIVEN PREFIX DESTDIR SYSCONFDIR STORE SPOOL POINTERS FLAVOUR ALTIX_PACKAGE WHEELHOUSE PYTHON CLIENT_PYTHON TEST_PREFIX
 
 in_test_prefix = PREFIX=$(TEST_PREFIX) DESTDIR= SYSCONFDIR=$(TEST_PREFIX)/etc \
 	STORE=$(TEST_PREFIX)/var/spool/checkpoint SPOOL=$(TEST_PREFIX)/var/spool/torqueckpt \
@@ -40,7 +42,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile
 	@echo 'Variables: PREFIX=$(PREFIX) SYSCONFDIR=$(SYSCONFDIR) STORE=$(STORE) SPOOL=$(SPOOL)'
 	@echo '           POINTERS=$(POINTERS) FLAVOUR=$(FLAVOUR) WHEELHOUSE=$(WHEELHOUSE)'
-	@echo '           DESTDIR=$(DESTDIR) PYTHON=$(PYTHON) TEST_PREFIX=$(TEST_PREFIX)'
+	@echo '           DESTDIR=$(DESTDIR) PYTHON=$(PYTHON) CLIENT_PYTHON=$(CLIENT_PYTHON) TEST_PREFIX=$(TEST_PREFIX)'
 
 setup: .venv/made ## make .venv, for working on torqueckpt
 

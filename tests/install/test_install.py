@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,6 +77,25 @@ def test_the_docs_that_messages_name_are_there(staged: Stage) -> None:
     for name in ("exit-codes", "files", "resources"):
         assert f"usr/local/share/man/man7/torqueckpt-{name}.7" in found
     assert f"/{doc}" in (staged.root / "usr/local/share/man/man1/torqueckpt.1").read_text()
+
+
+def _site(staged: Stage) -> Path:
+    """Where users' python3 looks for modules of the site's, in the stage."""
+    python = shutil.which("python3", path="/usr/local/bin:/usr/bin:/bin")
+    argv = [_TOP / "install/client-place", str(python), "/usr/local"]
+    place = subprocess.run(argv, capture_output=True, text=True).stdout.strip()
+    if not place:
+        pytest.skip("no python3 of users' that could import pbs")
+    return staged.root / place[1:]
+
+
+def test_users_python_finds_pbs_and_starts_as_before(staged: Stage) -> None:
+    for directory in (_site(staged), staged.root / "usr/local/lib/torqueckpt/python"):
+        assert sorted(os.listdir(directory)) == ["PBSQuery.py", "pbs.py"]
+        assert "/usr/local/lib/torqueckpt/venv/lib/python3" in (directory / "pbs.py").read_text()
+    assert not any(name.endswith(".pth") for name in staged.files())
+    example = staged.root / "usr/local/share/doc/torqueckpt/examples/list_jobs.py"
+    assert os.access(example, os.X_OK)
 
 
 def test_the_settings_are_the_flavours(staged: Stage) -> None:
@@ -196,12 +216,18 @@ def test_uninstalling_takes_away_exactly_that(staged: Stage) -> None:
     (staged.root / "var/spool/checkpoint/jobs/ann").mkdir()
     own = staged.root / "usr/local/sbin/mom-restart.sh"
     own.write_text("#!/bin/sh\nexit 0\n")
+    other = _site(staged) / "PBSQuery.py"
+    other.write_text("class PBSQuery: pass\n")  # pbs_python itself was installed meanwhile
+    (other.parent / "__pycache__").mkdir()
+    (other.parent / "__pycache__/pbs.cpython-311.pyc").touch()
     assert staged.make("uninstall").returncode == 0
     kept = {"etc/torqueckpt/torqueckpt.toml", "etc/torqueckpt/stores"}
+    kept.add(str(other.relative_to(staged.root)))
     assert staged.files() == {"usr/local/bin/mine", "usr/local/sbin/mom-restart.sh", *kept}
+    assert not (other.parent / "__pycache__").exists()
     left = {str(p.relative_to(staged.root)) for p in staged.root.rglob("*") if p.is_dir()}
     assert "var/spool/checkpoint/jobs/ann" in left
-    assert not {"usr/local/lib", "usr/local/share"} & left
+    assert not {"usr/local/lib/torqueckpt", "usr/local/share"} & left
     assert "var/spool/checkpoint-pointers" not in left
 
 

@@ -7,6 +7,7 @@ for what a server refuses: they return a number, None or [], and error() tells w
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Sequence
 from typing import TypeVar, Union
@@ -23,6 +24,10 @@ try:
     library = open_library()
 except (TorqueCkptError, OSError) as failure:  # OSError: pbs-config cannot be run
     raise ImportError(str(failure), name="pbs") from failure
+except ImportError as failure:
+    cffi = "install cffi for it (Debian: python3-cffi-backend, Red Hat: python3-cffi, else pip)"
+    told = f"pbs: {sys.executable} has no cffi ({failure}): {cffi}"
+    raise ImportError(told, name="pbs") from failure
 calls = Calls(library)
 
 

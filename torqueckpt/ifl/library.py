@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from ctypes.util import find_library
 from functools import cache
+from importlib.machinery import PathFinder
+from importlib.util import find_spec, module_from_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +38,8 @@ class Library:
 
         NotAPbsLibrary when it cannot be loaded, or lacks what each such one has.
         """
-        from torqueckpt.ifl._pbs_ifl import ffi
-
         self.path = path
-        self.ffi: Any = ffi
+        self.ffi = ffi = _ffi()
         try:
             # Lazily bound: some builds of libtorque leave symbols open that no client calls.
             # Never unloaded: libpbs has work to do in every thread that ends.
@@ -115,6 +116,21 @@ class Library:
         first = found.ecl_attrerr[0]
         words = self.ffi.string(first.ecl_errmsg) if first.ecl_errmsg else b""
         return int(first.ecl_errcode), _decoded(words).strip()
+
+
+def _ffi() -> Any:
+    """The declarations, with the interpreter's cffi, else the one that lies beside this package.
+
+    The package is also used by other interpreters than the one that it was installed for.
+    """
+    if "_cffi_backend" not in sys.modules and find_spec("_cffi_backend") is None:
+        beside = PathFinder.find_spec("_cffi_backend", [str(Path(__file__).resolve().parents[2])])
+        if beside is not None and beside.loader is not None:
+            backend = sys.modules["_cffi_backend"] = module_from_spec(beside)
+            beside.loader.exec_module(backend)
+    from torqueckpt.ifl._pbs_ifl import ffi
+
+    return ffi
 
 
 def candidates() -> Iterator[str]:
