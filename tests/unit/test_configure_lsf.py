@@ -63,7 +63,7 @@ def cluster(root: None, place: Path, monkeypatch: pytest.MonkeyPatch) -> Cluster
     monkeypatch.setenv("LSF_ENVDIR", str(place))
     (place / "lsf.conf").write_text(
         f'# a site\nLSB_CONFDIR={place}/conf\nLSF_SERVERDIR = "{place}/etc"\n'
-        f"LSF_BINDIR={place}/bin\n"
+        f"LSF_BINDIR={place}/bin\nLSB_ECHKPNT_METHOD=blcr\n"
     )
     return Cluster(place)
 
@@ -249,21 +249,46 @@ def test_what_becomes_wrong_later_is_told(
     assert told in capsys.readouterr().out
 
 
-def test_a_period_needs_lsf_to_know_the_method(
+@pytest.mark.parametrize("period", ["", " 30"])
+def test_lsf_must_know_the_method_or_bchkpnt_and_brestart_fail(
+    cluster: Cluster,
+    call: Call,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    period: str,
+) -> None:
+    conf = cluster.top / "lsf.conf"
+    without = conf.read_text().replace("LSB_ECHKPNT_METHOD=blcr\n", "")
+    conf.write_text(without)
+    monkeypatch.setenv("LSB_ECHKPNT_METHOD", "blcr")  # the daemons do not have it from there
+    assert call("--apply", "--chkpnt", f"{cluster.chkpnt}{period}") == 0
+    assert "LSB_ECHKPNT_METHOD=blcr in lsf.conf" in capsys.readouterr().err
+    assert call("--check") == 86
+    told = capsys.readouterr().out
+    assert "bchkpnt, bmig and brestart" in told and "LSB_ECHKPNT_METHOD=blcr in lsf.conf" in told
+    assert ("every so often" in told) == bool(period)
+    conf.write_text(f'{without}LSB_ECHKPNT_METHOD="other"\n')
+    assert call("--check") == 86
+    conf.write_text(f'{without}LSB_ECHKPNT_METHOD="other blcr"\n')
+    assert call("--check") == 0
+
+
+def test_lsf_must_find_the_method_where_it_looks_for_it(
     cluster: Cluster, call: Call, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call("--apply", "--chkpnt", f"{cluster.chkpnt} 30") == 0
+    elsewhere = cluster.top / "elsewhere"
+    elsewhere.mkdir()
+    with (cluster.top / "lsf.conf").open("a") as conf:
+        conf.write(f"LSB_ECHKPNT_METHOD_DIR={elsewhere}\n")
+    assert call("--apply", "--chkpnt", str(cluster.chkpnt)) == 0
     capsys.readouterr()
     assert call("--check") == 86
-    assert "LSB_ECHKPNT_METHOD=blcr in lsf.conf" in capsys.readouterr().out
-    with (cluster.top / "lsf.conf").open("a") as conf:
-        conf.write('LSB_ECHKPNT_METHOD="other blcr"\n')
+    told = capsys.readouterr().out
+    for name in ("echkpnt", "erestart"):
+        remedy = f"ln -s {cluster.top}/sbin/{name} {elsewhere}/{name}.blcr"
+        assert remedy in told
+        subprocess.run(remedy.split(), check=True)
     assert call("--check") == 0
-    with (cluster.top / "lsf.conf").open("a") as conf:
-        conf.write("LSB_ECHKPNT_METHOD_DIR=/elsewhere\n")
-    assert call("--check") == 86
-    assert "looks for echkpnt.blcr in /elsewhere" in capsys.readouterr().out
-    assert call("--apply", "--chkpnt", str(cluster.chkpnt)) == 0 and call("--check") == 0
 
 
 def test_a_site_whose_post_exec_runs_as_root_is_refused(

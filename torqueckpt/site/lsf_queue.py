@@ -87,7 +87,9 @@ def plan(
         *queue_checks.keywords(admins, pairs, str(file)),
         *queue_checks.post_exec_user(site.post_exec_user()),
         *queue_checks.checkpoint_directory(wanted["CHKPNT"], str(file), now.get("CHKPNT", 0)),
-        *queue_checks.periodic(wanted["CHKPNT"], method, site, str(file), now.get("CHKPNT", 0)),
+        *queue_checks.method(
+            wanted["CHKPNT"], method, links, site, str(file), now.get("CHKPNT", 0)
+        ),
         *_programs(links, str(file), now),
         *(p for n, t in links.items() for p in queue_checks.link(where, n, t, str(file))),
     ]

@@ -22,6 +22,10 @@ class Site:
     def value(self, name: str) -> str:
         return self._environment.get(name) or self._conf.get(name, "")
 
+    def in_conf(self, name: str) -> str:
+        """What lsf.conf says, and so the daemons; not this process's own environment."""
+        return self._conf.get(name, "")
+
     def directory(self, name: str) -> Path | None:
         value = self.value(name)
         return Path(value) if value.startswith("/") else None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from torqueckpt.batch.lsf.lsf_conf import Site
@@ -97,17 +97,23 @@ def checkpoint_directory(value: str, file: str, line: int) -> Iterator[Finding]:
         yield in_file(file, line, reason, f"chmod +t {directory}")
 
 
-def periodic(value: str, method: str, site: Site, file: str, line: int) -> Iterator[Finding]:
-    """Check CHKPNT = DIR PERIOD: LSF then calls an echkpnt that is not named in the queue."""
-    if " " not in value:
-        return
-    if method not in site.value("LSB_ECHKPNT_METHOD").split():
-        reason = "CHKPNT: what LSF calls every so often is its own echkpnt, not torqueckpt's"
-        yield in_file(file, line, reason, f"LSB_ECHKPNT_METHOD={method} in lsf.conf")
-    elsewhere = site.value("LSB_ECHKPNT_METHOD_DIR")
-    if elsewhere and elsewhere != site.value("LSF_SERVERDIR"):
-        reason = f"CHKPNT: LSF looks for echkpnt.{method} in {elsewhere}, not in LSF_SERVERDIR"
-        yield in_file(file, line, reason, "link it there too")
+def method(
+    value: str, name: str, links: Mapping[str, Path], site: Site, file: str, line: int
+) -> Iterator[Finding]:
+    """Check which echkpnt and erestart LSF calls by itself: CHKPNT in the queue names none.
+
+    value: CHKPNT's, DIR [PERIOD]; name: METHOD; links: the names of these programs → our own.
+    """
+    if name not in site.in_conf("LSB_ECHKPNT_METHOD").split():
+        calls = "bchkpnt, bmig and brestart" + (", and every so often," if " " in value else "")
+        reason = f"CHKPNT: {calls} call LSF's own echkpnt and erestart, not torqueckpt's, and fail"
+        yield in_file(file, line, reason, f"LSB_ECHKPNT_METHOD={name} in lsf.conf")
+    elsewhere = site.in_conf("LSB_ECHKPNT_METHOD_DIR")
+    for each, target in links.items() if elsewhere else ():
+        place = Path(elsewhere, each)
+        if os.path.realpath(place) != os.path.realpath(target):
+            reason = f"CHKPNT: LSF looks for {each} in {elsewhere}: LSB_ECHKPNT_METHOD_DIR"
+            yield in_file(file, line, reason, f"ln -s {target} {place}")
 
 
 def link(serverdir: Path | None, name: str, target: Path, file: str) -> Iterator[Finding]:
