@@ -43,7 +43,7 @@ def test_every_program_that_is_installed_has_a_page() -> None:
 def test_a_commands_page_has_its_options_and_its_examples(name: str) -> None:
     text = _words(f"{name.replace(' ', '-')}.1")
     for each in _COMMANDS[name].params:
-        if isinstance(each, click.Option) and each.help:
+        if isinstance(each, click.Option) and each.help and not each.hidden:
             assert all(option in text for option in each.opts), each.opts
             assert re.split("[;`…]", each.help)[0] in text
     assert '.SH "EXAMPLES"\n.nf\n' in text
