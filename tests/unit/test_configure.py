@@ -192,6 +192,28 @@ def test_a_file_that_the_mom_will_not_read(node: Node) -> None:
     assert any("pbs_mom does not read" in line for line in node.told())
 
 
+def test_a_line_that_takes_something_from_checkpoints_is_told_with_its_number(node: Node) -> None:
+    starter = node.top / "starter"
+    starter.write_text('#!/bin/sh\nexec "$@"\n')
+    node.config.write_text(f"$loglevel 3\n$job_starter {starter}\n")
+    node.put()
+    (told,) = node.told()
+    line = next(n for n, li in enumerate(node.config.read_text().split("\n"), 1) if "job_st" in li)
+    assert told.startswith(f"{node.config}:{line}: $job_starter {starter}: jobs start by it")
+
+
+@pytest.mark.parametrize("name", ["prologue", "torqueckpt-prologue"])
+def test_a_prologue_check_of_earlier_versions_is_told(node: Node, name: str) -> None:
+    node.put()
+    check = node.mom_priv / name
+    check.write_text('#!/bin/sh\nnote "qstat does not tell, so they were not checked"\n')
+    (told,) = node.told()
+    assert told.startswith(f"{check}: an earlier check, which lets jobs through")
+    present = Path(__file__).parents[2] / "templates/torque/prologue_check.sh.j2"
+    check.write_bytes(present.read_bytes())
+    assert node.told() == []
+
+
 def test_a_damaged_block_is_not_touched(node: Node) -> None:
     node.config.write_bytes(b"# BEGIN torqueckpt\n$loglevel 1\n")
     for remove in (False, True):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +29,9 @@ from torqueckpt.process.job_processes import running
 from torqueckpt.settings import Settings
 from torqueckpt.site import config_file
 from torqueckpt.site.config_file import PlannedFile
+
+_LETS_THROUGH = b"so they were not checked"
+_LONGEST_PROLOGUE = 64 * 1024
 
 Chosen = Mapping[str, Sequence[str]]  # option name → its values; [] or absent: as the block has it
 
@@ -54,7 +57,7 @@ def plan(
         new = config_block.merge(old, _block(system, old, file, chosen, settings), str(file))
     found = [*_file_itself(file, status), *_problems(system, file, old, new, settings)]
     if not remove:
-        found += _pointer_dir(settings.pointer_dir)
+        found += [*_pointer_dir(settings.pointer_dir), *_old_checks(directory)]
     return Plan(file, old, new, status, found, system, directory)
 
 
@@ -169,6 +172,20 @@ def _pointer_dir(directory: Path) -> list[Finding]:
         reason = "pointer_dir is open to others: users could put links in MOM's way"
         return [in_file(str(directory), 0, reason, remedy, stops=True)]
     return []
+
+
+def _old_checks(directory: Path) -> Iterator[Finding]:
+    """Prologue checks of earlier versions, which let jobs through while their server is silent."""
+    for name in ("prologue", "torqueckpt-prologue"):
+        try:
+            with open(directory / name, "rb") as file:
+                text = file.read(_LONGEST_PROLOGUE)
+        except OSError:
+            continue
+        if _LETS_THROUGH in text:
+            reason = "an earlier check, which lets jobs through while their server is silent"
+            remedy = "torqueckpt configure torque --output DIR writes the present one"
+            yield in_file(str(directory / name), 0, reason, remedy)
 
 
 def node_name() -> str:
