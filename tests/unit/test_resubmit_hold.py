@@ -106,7 +106,8 @@ def submitted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def held(server: Server, told: list[str] | None = None, shared: bool = False) -> str:
-    settings = Settings(store=server.store.path.parent.parent, store_shared=shared)
+    place = server.store.path.parent.parent
+    settings = Settings(store=place, store_shared=shared, dump_wait_seconds=0)
     lines = told if told is not None else []
     return hold.hold(JOB, me(), settings, server, lines.append)  # type: ignore[arg-type]
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from torqueckpt.checkpoint import turns
 from torqueckpt.ifl import errors
 from torqueckpt.ifl.records import Job
 from torqueckpt.node import periodic, periodic_images
@@ -83,6 +84,19 @@ def test_the_hook_is_called_once_where_mom_has_not_begun(
     for _ in range(4):
         node.round(periodic._UNCLEAR_SECONDS / 2)
     assert (node.server.asked, node.hooks) == (1, [JOB])
+
+
+def test_a_checkpoint_that_waits_for_its_turn_on_the_node_is_one_that_has_begun(
+    root: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, waits = Node(SAYS["TRQ-4388"], monkeypatch), {JOB}
+    monkeypatch.setattr(turns, "waiting", lambda: waits)
+    for _ in range(9):
+        node.round(periodic._UNCLEAR_SECONDS / 2)
+    assert node.hooks == []
+    waits.clear()
+    node.round(1)
+    assert node.hooks == [JOB]
 
 
 def test_one_round_from_cron_cannot_look_again(root: None, monkeypatch: pytest.MonkeyPatch) -> None:

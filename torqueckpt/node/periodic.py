@@ -402,7 +402,7 @@ class Periodic:
         asked = self._unclear[job.id]
         if seen.created >= asked - 1:
             log.info(f"{job.id}: MOM has taken it")
-        elif 0 <= time.time() - asked < _UNCLEAR_SECONDS:
+        elif 0 <= time.time() - asked < _UNCLEAR_SECONDS or job.id in turns.waiting():
             return
         else:
             self._tell(job.id, "MOM has not begun it, so the hook is called here")

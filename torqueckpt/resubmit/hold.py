@@ -25,6 +25,7 @@ from torqueckpt.store import access, journal
 
 ASKED_FOR = ("Job_Owner", "job_state", "exec_host", "Checkpoint", "euser", "comment")
 _QUIET_SECONDS = 60  # a MOM that was asked for a checkpoint, and does nothing
+_PATIENCE_SECONDS = 5
 _ENDS_SECONDS = 60
 _LOOK_SECONDS = 0.2
 _LONGEST = 300  # characters of a reason: the journal is its owner's
@@ -39,7 +40,7 @@ def hold(
     why = _cannot(job, settings)
     if why:
         raise _not_held(name, why)
-    generation = _take_image(job, owner, settings, server)
+    generation = _take_image(job, owner, settings, server, tell)
     image = resubmit.as_known(resume_script.image_of(name, owner, settings, generation), settings)
     text = resume_script.text(image, name, settings, None)
     new = resubmit.submit(text, name, image.manifest, owner, settings, tell, held=True)
@@ -79,7 +80,9 @@ def _cannot(job: Job, settings: Settings) -> str:
     return "" if here or settings.store_shared else f"its images lie on {host}: hold it there"
 
 
-def _take_image(job: Job, owner: Owner, settings: Settings, server: Afresh) -> int:
+def _take_image(
+    job: Job, owner: Owner, settings: Settings, server: Afresh, tell: Callable[[str], None]
+) -> int:
     """Have MOM take an image; gives its number once it is whole.
 
     Whatever the server says, the journal tells: it may say that there is no such job (TRQ-4388).
@@ -91,8 +94,9 @@ def _take_image(job: Job, owner: Owner, settings: Settings, server: Afresh) -> i
         log.info(f"{job.id}: whether MOM takes an image the server does not say: {silence}")
     except TorqueCkptError as refusal:
         raise _not_held(job.id, f"its server refuses a checkpoint: {refusal}") from refusal
-    limit = settings.lock_timeout_seconds + settings.dump_timeout_seconds + _QUIET_SECONDS
-    until, quiet_until = time.monotonic() + limit, time.monotonic() + _QUIET_SECONDS
+    quiet = settings.dump_wait_seconds + _QUIET_SECONDS  # for its turn on the node, too
+    limit = settings.lock_timeout_seconds + settings.dump_timeout_seconds + quiet
+    asked, told_so = time.monotonic(), False
     while True:
         now = _now(job, server)  # before the journal, which is written first
         told, busy = noted(job, owner, began, settings)
@@ -105,9 +109,12 @@ def _take_image(job: Job, owner: Owner, settings: Settings, server: Afresh) -> i
             raise _not_held(job.id, "it ended meanwhile")
         if now.comment != job.comment and not busy:  # MOM makes one of a call that failed early
             raise _not_held(job.id, now.comment[:_LONGEST])
-        if not busy and time.monotonic() > quiet_until:
+        if not busy and time.monotonic() > asked + quiet:
             raise _not_held(job.id, "its MOM takes no checkpoint")
-        if time.monotonic() > until:
+        if not told_so and time.monotonic() > asked + _PATIENCE_SECONDS:
+            tell(f"{job.id}: its image is waited for; it runs on until then")
+            told_so = True
+        if time.monotonic() > asked + limit:
             raise _not_held(job.id, f"no image of it within {limit} s")
         time.sleep(_LOOK_SECONDS)
 
