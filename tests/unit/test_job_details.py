@@ -12,6 +12,7 @@ import pytest
 
 from tests.unit import real
 from torqueckpt.batch import job_details
+from torqueckpt.manifest import Directive
 from torqueckpt.process import proc
 from torqueckpt.settings import Settings
 
@@ -70,3 +71,10 @@ def test_a_site_names_its_own_variables(started: Start) -> None:
     job = started("/bin/sleep", "60", env={"SITE_VO": "theophys", "LCG_GFAL_VO": "x"})
     real.execed(job.pid, "/bin/sleep")
     assert job_details.facts(job.pid, Settings(vo_variables=("SITE_VO",))) == {"vo": "theophys"}
+
+
+def test_directives_are_those_with_the_mark_that_the_site_has_set(started: Start) -> None:
+    job = started("/bin/sleep", "60", env={"PBS_DPREFIX": "#SITE"})
+    for script, name in (("#SITE -N a\n#PBS -N b\n", "a"), ("#PBS -N b\n", "b")):
+        found = job_details.of_job("1.srv", job.pid, script, _SETTINGS)
+        assert found.directives == (Directive("N", name),)

@@ -75,6 +75,45 @@ def test_qsub_finds_what_the_user_asked_for_and_nothing_else() -> None:
     assert directives.read(link_script.first(_SCRIPT)) == directives.read(_SCRIPT)
 
 
+_ODD = """#!/bin/csh
+  #PBS-l nodes=1,\\
+walltime=1:00:00 \\
+  -N long
+: still the header
+#PBS -VA a\\ b \\\x20
+#SITE -q night
+ # indented
+cd x
+#PBS -q other
+"""
+
+
+def test_a_header_that_goes_on_in_other_lines_is_whole_and_the_script_is_as_qsub_spools_it(
+    tmp_path: Path,
+) -> None:
+    made = link_script.first(_ODD)
+    assert directives.read(made) == directives.read(_ODD)
+    assert [each.option for each in directives.read(made)] == ["l", "N", "V", "A"]
+    head = made.partition("exec ")[0].splitlines()
+    assert all(line.startswith("#") for line in head)
+    spooled = directives.spooled(_ODD)
+    assert "\n  #PBS-l nodes=1,walltime=1:00:00   -N long\n: still" in spooled
+    assert embedded(made, tmp_path) == spooled.encode()
+
+
+def test_openpbs_joins_a_line_with_blanks_behind_its_backslash() -> None:
+    made = link_script.first("#PBS -l a=1 \\ \n -N x\necho\n", openpbs=True)
+    assert [each.value for each in directives.read(made, openpbs=True)] == ["a=1", "x"]
+
+
+@pytest.mark.parametrize("prefix", ["#SITE", "@@"])
+def test_directives_with_a_mark_of_their_own_get_the_usual_one(prefix: str) -> None:
+    script = f"#!/bin/sh\n#PBS -N no\n{prefix} -N yes\n# kept\necho\n"
+    made = link_script.first(script, prefix)
+    assert directives.read(made) == [Directive("N", "yes")]
+    assert "# kept" in made.partition("exec ")[0]
+
+
 def embedded(made: str, place: Path) -> bytes:
     """What the program of the first link is given at descriptor 3, by the shell itself."""
     reads = made.replace("exec /usr/local/bin/torqueckpt link", "exec sh -c 'cat <&3' x")

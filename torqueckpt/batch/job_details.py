@@ -41,7 +41,8 @@ def of_job(job: str, leader_pid: int, script: str, settings: Settings) -> Detail
             return typed_json.from_json(Details, typed_json.load(jobs.read(f"{job}.JB")))
     except (OSError, typed_json.Malformed):
         environment = proc.environment(leader_pid)
-        found = directives.read(script)
+        mark = environment.get("PBS_DPREFIX", directives.PREFIX)  # OpenPBS's qsub goes by it
+        found = directives.read(script, mark) or directives.read(script)
         return Details(
             owner=environment.get("LOGNAME", ""),
             name=environment.get("PBS_JOBNAME") or environment.get("LSB_JOBNAME", ""),

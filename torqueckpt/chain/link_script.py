@@ -10,29 +10,37 @@ import shlex
 from collections.abc import Iterable
 
 from torqueckpt import paths, render
-from torqueckpt.batch import qsub_options, walltime
+from torqueckpt.batch import directives, qsub_options, walltime
 from torqueckpt.manifest import Directive
 from torqueckpt.resubmit import resume_script
 
 _MARK = "THE-JOBS-OWN-SCRIPT"
+_ENDS = "\r\n\\"  # of a line; a backslash there would join the next
 
 
-def first(script: str) -> str:
-    """The first link's script, which holds the user's.
+def first(script: str, prefix: str = directives.PREFIX, openpbs: bool = False) -> str:
+    """The first link's script, which holds the user's as qsub would spool it.
 
-    Its comments are moved to the top for qsub.
+    Its comments are moved to the top for qsub, each directive as one line that begins with #PBS.
     """
-    lines = script.splitlines()
+    lines = list(directives.lines(script, prefix, openpbs))
     head = ["#!/bin/sh", "# A chain of jobs: what runs is the script below, after the exec."]
-    for number, line in enumerate(lines):
-        if line.strip() and not line.lstrip().startswith("#"):
-            break
-        if line.strip() and not (number == 0 and line.startswith("#!")):
-            head.append(line)
+    for line in lines:
+        comment = line.text.strip()
+        if line.options is not None:
+            head.append(f"{directives.PREFIX}{line.options.rstrip(_ENDS)}")
+        elif (
+            line.in_header
+            and comment.startswith("#")
+            and not line.text.startswith("#!")
+            and not comment.startswith(directives.PREFIX)
+        ):
+            head.append(comment)
+    whole = "".join(line.text for line in lines)
     mark = _MARK
-    while mark in lines:
+    while mark in whole.split("\n"):
         mark += "-"
-    whole = script if script.endswith("\n") else f"{script}\n"
+    whole = whole if whole.endswith("\n") else f"{whole}\n"
     return _rendered("\n".join(head), [], [], f"-- \"$@\" 3<<'{mark}'\n{whole}{mark}")
 
 

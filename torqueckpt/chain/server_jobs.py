@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from torqueckpt import budget
-from torqueckpt.batch import qsub_options, walltime
+from torqueckpt.batch import directives, qsub_options, walltime
 from torqueckpt.batch.server import Server, connect
 from torqueckpt.budget import Budget
 from torqueckpt.chain import link_script
@@ -39,10 +39,15 @@ def submit(options: Sequence[str], script: Path, settings: Settings, tell: Tell)
     for word in ("-I", "-z"):
         if word in options:
             raise NotSubmitted(job=str(script), reason=f"a chain is not for qsub {word}")
+    with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
+        openpbs = pbs.is_openpbs
+    prefix = _prefix(options, openpbs)
     with tempfile.TemporaryDirectory() as directory:
         own = Path(directory, script.name)  # the job is called so
-        own.write_bytes(link_script.first(text).encode("utf-8", "surrogateescape"))
-        first = qsub("", str(script), os.getcwd(), [*options, str(own)])
+        text = link_script.first(text, prefix, openpbs)
+        own.write_bytes(text.encode("utf-8", "surrogateescape"))
+        ours = () if prefix == directives.PREFIX else ("-C", directives.PREFIX)
+        first = qsub("", str(script), os.getcwd(), [*options, *ours, str(own)])
     with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
         try:
             if "[" in first:
@@ -60,6 +65,13 @@ def submit(options: Sequence[str], script: Path, settings: Settings, tell: Tell)
             pbs.delete(first)
             raise
     return first
+
+
+def _prefix(options: Sequence[str], openpbs: bool) -> str:
+    """What begins a directive in the user's script: qsub's -C; OpenPBS's goes by a variable too."""
+    given = [each.value for each in directives.options(options) if each.option == "C"]
+    default = os.environ.get("PBS_DPREFIX") if openpbs else None
+    return given[-1] if given else default or directives.PREFIX
 
 
 def set_up_next(pbs: Server, chain: str, behind: str, directory: str, host: str | None) -> str:

@@ -109,7 +109,9 @@ def build(
     last = asked.last
     joined = last.get("j", "n")
     submitted = Submission(
-        script=text,
+        script=directives.spooled(text.decode("utf-8", "surrogateescape")).encode(
+            "utf-8", "surrogateescape"
+        ),
         arguments=arguments,
         name=last.get("N", script.name[:_LONGEST_NAME]).strip(),
         spec=checkpoint_spec.parse(last.get("c", "u")),
