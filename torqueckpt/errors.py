@@ -404,6 +404,11 @@ class NotSubmitted(TorqueCkptError):
     exit_code = 68
 
 
+class PerhapsSubmitted(TorqueCkptError):
+    message = "job {job}: its resume job may be there all the same, look at qstat first: {reason}"
+    exit_code = 100
+
+
 # The local batch system ---------------------------------------------------------------------------
 
 

@@ -47,9 +47,13 @@ class Owner(NamedTuple):
 
 def job_id(text: str) -> str:
     """Check that `text` is a job id of any of the batch systems; else InvalidJobId."""
-    if not _JOB_ID.fullmatch(text) or ".." in text:
+    if not is_job_id(text):
         raise InvalidJobId(text=text)
     return text
+
+
+def is_job_id(text: str) -> bool:
+    return _JOB_ID.fullmatch(text) is not None and ".." not in text
 
 
 def lineage_name(first_job: str, start_epoch: int) -> str:

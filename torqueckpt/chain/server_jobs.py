@@ -6,10 +6,10 @@ from __future__ import annotations
 import os
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from torqueckpt import budget
+from torqueckpt import budget, log
 from torqueckpt.batch import directives, qsub_options, walltime
 from torqueckpt.batch.server import Server, connect
 from torqueckpt.budget import Budget
@@ -17,10 +17,9 @@ from torqueckpt.chain import link_script
 from torqueckpt.errors import NotSubmitted, ScriptUnreadable, TorqueCkptError
 from torqueckpt.ifl.errors import PbsError, UnknownJob
 from torqueckpt.ifl.records import Job
-from torqueckpt.resubmit.resubmit import ANSWER_SECONDS, move_waiting, qsub
+from torqueckpt.resubmit.resubmit import ANSWER_SECONDS, Tell, move_waiting, qsub
 from torqueckpt.settings import Settings
 
-Tell = Callable[[str], None]
 _BEHIND = re.compile(r"afterany:([^:@,]+)")
 _OF = re.compile(rf"(?:^|,){walltime.VARIABLE}=([^,]+)")
 
@@ -36,18 +35,19 @@ def submit(options: Sequence[str], script: Path, settings: Settings, tell: Tell)
         text = script.read_bytes().decode("utf-8", "surrogateescape")
     except OSError as problem:
         raise ScriptUnreadable(path=script, problem=problem.strerror) from problem
-    for word in ("-I", "-z"):
-        if word in options:
-            raise NotSubmitted(job=str(script), reason=f"a chain is not for qsub {word}")
     with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
         openpbs = pbs.is_openpbs
     prefix = _prefix(options, openpbs)
+    for each in (*directives.options(options), *directives.read(text, prefix, openpbs)):
+        if each.option in "Iz" or (each.option, each.value) == ("W", "block=true"):
+            asked = f"-{each.option} {each.value}".rstrip()
+            raise NotSubmitted(job=str(script), reason=f"a chain is not for qsub {asked}")
     with tempfile.TemporaryDirectory() as directory:
         own = Path(directory, script.name)  # the job is called so
         text = link_script.first(text, prefix, openpbs)
         own.write_bytes(text.encode("utf-8", "surrogateescape"))
         ours = () if prefix == directives.PREFIX else ("-C", directives.PREFIX)
-        first = qsub("", str(script), os.getcwd(), [*options, *ours, str(own)])
+        first = qsub("", str(script), os.getcwd(), [*options, *ours, str(own)], tell)
     with connect(settings, timeout_seconds=ANSWER_SECONDS) as pbs:
         try:
             if "[" in first:
@@ -57,7 +57,7 @@ def submit(options: Sequence[str], script: Path, settings: Settings, tell: Tell)
                 if pbs.job(first).checkpoint in ("n", "none"):
                     reason = "a job that must not be checkpointed (-c n) cannot go on"
                     raise NotSubmitted(job=first, reason=reason)
-                waits = set_up_next(pbs, first, first, os.getcwd(), None)
+                waits = set_up_next(pbs, first, first, os.getcwd(), None, tell)
                 tell(f"{waits} waits for it, and goes on with it")
             except UnknownJob:
                 tell(f"{first} has ended already: nothing waits for it")
@@ -74,10 +74,18 @@ def _prefix(options: Sequence[str], openpbs: bool) -> str:
     return given[-1] if given else default or directives.PREFIX
 
 
-def set_up_next(pbs: Server, chain: str, behind: str, directory: str, host: str | None) -> str:
+def set_up_next(
+    pbs: Server,
+    chain: str,
+    behind: str,
+    directory: str,
+    host: str | None,
+    tell: Tell = log.info,
+) -> str:
     """Submit the job that waits for `behind` and asks for the same; gives its id."""
     wanted = qsub_options.of_server(pbs.job(behind))
-    return qsub(link_script.following(chain, behind, wanted, host), behind, directory)
+    script = link_script.following(chain, behind, wanted, host)
+    return qsub(script, behind, directory, tell=tell)
 
 
 def of_chain(pbs: Server, chain: str, user: str) -> list[Job]:

@@ -80,7 +80,7 @@ def submit_array(
 ) -> str:
     """Submit the new array and note in the journal which job each member became; gives its id."""
     found, indices = members
-    new = resubmit.qsub(text, found.name, image.manifest.job.submit_dir)
+    new = resubmit.qsub(text, found.name, image.manifest.job.submit_dir, tell=_tell)
     for number, index in enumerate(indices):
         job = array_job.member(found.name, index)
         became = array_job.member(new, number if found.openpbs else index)

@@ -4,20 +4,25 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 
 from torqueckpt import log, run
-from torqueckpt.batch import qsub_options
+from torqueckpt.batch import directives, qsub_options
 from torqueckpt.batch.server import Server, connect
-from torqueckpt.errors import InvalidJobId, NotSubmitted, ProgramMissing, TorqueCkptError
-from torqueckpt.identity import Owner, job_id
+from torqueckpt.errors import NotSubmitted, PerhapsSubmitted, ProgramMissing, TorqueCkptError
+from torqueckpt.identity import Owner, is_job_id
 from torqueckpt.manifest import Manifest
 from torqueckpt.resubmit.resume_script import ResumeSource
+from torqueckpt.run import Finished
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, journal
 
+Tell = Callable[[str], None]
+
 ANSWER_SECONDS = 20
+_LETTER = re.compile("[A-Za-z]")
 _QSUB_SECONDS = 120
 
 
@@ -44,7 +49,7 @@ def submit(
     manifest: Manifest,
     owner: Owner,
     settings: Settings,
-    tell: Callable[[str], None],
+    tell: Tell,
     held: bool = False,
 ) -> str:
     """Submit the script from where the old job was submitted; gives the new job's id.
@@ -53,7 +58,7 @@ def submit(
     for the new one then; `tell` gets a line for each.
     """
     words = ("-h",) if held else ()
-    new, old = qsub(text, named, manifest.job.submit_dir, words), {named, manifest.job.id}
+    new, old = qsub(text, named, manifest.job.submit_dir, words, tell), {named, manifest.job.id}
     with access.lineage_of(named, owner, settings) as (owner_store, _):
         journal.note(
             owner_store, "submit", manifest.job.id, generation=manifest.generation, resume_job=new
@@ -69,9 +74,7 @@ def submit(
     return new
 
 
-def move_waiting(
-    pbs: Server, user: str, old: set[str], new: str, tell: Callable[[str], None]
-) -> None:
+def move_waiting(pbs: Server, user: str, old: set[str], new: str, tell: Tell) -> None:
     """Have the user's jobs that wait for one of `old` wait for `new`."""
     for job in pbs.jobs(["Job_Owner", "depend", "job_state"]):
         depend = qsub_options.moved(job.text("depend"), old, new)
@@ -81,10 +84,13 @@ def move_waiting(
             tell(f"{job.id}: waits for {new} now: {depend}")
 
 
-def qsub(text: str, named: str, directory: str, words: Sequence[str] = ()) -> str:
+def qsub(
+    text: str, named: str, directory: str, words: Sequence[str] = (), tell: Tell = log.info
+) -> str:
     """Call qsub, the text being its script unless the words name one; gives the job's id.
 
-    NotSubmitted, also for root, who submits no jobs.
+    `tell` gets what else it says, as a site's qsub may.  NotSubmitted, also for root, who submits
+    no jobs; PerhapsSubmitted.
     """
     if os.getuid() == 0:
         raise NotSubmitted(job=named, reason="root submits no jobs; its user does")
@@ -95,18 +101,44 @@ def qsub(text: str, named: str, directory: str, words: Sequence[str] = ()) -> st
     program = shutil.which("qsub", path=where)
     if program is None:
         raise NotSubmitted(job=named, reason="there is no qsub on the PATH")
+    ours = ("-C", directives.PREFIX) if text and "PBS_DPREFIX" in os.environ else ()
     try:
         finished = run.run(
-            [program, *words],
+            [program, *ours, *words],
             timeout_seconds=_QSUB_SECONDS,
             environment=environment,
             directory=directory if os.path.isdir(directory) else os.getcwd(),
             stdin_text=text,
             alone=True,  # OpenPBS's leaves one behind that would wait for the next
         )
-        if not finished.ok:
-            reason = finished.last_line() or f"{program} ended with {finished.status}"
-            raise NotSubmitted(job=named, reason=reason)
-        return job_id(finished.output.strip())
-    except (ProgramMissing, InvalidJobId) as problem:
+    except ProgramMissing as problem:
         raise NotSubmitted(job=named, reason=str(problem)) from problem
+    new, notices = _said(finished)
+    for line in notices if finished.ok else notices[:-1]:
+        tell(log.one_line(line))
+    if finished.ok and new:
+        return new
+    if finished.ok:
+        raise PerhapsSubmitted(job=named, reason=f"{program} named no job")
+    reason = notices[-1] if notices else f"{program} ended with {finished.status}"
+    if finished.status is None:
+        reason = f"{program} did not end within {_QSUB_SECONDS} s"
+    elif new:
+        reason = f"{reason} ({program} named {new})"
+    else:
+        raise NotSubmitted(job=named, reason=reason)
+    raise PerhapsSubmitted(job=named, reason=reason)
+
+
+def _said(finished: Finished) -> tuple[str, list[str]]:
+    """The job's id, "" without one, and all other lines that qsub printed, those on stderr last.
+
+    The id is the last line that is one; a bare number may be something else.
+    """
+    lines = [line.strip() for line in finished.output.splitlines() if line.strip()]
+    ids = [line for line in lines if is_job_id(line)]
+    new = next((each for each in reversed(ids) if _LETTER.search(each)), ids[-1] if ids else "")
+    others = [line.strip() for line in finished.stderr.splitlines() if line.strip()]
+    if new:
+        del lines[len(lines) - 1 - lines[::-1].index(new)]
+    return new, [*lines, *others]
