@@ -234,6 +234,14 @@ class StoreNotWritable(TorqueCkptError):
 # The checkpointer ---------------------------------------------------------------------------------
 
 
+class NamesSilent(TorqueCkptError):
+    message = (
+        "the name service does not say within {seconds} s who {name} is, and the store {path} "
+        "has no directory of that name: see getent passwd {name}"
+    )
+    exit_code = 37
+
+
 class NodeBusy(TorqueCkptError):
     message = (
         "job {job}: not its turn within {seconds} s: {count} other checkpoint(s) of this node come "

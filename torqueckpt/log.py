@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import syslog
+import time
 from collections import deque
 from contextlib import suppress
 from typing import NoReturn
@@ -17,11 +18,17 @@ _RANK = {"info": syslog.LOG_INFO, "warning": syslog.LOG_WARNING, "error": syslog
 
 _LONGEST = 16 * 1024  # characters of a line, which may tell what a user wrote
 _lines: deque[str] = deque(maxlen=2000)  # no hook has so many, and a service runs for ever
+DAEMON = "/dev/log"
+_TAKEN_SECONDS = 0.2
+_SILENT_SECONDS = 10.0  # a daemon that did not take a line is left alone for so long
+_silent_until = 0.0
+_program = "torqueckpt"
 
 
 def start(program: str) -> None:
     """Set the program's name in syslog; without a syslog daemon lines are lost silently."""
-    syslog.openlog(f"torqueckpt/{program}", syslog.LOG_PID, syslog.LOG_DAEMON)
+    global _program
+    _program = f"torqueckpt/{program}"
 
 
 def info(line: str) -> None:
@@ -55,7 +62,27 @@ def lines() -> str:
 def _note(rank: str, line: str) -> None:
     printable = one_line(line[:_LONGEST])
     _lines.append(f"{rank}: {printable}")
-    syslog.syslog(_RANK[rank], printable)
+    _send(_RANK[rank], printable)
+
+
+def _send(priority: int, line: str) -> None:
+    """Give a line to the syslog daemon; one that hangs is not waited for, as syslog(3) would."""
+    global _silent_until
+    if time.monotonic() < _silent_until:
+        return
+    import socket  # not every program has anything to tell
+
+    when = time.strftime("%b %e %H:%M:%S")
+    text = f"<{syslog.LOG_DAEMON | priority}>{when} {_program}[{os.getpid()}]: {line}"
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+            daemon.settimeout(_TAKEN_SECONDS)
+            daemon.connect(DAEMON)
+            daemon.send(text.encode("utf-8", "backslashreplace"))
+    except socket.timeout:
+        _silent_until = time.monotonic() + _SILENT_SECONDS
+    except OSError:  # there is none, or not one that takes datagrams
+        return
 
 
 def one_line(text: str) -> str:

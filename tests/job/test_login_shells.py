@@ -21,6 +21,7 @@ LOGIN_TEXT = "echo welcome\n"
 @pytest.fixture
 def logs_in_with(user: User) -> Iterator[Callable[[str], None]]:
     """Gives the user a login shell, whose login file prints a line."""
+
     def change(shell: str) -> None:
         accounts.change("usermod", "-s", FOUND[shell], user.name)
         file = user.home / shells.LOGIN_FILES[shell]

@@ -3,7 +3,12 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import time
 from collections import deque
+from collections.abc import Iterator
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -67,3 +72,40 @@ def test_a_failure_without_a_message_still_leaves_its_traceback() -> None:
     except RuntimeError as failure:
         log.traceback_of(failure)
     assert "RuntimeError" in log.lines()[len(before) :]
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """A syslog daemon that does not read what it is sent, as a stopped one."""
+    with TemporaryDirectory() as place, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as opened:
+        opened.bind(f"{place}/log")
+        monkeypatch.setattr(log, "DAEMON", f"{place}/log")
+        monkeypatch.setattr(log, "_silent_until", 0.0)
+        yield opened
+
+
+def test_a_line_has_its_priority_and_the_program(
+    daemon: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "_program", log._program)
+    log.start("mom-checkpoint")
+    log.warning("first ö\nsecond")
+    told = daemon.recv(10_000).decode()
+    assert told.startswith("<28>")
+    assert told.endswith(f" torqueckpt/mom-checkpoint[{os.getpid()}]: first ö\\nsecond")
+
+
+def test_a_syslog_daemon_that_hangs_keeps_nobody_waiting(daemon: socket.socket) -> None:
+    before = time.monotonic()
+    for number in range(3000):  # far more than a socket holds
+        log.info(f"line {number}")
+    assert time.monotonic() - before < 60
+    assert "line 0" in daemon.recv(10_000).decode()
+
+
+def test_without_a_syslog_daemon_lines_are_kept_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(log, "DAEMON", "/nonexistent/log")
+    log.info("nobody listens")
+    assert "nobody listens" in log.lines()

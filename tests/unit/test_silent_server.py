@@ -23,7 +23,7 @@ from torqueckpt.ifl.errors import (
     SymbolMissing,
 )
 from torqueckpt.ifl.records import Job
-from torqueckpt.node import hook_calls, periodic_images, server_apart
+from torqueckpt.node import hook_calls, periodic, periodic_images, server_apart
 from torqueckpt.node.periodic import Periodic, _concerns
 from torqueckpt.node.server_apart import ServerApart
 from torqueckpt.settings import Settings
@@ -213,3 +213,37 @@ def test_the_service_goes_on_by_its_last_list_and_calls_the_hook(
 
     wait_until(asked)
     assert called.read_text() == "1.srv\n"
+
+
+def test_one_owner_whose_files_hang_is_waited_for_once_and_the_others_are_seen(
+    place: Path, server: ServerApart, jobs: dict[str, dict[str, Any]], monkeypatch: Any
+) -> None:
+    """A file server, or a file system of his own (FUSE), which answers or not as he likes."""
+    jobs.clear()
+    jobs.update({"1.srv": told(euser="slow"), "2.srv": told(euser="quick")})
+
+    def look(user: str, wanted: Any, rate_too: bool, settings: Settings) -> periodic_images.Looks:
+        while user == "slow" and (place / "files-hang").exists():
+            time.sleep(0.02)
+        return periodic_images.Looks(
+            tuple(periodic_images.Seen(each.job.id) for each in wanted), ()
+        )
+
+    monkeypatch.setattr(periodic_images, "_look", look)
+    monkeypatch.setattr(periodic, "_PATIENCE_SECONDS", 0.3)
+    (place / "files-hang").touch()
+    service = Periodic(Settings())
+    service.round(server, stays=True)
+    assert (set(service._reached), service._slow) == ({"2.srv"}, {"slow"})
+    worker = service._looking["slow"]
+    service.round(server, stays=True)
+    assert service._looking["slow"] is worker
+    assert log.lines().count("slow: left out until his files answer") == 1
+    (place / "files-hang").unlink()
+
+    def seen() -> bool:
+        service.round(server, stays=True)
+        return "1.srv" in service._reached
+
+    wait_until(seen)
+    assert service._slow == set()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
@@ -51,7 +52,7 @@ class Node:
         self.seen = Seen(JOB, looked=True)
         self.service = Periodic(Settings(periodic_grace_seconds=0))
         monkeypatch.setattr(time, "time", lambda: self.now)
-        monkeypatch.setattr(periodic_images, "look", lambda *_: Looks((self.seen,), ()))
+        monkeypatch.setattr(periodic_images, "_look", lambda *_: Looks((self.seen,), ()))
         began = self.now - 4000
         monkeypatch.setattr(periodic_images, "started", lambda job: began)
         hooks = self.service._hooks
@@ -87,14 +88,20 @@ def test_the_hook_is_called_once_where_mom_has_not_begun(
 
 
 def test_a_checkpoint_that_waits_for_its_turn_on_the_node_is_one_that_has_begun(
-    root: None, monkeypatch: pytest.MonkeyPatch
+    root: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    node, waits = Node(SAYS["TRQ-4388"], monkeypatch), {JOB}
-    monkeypatch.setattr(turns, "waiting", lambda: waits)
+    waits = {(JOB, 0)}
+    monkeypatch.setattr(turns, "has_one", lambda *which: which in waits)
+    wanted = [periodic_images.Wanted(Job(JOB, {"euser": "root"}), False, False)]
+    for busy in (True, False):
+        seen = periodic_images._look("root", wanted, False, Settings(store=tmp_path))
+        assert (seen.jobs[0].busy, seen.problems) == (busy, ())
+        waits.clear()
+    node = Node(SAYS["TRQ-4388"], monkeypatch)
+    node.round(0)
     for _ in range(9):
-        node.round(periodic._UNCLEAR_SECONDS / 2)
+        node.round(periodic._UNCLEAR_SECONDS / 2, busy=True)
     assert node.hooks == []
-    waits.clear()
     node.round(1)
     assert node.hooks == [JOB]
 

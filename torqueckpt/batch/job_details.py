@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torqueckpt import typed_json
 from torqueckpt.batch import directives
 from torqueckpt.manifest import Directive
-from torqueckpt.process import proc, tree
+from torqueckpt.process import proc, tree, worker
 from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
 
@@ -18,6 +18,7 @@ _QUEUES = ("PBS_QUEUE", "LSB_QUEUE")
 # What tells a grid's job: gLite's and EDG's job wrappers set the first two, Globus GRAM the third.
 _GRID = ("GLITE_WMS_JOBID", "EDG_WL_JOBID", "GLOBUS_GRAM_JOB_CONTACT")
 _LOOKED_AT = 50  # processes; wrappers stand at the top of the tree
+_NAMES_SECONDS = 10.0
 _LONGEST = 64  # characters: a job's environment is whatever its owner likes
 
 
@@ -85,7 +86,20 @@ def _first(environment: Mapping[str, str], names: tuple[str, ...]) -> str:
 def _group(pid: int) -> str:
     """The name of the process's group: a grid's pool accounts have a group named like their VO."""
     credentials = proc.credentials(pid)
-    try:
-        return grp.getgrgid(credentials.gids[0]).gr_name if credentials is not None else ""
-    except KeyError:
+    if credentials is None:
         return ""
+    found = worker.answered(lambda: _named(credentials.gids[0]), _Group, _NAMES_SECONDS)
+    return found.name if found is not None else ""
+
+
+class _Group(NamedTuple):
+    """A group, as a worker has looked it up: the name service may hang."""
+
+    name: str
+
+
+def _named(gid: int) -> _Group:
+    try:
+        return _Group(grp.getgrgid(gid).gr_name)
+    except KeyError:
+        return _Group("")

@@ -17,7 +17,7 @@ from torqueckpt.budget import Budget, OverBudget
 from torqueckpt.errors import NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.ifl.records import Job
-from torqueckpt.process import memory, privileges, proc, tree
+from torqueckpt.process import memory, proc, tree
 from torqueckpt.restart import output
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, chain, journal
@@ -120,7 +120,7 @@ def end_in_time(job: str, sid: int, user: str, limit: float, settings: Settings)
         if finished.ok:
             log.info(f"{job}: checkpointed and ended {limit - age:.0f} s before its walltime")
             with Budget(user, budget.ROUND).part(log.warning):
-                _say_how_to_go_on(job, privileges.owner(user), settings)
+                _say_how_to_go_on(job, access.owner_named(user, settings), settings)
             return
         log.warning(f"{job}: last checkpoint failed: {finished.last_line()}")
         tried = proc.age_seconds(leader)
@@ -142,7 +142,7 @@ def _is_wanted(job: Job, settings: Settings) -> bool:
         return True
     if job.queue in settings.chain_queues:
         return True
-    owner = privileges.owner(job.user)
+    owner = access.owner_named(job.user, settings)
     try:
         with access.as_owner(owner, settings, store_optional=True) as owner_store:
             found = chain.of_job(owner_store, job.id) if owner_store is not None else None
@@ -157,7 +157,7 @@ def _is_wanted(job: Job, settings: Settings) -> bool:
 def _expected(job: str, leader: proc.Stat, user: str, settings: Settings) -> float:
     measured: list[float] = []
     with Budget(user, budget.ROUND).part(log.warning):
-        measured = _measured_as(privileges.owner(user), job, settings)
+        measured = _measured_as(access.owner_named(user, settings), job, settings)
     return walltime.expected_seconds(
         measured, 0 if measured else memory.to_dump(tree.below(leader))
     )

@@ -64,7 +64,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
     former.note(settings)
     secret = key.read(settings.key())
     checkpointer, told_version = registry.chosen(settings)
-    owner = owner_of(request)
+    owner = owner_of(request, settings)
     with privileges.acting_as(owner):
         owner_store = store.owner(owner, make=True)
         lineage = find_lineage(owner_store, request, settings)

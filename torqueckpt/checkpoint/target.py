@@ -22,6 +22,7 @@ from torqueckpt.process.other_names import OtherName
 from torqueckpt.records import Live
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.settings import Settings
+from torqueckpt.store import access
 from torqueckpt.store.generation import Generation
 from torqueckpt.store.lineage import Lineage, tree_here
 from torqueckpt.store.store import OwnerStore
@@ -76,10 +77,10 @@ class Target(NamedTuple):
         return credentials is not None and set(credentials.uids[:3]) == {self.owner.uid}
 
 
-def owner_of(request: CheckpointRequest) -> Owner:
+def owner_of(request: CheckpointRequest, settings: Settings) -> Owner:
     """The job's owner: whom MOM names, else the user of the session."""
     if request.owner is not None:
-        return privileges.owner(request.owner)
+        return access.owner_named(request.owner, settings)
     credentials = proc.credentials(_keeper(request).pid)
     if credentials is None:
         raise SessionGone(sid=request.sid)
@@ -181,7 +182,7 @@ def _target(root: proc.Stat, live: Live, leader_pid: int, request: CheckpointReq
         tree.refuse_restart([root])
         acting = privileges.owner_of_uid(os.geteuid()).name
         raise ForeignProcess(pid=root.pid, name=root.name, uid=credentials.uids[0], owner=acting)
-    name = privileges.owner_of_uid(credentials.uids[0]).name
+    name = request.owner or privileges.owner_of_uid(credentials.uids[0]).name
     owner = Owner(name, credentials.uids[0], credentials.gids[0], credentials.groups)
     members = tree.below(root)
     links, named = tree.open_links(members), request.exec_pid is not None

@@ -82,13 +82,14 @@ def turn(
         _changed(lambda queue: _left(queue, mine.process, time.monotonic()))
 
 
-def waiting() -> set[str]:
-    """The jobs of this node whose checkpoints wait or are under way, for root."""
+def has_one(job: str, uid: int) -> bool:
+    """Whether a checkpoint of that owner's job waits or is under way on this node, for root."""
     try:
         with _opened() as place:
-            return {each.job for each in _read(place).turns if _lives(each)}
+            turns = _read(place).turns
     except OSError:
-        return set()
+        return False
+    return any((each.job, each.uid) == (job, uid) and _lives(each) for each in turns)
 
 
 def _waited(mine: Turn, sid: int, keeper: ProcessId | None, settings: Settings) -> float:

@@ -22,7 +22,6 @@ from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.schedule import Rate
 from torqueckpt.batch.server import Server, connect
 from torqueckpt.chain import server_jobs, walltime
-from torqueckpt.checkpoint import turns
 from torqueckpt.errors import InvalidSpec, NeedsRoot, TorqueCkptError
 from torqueckpt.identity import ProcessId
 from torqueckpt.ifl.errors import UNCLEAR, ConnectionClosed, PbsError, SymbolMissing
@@ -113,7 +112,6 @@ class Periodic:
         """
         everywhere, answers = self._jobs(server)
         here = self._here(everywhere)
-        queued = turns.waiting()
         self._forget_all_but({job.id: job.user for job, _ in here})
         taken = self._hooks.turn()
         for user, jobs in self._by_user(here).items():
@@ -125,7 +123,7 @@ class Periodic:
             for job, spec in jobs:
                 seen = looks.get(job.id)
                 try:
-                    if seen is not None and self._see_to(server, job, spec, seen, stays, queued):
+                    if seen is not None and self._see_to(server, job, spec, seen, stays):
                         taken.append(job.id)
                 except Exception as failure:
                     self._tell(job.id, budget.words(failure))
@@ -215,19 +213,14 @@ class Periodic:
         spec: CheckpointSpec,
         seen: periodic_images.Seen,
         stays: bool,
-        queued: set[str],
     ) -> bool:
-        """Do what is to be done for a job; whether the server was asked for its checkpoint.
-
-        queued: jobs whose checkpoint waits for its turn on the node, or is under way.
-        """
+        """Do what is to be done for a job; whether the server was asked for its checkpoint."""
         if seen.last_ms >= 0:
             self._last.begin(job, seen.last_ms / 1000)
         if seen.of_this and job.id not in self._remembered:
             self._remember(server, job)
         ours = spec.periodic and not (server.is_openpbs and seen.mom_has_timer)
-        busy = seen.busy or job.id in queued or self._hooks.has(job.id)
-        if not ours or not seen.looked or busy:
+        if not ours or not seen.looked or seen.busy or self._hooks.has(job.id):
             return False
         if job.id in self._unclear:
             self._look_again(job, seen)
@@ -402,7 +395,7 @@ class Periodic:
         asked = self._unclear[job.id]
         if seen.created >= asked - 1:
             log.info(f"{job.id}: MOM has taken it")
-        elif 0 <= time.time() - asked < _UNCLEAR_SECONDS or job.id in turns.waiting():
+        elif 0 <= time.time() - asked < _UNCLEAR_SECONDS:
             return
         else:
             self._tell(job.id, "MOM has not begun it, so the hook is called here")

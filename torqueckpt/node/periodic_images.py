@@ -7,6 +7,7 @@ the memory with, ends the worker.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple, Optional
@@ -14,6 +15,7 @@ from typing import NamedTuple, Optional
 from torqueckpt import budget
 from torqueckpt.budget import Budget
 from torqueckpt.chain import walltime
+from torqueckpt.checkpoint import turns
 from torqueckpt.ifl.records import Job
 from torqueckpt.manifest import Directive
 from torqueckpt.node.beside import Done
@@ -44,10 +46,10 @@ class Wanted(NamedTuple):
 class Seen(NamedTuple):
     """What was seen of one job.
 
-    looked: whether its images could be looked at.  busy: a checkpoint or restart is under way,
-    which may take minutes.  created: of its newest image, 0 when there is none; of_this: that is
-    this very job's, not one's that had its number before.  last_ms: how old its session leader may
-    become, where it is time to wait for a last checkpoint, else -1.
+    looked: whether its images could be looked at.  busy: a checkpoint waits for its turn, or one or
+    a restart is under way, which may take minutes.  created: of its newest image, 0 when there is
+    none; of_this: that is this very job's, not one's that had its number before.  last_ms: how old
+    its session leader may become, where it is time to wait for a last checkpoint, else -1.
     """
 
     job: str
@@ -101,6 +103,8 @@ def _look(user: str, jobs: Sequence[Wanted], rate_too: bool, settings: Settings)
 def _seen(found: Seen, wanted: Wanted, settings: Settings) -> Seen:
     found = found._replace(looked=True)
     with lineage_of(wanted.job, settings) as lineage:
+        if turns.has_one(wanted.job.id, os.geteuid()):
+            return found._replace(busy=True)
         if lineage is None:
             return found
         if lineage.is_locked():
@@ -135,7 +139,7 @@ def begin_to_remember(
 @contextmanager
 def lineage_of(job: Job, settings: Settings) -> Iterator[Lineage | None]:
     """Inside, act as the job's owner, its lineage open; None when it has no image yet."""
-    owner = privileges.owner(job.user)
+    owner = access.owner_named(job.user, settings)
     with access.lineage_if_any(job.id, owner, settings) as found:
         yield found[1] if found is not None else None
 

@@ -18,7 +18,7 @@ from torqueckpt.errors import TorqueCkptError
 from torqueckpt.ifl import Connection
 from torqueckpt.ifl import errors as pbs_errors
 from torqueckpt.ifl.attributes import Wanted
-from torqueckpt.ifl.errors import CallTimedOut, CannotConnect, ConnectionClosed, PbsError
+from torqueckpt.ifl.errors import CallTimedOut, CannotConnect, ConnectionClosed
 from torqueckpt.ifl.records import Job, Record
 from torqueckpt.ifl.records import Server as ServerStatus
 from torqueckpt.process.worker import RootWorker
@@ -126,7 +126,7 @@ class ServerApart:
         answer = worker.result(_Answer)
         if answer.error:
             failure = _error(*json.loads(answer.error))
-            self.is_silent = not isinstance(failure, PbsError) or isinstance(failure, CannotConnect)
+            self.is_silent = isinstance(failure, (CannotConnect, ConnectionClosed))
             raise failure
         self.is_silent, self.is_openpbs = False, answer.openpbs
         self.server = answer.server

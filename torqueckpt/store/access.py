@@ -6,15 +6,23 @@ Nothing else opens it: who needs what is an owner's asks here, and works on it a
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple, Optional
 
 from torqueckpt import budget, log
 from torqueckpt.budget import Budget
-from torqueckpt.errors import StoreMissing, TorqueCkptError, UnknownJob, UnknownUser
+from torqueckpt.errors import (
+    NamesSilent,
+    StoreMissing,
+    TorqueCkptError,
+    UnknownJob,
+    UnknownUser,
+)
 from torqueckpt.identity import Owner
-from torqueckpt.process import privileges
+from torqueckpt.process import privileges, worker
 from torqueckpt.settings import Settings
 from torqueckpt.store import former
 from torqueckpt.store.lineage import Lineage
@@ -32,6 +40,15 @@ def owner_store(owner: Owner, settings: Settings) -> OwnerStore:
     StoreMissing when there is none: nothing of this owner's was ever checkpointed.
     """
     return open_store(settings).owner(owner)
+
+
+_NAMES_SECONDS = 10.0
+
+
+class _Found(NamedTuple):
+    """What a worker was told of a name; None for nobody's."""
+
+    owner: Optional[Owner] = None  # noqa: UP045 (read at run time, also by Python 3.9)
 
 
 @contextmanager
@@ -75,6 +92,33 @@ def lineage_if_any(
     with as_owner(owner, settings, store_optional=True) as owner_store:
         lineage = owner_store.lineage_of(job) if owner_store is not None else None
         yield (owner_store, lineage) if owner_store is not None and lineage is not None else None
+
+
+def owner_named(name: str, settings: Settings) -> Owner:
+    """Look up a user, for root's programs on a node whose name service may hang.
+
+    While it does, he is whom his directory in the store belongs to, which root has given to him,
+    with no groups: those of a job are its processes'.  NamesSilent without one.
+    """
+    if os.geteuid() != 0:
+        return privileges.owner(name)
+    found = worker.answered(lambda: _looked_up(name), _Found, _NAMES_SECONDS)
+    if found is not None and found.owner is not None:
+        return found.owner
+    if found is not None:
+        raise UnknownUser(name=name, host=os.uname().nodename)
+    status = open_store(settings).status_of(name)
+    if status is None or status.st_uid == 0:
+        raise NamesSilent(name=name, seconds=_NAMES_SECONDS, path=settings.store)
+    log.warning(f"{name}: the name service is silent; uid {status.st_uid}, as his images have it")
+    return Owner(name, status.st_uid, status.st_gid, ())
+
+
+def _looked_up(name: str) -> _Found:
+    try:
+        return _Found(privileges.owner(name))
+    except UnknownUser:
+        return _Found()
 
 
 def owners(settings: Settings) -> list[Owner]:

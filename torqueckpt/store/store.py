@@ -75,6 +75,15 @@ class Store:
             raise StoreNotWritable(path=path, problem=problem_text)
         return OwnerStore(below)
 
+    def status_of(self, owner: str) -> os.stat_result | None:
+        """Of an owner's directory, which names its owner; None where there is none."""
+        if "/" in owner or owner.startswith("."):
+            return None
+        try:
+            return self.root.stats(layout.JOBS, owner)[0]
+        except OSError:
+            return None
+
     def owners(self) -> list[str]:
         with translated(self.root.path / layout.JOBS), self.root.sub(layout.JOBS) as jobs:
             return jobs.names()
