@@ -97,20 +97,6 @@ def same_value(one: str, other: str) -> bool:
     return _normal(one) == _normal(other)
 
 
-def against_chains(name: str, value: str) -> tuple[str, str] | None:
-    """What a factor of the walltime does to a job's last checkpoint, and what to do about it."""
-    try:
-        counts_otherwise = name == "wallmult" and float(value) != 1
-    except ValueError:
-        return None
-    if not counts_otherwise:
-        return None
-    what = (
-        "pbs_mom counts walltimes so, torqueckpt by the clock: last checkpoints of chains are late"
-    )
-    return what, "take it out where jobs have TORQUECKPT_CHAIN or come by torqueckpt submit"
-
-
 def text_lines(data: bytes) -> list[str]:
     """The lines as fgets() finds them, without their ends."""
     lines = data.decode("utf-8", "surrogateescape").split("\n")

@@ -26,14 +26,14 @@ _FORMS: dict[str, tuple[str, str] | None] = {
     "p": (r"[+-]?\d{1,4}", "a number from -1024 to 1023"),
     "r": (r"[yn]", "y or n"),
     "K": (r"[1-9]\d*", "a number of seconds from 1 on"),
-    **{letter: (r".+", "it is empty") for letter in "aAbcCdDeFiJLlMoPqRtTuvwW"},
+    **{letter: (r".+", "it is empty") for letter in "aAbcCdDeiJLlMoPqRtTuwW"},
+    **{letter: (r".*", "") for letter in "vF"},
     **dict.fromkeys("EfhInVxXz"),
 }
 WITH_VALUE = [letter for letter, form in _FORMS.items() if form is not None]
 ALONE = [letter for letter, form in _FORMS.items() if form is None]
 
 _PLAYED = frozenset("NcoejklvVSdwFtJWz")
-_ADDED_UP = frozenset("lWF")  # each counts; of the others the last
 _ARRAYS = frozenset("tJ")
 _NOTHING_TO_DO = (("m", "n"), ("m", "p"), ("r", "n"))
 _WITHOUT_A_SERVER = frozenset({"nodect", "neednodes"})  # a server has counted them from nodes=

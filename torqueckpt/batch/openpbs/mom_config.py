@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from torqueckpt.batch.mom_config import Dialect, against_chains
+from torqueckpt.batch.mom_config import Dialect
 from torqueckpt.batch.openpbs.calls import REQUEUE
 from torqueckpt.settings import Settings
 
@@ -65,7 +65,7 @@ def against(name: str, value: str, settings: Settings) -> tuple[str, str] | None
     if name == "reject_root_scripts" and value[:1].lower() in ("1", "t", "y"):
         what = "pbs_mom takes no hook from its server, and jobs go on by torqueckpt's launch hook"
         return what, "take it out"
-    return against_chains(name, value)
+    return None
 
 
 def script_of(name: str, value: str) -> Path | None:

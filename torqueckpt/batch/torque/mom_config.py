@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from torqueckpt import paths
-from torqueckpt.batch.mom_config import Dialect, against_chains
+from torqueckpt.batch.mom_config import Dialect
 from torqueckpt.settings import Settings
 
 _KNOWN = """
@@ -97,7 +97,12 @@ def against(name: str, value: str, settings: Settings) -> tuple[str, str] | None
     if name == "source_login_interactive" and _is_off(value):
         what = "not so for jobs with -c: mom-run starts their shell as a login shell"
         return what, "qsub -I without -c: no interactive job can be checkpointed"
-    return against_chains(name, value)
+    if name == "wallmult" and _is_a_factor(value):
+        what = (
+            "MOM counts walltimes so, torqueckpt by the clock: last checkpoints of chains are late"
+        )
+        return what, "take it out where jobs have TORQUECKPT_CHAIN or come by torqueckpt submit"
+    return None
 
 
 def _names_mom_run(starter: str) -> bool:
@@ -108,6 +113,13 @@ def _names_mom_run(starter: str) -> bool:
     except OSError:
         return False
     return any(b"mom-run" in line for line in lines if not line.lstrip().startswith(b"#"))
+
+
+def _is_a_factor(value: str) -> bool:
+    try:
+        return float(value) != 1
+    except ValueError:
+        return False
 
 
 def _is_off(value: str) -> bool:
