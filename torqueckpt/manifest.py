@@ -116,12 +116,15 @@ class WatchedFile(NamedTuple):
 class Place(NamedTuple):
     """A directory, FIFO or link of the job's that a boot removes; mode is its st_mode.
 
-    target is what a link leads to, "" for the others.
+    target is what a link leads to, "" for the others.  present: the mode of a directory that a
+    restart finds with another one, -1 where it is gone.
     """
 
     path: str
     mode: int
     target: str = ""
+    mtime_ns: int = 0  # of a directory
+    present: int = -1
 
 
 class Stream(NamedTuple):
@@ -304,6 +307,7 @@ class Manifest(NamedTuple):
     never: tuple[str, ...] = ()  # those of them that do not pass
     places: tuple[Place, ...] = ()
     made: tuple[Made, ...] = ()
+    made_for_job: tuple[str, ...] = ()  # directories that the batch system removes at its end
     suspended: tuple[int, ...] = ()  # pids that were stopped from outside, all of the job together
 
     @property

@@ -7,14 +7,17 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.unit import pretender, samples
 from torqueckpt import layout, typed_json
-from torqueckpt.checkpoint import checkpoint, describe
-from torqueckpt.checkpointers.base import Checkpointer
+from torqueckpt.checkpoint import checkpoint, describe, proof
+from torqueckpt.checkpointers.base import Checkpointer, ImageFacts
 from torqueckpt.errors import NotReadBack
+from torqueckpt.files.record import Look
 from torqueckpt.identity import Owner
 from torqueckpt.manifest import Ceiling, Manifest, Process
 from torqueckpt.process import proc
@@ -188,3 +191,15 @@ def test_a_manifest_that_the_disk_gives_back_otherwise(
 
     monkeypatch.setattr(Generation, "write_manifest", write_otherwise)
     refused("not a manifest of ours|wrong signature")
+
+
+@pytest.mark.parametrize("end", [False, True])
+def test_what_goes_with_the_job_keeps_it_from_a_hold_and_is_a_doubt_of_other_images(
+    end: bool,
+) -> None:
+    asked: Any = SimpleNamespace(request=SimpleNamespace(end=end), job=samples.JOB)
+    facts = ImageFacts((), (), 0)
+    told = ("/scratch/12.srv/large: 101 bytes, not copied, go with the job",)
+    manifest, lost = proof.judged(asked, samples.a_manifest(), facts, Look(goes=told))
+    assert manifest.doubts == told
+    assert lost == (told if end else ())

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import Popen
@@ -12,7 +13,7 @@ from subprocess import Popen
 import pytest
 
 from tests.unit import samples
-from torqueckpt.files import check, content, places, rollback, temporary
+from torqueckpt.files import check, content, places, record, rollback, temporary
 from torqueckpt.files.check import Findings
 from torqueckpt.files.record import Look, Task, look
 from torqueckpt.files.temporary import Temporary
@@ -36,12 +37,18 @@ def lineage(user: Owner, place: Path) -> Path:
     return place / "lineage"
 
 
-def _looked(lineage: Path, root: int, limit: int = 1 << 20, rules: tuple[Rule, ...] = ()) -> Look:
+def _looked(
+    lineage: Path,
+    root: int,
+    limit: int = 1 << 20,
+    rules: tuple[Rule, ...] = (),
+    made_for_job: tuple[str, ...] = (),
+) -> Look:
     freeze = Freeze()
     os.write(freeze.hook_fds[0], b"x")
     held = proc.stat(root)
     assert held is not None
-    here = Temporary((f"{lineage.parent}/tmp/",), frozenset())
+    here = Temporary((f"{lineage.parent}/tmp/",), frozenset(), made_for_job)
     with Directory.open(lineage) as opened:
         task = Task(
             *(held, rules, (), (), opened, "/nowhere", (), "1", limit, {}),
@@ -52,7 +59,12 @@ def _looked(lineage: Path, root: int, limit: int = 1 << 20, rules: tuple[Rule, .
 
 def _found(lineage: Path, seen: Look) -> Findings:
     nothing = {"rules": (), "processes": ()}
-    made = samples.a_manifest(files=seen.open, watched=seen.watched, places=seen.places, **nothing)
+    made = samples.a_manifest(
+        files=seen.open,
+        watched=seen.watched,
+        places=seen.places,
+        **{**nothing, "rules": seen.rules},
+    )
     with Directory.open(lineage) as opened:
         return check.find(made, opened, set(), "a1", "/nowhere")
 
@@ -315,3 +327,100 @@ def test_places_that_were_made_meanwhile_are_left_by_an_undo(tmp_path: Path) -> 
     places.undo((), wanted)
     assert fifo.read_text() == "another's"
     assert os.readlink(link) == "elsewhere"
+
+
+def _moms(lineage: Path, user: Owner) -> Path:
+    """A directory that a MOM has made for the job 12.srv, and the job has filled."""
+    with privileges.acting_as(user):
+        own = _scratch(lineage.parent / "tmp")
+        (own / "lines").write_text("line 1\n")
+        return own.rename(own.with_name("12.srv"))
+
+
+@pytest.mark.parametrize("recently", [0, 60_000_000_000])
+def test_a_directory_that_mom_has_emptied_and_made_again_is_as_it_was(
+    user: Owner,
+    lineage: Path,
+    started: Started,
+    recently: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The job holds nothing of it: it opens its files for an instant."""
+    monkeypatch.setattr(record, "_RECENT_NS", recently)
+    own = _moms(lineage, user)
+    pid = _in(user, Path("/"), started)
+    before, times = _tree(own), os.stat(own / "below").st_mtime_ns
+    time.sleep(0.02)  # the clock that files have ticks on: what is older than the freeze is certain
+    with privileges.acting_as(user):
+        seen = _looked(lineage, pid, made_for_job=(str(own),))
+    assert seen.remarks == ()
+    _remove(own)
+    with privileges.acting_as(user):
+        own.mkdir()
+        own.chmod(0o755)
+        _applied(lineage, _found(lineage, seen), undone=True)
+        assert list(own.iterdir()) == []
+        assert stat.S_IMODE(own.stat().st_mode) == 0o755
+        _applied(lineage, _found(lineage, seen))
+    assert _tree(own) == before
+    assert stat.S_IMODE(own.stat().st_mode) == 0o710
+    assert os.stat(own / "below").st_mtime_ns == times
+    with privileges.acting_as(user):
+        again = _found(lineage, seen)
+    assert again.directories == again.places == again.changes == again.wrong == []
+
+
+def test_what_the_job_has_changed_in_there_since_and_what_is_new_is_undone(
+    user: Owner, lineage: Path, started: Started
+) -> None:
+    own = _moms(lineage, user)
+    pid = _in(user, Path("/"), started, f"file = open('{own}/opened', 'a'); file.write('1')")
+    with privileges.acting_as(user):
+        seen = _looked(lineage, pid, made_for_job=(str(own),))
+        before = _tree(own)
+        (own / "lines").write_text("line 1\nline 2\n")
+        (own / "opened").write_text("12")
+        (own / "new").write_text("later")
+        _applied(lineage, _found(lineage, seen))
+    assert _tree(own) == before
+    assert {each.policy for each in seen.watched} == {"snapshot"}
+
+
+def test_what_is_too_large_to_be_copied_of_what_goes_with_the_job_is_told(
+    user: Owner, lineage: Path, started: Started
+) -> None:
+    own = _moms(lineage, user)
+    pid = _in(user, Path("/"), started)
+    with privileges.acting_as(user):
+        (own / "large").write_text("l" * 101)
+        seen = _looked(lineage, pid, limit=100, made_for_job=(str(own),))
+        own.joinpath("large").unlink()
+        found = _found(lineage, seen)
+    assert seen.goes == (f"{own}/large: 101 bytes, not copied, go with the job",)
+    assert f"{own}/large" not in {each.path for each in seen.watched}
+    assert found.wrong == found.missing == found.changed == []
+    assert [each.complete for each in seen.rules] == [False]
+
+
+@pytest.mark.parametrize(
+    ("environment", "made"),
+    [
+        ({"PBS_JOBID": "12.srv", "TMPDIR": "/scratch/12.srv"}, ["/scratch/12.srv"]),
+        (
+            {"PBS_JOBID": "12[3].srv", "TMPDIR": "/scratch/pbs.12[3].srv"},
+            ["/scratch/pbs.12[3].srv"],
+        ),
+        ({"PBS_JOBID": "12.srv", "PBS_JOBDIR": "/a/pbs.12.srv.x8z"}, ["/a/pbs.12.srv.x8z"]),
+        ({"PBS_JOBID": "12.srv", "TMPDIR": "/scratch/123.srv"}, []),
+        ({"PBS_JOBID": "12.srv", "TMPDIR": "/scratch/run12"}, []),
+        ({"PBS_JOBID": "12.srv", "TMPDIR": "/s/12", "PBS_O_WORKDIR": "/s/12/run"}, []),
+        ({"TMPDIR": "/scratch/12.srv"}, []),
+        ({"PBS_JOBID": "12.srv", "TMPDIR": "/tmp", "PBS_JOBDIR": "/home/anna"}, []),
+    ],
+)
+def test_a_directory_that_is_named_for_the_job_is_the_batch_systems(
+    environment: dict[str, str], made: list[str]
+) -> None:
+    found = temporary.of_job((), environment, os.getpid())
+    assert list(found.of_job) == made
+    assert all(found.holds(f"{each}/x") for each in made)

@@ -67,6 +67,7 @@ def manifest_of(
         needs=facts.needs,
         places=seen.places,
         made=facts.made,
+        made_for_job=seen.made_for_job,
         suspended=_suspended(plan, facts.processes),
     )
 

@@ -33,10 +33,10 @@ def judged(
     """
     copied = manifest.copied
     lost = [f"{path} {why}" for path, why in facts.unreachable if path not in copied]
-    fatal = (*facts.doubts, *lost)
+    fatal = (*facts.doubts, *lost, *(seen.goes if plan.request.end else ()))
     if plan.request.end and not fatal:
         return manifest, ()
-    doubts = (*fatal, *seen.doubts)
+    doubts = tuple(dict.fromkeys((*fatal, *seen.goes, *seen.doubts)))
     if doubts:
         log.warning(f"{plan.job}: this image would not come back as it was: {some(doubts)}")
     return manifest._replace(doubts=doubts, never=facts.doubts), fatal

@@ -146,7 +146,9 @@ class _Checker:
     def _place(self, place: Place) -> None:
         """Have one that is gone made again; one that is there must be the job's still."""
         if not places.missing(place):
-            self._found.wrong += filter(None, [places.problem(place)])
+            problem = places.problem(place)
+            self._found.wrong += filter(None, [problem])
+            self._found.places += [] if problem else places.with_other_mode(place)
             return
         inside = f"{place.path}/." if stat.S_ISDIR(place.mode) else place.path
         self._to_make(_missing_directories(inside))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import stat
 from collections.abc import Iterable
+from typing import Any
 
 from torqueckpt import log
 from torqueckpt.manifest import Place
@@ -25,11 +27,21 @@ def problem(place: Place) -> str:
     return f"{place.path} belongs to another user now (uid {uid})" if uid != os.geteuid() else ""
 
 
+def with_other_mode(place: Place) -> list[Place]:
+    """The place, with the mode that it has now, when it is a directory that had another."""
+    now = os.lstat(place.path).st_mode
+    same = stat.S_IMODE(now) == stat.S_IMODE(place.mode)
+    if same or not stat.S_ISDIR(now) or not stat.S_ISDIR(place.mode):
+        return []
+    return [place._replace(present=stat.S_IMODE(now))]
+
+
 def make(directories: Iterable[str], places: Iterable[Place]) -> None:
     """Make directories, which only their owner may enter until finish(), then the other places."""
     own = {each.path for each in places if stat.S_ISDIR(each.mode)}
     for path in directories:
         os.mkdir(path, 0o700 if path in own else 0o777)
+    reopen(each for each in places if each.present >= 0)
     before = os.umask(0)
     try:
         for each in places:
@@ -42,10 +54,10 @@ def make(directories: Iterable[str], places: Iterable[Place]) -> None:
 
 
 def finish(places: Iterable[Place]) -> None:
-    """Give directories the modes that they had, now that all files are in them."""
-    for each in places:
+    """Give directories the modes and times that they had, now that all files are in them."""
+    for each in sorted(places, reverse=True):  # the inner ones first
         if stat.S_ISDIR(each.mode):
-            _change_mode(each.path, stat.S_IMODE(each.mode))
+            _change_mode(each.path, stat.S_IMODE(each.mode), each.mtime_ns)
 
 
 def reopen(places: Iterable[Place]) -> None:
@@ -74,6 +86,19 @@ def undo(directories: Iterable[str], places: Iterable[Place]) -> None:
             log.info(f"{path!r}: stays: {kept}")
             if path in own and isinstance(kept, OSError) and kept.errno == errno.ENOTEMPTY:
                 finish([own[path]])
+    for each in own.values():
+        if each.present >= 0:
+            _change_mode(each.path, each.present)
+
+
+def remove(made: Iterable[str]) -> None:
+    """Remove directories of a job that has ended, as the batch system would that had made them."""
+
+    def kept(_: object, path: str, why: Any) -> None:
+        log.info(f"{path!r}: stays: {why[1]}")
+
+    for path in made:
+        shutil.rmtree(path, onerror=kept)  # which follows no links
 
 
 def _as_made(place: Place) -> bool:
@@ -84,9 +109,11 @@ def _as_made(place: Place) -> bool:
     return not place.target or os.readlink(place.path) == place.target
 
 
-def _change_mode(directory: str, mode: int) -> None:
+def _change_mode(directory: str, mode: int, mtime_ns: int = 0) -> None:
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
         os.fchmod(fd, mode)
+        if mtime_ns:
+            os.utime(fd, ns=(mtime_ns, mtime_ns))
     finally:
         os.close(fd)

@@ -25,6 +25,7 @@ from torqueckpt.safe_files import Directory
 
 _ACCESS = os.O_RDONLY | os.O_WRONLY | os.O_RDWR
 _COARSE = 5  # CLOCK_REALTIME_COARSE, which files' times are of
+_RECENT_NS = 60_000_000_000  # what changes every minute is copied at the freeze
 _SETTLES_NS = 2_000_000_000  # coarser than any file system's clock
 
 
@@ -67,6 +68,8 @@ class Look(NamedTuple):
     lost: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
     doubts: tuple[str, ...] = ()  # remarks on files that a restart would not bring back
+    goes: tuple[str, ...] = ()  # the same of those that the batch system removes with the job
+    made_for_job: tuple[str, ...] = ()  # the directories in which it does
 
 
 def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = None) -> Look:
@@ -83,6 +86,7 @@ def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = N
     for path, policy in written(seen, task.rules).items():
         looker.watch(path, policy)
     doubts = list(looker.remarks)
+    looker.look_into_own()
     rules = tuple(looker.follow(rule) for rule in task.rules)
     sizes = tuple(os.fstat(fd).st_size for fd in task.streams)
     lost = tuple(each.path for each in task.other_names if not each.still_leads_there)
@@ -91,11 +95,14 @@ def look(task: Task, freeze: Freeze, stands_still: Callable[[], bool] | None = N
     doubts += looker.copies.remarks
     frozen_ns = time.clock_gettime_ns(_COARSE)
     freeze.over()
+    looker.copy_own(frozen_ns)
     places = looker.keep_temporary(found, frozen_ns)
     looker.sync()
     watched = tuple(looker.watched.values())
-    remarks = (*looker.remarks, *looker.copies.remarks, *looker.gone)
-    return Look(True, sizes, seen, watched, rules, remarks, lost, places, tuple(doubts))
+    rules += looker.rules_of_own()
+    remarks = (*looker.remarks, *looker.copies.remarks, *looker.gone, *looker.goes)
+    kept = (sizes, seen, watched, rules, remarks, lost, places)
+    return Look(True, *kept, tuple(doubts), tuple(looker.goes), tuple(looker.own))
 
 
 class _Looker:
@@ -109,7 +116,11 @@ class _Looker:
         self.watched: dict[str, WatchedFile] = {}
         self.remarks: list[str] = []
         self.gone: list[str] = []
+        self.goes: list[str] = []
         self._leased = content.leased()
+        self.own = [each for each in task.temporary.of_job if _is_ours(each)]
+        self._settled: list[str] = []  # in there, and left alone for longer than a copy takes
+        self._all_of_own = True
         self._unasked: int | None = 0  # bytes of scratch files copied so far; None: the job runs
         self._streams = {_identity(os.fstat(fd)) for fd in task.streams}
 
@@ -143,14 +154,18 @@ class _Looker:
         unasked = self._unasked if policy != file_rules.SNAPSHOT else None
         if unasked is not None:  # the job stands still for it
             fits = fits and unasked + status.st_size <= self.task.copy_limit
-        if fits and policy == file_rules.ROLLBACK and not self._has_rule(path):
+        mine = self._in_own(path)
+        whole = (file_rules.ROLLBACK, file_rules.APPEND) if mine else (file_rules.ROLLBACK,)
+        if fits and policy in whole and not self._has_rule(path):
             policy = file_rules.SNAPSHOT
         left_alone = policy in (file_rules.APPEND, "")
         copied = policy == file_rules.SNAPSHOT or (fits and left_alone)
         copy = self.copies.of(path, fd, status) if copied else ""
         if unasked is not None and copy:
             self._unasked = unasked + status.st_size
-        if temporary and not fits and not self._has_rule(path):
+        if mine and not copy and not self._has_rule(path):
+            self.goes.append(f"{path}: {status.st_size} bytes, not copied, go with the job")
+        elif temporary and not fits and not self._has_rule(path):
             self.gone.append(f"{path}: gone after a boot, {status.st_size} bytes are not copied")
         sampled = copy or policy in (file_rules.ROLLBACK, file_rules.SNAPSHOT)
         return WatchedFile(
@@ -168,6 +183,9 @@ class _Looker:
             copy=copy,
             temporary=temporary,
         )
+
+    def _in_own(self, path: str) -> bool:
+        return path.startswith(tuple(f"{each}/" for each in self.own))
 
     def _has_rule(self, path: str) -> bool:
         return file_rules.of_path(self.task.rules, path) != ""
@@ -193,6 +211,48 @@ class _Looker:
             )
         return rule._replace(complete=matches.complete and not matches.closed and read_all)
 
+    def look_into_own(self) -> None:
+        """Record what lies in the directories that the batch system has made for this job alone.
+
+        All of it is to come back as it was.  What was just changed is copied now, the job stands
+        still; the rest once the job runs again.
+        """
+        recently = time.time_ns() - _RECENT_NS
+        inside = Contents(self.own)
+        self._all_of_own = inside.complete
+        if not inside.complete:
+            where = ", ".join(self.own)
+            self.goes.append(f"{where}: more than {globs.MOST} names, the others go with the job")
+        for path, size in inside.files.items():
+            if path in self.watched or self._has_rule(path):
+                continue
+            room = self._unasked is not None and self._unasked + size <= self.task.copy_limit
+            if room and _changed(path) >= recently:
+                self._unasked = (self._unasked or 0) + size
+                self._watch_own(path)
+            else:
+                self._settled.append(path)
+
+    def copy_own(self, frozen_ns: int) -> None:
+        """Copy of these what was left for now, if it is still as it was."""
+        for path in self._settled:
+            if self._watch_own(path):
+                self._unless_changed(path, frozen_ns, told=True)
+                self._all_of_own = self._all_of_own and path in self.watched
+
+    def _watch_own(self, path: str) -> bool:
+        """Record a file with its copy, or not at all: without one it may have any content."""
+        if self.watch(path, file_rules.SNAPSHOT) and path in self.watched:
+            if self.watched[path].copy:
+                return True
+            del self.watched[path]
+        self._all_of_own = False
+        return False
+
+    def rules_of_own(self) -> tuple[Rule, ...]:
+        """What a restart goes by: what it finds in there beyond all that is recorded is new."""
+        return tuple(Rule(f"{each}/**", file_rules.SNAPSHOT, self._all_of_own) for each in self.own)
+
     def keep_temporary(self, found: Held, frozen_ns: int) -> tuple[Place, ...]:
         """Copy what a boot removes and the job only reads, or has in its own directories there.
 
@@ -202,7 +262,7 @@ class _Looker:
         temporary, self._leased, self._unasked = self.task.temporary, content.leased(), None
         open_there = (each for each in found.open if not each.deleted)
         read = {each.path for each in open_there if temporary.holds(each.path)} | found.mapped
-        held = read | found.others
+        held = read | found.others | set(self.own)
         places = {
             place.path: place
             for path in held
@@ -213,6 +273,7 @@ class _Looker:
         inside = Contents(sorted(path for path in holding if path in places))
         places.update({each.path: each for each in inside.places})
         more = {path: size for path, size in inside.files.items() if path not in read}
+        more = {path: size for path, size in more.items() if not self._in_own(path)}
         if not inside.complete or sum(more.values()) > self.task.copy_limit:
             said = f"{len(more)} files that are not open are too many or too large: not copied"
             self.remarks.append(f"{', '.join(sorted(holding & places.keys()))}: {said}")
@@ -265,6 +326,21 @@ def written(seen: tuple[OpenFile, ...], rules: tuple[Rule, ...]) -> dict[str, st
         path: file_rules.of_path(rules, path) or next(each for each in order if each in wanted)
         for path, wanted in found.items()
     }
+
+
+def _changed(path: str) -> int:
+    try:
+        return os.lstat(path).st_ctime_ns
+    except OSError:  # gone
+        return 0
+
+
+def _is_ours(directory: str) -> bool:
+    try:
+        status = os.lstat(directory)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

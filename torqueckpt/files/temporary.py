@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
@@ -12,14 +13,18 @@ from torqueckpt.files import globs
 from torqueckpt.manifest import Place
 
 _LIVED_IN = ("HOME", "PBS_O_WORKDIR", "LS_SUBCWD")
+_MADE_FOR_JOBS = ("TMPDIR", "PBS_JOBDIR")
+_JOB_IDS = ("PBS_JOBID", "LSB_JOBID", "JOB_ID")
+_NUMBER = re.compile(r"[0-9]+")
 _NOT_EMPTIED = ("/", "/dev")  # on a tmpfs in containers, and on nodes without a disk
 
 
 class Temporary(NamedTuple):
-    """Directories whose content goes, each with a slash at its end; mounts are those on a tmpfs."""
+    """Directories whose content goes; mounts are those on a tmpfs.  Tops end with a slash each."""
 
     tops: tuple[str, ...] = ()
     mounts: frozenset[str] = frozenset()
+    of_job: tuple[str, ...] = ()  # those that the batch system has made for this job, and removes
 
     def holds(self, path: str) -> bool:
         return path.startswith(self.tops)
@@ -34,7 +39,7 @@ class Temporary(NamedTuple):
             kept = stat.S_ISDIR(status.st_mode) or stat.S_ISFIFO(status.st_mode)
             if not kept or status.st_uid != os.geteuid():
                 return
-            yield Place(path, status.st_mode)
+            yield place_of(path, status)
             path = os.path.dirname(path)
 
 
@@ -52,7 +57,21 @@ def of_job(configured: Iterable[str], environment: Mapping[str, str], pid: int) 
         if top != "//" and not (each[:1] == "$" and any(at.startswith(top) for at in lived_in)):
             tops.add(top)
     mounts = frozenset(_tmpfs(pid))
-    return Temporary((*sorted(tops | {f"{each}/" for each in mounts}),), mounts)
+    made = _batch_systems(environment)
+    own = tuple(top for top in made if not any(at.startswith(f"{top}/") for at in lived_in))
+    tops |= {f"{each}/" for each in (*mounts, *own)}
+    return Temporary((*sorted(tops),), mounts, own)
+
+
+def _batch_systems(environment: Mapping[str, str]) -> Iterator[str]:
+    """Directories named for the job, as below MOM's $tmpdir: they go at its end, and at a hold."""
+    given = (environment[each] for each in _JOB_IDS if each in environment)
+    numbers = {found.group() for found in map(_NUMBER.match, given) if found is not None}
+    for name in _MADE_FOR_JOBS:
+        path = os.path.realpath(environment.get(name, "/"))
+        named = _NUMBER.match(os.path.basename(path).removeprefix("pbs."))  # as OpenPBS has it
+        if named is not None and named.group() in numbers:
+            yield path
 
 
 def _tmpfs(pid: int) -> Iterator[str]:
@@ -65,6 +84,11 @@ def _tmpfs(pid: int) -> Iterator[str]:
         path = os.fsdecode(row[4].replace(b"\\040", b" "))
         if path not in _NOT_EMPTIED:
             yield path
+
+
+def place_of(path: str, status: os.stat_result, link: str = "") -> Place:
+    changed = status.st_mtime_ns if stat.S_ISDIR(status.st_mode) else 0
+    return Place(path, status.st_mode, link, changed)
 
 
 class Contents:
@@ -97,4 +121,4 @@ class Contents:
         if stat.S_ISREG(status.st_mode):
             self.files[entry.path] = status.st_size
         elif link or stat.S_ISDIR(status.st_mode) or stat.S_ISFIFO(status.st_mode):
-            self.places.append(Place(entry.path, status.st_mode, link))
+            self.places.append(place_of(entry.path, status, link))

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager
 from torqueckpt import log
 from torqueckpt.checkpointers import registry
 from torqueckpt.errors import TorqueCkptError
-from torqueckpt.files import intent, leftovers, relocate
+from torqueckpt.files import intent, leftovers, places, relocate
 from torqueckpt.identity import ProcessId
 from torqueckpt.manifest import Manifest
 from torqueckpt.process import ceiling, privileges, proc, signals, supervise
@@ -29,6 +29,8 @@ from torqueckpt.store.filesystem import translated
 from torqueckpt.store.journal import RESTART_FAILED
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
+
+_KILLED = 128  # a status from there on: the job may go on from an image, with what lies there
 
 
 @contextmanager
@@ -152,6 +154,9 @@ def restore(prepared: Prepared) -> int:
     begin.put_back()
     status = supervise.wait_for(root, program)
     guard.dismiss()
+    if not prepared.in_place and status < _KILLED:
+        made = set(plan.intended.directories)
+        places.remove(each for each in manifest.made_for_job if each in made)
     log.info(f"{live.job}: restarted from generation {manifest.generation}, ended with {status}")
     return status
 
