@@ -33,6 +33,9 @@ class Server:
         self.refuses = refuses
         self.done: list[tuple[str, ...]] = []
 
+    def version(self) -> str:
+        return "6.1.3"
+
     def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]:
         return [Job(name, dict(told)) for name, told in self.known.items()]
 
@@ -240,6 +243,31 @@ def test_a_held_job_goes_only_once_its_resume_job_has_a_number(
     monkeypatch.setattr(drain, "_resubmitted", lambda job: submitted)
     (row,) = drain.drain("node7", settings(owner_store, shared=True), server)
     assert (row.outcome, ("delete", "1.srv") in server.done) == (outcome, deleted)
+
+
+@pytest.mark.parametrize(
+    ("said", "shared", "outcome", "done"),
+    [
+        (("9.srv", ""), False, "held", ["comment"]),
+        (("9.srv", ""), True, "moved", ["comment", "release"]),
+        (("", "job 1.srv is not held: it has shared memory"), True, "left", []),
+    ],
+)
+def test_a_server_whose_holds_go_wrong_is_asked_for_none(
+    owner_store: OwnerStore,
+    monkeypatch: pytest.MonkeyPatch,
+    said: tuple[str, str],
+    shared: bool,
+    outcome: str,
+    done: list[str],
+) -> None:
+    server = Server({"1.srv": running()})
+    monkeypatch.setattr(server, "version", lambda: "6.1-dev")
+    monkeypatch.setattr(drain, "_as_its_user", lambda job, *words: said)
+    (row,) = drain.drain("node7", settings(owner_store, shared=shared), server)
+    assert row.outcome == outcome and (said[0] or said[1]) in row.what
+    assert [each[0] for each in server.done] == ["node", *done]
+    assert all(each[1] == "9.srv" for each in server.done[1:])
 
 
 def test_undo_releases_what_drain_has_held_on_that_node_alone() -> None:

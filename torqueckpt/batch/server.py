@@ -77,6 +77,9 @@ class Afresh:
     def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job:
         return self._ask(lambda pbs: pbs.job(job_id, attributes, ended=ended))
 
+    def version(self) -> str:
+        return self._ask(lambda pbs: pbs.server_status(["pbs_version"]).version)
+
     def job_runs(self, job_id: str) -> bool:
         """Whether the job is there, with processes."""
         try:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 from torqueckpt import budget, log, paths, run
 from torqueckpt.batch import checkpoint_spec
 from torqueckpt.batch.server import Afresh
+from torqueckpt.batch.torque import hold_answers
 from torqueckpt.budget import Budget
 from torqueckpt.errors import NeedsRoot, TorqueCkptError
 from torqueckpt.identity import Owner, job_id
@@ -58,6 +59,7 @@ def drain(node: str, settings: Settings, server: Afresh) -> list[Drained]:
     server.set_node(node, "offline", "torqueckpt drain")
     rows: list[Drained] = []
     asked: list[_Asked] = []
+    by_user = hold_answers.unclear(server.version())
 
     def left(job: Job, why: str) -> None:
         rows.append(Drained(job.id, job.owner, LEFT, why))
@@ -67,6 +69,9 @@ def drain(node: str, settings: Settings, server: Afresh) -> list[Drained]:
             why = _cannot(job)
             if why:
                 left(job, why)
+                continue
+            if by_user:
+                rows.append(_held_by_its_user(job, node, settings, server))
                 continue
             waited_for = _Asked(job, began, settings, server)
             with suppress(errors.UnknownJob, errors.CallTimedOut):  # 6.1's, to one it carries out
@@ -114,7 +119,7 @@ def undo(node: str, server: Afresh) -> list[Drained]:
     for job in server.jobs(ASKED_FOR):
         if job.is_held and job.comment == _comment(node):
             try:
-                server.release(job.id, _HOLD)
+                server.release(job.id, job.hold_types or _HOLD)
                 rows.append(Drained(job.id, job.owner, RELEASED, "to be restarted from its image"))
             except TorqueCkptError as refusal:
                 rows.append(Drained(job.id, job.owner, LEFT, str(refusal)))
@@ -227,17 +232,35 @@ def _go_on(job: Job, node: str, settings: Settings, server: Afresh) -> Drained:
     return Drained(job.id, job.owner, MOVED, new)
 
 
+def _held_by_its_user(job: Job, node: str, settings: Settings, server: Afresh) -> Drained:
+    """Hold it without its server's hold, which would start it again here; a new job goes on."""
+    new, problem = _as_its_user(job, "hold", job_id(job.id))
+    if problem:
+        return Drained(job.id, job.owner, LEFT, problem[:_LONGEST])
+    server.comment(new, _comment(node))
+    if settings.store_shared:
+        server.release(new)
+        return Drained(job.id, job.owner, MOVED, new)
+    told = f"as {new}; torqueckpt drain --node {node} --undo releases it"
+    return Drained(job.id, job.owner, HELD, told)
+
+
 def _resubmitted(job: Job) -> tuple[str, str]:
-    """Have the job's user submit its resume job; gives its id, or why there is none.
+    """Have the job's user submit its resume job; gives its id, or why there is none."""
+    return _as_its_user(job, "resume-job", job_id(job.id), "--submit")
+
+
+def _as_its_user(job: Job, *words: str) -> tuple[str, str]:
+    """Call torqueckpt as the job's user; gives the job's id that it prints, or why there is none.
 
     He gets no terminal of ours, and of the environment what tells where qsub and the server are.
     """
     owner = privileges.owner(job.user)
     kept = ("PATH", "PBS_CONF_FILE", "PBS_DEFAULT")
     environment = {name: os.environ[name] for name in kept if name in os.environ}
-    words = [str(paths.program("bin", "torqueckpt")), "resume-job", job_id(job.id), "--submit"]
+    argv = [str(paths.program("bin", "torqueckpt")), *words]
     done = run.run(
-        privileges.as_owner_argv(owner, (), words),
+        privileges.as_owner_argv(owner, (), argv),
         timeout_seconds=_SUBMIT_SECONDS,
         environment={**environment, "USER": owner.name, "LOGNAME": owner.name},
         in_child=system_calls.join_new_session_keyring,
