@@ -36,7 +36,8 @@ def queue(lsf: Sbatchd, site: Site) -> Sbatchd:
         None, "configure", "lsf", "--queue", "guests", "--apply", "--chkpnt", str(place), *words
     )
     assert made.returncode == 0, made.stderr
-    assert site.call(None, "configure", "lsf", "--queue", "guests", "--check", *words).stdout == ""
+    told = site.call(None, "configure", "lsf", "--queue", "guests", "--check", *words).stdout
+    assert told.count("\n") == 1 and "LSB_ECHKPNT_METHOD=blcr in lsf.conf" in told  # there is none
     (section,) = queues.named(file.read_bytes(), "guests", str(file))
     line = {keyword.name: keyword.value for keyword in section.keywords}
     controls = line["JOB_CONTROLS"]

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from torqueckpt import typed_json
 from torqueckpt.batch import directives
+from torqueckpt.batch.lsf import bsub
 from torqueckpt.manifest import Directive
 from torqueckpt.process import proc, tree, worker
 from torqueckpt.safe_files import Directory
@@ -42,13 +43,21 @@ def of_job(job: str, leader_pid: int, script: str, settings: Settings) -> Detail
             return typed_json.from_json(Details, typed_json.load(jobs.read(f"{job}.JB")))
     except (OSError, typed_json.Malformed):
         environment = proc.environment(leader_pid)
+        if "LSB_JOBID" in environment and "PBS_JOBID" not in environment:
+            return Details(
+                owner=environment.get("LOGNAME", ""),
+                name=environment.get("LSB_JOBNAME", ""),
+                spec="",
+                submit_dir=environment.get("LS_SUBCWD", ""),
+                directives=tuple(bsub.asked(environment)),
+            )
         mark = environment.get("PBS_DPREFIX", directives.PREFIX)  # OpenPBS's qsub goes by it
         found = directives.read(script, mark) or directives.read(script)
         return Details(
             owner=environment.get("LOGNAME", ""),
-            name=environment.get("PBS_JOBNAME") or environment.get("LSB_JOBNAME", ""),
+            name=environment.get("PBS_JOBNAME", ""),
             spec=next((d.value for d in found if d.option == "c"), ""),
-            submit_dir=environment.get("PBS_O_WORKDIR") or environment.get("LS_SUBCWD", ""),
+            submit_dir=environment.get("PBS_O_WORKDIR", ""),
             directives=tuple(found),
         )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from torqueckpt import settings
+from torqueckpt.batch.lsf import bsub
 from torqueckpt.batch.server import connect
 from torqueckpt.cli import ownership, tables
 from torqueckpt.errors import NeedsRoot, NotInAJob, WouldNotRestart
@@ -22,7 +23,7 @@ from torqueckpt.request import RestartRequest
 from torqueckpt.restart import choose, door
 from torqueckpt.restart.choose import StepProgress
 from torqueckpt.restart.rehearse import Rehearsal, rehearse
-from torqueckpt.resubmit import array_job, resubmit, resume_script
+from torqueckpt.resubmit import array_job, lsf_job, resubmit, resume_script
 from torqueckpt.resubmit.array_job import FAILED, FINISHED, GOES_ON, UNKNOWN, Array
 from torqueckpt.resubmit.resume_script import ResumeSource
 from torqueckpt.settings import Settings
@@ -114,6 +115,7 @@ def resume_job_command(
 
     It asks for what JOB asked for: its queue, resources, account, mail and output, from the server
     while that knows the job.  --submit also has the jobs that wait for JOB wait for the new one.
+    For a job of LSF it has #BSUB lines: bsub < resume_job.sh.
 
     \b
     torqueckpt resume-job 12.node1 -o resume_job.sh
@@ -137,11 +139,17 @@ def resume_job_command(
             return
     else:
         image = resume_script.image_of(named, owner, chosen, generation)
-        image = resubmit.as_known(image, chosen)
-        text = resume_script.text(image, named, chosen, generation, tuple(options))
-        if submit:
-            click.echo(resubmit.submit(text, named, image.manifest, owner, chosen, _tell))
-            return
+        if bsub.is_lsfs(image.manifest.job.id):
+            text = lsf_job.text(image.manifest, named, chosen, generation, tuple(options))
+            if submit:
+                click.echo(lsf_job.submit(text, named, image.manifest, owner, chosen, _tell))
+                return
+        else:
+            image = resubmit.as_known(image, chosen)
+            text = resume_script.text(image, named, chosen, generation, tuple(options))
+            if submit:
+                click.echo(resubmit.submit(text, named, image.manifest, owner, chosen, _tell))
+                return
     if out is None:
         click.echo(text, nl=False)
         return
