@@ -62,21 +62,53 @@ def test_a_job_of_a_node_that_died_goes_on_in_its_place(
     torque.end(waits)
 
 
-def test_without_an_account_the_servers_accounting_names_the_old_job(
+_NOISY = """#!/bin/sh
+echo "Welcome. Maintenance on the 12th."
+echo "scratch is full" >&2
+PATH={path} qsub "$@"
+status=$?
+echo 2026
+exit $status
+"""
+
+
+def test_what_is_asked_for_is_the_users_own_and_a_noisy_qsub_is_no_refusal(
     torque: PrivateTorque, owner: User, directory: Path
 ) -> None:
-    job = torque.start_job(owner, owner.script(count_script(60), directory), "-c", "enabled")
+    """No account, and no default of the queue."""
+    asked = ("-c", "enabled", "-l", "nodes=1:ppn=4", "-W", "x=NACCESSPOLICY:SINGLEJOB")
+    job = torque.start_job(owner, owner.script(count_script(60), directory), *asked)
+    assert torque.full_status(job)["Resource_List.vmem"]  # the queue's
     torque.wait_for_line(job, 10)
     torque.qchkpt(job, owner)
     torque.wait_for_image(job, 0)
     torque.end(job)
-    new = torque.check(torque.torqueckpt, "resume-job", job, "--submit", user=owner).strip()
+    text = torque.check(torque.torqueckpt, "resume-job", job, user=owner)
+    remarks = [line for line in text.splitlines() if line.startswith("# ")]
+    assert any(each.startswith("# Not asked for again: -l vmem=") for each in remarks)
+    assert any(each.startswith("# Instead of -l nodes=1:ppn=4: -l nodes=") for each in remarks)
+    limits = [line for line in text.splitlines() if line.startswith("#PBS -l ")]
+    assert sorted(each.split("=")[0] for each in limits) == [
+        *("#PBS -l mem", "#PBS -l nodes", "#PBS -l walltime")
+    ]
+    assert "#PBS -A" not in text
+
+    noisy = directory / "qsub"
+    path = torque.run("printenv", "PATH", user=owner).stdout.strip()
+    noisy.write_text(_NOISY.format(path=path))
+    noisy.chmod(0o755)
+    words = ("env", f"PATH={directory}:{path}", torque.torqueckpt, "resume-job", job, "--submit")
+    done = torque.run(*words, user=owner)
+    assert done.returncode == 0, done.stderr
+    new = done.stdout.strip()
+    shown = done.stderr.splitlines()
+    assert {"Welcome. Maintenance on the 12th.", "scratch is full", "2026"} <= set(shown)
     torque.wait_until_running(new)
-    assert torque.wait_for_state(new, "C", 60)["exit_status"] == "7"
+    status = torque.wait_for_state(new, "C", 60)
+    assert (status["exit_status"], status["x"]) == ("7", "NACCESSPOLICY:SINGLEJOB")
+    assert "Account_Name" not in status
+    assert status["Resource_List.nodes"].endswith(":ppn=4")
     assert torque.delivered(new, directory)[0] == lines(60)
-    records = torque.inside(torque.home / "server_priv" / "accounting").iterdir()
-    ended = [line for record in records for line in record.read_text().splitlines()]
-    assert any(f";E;{new};" in line and f"account=resumed:{job} " in line for line in ended)
 
 
 def test_root_and_a_refusing_qsub_are_told_why(

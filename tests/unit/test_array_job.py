@@ -124,11 +124,10 @@ def test_what_the_server_made_of_the_arrays_options_for_a_member_is_taken_back()
     member = [
         Directive("N", "relax-3"),
         Directive("o", "srv:/home/ann/out-3"),
-        Directive("A", "resumed:12[3].srv"),
         Directive("l", "walltime=1:00:03-3"),
     ]
-    assert [each.value for each in qsub_options.of_array(member, ARRAY, 3)] == [
-        *("relax", "srv:/home/ann/out", "resumed:12[].srv", "walltime=1:00:03-3")
+    assert [each.value for each in qsub_options.of_array(member, 3)] == [
+        *("relax", "srv:/home/ann/out", "walltime=1:00:03-3")
     ]
 
 

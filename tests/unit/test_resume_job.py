@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.unit import samples
-from torqueckpt import paths, render
+from torqueckpt import layout, paths, render
 from torqueckpt.batch import directives, qsub_options
 from torqueckpt.errors import SettingsError
 from torqueckpt.manifest import Directive, Manifest
 from torqueckpt.resubmit import resume_script
 from torqueckpt.settings import Settings
+from torqueckpt.store.lineage import Lineage
 
 _TOP = Path(__file__).resolve().parents[2]
 _TEMPLATES = _TOP / "templates"
@@ -132,6 +133,7 @@ def test_a_host_name_from_a_manifest_that_was_tampered_with_is_no_line_of_its_ow
         (["walltime=60,nodes=node7:ppn=4:gpus=1"], ["walltime=60", "nodes=node1:ppn=4:gpus=1"]),
         (["nodes=1:big:ppn=2+1:ppn=8"], ["nodes=node1:ppn=2"]),
         (["walltime=60"], ["walltime=60", "nodes=node1"]),
+        (["procs=4,walltime=60"], ["walltime=60", "nodes=node1:ppn=4"]),
         (["select=1:ncpus=2:mem=4gb"], ["select=1:ncpus=2:mem=4gb:host=node1"]),
         (
             ["select=ncpus=2:host=n7+2:mem=1gb:vnode=n8,walltime=60"],
@@ -198,3 +200,14 @@ def test_a_sites_own_template_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     own.mkdir(parents=True)
     (own / "resume_job.sh.j2").write_text("exec {{ program | sh }} # ours\n")
     assert _text(samples.a_manifest()) == "exec /usr/local/bin/torqueckpt # ours\n"
+
+
+def test_the_scripts_that_mom_had_tell_what_the_user_asked_for(lineage: Lineage) -> None:
+    assert resume_script.script_of(lineage) is None
+    kept = lineage.path / layout.KEPT
+    kept.mkdir()
+    (kept / "12.srv.JB").write_text("#PBS -N no\n")
+    assert resume_script.script_of(lineage) is None
+    (kept / "12.srv.SC").write_text("#!/bin/sh\n#PBS-l nodes=1\n")
+    (kept / "13.srv.SC").write_bytes(b"#PBS -A \xff\n")
+    assert resume_script.script_of(lineage) == [Directive("l", "nodes=1"), Directive("A", "\ufffd")]

@@ -2,20 +2,30 @@
 """Find what a job asked for, in qsub's options, from its server or from its script.
 
 The server knows what was given on qsub's command line too, but forgets a job soon after its end.
+What a job that goes on does not ask for again, or in other words, is kept as a remark.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
+from torqueckpt.batch import directives, resource_requests
+from torqueckpt.batch.resource_requests import left_out
 from torqueckpt.ifl.records import Job
 from torqueckpt.manifest import Directive
 
 # A job that goes on asks again for these.  Not: when to start, dependencies, arrays, staging, and
 # not the shell, which was the old script's.
-_CARRIED = frozenset("AejklmMNopqrv")
-_CARRIED_W = ("group_list=", "umask=")
+_CARRIED = frozenset("AEejKkLlmMNnopPqRrTv")
+# Of the old script, or of its submission.
+_WITHOUT_A_WORD = frozenset("bCfSVz")
+_NOT_AGAIN = (
+    *("depend", "stagein", "stageout", "release_nodes_on_stageout", "sandbox", "interactive"),
+    *("block", "Execution_Time", "Hold_Types", "Shell_Path_List", "reserve_start", "reserve_end"),
+    *("max_run_subjobs", "run_count"),
+)
+_ATTRIBUTE = re.compile(r",(?=\s*[A-Za-z_]+\s*=)")
 # option → attribute, and the value that stands for "not given"
 _ATTRIBUTES = (
     ("N", "Job_Name", ""),
@@ -27,73 +37,55 @@ _ATTRIBUTES = (
     ("j", "Join_Path", "n"),
     ("k", "Keep_Files", "n"),
     ("c", "Checkpoint", "u"),
+    ("K", "user_kill_delay", ""),
+    ("T", "jobtype", ""),
 )
-_COUNTED = frozenset({"nodect", "neednodes"})  # by the server, from nodes=
-_OF_CHUNKS = frozenset({"ncpus", "mem", "mpiprocs", "ompthreads", "nodes"})  # summed from select=
 _OURS = re.compile(r"(?:^|,)(TORQUECKPT_[A-Z_]+=(?:\\.|[^,\\])*)")
-_RESUMED = "resumed:"
+_RESUMED = "resumed:"  # what this program put into accounts once: sites refuse unknown ones
 
 
-def of_script(directives: Iterable[Directive]) -> list[Directive]:
+def of_script(given: Iterable[Directive]) -> list[Directive]:
     """The options of a script's directives that a job which goes on asks for again."""
     wanted = []
-    for each in directives:
-        if each.option in _CARRIED or (each.option == "W" and each.value.startswith(_CARRIED_W)):
+    for each in given:
+        if each.option == "W":
+            wanted += _attributes(each.value)
+        elif each.option in _CARRIED:
             wanted.append(each)
+        elif each.option not in _WITHOUT_A_WORD:
+            wanted.append(left_out(f"-{each.option} {each.value}".rstrip()))
     return wanted
 
 
-def of_server(job: Job) -> list[Directive]:
+def of_server(job: Job, script: Iterable[Directive] | None = None) -> list[Directive]:
     """The options of a job that its server still knows.
 
-    A job without an account string gets one that names the old job, for the server's accounting.
+    script: the directives of its script, None where they are not known.  With them, resources that
+    a site's hook or a default has set are told from those that the user asked for.
     """
     wanted = [
         Directive(option, job.text(attribute))
         for option, attribute, default in _ATTRIBUTES
         if job.text(attribute) not in ("", default)
     ]
-    if not job.text("Account_Name") or job.text("Account_Name").startswith(_RESUMED):
-        wanted = [each for each in wanted if each.option != "A"]
-        wanted.append(Directive("A", f"{_RESUMED}{job.id}"))
+    wanted = [d for d in wanted if d.option != "A" or not d.value.startswith(_RESUMED)]
     listed = job.text("Variable_List")
     queue = re.search(r"(?:^|,)PBS_O_QUEUE=([^,]+)", listed)  # the one before any routing
     wanted.append(Directive("q", queue.group(1) if queue else job.queue))
     wanted.append(Directive("r", "y" if job.text("Rerunable") == "True" else "n"))
-    wanted += [Directive("l", item) for item in _resources(job.attributes.get("Resource_List"))]
+    if job.text("node_exclusive") == "True":
+        wanted.append(Directive("n", ""))
+    numa = directives.options(job.text("L_Request").split())
+    wanted += [each for each in numa if each.option == "L"]
+    wanted += resource_requests.of_server(job, script)
     wanted += _outputs(job)
     wanted += [
         Directive("W", f"{name}={job.text(name)}")
-        for name in ("group_list", "umask")
+        for name in ("group_list", "umask", "x")
         if job.text(name)
     ]
     ours = ",".join(variables(listed))
     return [*wanted, Directive("v", ours)] if ours else wanted
-
-
-def on_node(wanted: Iterable[Directive], host: str) -> list[Directive]:
-    """The options with nodes=, or OpenPBS's select=, narrowed to the image's host.
-
-    OpenPBS takes one of the two; of what nodes= asked for on a node, as in ":ppn=2", all stays.
-    """
-    left, nodes = [], f"nodes={host}"
-    for directive in wanted:
-        if directive.option != "l":
-            left.append(directive)
-            continue
-        others = []
-        for item in directive.value.split(","):
-            name, _, value = item.partition("=")
-            if name == "nodes":
-                words = value.partition("+")[0].split(":")[1:]
-                nodes = f"nodes={host}" + "".join(f":{word}" for word in words if "=" in word)
-            elif name == "select":
-                nodes = f"select={'+'.join(_chunk(each, host) for each in value.split('+'))}"
-            else:
-                others.append(item)
-        if others:
-            left.append(Directive("l", ",".join(others)))
-    return [*left, Directive("l", nodes)]
 
 
 def variables(listed: str) -> list[str]:
@@ -101,15 +93,12 @@ def variables(listed: str) -> list[str]:
     return _OURS.findall(listed)
 
 
-def of_array(wanted: Iterable[Directive], array: str, index: int) -> list[Directive]:
+def of_array(wanted: Iterable[Directive], index: int) -> list[Directive]:
     """What the array asked for, from what its member asks for: the server adds -INDEX to names."""
     found = []
     for each in wanted:
-        value = each.value
-        if each.option in ("N", "o", "e"):
-            value = value.removesuffix(f"-{index}")
-        if each.option == "A" and value.startswith(_RESUMED):
-            value = f"{_RESUMED}{array}"
+        named = each.option in ("N", "o", "e")
+        value = each.value.removesuffix(f"-{index}") if named else each.value
         found.append(Directive(each.option, value))
     return found
 
@@ -121,19 +110,16 @@ def moved(depend: str, old: Iterable[str], new: str) -> str:
     return depend
 
 
-def _resources(asked: str | Mapping[str, str] | None) -> list[str]:
-    if not isinstance(asked, Mapping):
-        return []
-    left_out = set(_COUNTED)
-    if "select" in asked:  # OpenPBS sums up what its chunks ask for, and takes no sum beside them
-        left_out |= _OF_CHUNKS | set(re.findall(r":([A-Za-z]\w*)=", asked["select"]))
-    return [f"{name}={value}" for name, value in asked.items() if name not in left_out]
-
-
-def _chunk(asked: str, host: str) -> str:
-    """A chunk of select=, narrowed to this host; OpenPBS uses short host names."""
-    words = [w for w in asked.split(":") if w.partition("=")[0] not in ("host", "vnode")]
-    return ":".join([*words, f"host={host.partition('.')[0]}"])
+def _attributes(value: str) -> list[Directive]:
+    """The attributes in a -W: Moab's and Maui's x= is the whole of it, commas and all."""
+    if "=" not in value or re.match(r"\s*x\s*=", value):
+        return [Directive("W", value)]
+    again, not_again = list[str](), list[str]()
+    for item in _ATTRIBUTE.split(value):
+        name = item.partition("=")[0].strip()
+        (not_again if name in _NOT_AGAIN else again).append(item)
+    found = [Directive("W", ",".join(again))] if again else []
+    return found + [left_out(f"-W {item}") for item in not_again]
 
 
 def _outputs(job: Job) -> list[Directive]:

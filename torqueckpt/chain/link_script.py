@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable
 
 from torqueckpt import paths, render
-from torqueckpt.batch import directives, qsub_options, walltime
+from torqueckpt.batch import directives, qsub_options, resource_requests, walltime
 from torqueckpt.manifest import Directive
 from torqueckpt.resubmit import resume_script
 
@@ -53,9 +53,8 @@ def following(chain: str, behind: str, wanted: Iterable[Directive], host: str | 
     asks.append(Directive("v", ",".join([f"{walltime.VARIABLE}={chain}", *ours])))
     asks.append(Directive("W", f"depend=afterany:{behind}"))
     if host is not None:
-        asks = qsub_options.on_node(asks, host)
-    lines, dropped = resume_script.directive_lines(asks)
-    remarks = [f"Left out, no line can hold it: {each}" for each in dropped]
+        asks = resource_requests.on_node(asks, host)
+    lines, remarks = resume_script.directive_lines(asks)
     remarks.insert(0, f"Goes on with job {chain} when {behind} has ended before its work was done.")
     head = "#!/bin/sh\n#PBS -S /bin/sh"
     return _rendered(head, lines, remarks, f"--chain {shlex.quote(chain)}")

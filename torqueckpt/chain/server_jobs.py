@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torqueckpt import budget, log
-from torqueckpt.batch import directives, qsub_options, walltime
+from torqueckpt.batch import directives, qsub_options, resource_requests, walltime
 from torqueckpt.batch.server import Server, connect
 from torqueckpt.budget import Budget
 from torqueckpt.chain import link_script
@@ -154,7 +154,8 @@ def tie_to_this_node(pbs: Server, job: Job, settings: Settings) -> None:
     """Have the waiting link run on this node, where the images of the first one will be."""
     if settings.store_shared:
         return
-    wanted = qsub_options.on_node(qsub_options.of_server(pbs.job(job.id)), os.uname().nodename)
+    asked = qsub_options.of_server(pbs.job(job.id))
+    wanted = resource_requests.on_node(asked, os.uname().nodename)
     for each in wanted:
         name, _, value = each.value.partition("=")
         if each.option == "l" and name in ("nodes", "select"):

@@ -17,7 +17,7 @@ from functools import partial
 from typing import NamedTuple
 
 from torqueckpt import budget, log
-from torqueckpt.batch import checkpoint_spec, qsub_options, schedule
+from torqueckpt.batch import checkpoint_spec, schedule
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.schedule import Rate
 from torqueckpt.batch.server import Server, connect
@@ -233,12 +233,12 @@ class Periodic:
         if not self._beside.is_free(name):
             return
         try:
-            directives = qsub_options.of_server(server.job(job.id))
+            known = server.job(job.id)
         except TorqueCkptError as silent:
             log.info(f"{job.id}: what it asked for is kept later: {silent}")
             return
         self._remembered.add(job.id)
-        worker = periodic_images.begin_to_remember(job, directives, self._settings)
+        worker = periodic_images.begin_to_remember(job, known, self._settings)
         self._beside.begin(name, worker, partial(self._remembered.discard, job.id))
 
     def _prune(self, server: str | None) -> None:

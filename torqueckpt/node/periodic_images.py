@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from typing import NamedTuple, Optional
 
 from torqueckpt import budget
+from torqueckpt.batch import qsub_options
 from torqueckpt.budget import Budget
 from torqueckpt.chain import walltime
 from torqueckpt.checkpoint import turns
 from torqueckpt.ifl.records import Job
-from torqueckpt.manifest import Directive
 from torqueckpt.node.beside import Done
 from torqueckpt.process import privileges, proc
 from torqueckpt.process.worker import RootWorker
@@ -122,15 +122,14 @@ def _seen(found: Seen, wanted: Wanted, settings: Settings) -> Seen:
         )
 
 
-def begin_to_remember(
-    job: Job, directives: Sequence[Directive], settings: Settings
-) -> RootWorker[Done]:
-    """Have a worker keep what a job asked for with its images."""
+def begin_to_remember(job: Job, known: Job, settings: Settings) -> RootWorker[Done]:
+    """Have a worker keep what a job asked for, as its server knows it, with its images."""
 
     def work() -> Done:
         with lineage_of(job, settings) as lineage:
             if lineage is not None:
-                resume_script.keep(lineage, job.id, directives)
+                asked = qsub_options.of_server(known, resume_script.script_of(lineage))
+                resume_script.keep(lineage, job.id, asked)
         return Done()
 
     return RootWorker(work, _WRITTEN_SECONDS, memory_mib=_MEMORY_MIB)

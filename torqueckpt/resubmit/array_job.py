@@ -79,7 +79,7 @@ def image_of(found: Array, index: int, owner: Owner, settings: Settings) -> Resu
     """A member's image, with what the whole array asked for."""
     job = member(found.name, index)
     image = resubmit.as_known(resume_script.image_of(job, owner, settings, None), settings)
-    return image._replace(asked=qsub_options.of_array(image.asked, found.name, index))
+    return image._replace(asked=qsub_options.of_array(image.asked, index))
 
 
 def text(

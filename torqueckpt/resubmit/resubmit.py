@@ -40,7 +40,7 @@ def as_known(image: ResumeSource, settings: Settings) -> ResumeSource:
         return image
     created = known.text("ctime")
     fits = created.isdigit() and int(created) <= job.start + 1 and known.owner == job.owner
-    return image._replace(asked=qsub_options.of_server(known)) if fits else image
+    return image._replace(asked=qsub_options.of_server(known, image.script)) if fits else image
 
 
 def submit(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from torqueckpt import layout, log, paths, render, typed_json
-from torqueckpt.batch import qsub_options
+from torqueckpt.batch import directives, qsub_options, resource_requests
 from torqueckpt.errors import NoImage
 from torqueckpt.identity import Owner
 from torqueckpt.log import one_line
@@ -25,10 +25,14 @@ _BARE = re.compile(r"[A-Za-z0-9_@%+=:,./\[\]^-]+")
 
 
 class ResumeSource(NamedTuple):
-    """The image that a resume job goes on from, and what the job is to ask for."""
+    """The image that a resume job goes on from, and what the job is to ask for.
+
+    script: the directives of the job's script, None where they are not known.
+    """
 
     manifest: Manifest
     asked: list[Directive]
+    script: list[Directive] | None = None
 
 
 def image_of(job: str, owner: Owner, settings: Settings, generation: int | None) -> ResumeSource:
@@ -40,9 +44,8 @@ def image_of(job: str, owner: Owner, settings: Settings, generation: int | None)
             raise NoImage(job=job, which=which)
         manifest = lineage.generation(generation or numbers[-1]).manifest()
         marks.wanted(lineage)
-        return ResumeSource(
-            manifest, read(lineage) or qsub_options.of_script(manifest.job.directives)
-        )
+        asked = read(lineage) or qsub_options.of_script(manifest.job.directives)
+        return ResumeSource(manifest, asked, script_of(lineage))
 
 
 def text(
@@ -107,27 +110,31 @@ def _directives(image: ResumeSource, title: str, settings: Settings) -> tuple[li
         wanted.append(Directive("c", manifest.job.spec))
     remarks = []
     if not settings.store_shared:
-        wanted = qsub_options.on_node(wanted, manifest.host)
+        wanted = resource_requests.on_node(wanted, manifest.host)
         remarks.append(
             f"The image lies on {one_line(manifest.host)} only, so the job is sent there."
         )
-    lines, dropped = directive_lines(wanted)
-    return lines, [*remarks, *(f"Left out, no line can hold it: {each}" for each in dropped)]
+    lines, more = directive_lines(wanted)
+    return lines, [*remarks, *more]
 
 
 def directive_lines(wanted: Iterable[Directive]) -> tuple[list[str], list[str]]:
-    """The texts after #PBS, and the options that no such line can hold."""
-    lines, dropped = [], []
-    for directive in wanted:
-        if _LETTER.fullmatch(directive.option) and directive.value.isprintable():
-            lines.append(f"-{directive.option} {_word(directive.value)}".rstrip())
+    """The texts after #PBS, and remarks; options that no such line can hold are among these."""
+    lines, remarks = [], []
+    for each in wanted:
+        if each.option == resource_requests.REMARK:
+            remarks.append(one_line(each.value))
+        elif _LETTER.fullmatch(each.option) and each.value.isprintable():
+            word = "" if each.option in directives.WITHOUT_VALUE else f" {_word(each.value)}"
+            lines.append(f"-{each.option}{word}")
         else:
-            dropped.append(one_line(f"-{directive.option} {directive.value}"))
-    return lines, dropped
+            told = one_line(f"-{each.option} {each.value}")
+            remarks.append(f"Left out, no line can hold it: {told}")
+    return lines, remarks
 
 
 def _word(value: str) -> str:
-    return value if not value or _BARE.fullmatch(value) else shlex.quote(value)
+    return value if _BARE.fullmatch(value) else shlex.quote(value)
 
 
 class Remembered(NamedTuple):
@@ -150,3 +157,16 @@ def read(lineage: Lineage) -> list[Directive]:
     except (OSError, typed_json.Malformed) as torn:
         log.warning(f"{lineage.path}/{layout.ASKED}: {torn}")
         return []
+
+
+def script_of(lineage: Lineage) -> list[Directive] | None:
+    """The directives of the script that MOM had of the job; None when no image has kept it."""
+    try:
+        with lineage.directory.sub(layout.KEPT) as kept:
+            names = [name for name in kept.names() if name.endswith(".SC")]
+            texts = [kept.read(name, layout.SCRIPT_BYTES) for name in names]
+    except OSError as missing:
+        log.info(f"{lineage.path}/{layout.KEPT}: {missing}")
+        return None
+    found = [directives.read(text.decode("utf-8", "replace")) for text in texts]
+    return [each for of_one in found for each in of_one] if found else None

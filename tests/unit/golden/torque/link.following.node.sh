@@ -7,4 +7,5 @@
 #PBS -W depend=afterany:13.srv
 #PBS -l nodes=node7:ppn=2
 # Goes on with job 12.srv when 13.srv has ended before its work was done.
+# Instead of -l nodes=1:ppn=2: -l nodes=node7:ppn=2
 exec /usr/local/bin/torqueckpt link --chain 12.srv

@@ -7,6 +7,10 @@
 #PBS -c enabled,c=20
 #PBS -l nodes=node1:ppn=2
 # The image lies on node1 only, so the job is sent there.
+# Not asked for again: -W depend=afterok:11.srv
+# Not asked for again: -a 1200
+# Not asked for again: -t 1-3
+# Instead of -l nodes=1:ppn=2: -l nodes=node1:ppn=2
 # Job 12.srv goes on from its newest image; submit with qsub, or try with: torqueckpt run
 cd "$PBS_O_WORKDIR" || exit 125
 exec /usr/local/bin/torqueckpt resume 12.srv
