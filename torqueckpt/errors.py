@@ -184,7 +184,7 @@ class LastImageKept(TorqueCkptError):
 
 
 class ImagesNeeded(TorqueCkptError):
-    message = "job {job}: its newest image is needed, nothing was deleted: {why}; or --force"
+    message = "job {job}: its newest image is needed, nothing was deleted: {why}; or delete --force"
     exit_code = 29
 
 
@@ -446,6 +446,13 @@ class CheckpointRefused(TorqueCkptError):
 class NoStarter(TorqueCkptError):
     message = "{job}: no lsf-jobstarter of it runs on this node; {done}"
     exit_code = 97
+
+
+class OutputKept(TorqueCkptError):
+    message = (
+        "job {job}: its images are deleted; {directory} stays: LSF has not delivered its output"
+    )
+    exit_code = 109
 
 
 class NotResumed(TorqueCkptError):

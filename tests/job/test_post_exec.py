@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
+import time
 
 import pytest
 
 from tests.support import LIMIT_SECONDS, Running, Site, User, counting, wait_until
-
-_KILLED = "LSB_JOBEXIT_INFO=SIGNAL -14 SIG_TERM_USER"
 
 
 @pytest.fixture
@@ -30,35 +30,55 @@ def _post_exec(
     return subprocess.run(argv, capture_output=True, text=True, timeout=LIMIT_SECONDS)
 
 
+def _note(site: Site, user: User, job: str, how: str) -> None:
+    """What the job's starter notes as its last act."""
+    line = {"time": int(time.time()), "event": "end", "job": job, "how": how}
+    with (site.store / "jobs" / user.name / "journal").open("a") as file:
+        file.write(json.dumps(line) + "\n")
+
+
 def _hold(running: Running) -> None:
     assert subprocess.run(running.hook_argv(name="b", signal=15)).returncode == 0
     wait_until(lambda: running.process.poll() is not None)
 
 
-def test_the_images_of_a_job_that_is_over_go(site: Site, user: User, running: Running) -> None:
+def test_the_images_of_a_job_that_has_ended_go(site: Site, user: User, running: Running) -> None:
     running.crash()
+    _note(site, user, running.job, "ended")
     done = _post_exec(site, user, running.job)
     assert (done.returncode, done.stdout) == (0, f"{running.job}: deleted generation 1\n")
     assert site.rows() == []
     assert _post_exec(site, user, running.job).returncode == 0  # and again: nothing is there
 
 
+def test_of_a_job_whose_end_nobody_has_noted_they_stay(
+    site: Site, user: User, running: Running
+) -> None:
+    running.crash()
+    done = _post_exec(site, user, running.job, "LSB_JOBEXIT_STAT=65280")
+    assert done.returncode == 24 and "that its host took along" in done.stderr
+    assert len(site.rows(running.job)) == 1
+
+
 def test_a_job_that_runs_keeps_them_and_its_directory(
     site: Site, user: User, running: Running
 ) -> None:
+    done = _post_exec(site, user, running.job)
+    assert done.returncode == 24
+    _note(site, user, running.job, "ended")
     done = _post_exec(site, user, running.job)
     assert done.returncode == 24 and "still runs" in done.stderr
     assert len(site.rows(running.job)) == 1
 
 
-@pytest.mark.parametrize(
-    "told", [(), ("LSB_JOBEXIT_INFO=SIGNAL -1 SIG_CHKPNT",), (_KILLED, "LSB_JOBPEND=1")]
-)
-def test_a_job_that_was_ended_by_its_checkpoint_keeps_them(
-    site: Site, user: User, running: Running, told: tuple[str, ...]
+@pytest.mark.parametrize("how", ["saved", "not restarted", ""])
+def test_a_job_that_was_ended_with_an_image_and_waits_for_it_keeps_them(
+    site: Site, user: User, running: Running, how: str
 ) -> None:
     _hold(running)
-    done = _post_exec(site, user, running.job, *told)
+    if how:
+        _note(site, user, running.job, how)
+    done = _post_exec(site, user, running.job)
     assert done.returncode == 24 and "generation 2" in done.stderr
     assert len(site.rows(running.job)) == 2
 
@@ -67,14 +87,16 @@ def test_one_that_was_killed_while_it_was_suspended_does_not(
     site: Site, user: User, running: Running
 ) -> None:
     _hold(running)
-    assert _post_exec(site, user, running.job, _KILLED).returncode == 0
+    _note(site, user, running.job, "killed")
+    assert _post_exec(site, user, running.job, "LSB_JOBPEND=1").returncode == 0
     assert site.rows() == []
 
 
 def test_another_users_job_of_that_number_is_not_touched(
-    site: Site, other_user: User, running: Running
+    site: Site, user: User, other_user: User, running: Running
 ) -> None:
     running.crash()
+    _note(site, user, running.job, "ended")
     assert _post_exec(site, other_user, running.job).returncode == 0
     assert len(site.rows(running.job)) == 1
 

@@ -22,6 +22,7 @@ class LsfJob:
     directory: Path  # LSB_CHKPNT_DIR
     state: str = "RUN"
     reasons: int = 0
+    migrated: bool = False
     res: subprocess.Popen[bytes] = field(init=False)
 
     @property

@@ -3,6 +3,7 @@
 
 res is a shell of the user's that waits for the job file's shell; its process number is the job's.
 What LSF does only textually is done textually: %USRCMD is put into the job file as it stands.
+What an LSF was seen to get wrong is done wrong here too.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from tests.support import LIMIT_SECONDS, Site, User, lines, stat_fields, wait_un
 
 # As LSF's job files have it: these signals end the job's programs, not the shells above them.
 _TRAPS = "trap : 1 2 10 12 15"
+# What LSF puts around the user's command; the exit status is that of the command.
+_BEFORE = f"#! /bin/sh\n\n{_TRAPS}\n# LSBATCH: User input\n"
+_BEHIND = '\nExitStat=$?\nwait\n# LSBATCH: End user input\ntrue\nexit `expr $? "|" $ExitStat`\n'
+_DIED_WITH_ITS_HOST = 65280  # LSB_JOBEXIT_STAT; LSB_JOBEXIT_INFO is never set
 _RES = f'{_TRAPS}; cd "$LS_SUBCWD"; /bin/sh "$LSB_JOBFILENAME"; exit $?'
 COUNTING = """#!/bin/sh
 i=0
@@ -46,6 +51,7 @@ class Sbatchd:
     suspend: str = "$LSF_SERVERDIR/echkpnt.blcr -k"
     resume: str = "$LSF_SERVERDIR/erestart.blcr"
     post_exec: str = '{torqueckpt} delete --post-exec && /bin/rm -Rf -- "$LSB_CHKPNT_DIR"'
+    method: str = "blcr"  # LSB_ECHKPNT_METHOD; without one echkpnt.default is run
     log: list[str] = field(default_factory=list)
     jobs: dict[int, LsfJob] = field(default_factory=dict)
     last: int = 100
@@ -56,7 +62,7 @@ class Sbatchd:
             self.server_dir.mkdir()
             for name in ("echkpnt", "erestart"):
                 (self.server_dir / f"{name}.blcr").symlink_to(self.site.root / "sbin" / name)
-        self.starter = self.starter or f"{self.site.root}/sbin/lsf-jobstarter '%USRCMD'"
+        self.starter = self.starter or f"{self.site.root}/sbin/lsf-jobstarter; exit $?; %USRCMD"
         self.post_exec = self.post_exec.format(torqueckpt=self.site.program)
         self.chkpnt = self.user.directory()
 
@@ -87,7 +93,7 @@ class Sbatchd:
     def start(self, job: LsfJob) -> None:
         job_file = Path(job.environment["LSB_JOBFILENAME"])
         text = self.starter.replace("%USRCMD", job.command)
-        self.user.script(f"#!/bin/sh\n{_TRAPS}\n{text}\n", job_file.parent, job_file.name)
+        self.user.script(f"{_BEFORE}{text}{_BEHIND}", job_file.parent, job_file.name)
         self.user.script("", job.out.parent, job.out.name)
         with job.out.open("r+b") as out:
             job.res = subprocess.Popen(
@@ -162,14 +168,28 @@ class Sbatchd:
         status = job.res.wait(LIMIT_SECONDS)
         wait_until(lambda: not _group(job.res.pid))
         job.state = "EXIT" if status else "DONE"
-        delivered = self.home / f"out.{job.number}"
-        delivered.write_bytes(job.out.read_bytes())
-        job.out = delivered
+        if not job.migrated:  # the output of one that was is not delivered
+            delivered = self.home / f"out.{job.number}"
+            delivered.write_bytes(job.out.read_bytes())
+            job.out = delivered
+        self._post_exec(job, status << 8 if status >= 0 else -status)
+        return status
+
+    def host_dies(self, job: LsfJob) -> None:
+        """All of the job is gone at once; the sbatchd that comes again runs POST_EXEC."""
+        self.bkill(job, signal.SIGSTOP)  # so that nobody sees another one die
+        self.bkill(job, signal.SIGKILL)
+        job.res.wait(LIMIT_SECONDS)
+        self.user.has_none()
+        job.state = "EXIT"
+        self._post_exec(job, _DIED_WITH_ITS_HOST)
+
+    def _post_exec(self, job: LsfJob, raw_status: int) -> None:
         words = [*_as(self.user), "/bin/sh", "-c", self.post_exec]
-        done = subprocess.run(words, env=job.environment, capture_output=True, text=True)
+        told = {**job.environment, "LSB_JOBEXIT_STAT": str(raw_status)}
+        done = subprocess.run(words, env=told, capture_output=True, text=True)
         if done.returncode:
             self.log.append(f"POST_EXEC: {done.returncode}: {done.stderr}")
-        return status
 
     def complete(self, job: LsfJob, status: int = 7, after: int = 0) -> None:
         """Let a job of COUNTING finish: its own status, each line once, after so many others."""
@@ -181,11 +201,18 @@ class Sbatchd:
         assert "".join(said) == lines(len(said)), "".join(said)
 
     def bchkpnt(self, job: LsfJob, *options: str) -> bool:
-        """Have echkpnt make an image; its files move from JOBID.tmp to JOBID when that worked."""
+        """Have echkpnt make an image; its files move from JOBID.tmp to JOBID when that worked.
+
+        Of a suspended job everything is stopped then: res, the job file's shell and the starter.
+        """
         place = self._made(job.directory.with_suffix(".tmp"))
+        program = self.server_dir / f"echkpnt.{self.method or 'default'}"
+        if not program.exists():
+            self.log.append(f"{program}: not found")
+            place.rmdir()
+            return False
         done = subprocess.run(
-            [*_as(self.user), self.server_dir / "echkpnt.blcr", *options]
-            + ["-d", place.name, str(job.res.pid)],
+            [*_as(self.user), program, *options, "-d", place.name, str(job.res.pid)],
             env=job.environment,
             cwd=job.directory.parent,
             stdin=subprocess.DEVNULL,
@@ -201,7 +228,17 @@ class Sbatchd:
                 each.rename(job.directory / each.name)
         if worked:
             place.rmdir()
+        if worked and job.state == "USUSP" and "-k" not in options:
+            self.bkill(job, signal.SIGSTOP)
         return worked
+
+    def bmig(self, job: LsfJob) -> None:
+        """Checkpoint the job, and start it again under its own number, from its directory."""
+        assert self.bchkpnt(job, "-c", "-k"), self.log
+        status = job.res.wait(LIMIT_SECONDS)
+        self._post_exec(job, status << 8)
+        job.migrated = True
+        self._restarted(job, job, self.starter)
 
     def brestart(self, old: LsfJob, through_starter: bool = True) -> LsfJob:
         """A new job from the old one's directory, which gets the new number; a link stays."""
@@ -211,13 +248,17 @@ class Sbatchd:
         new.directory.rmdir()
         old.directory.rename(new.directory)
         old.directory.symlink_to(new.directory.name)
+        return self._restarted(old, new, self.starter if through_starter else "%USRCMD")
+
+    def _restarted(self, old: LsfJob, new: LsfJob, starter: str) -> LsfJob:
+        """Ask erestart how the job begins, and start it so."""
         new.environment |= {"LSB_OLD_JOBID": str(old.number), "LSB_RESTART": "Y"}
         environment = {**new.environment, "LSB_ERESTART_USRCMD": old.command}
         erestart = [*_as(self.user), self.server_dir / "erestart.blcr", new.directory]
         subprocess.run(erestart, env=environment, check=True, cwd=new.directory.parent)
         line = (new.directory / ".restart_cmd").read_text().splitlines()[0]
         new.command = line.partition("LSB_RESTART_CMD=")[2]
-        before, self.starter = self.starter, self.starter if through_starter else "%USRCMD"
+        before, self.starter = self.starter, starter
         self.start(new)
         self.starter = before
         return new

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from tests.lsf.lsf_job import LsfJob
 from tests.lsf.sbatchd import COUNTING, Sbatchd
-from tests.support import Site, wait_until
+from tests.support import Site, stat_fields, wait_until
 
 
 @pytest.fixture
@@ -90,3 +92,68 @@ def test_a_job_without_a_starter_is_not_checkpointed_and_runs_on(lsf: Sbatchd) -
     assert not lsf.bchkpnt(plain, "-k")
     assert "no lsf-jobstarter" in lsf.log[-1]
     lsf.complete(plain)
+
+
+def test_everything_that_lsf_stops_after_bchkpnt_of_a_suspended_job_goes_on(
+    lsf: Sbatchd, job: LsfJob
+) -> None:
+    lsf.bstop(job)
+    assert lsf.bchkpnt(job), lsf.log
+    wait_until(lambda: {stat_fields(pid)[0] for pid in job.processes()} == {"T"})
+    lsf.bresume(job)
+    assert "T" not in {stat_fields(pid)[0] for pid in job.processes()}
+    lsf.complete(job)
+    assert lsf.log == []
+
+
+def test_without_a_method_in_lsf_conf_nothing_of_ours_is_called(lsf: Sbatchd, job: LsfJob) -> None:
+    lsf.method = ""
+    assert not lsf.bchkpnt(job)
+    assert "echkpnt.default: not found" in lsf.log[-1]
+    lsf.complete(job)
+
+
+def test_the_output_of_a_migrated_job_stays_where_lsf_leaves_it(
+    lsf: Sbatchd, site: Site, job: LsfJob
+) -> None:
+    lsf.bmig(job)
+    assert "may be started from it again: not deleted" in lsf.log.pop()
+    lsf.complete(job)
+    assert job.directory in job.out.parents and job.out.exists()
+    assert f"{job.directory} stays: LSF has not delivered its output" in lsf.log[-1]
+    assert site.rows() == []
+
+
+def test_brestart_of_a_job_that_was_suspended_since_its_bchkpnt_goes_on_from_there(
+    lsf: Sbatchd, job: LsfJob
+) -> None:
+    assert lsf.bchkpnt(job), lsf.log
+    job.wait_for_line(15)
+    lsf.bstop(job)
+    lsf.host_dies(job)
+    again = lsf.brestart(job)
+    lsf.complete(again)
+    assert lsf.noted("restart")["generation"] == 2
+
+
+def test_a_job_that_was_never_checkpointed_by_lsf_can_be_started_again_from_its_suspension(
+    lsf: Sbatchd, job: LsfJob
+) -> None:
+    lsf.bstop(job)
+    lsf.host_dies(job)
+    again = lsf.brestart(job)
+    lsf.complete(again)
+
+
+def test_a_link_that_brestart_left_and_leads_nowhere_is_told_in_a_line(
+    lsf: Sbatchd, job: LsfJob
+) -> None:
+    assert lsf.bchkpnt(job, "-k"), lsf.log
+    lsf.wait(job)
+    again = lsf.brestart(job)
+    lsf.complete(again)
+    assert job.directory.is_symlink() and not job.directory.exists()
+    argv = lsf.user.argv(lsf.server_dir / "erestart.blcr", job.directory)
+    told = subprocess.run(argv, capture_output=True, text=True)
+    assert told.returncode == 58 and told.stderr.count("\n") == 1
+    assert f"{job.directory} names no image" in told.stderr

@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import json
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.lsf.sbatchd import COUNTING, Sbatchd
+from tests.lsf.test_signals_and_commands import waiting_criu
 from tests.support import Site, User, alive, wait_until
 
 HOSTILE = """
@@ -102,7 +105,6 @@ def test_a_job_that_is_killed_because_it_cannot_be_resumed_keeps_its_image(
     lsf.bstop(job)
     site.configure(criu_path="/bin/false")
     lsf.bresume(job)
-    job.environment["LSB_JOBEXIT_INFO"] = "SIGNAL -14 SIG_TERM_USER"  # bkill's, for POST_EXEC
     lsf.bkill(job)
     assert lsf.wait(job) == 143
     assert "could not be restarted from it: not deleted" in lsf.log[-1]
@@ -211,3 +213,44 @@ def test_without_a_starter_the_job_is_stopped_and_continued(lsf: Sbatchd, user: 
     )
     lsf.bresume(job)
     lsf.complete(job)
+
+
+@pytest.mark.parametrize("suspended", [True, False])
+def test_a_job_that_died_with_its_host_keeps_its_images_and_its_directory(
+    lsf: Sbatchd, site: Site, suspended: bool
+) -> None:
+    job = lsf.counting()
+    lsf.bstop(job)
+    if not suspended:
+        lsf.bresume(job)
+    lsf.host_dies(job)
+    assert "may be all that is left of a job that its host took along: not deleted" in lsf.log[-1]
+    assert job.directory.exists() and len(site.rows("101")) == 1
+
+
+def test_a_requeued_job_leaves_the_images_of_its_first_run_to_nobody(
+    lsf: Sbatchd, site: Site
+) -> None:
+    job = lsf.counting()
+    lsf.bstop(job)
+    lsf.bkill(job, signal.SIGINT)  # as brequeue does, and LSF starts the job anew
+    job.environment["LSB_JOBPEND"] = "Y"
+    assert lsf.wait(job) == 130
+    assert site.rows() == [] and not job.directory.exists()
+
+
+def test_a_job_that_is_killed_amidst_a_restore_is_no_failure_in_the_report(
+    lsf: Sbatchd, site: Site
+) -> None:
+    begun, go_on = waiting_criu(site, "restore", "before")
+    job = lsf.counting()
+    lsf.bstop(job)
+    action = lsf.begin(job, lsf.resume)
+    wait_until(lambda: begun.read_text())
+    lsf.bkill(job)
+    go_on.touch()
+    lsf.finish(job, action)
+    assert lsf.wait(job) == 143
+    (row,) = json.loads(site.call(None, "report", "--json").stdout)
+    assert (row["outcome"], row["failed"], row["reasons"]) == ("OK", 0, [])
+    assert site.rows() == []

@@ -338,7 +338,8 @@ def test_a_name_that_no_queue_can_have(name: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there_or_is_not_the_only_one(cluster: Cluster, call: Call) -> None:
-    with pytest.raises(QueuesNotRead, match="no such file; name it with --lsb-queues"):
+    named = "`torqueckpt configure lsf --lsb-queues FILE`"
+    with pytest.raises(QueuesNotRead, match=f"no such file; name it with {named}"):
         lsf_queue.plan("night", cluster.top / "none", None, {}, Site())
     second = cluster.top / "conf" / "c2" / "configdir"
     second.mkdir(parents=True)
@@ -359,7 +360,31 @@ def test_badmin_is_run_only_when_it_is_asked_for(
     assert call("--apply", "--chkpnt", str(cluster.chkpnt)) == 0
     assert not (cluster.top / "called").exists()
     assert call("--apply", "--reconfig") == 0 and "done" in capsys.readouterr().out
-    assert (cluster.top / "called").read_text() == f"{cluster.top}: reconfig -f\n"
-    badmin.write_text("#!/bin/sh\necho no mbatchd >&2\nexit 1\n")
+    assert (cluster.top / "called").read_text() == f"{cluster.top}: reconfig\n"
+    words = "echo Checking configuration files; echo no mbatchd >&2; echo Reconfiguration aborted"
+    badmin.write_text(f"#!/bin/sh\n{words}\nexit 1\n")
     assert call("--apply", "--reconfig") == 47
-    assert "no mbatchd" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    for line in ("Checking configuration files", "no mbatchd", "Reconfiguration aborted"):
+        assert line in told
+
+
+def test_lsb_queues_that_lies_in_lsb_confdir_itself_is_found(cluster: Cluster, call: Call) -> None:
+    own = cluster.top / "conf" / "lsb.queues"
+    cluster.queues.rename(own)
+    assert Site().queues() == own
+    assert call("--apply", "--chkpnt", str(cluster.chkpnt)) == 0 and call("--check") == 0
+    assert b"lsf-jobstarter" in own.read_bytes()
+
+
+def test_a_queue_whose_starter_gets_the_command_in_apostrophes_is_told_and_put_right(
+    cluster: Cluster, call: Call, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("--apply", "--chkpnt", str(cluster.chkpnt)) == 0
+    old = cluster.text.replace(b"lsf-jobstarter; exit $?; %USRCMD", b"lsf-jobstarter '%USRCMD'")
+    cluster.queues.write_bytes(old)
+    capsys.readouterr()
+    assert call("--check") == 86
+    assert "JOB_STARTER: LSF puts commands between its apostrophes" in capsys.readouterr().out
+    assert call("--apply") == 0 and call("--check") == 0
+    assert b"lsf-jobstarter; exit $?; %USRCMD\n" in cluster.text

@@ -11,7 +11,7 @@ from tests.unit.lsb_queues import FILES, NONE
 from torqueckpt.batch.lsf import queues
 from torqueckpt.errors import ConfigBlockDamaged, QueuesNotRead
 
-_LINES = ["JOB_STARTER = /x/sbin/lsf-jobstarter '%USRCMD'", "CHKPNT = /gpfs/ckpt 30"]
+_LINES = ["JOB_STARTER = /x/sbin/lsf-jobstarter; exit $?; %USRCMD", "CHKPNT = /gpfs/ckpt 30"]
 _OTHERS = ["CHKPNT = /tmp", "mem = 500/100", 'POST_EXEC = a && { [ -z "$X" ] || b; }']
 _ALL = {**FILES, **NONE}
 

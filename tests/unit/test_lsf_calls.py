@@ -62,21 +62,66 @@ def test_the_command_of_a_restart_comes_back_as_one_however_lsf_runs_it(lineage:
             text=True,
             check=True,
         ).stdout.splitlines()
-        assert StarterCall.from_argv(words[1:]).image == image
-    assert StarterCall.from_argv([command]).image == image
+        assert StarterCall.from_argv(words[1:], {}).image == image
+    assert StarterCall.from_argv([command], {}).image == image
 
 
 @pytest.mark.parametrize(
     "command", ["sleep 5", "--restart me", "lsf-jobstarter --restart 12 3", "echo 'unbalanced"]
 )
 def test_other_commands_are_the_users(command: str) -> None:
-    assert StarterCall.from_argv([command]) == StarterCall(command, None)
-    assert StarterCall.from_argv(command.split(" ")).command == command
+    assert StarterCall.from_argv([command], {}) == StarterCall(command, None)
+    assert StarterCall.from_argv(command.split(" "), {}).command == command
 
 
-def test_a_starter_without_a_command_is_refused() -> None:
+@pytest.mark.parametrize(
+    "command",
+    [
+        "echo 'a  b'",
+        "awk '{ print $1; }' <<'END' | tr a-z A-Z; exit 3\nit's\nEND",
+        "sh -c \"echo 'one; two'\"",
+        "$LSB_JOBFILENAME.shell",
+        "echo '# LSBATCH: End user input'\n# LSBATCH: End user input\necho",
+        "ExitStat=$?\nwait",
+        "echo lsf-jobstarter; exit $?; not ours",
+        "echo \udce9",
+    ],
+)
+@pytest.mark.parametrize("behind", ["\nExitStat=$?\nwait\n", "\n", None])
+def test_without_arguments_the_command_is_that_of_the_job_file_as_it_stands(
+    tmp_path: Path, command: str, behind: str | None
+) -> None:
+    end = "" if behind is None else f"{behind}# LSBATCH: End user input\ntrue\nexit 3\n"
+    if behind is None and "LSBATCH" in command:
+        pytest.skip("without LSF's own end its command is cut")
+    text = (
+        "#! /bin/sh\n\nA='lsf-jobstarter; exit $?; no'; export A\n# LSBATCH: User input\n"
+        f"/usr/local/sbin/lsf-jobstarter; exit $?; {command}{end}"
+    )
+    (tmp_path / "job").write_bytes(text.encode("utf-8", "surrogateescape"))
+    environment = {"LSB_JOBFILENAME": str(tmp_path / "job")}
+    assert StarterCall.from_argv([], environment) == StarterCall(command, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (None, "no such file"),
+        ("#!/bin/sh\necho\n", "it stands in no line of"),
+        ("lsf-jobstarter; exit $?; \n# LSBATCH: End user input\n", "no command"),
+    ],
+)
+def test_a_starter_without_a_command_is_refused(
+    tmp_path: Path, text: str | None, told: str
+) -> None:
+    if text is not None:
+        (tmp_path / "job").write_text(text)
+    with pytest.raises(BadArguments, match=f"(?i){told}.*JOB_STARTER = lsf-jobstarter; exit"):
+        StarterCall.from_argv([], {"LSB_JOBFILENAME": str(tmp_path / "job")})
     with pytest.raises(BadArguments, match="no command"):
-        StarterCall.from_argv([""])
+        StarterCall.from_argv([""], {})
+    with pytest.raises(BadArguments, match="LSB_JOBFILENAME"):
+        StarterCall.from_argv([], {})
 
 
 def test_the_job_is_lsfs_whatever_else_the_environment_names() -> None:

@@ -241,3 +241,22 @@ def test_json_and_tables(
     assert call("--by", "queue") == 0
     assert "restarts" in capsys.readouterr().out.splitlines()[0]
     assert call("--since", "soon") == 64
+
+
+def test_an_action_amidst_which_a_job_was_killed_has_not_failed(journals: Journals) -> None:
+    journals.note("checkpoint", "12")
+    journals.note("restart-failed", "12", reason="the restart ended with -15", code=125)
+    since = int(time.time()) - 5
+    journals.note("end", "13", how="killed", amid="restart", since=since, lineage="12@1763600000")
+    (row,) = journals.rows()
+    assert (row.words, row.failed) == ("OK", 0)
+
+
+@pytest.mark.parametrize("odd", [{}, {"since": "1"}, {"since": [1]}])
+def test_a_failure_from_before_the_one_that_was_no_failure_stays(
+    journals: Journals, odd: dict[str, object]
+) -> None:
+    journals.note("checkpoint-failed", "12", reason="no room", code=31)
+    facts = {"how": "killed", "amid": "checkpoint", "since": int(time.time()) + 5, **odd}
+    journals.note("end", "12", **facts)
+    assert [row.words for row in journals.rows()] == ["NO - checkpoint failed (code 31)"]

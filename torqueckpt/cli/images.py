@@ -18,6 +18,7 @@ from torqueckpt.cli import ownership, tables
 from torqueckpt.errors import ImageDamaged, TorqueCkptError, WrongState
 from torqueckpt.identity import job_id
 from torqueckpt.ifl import Connection
+from torqueckpt.ifl.errors import LibraryNotFound
 from torqueckpt.images import catalogue, prune
 from torqueckpt.images.ended import JobState
 from torqueckpt.log import one_line
@@ -243,11 +244,15 @@ def _connect(chosen: Settings, name: str | None) -> Connection:
 
 @contextmanager
 def _asked(chosen: Settings, name: str | None) -> Iterator[Server | None]:
-    """Ask the batch server; without one its jobs count as not ended, and their images stay."""
+    """Ask the batch server; without one its jobs count as not ended, and their images stay.
+
+    Where there is no PBS at all, as at LSF's sites, there is nothing to tell of that.
+    """
     try:
         connection = _connect(chosen, name)
     except TorqueCkptError as silent:
-        _tell(f"jobs of a server are not known to have ended: {silent}")
+        if not isinstance(silent, LibraryNotFound):
+            _tell(f"jobs of a server are not known to have ended: {silent}")
         yield None
         return
     with connection as pbs:

@@ -23,5 +23,5 @@ def _act(call: ErestartCall) -> int:
     if call.directory is None:
         control.resume(LsfJob.from_environment(os.environ))
     else:
-        control.prepare_restart(call.directory, settings.load())
+        control.prepare_restart(call.directory, settings.load(), os.environ)
     return 0

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """lsf-jobstarter: LSF's JOB_STARTER; it stays as the job and ends with the job's status.
 
-lsf-jobstarter '%USRCMD'
+JOB_STARTER = lsf-jobstarter; exit $?; %USRCMD
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
 
 
 def _start(argv: list[str], umask: int) -> int:
-    call, job = StarterCall.from_argv(argv), LsfJob.from_environment(os.environ)
+    call, job = StarterCall.from_argv(argv, os.environ), LsfJob.from_environment(os.environ)
     given = environment() | {grid_wrapper.VARIABLE.encode(): grid_wrapper.VALUE.encode()}
     return JobStarter(job, _settings(), given, umask).run(call)
 

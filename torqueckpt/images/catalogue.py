@@ -20,7 +20,6 @@ from torqueckpt.settings import Settings
 from torqueckpt.store import access, claim, index, journal
 from torqueckpt.store.filesystem import translated
 from torqueckpt.store.index import Line
-from torqueckpt.store.journal import RESTART_FAILED
 from torqueckpt.store.lineage import Lineage, lives_here
 from torqueckpt.store.store import OwnerStore
 
@@ -72,12 +71,6 @@ def waits_for_its_image(job: str, owner: Owner, settings: Settings) -> bool:
     """Whether the job was held with an image, and has not run since, nor one resumed from it."""
     with access.lineage_if_any(job, owner, settings) as found:
         return found is not None and journal.waits(*found) == job
-
-
-def could_not_restart(job: str, owner: Owner, settings: Settings) -> bool:
-    """Whether the job's last restart failed, so that its image is still needed."""
-    with access.lineage_of(job, owner, settings) as (owner_store, lineage):
-        return journal.last(owner_store, "lineage", lineage.name).get("event") == RESTART_FAILED
 
 
 def verify(

@@ -16,10 +16,11 @@ from torqueckpt import budget, log
 from torqueckpt.batch import server
 from torqueckpt.batch.local import control
 from torqueckpt.batch.local.spool import Spool
+from torqueckpt.batch.lsf import bjobs
 from torqueckpt.batch.server import Server
 from torqueckpt.errors import TorqueCkptError
 from torqueckpt.files import intent
-from torqueckpt.identity import job_id
+from torqueckpt.identity import Owner, job_id
 from torqueckpt.ifl.errors import CallTimedOut, CannotConnect, ConnectionClosed
 from torqueckpt.process import privileges
 from torqueckpt.records import Live
@@ -42,6 +43,7 @@ class JobState:
         self._connect: Callable[[], Server | None] | None = connect
         self._server: Server | None = None
         self._silent = "no batch server was asked"
+        self._lsf_silent = ""
         self._owners_waiting: set[str] | None = None
 
     def has_ended(self, owner_store: OwnerStore, lineage: Lineage) -> bool:
@@ -91,7 +93,50 @@ class JobState:
                 return f"the `torqueckpt run` of job {there[0]} has not ended"
             held = journal.waits(owner_store, lineage)
             return f"job {held} was ended with it and has not run since" if held else ""
+        if all(map(bjobs.is_lsfs, jobs)):
+            return self._doubt_of_lsf(owner_store, lineage, live.job, jobs)
         return self._doubt_of_server(owner_store, lineage, jobs)
+
+    def _doubt_of_lsf(
+        self, owner_store: OwnerStore, lineage: Lineage, last: str, jobs: set[str]
+    ) -> str:
+        """Why it is not known that jobs of LSF have ended for good, as `last` has that ran last.
+
+        LSF calls a job ended that its host has taken along; only its starter knows better.
+        """
+        held = journal.waits(owner_store, lineage)
+        if held:
+            return f"job {held} was ended with it and has not run since"
+        is_over = journal.end_of(owner_store, last).get("how") in (journal.ENDED, journal.KILLED)
+        owner = privileges.owner_of_uid(os.geteuid())
+        for job in sorted(jobs):
+            state = self._state_in_lsf(job, owner)
+            if state not in ("DONE", "EXIT", "", None):
+                return f"LSF says that job {job} is {state}"
+            is_over = is_over or (job == last and state == "DONE")
+        if not is_over and self._lsf_silent:
+            return f"whether {last} has ended is not known: {self._lsf_silent}"
+        if not is_over:
+            return f"job {last} may have been lost with its host: nobody has noted how it ended"
+        if marks.is_wanted(lineage) and self._may_wait_in_lsf(owner):
+            return f"a job that waits may be the resume job of {lineage.first_job}"
+        return ""
+
+    def _state_in_lsf(self, job: str, owner: Owner) -> str | None:
+        """None when LSF does not answer, which is found out once."""
+        budget.spend()
+        try:
+            return None if self._lsf_silent else bjobs.state(job, owner)
+        except TorqueCkptError as silent:
+            log.warning(f"LSF is not asked any more: {silent}")
+            self._lsf_silent = str(silent)
+            return None
+
+    def _may_wait_in_lsf(self, owner: Owner) -> bool:
+        try:
+            return bool(self._lsf_silent) or bjobs.has_waiting(owner)
+        except TorqueCkptError:
+            return True
 
     def _doubt_of_server(self, owner_store: OwnerStore, lineage: Lineage, jobs: set[str]) -> str:
         wanted = marks.is_wanted(lineage) or _goes_on(owner_store, jobs)

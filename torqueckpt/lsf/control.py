@@ -16,7 +16,8 @@ from pathlib import Path
 from torqueckpt import log, paths
 from torqueckpt.batch import pointer
 from torqueckpt.batch.lsf import calls, starter_socket
-from torqueckpt.batch.lsf.calls import POINTER, STARTER, EchkpntCall, LsfJob, restart_command
+from torqueckpt.batch.lsf.calls import POINTER, EchkpntCall, LsfJob, restart_command
+from torqueckpt.batch.lsf.job_file import STARTER
 from torqueckpt.batch.lsf.starter_socket import Answer, Request
 from torqueckpt.errors import (
     BadArguments,
@@ -25,18 +26,27 @@ from torqueckpt.errors import (
     NoStarter,
     NotAnImage,
     NotResumed,
+    OutputKept,
     StoreMissing,
     StoreNotWritable,
     UnknownJob,
 )
 from torqueckpt.identity import Owner, is_lineage_name
 from torqueckpt.images import catalogue
-from torqueckpt.process import job_processes, signals
+from torqueckpt.lsf import records
+from torqueckpt.process import job_processes, proc, signals
 from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
-from torqueckpt.store import access, claim
+from torqueckpt.store import access, claim, journal
 from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
+
+# Why images stay although the job has ended, by how it did.
+_NOT_NOTED = "may be all that is left of a job that its host took along"
+_WHY = {
+    journal.SAVED: "may be started from it again",
+    journal.NOT_RESTARTED: "could not be restarted from it",
+}
 
 _BEGINNING_SECONDS = 2.0  # a job that was started just now may have no starter yet
 
@@ -49,6 +59,10 @@ def suspend(job: LsfJob) -> None:
 
 
 def resume(job: LsfJob) -> None:
+    """Resume the job from its image; where it was stopped, it is continued.
+
+    After `bchkpnt` of a suspended job LSF has stopped all of it, also what is above the starter.
+    """
     answer = _asked(job, "resume", signal.SIGCONT, "it was continued")
     if answer is not None and answer.reason and answer.state == "saved":
         raise NotResumed(job=job.id, reason=answer.reason)
@@ -69,13 +83,23 @@ def checkpoint(group: int, call: EchkpntCall, directory: Path) -> None:
     starter.close()  # where the job was to end it ends now
 
 
-def prepare_restart(directory: Path, settings: Settings) -> None:
-    """Write for LSF the command that goes on with the job; LSF runs it, as a new job."""
-    found = pointer.read(directory, POINTER)
-    if found is None or not is_lineage_name(found.lineage):
+def prepare_restart(directory: Path, settings: Settings, environment: Mapping[str, str]) -> None:
+    """Write for LSF the command that goes on with the job; LSF runs it, as a new job.
+
+    The pointer in the directory is of LSF's last checkpoint.  A job that was suspended since then
+    has a newer image, and one that had no such checkpoint is known by LSB_OLD_JOBID.
+    """
+    try:
+        place = directory.resolve(strict=True)
+    except OSError as problem:
+        raise NotAnImage(path=directory, store=settings.store) from problem
+    found = pointer.read(place, POINTER)
+    lineage = found.lineage if found is not None else calls.old_job(environment)
+    image = records.newest(lineage, settings) or found
+    if image is None or not is_lineage_name(image.lineage):
         raise NotAnImage(path=directory, store=settings.store)
-    command = restart_command(paths.program("sbin", STARTER), found)
-    with Directory.open(directory.resolve(strict=True)) as opened:
+    command = restart_command(paths.program("sbin", STARTER), image)
+    with Directory.open(place) as opened:
         opened.write_whole(".restart_cmd", f"LSB_RESTART_CMD={command}\n".encode())
 
 
@@ -86,6 +110,8 @@ def _asked(job: LsfJob, verb: str, instead: signal.Signals, done: str) -> Answer
     """
     starter = _starter_of(job)
     if starter is not None:
+        if verb == "resume":
+            _continue_around(job, starter)
         return starter_socket.request(starter, Request(verb))
     _signal_all(job, instead)
     log.warning(str(NoStarter(job=f"job {job.id}", done=done)))
@@ -101,6 +127,14 @@ def _starter_of(job: LsfJob) -> socket.socket | None:
         time.sleep(0.1)
 
 
+def _continue_around(job: LsfJob, starter: socket.socket) -> None:
+    """Continue what of the job is stopped, from res down, as far as it is the user's."""
+    found = proc.stat(starter_socket.pid_of(starter))
+    upward = map(proc.stat, job_processes.above(found)) if found is not None else ()
+    around = [*filter(None, upward), *job_processes.of_job(job.id, os.getuid())]
+    signals.send_all((each.id for each in around if each.state == "T"), signal.SIGCONT)
+
+
 def _signal_all(job: LsfJob, number: int) -> None:
     signals.send_all((each.id for each in job_processes.of_job(job.id, os.getuid())), number)
 
@@ -110,7 +144,8 @@ def clean(
 ) -> tuple[str, list[int]]:
     """Delete the images of a job that has ended; gives it and the generations deleted.
 
-    LastImageKept while LSF may start it again, ImagesNeeded when another was started from them.
+    LastImageKept unless the job's starter has noted that it has ended for good, ImagesNeeded when
+    another job was started from them, OutputKept when LSF does not deliver what lies beside them.
 
     A job that was never checkpointed is fine.
     """
@@ -120,16 +155,17 @@ def clean(
         raise BadArguments(program="torqueckpt delete", problem=problem, usage=usage)
     job = calls.job_of(environment)
     try:
-        held = catalogue.waits_for_its_image(job, owner, settings)
-        failed = catalogue.could_not_restart(job, owner, settings)
-        if failed or calls.comes_again(environment, held):
-            with access.lineage_of(job, owner, settings) as (_, lineage):
-                newest = lineage.newest_number()
-            why = "could not be restarted from it" if failed else "may be started from it again"
-            raise LastImageKept(job=job, generation=newest, why=why)
-        return job, catalogue.delete(job, owner, settings, None, lambda *of: _others_need(job, *of))
+        with access.lineage_of(job, owner, settings) as (owner_store, lineage):
+            newest, noted = lineage.newest_number(), journal.end_of(owner_store, job)
+        how = noted.get("how")
+        if newest and how not in (journal.ENDED, journal.KILLED):
+            raise LastImageKept(job=job, generation=newest, why=_WHY.get(str(how), _NOT_NOTED))
+        gone = catalogue.delete(job, owner, settings, None, lambda *of: _others_need(job, *of))
     except (UnknownJob, StoreMissing):
         return job, []
+    if noted.get("migrated"):
+        raise OutputKept(job=job, directory=environment.get("LSB_CHKPNT_DIR", ""))
+    return job, gone
 
 
 def _others_need(job: str, owner_store: OwnerStore, lineage: Lineage) -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from torqueckpt import log
 from torqueckpt.batch import job_details
@@ -11,7 +12,7 @@ from torqueckpt.errors import CheckpointRefused, TorqueCkptError
 from torqueckpt.identity import ImageRef, Owner, ProcessId
 from torqueckpt.process import privileges
 from torqueckpt.settings import Settings
-from torqueckpt.store import access, journal
+from torqueckpt.store import access, journal, marks
 
 _FAILED = "checkpoint-failed"
 
@@ -64,6 +65,44 @@ def note_failure(job: str, since: int, reason: str, settings: Settings) -> None:
             journal.note(owner_store, _FAILED, job, reason=reason, code=code, **facts)
     except (TorqueCkptError, OSError) as missing:
         log.warning(f"{job}: not noted: {missing}")
+
+
+def note_end(job: str, how: str, settings: Settings, **facts: object) -> None:
+    """Note how a job that has images ended; how: one of the journal's words for that."""
+    try:
+        with access.lineage_if_any(job, _me(), settings) as found:
+            if found is not None:
+                owner_store, lineage = found
+                if how in (journal.ENDED, journal.KILLED):
+                    marks.not_held(lineage)
+                journal.note(owner_store, journal.END, job, lineage=lineage.name, how=how, **facts)
+    except (TorqueCkptError, OSError) as missing:
+        log.warning(f"{job}: how it ended is not noted: {missing}")
+
+
+def newest(job: str, settings: Settings) -> ImageRef | None:
+    """The newest image that looks whole, of a job or a lineage's name; None when there is none."""
+    try:
+        with access.lineage_of(job, _me(), settings) as (_, lineage):
+            for number in reversed(lineage.numbers()):
+                with suppress(TorqueCkptError):
+                    generation = lineage.generation(number)
+                    manifest = generation.manifest()
+                    if generation.looks_whole(manifest) and not manifest.doubts:
+                        return ImageRef(lineage.name, number)
+    except (TorqueCkptError, OSError) as unknown:
+        log.warning(str(unknown))
+    return None
+
+
+def is_of(job: str, image: ImageRef, settings: Settings) -> bool:
+    """Whether the image is one of this job, and not of another that it goes on from."""
+    try:
+        with access.lineage_of(image.lineage, _me(), settings) as (_, lineage):
+            return lineage.generation(image.generation).manifest().job.id == job
+    except (TorqueCkptError, OSError) as unknown:
+        log.warning(str(unknown))
+        return False
 
 
 def _since(noted: dict[str, object], since: int) -> dict[str, object]:

@@ -19,13 +19,12 @@ from torqueckpt.batch.lsf.starter_socket import Answer, Request, StarterListener
 from torqueckpt.checkpointers import registry
 from torqueckpt.errors import CheckpointRefused, NotResumed, ProgramMissing, TorqueCkptError
 from torqueckpt.identity import ImageRef, ProcessId
-from torqueckpt.lsf import records
+from torqueckpt.lsf import ending, records
+from torqueckpt.lsf.ending import Ending
 from torqueckpt.process import inherited, proc, signals, supervise, tree
 from torqueckpt.restart import door
 from torqueckpt.settings import Settings
 
-# What ends a job that has no process just now, as it would have ended the process.
-_ENDING = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGXCPU}
 _WATCHED = {signal.SIGCHLD, StarterListener.WAKES, *supervise.PASSED_ON}
 _LOOK_SECONDS, _REAP_SECONDS = 0.02, 30.0
 
@@ -49,6 +48,7 @@ class JobStarter:
         self._missed: list[int] = []
         self._status: int | None = None
         self._held_before: set[int] = set()
+        self._ending = Ending(job.id, settings)
 
     def run(self, call: StarterCall) -> int:
         """Run the job from its first to its last instruction; gives its exit status."""
@@ -56,6 +56,7 @@ class JobStarter:
         listener = self._listen()
         if call.image is not None:
             self._saved = call.image
+            self._ending.migrated = records.is_of(self._job.id, call.image, self._settings)
             self._resume()  # where it fails we stay, too: POST_EXEC may remove the image
             return self._stay(listener)
         with calls.written(call.command, self._job.directory) as argv:
@@ -87,8 +88,9 @@ class JobStarter:
             elif got.si_signo == StarterListener.WAKES and listener is not None:
                 self._serve(listener)
             else:
-                self._signalled(got.si_signo, by_root=got.si_uid == 0)
+                self._signalled(got.si_signo, got.si_pid, by_root=got.si_uid == 0)
         log.info(f"{self._job.id}: ended with {self._status}")
+        self._ending.note(self._status, is_saved=self._saved is not None)
         return self._status
 
     def _serve(self, listener: StarterListener) -> None:
@@ -120,8 +122,10 @@ class JobStarter:
 
     def _resume(self) -> Answer:
         if self._saved is not None:
+            since = int(time.time())
             reason = self._restore(self._saved)
             if reason:
+                self._ending.has_failed("restart", since)
                 told = NotResumed(job=self._job.id, reason=reason)
                 log.error(str(told))
                 inherited.tell(f"lsf-jobstarter: {told}")
@@ -138,7 +142,7 @@ class JobStarter:
                 self._run_on()
             return self._answer(str(refused))
         if after == "kill":
-            self._saved, self._status = None, 128 + signal.SIGKILL
+            self._saved, self._status, self._ending.kept = None, 128 + signal.SIGKILL, True
         elif after == "stop" and self._saved is None and self._root is not None:
             signals.stop_tree(self._root)
             self._stopped = True
@@ -155,6 +159,7 @@ class JobStarter:
             image = door.dump(verb, self._root.pid, end, self._job.id, self._settings)
         except CheckpointRefused as refused:
             log.warning(str(refused))
+            self._ending.has_failed("checkpoint", since)
             if proc.alive(self._root) is not None:
                 records.note_failure(self._job.id, since, str(refused), self._settings)
                 raise
@@ -162,6 +167,7 @@ class JobStarter:
             if held is None:  # it has ended by itself
                 raise
             image = held  # the door was killed once the image was safe and the tree was gone
+        self._ending.has_worked()
         if end:
             self._saved, self._stopped = image, False
             self._reap(_REAP_SECONDS)
@@ -169,7 +175,7 @@ class JobStarter:
 
     def _stop(self, reason: str) -> Answer:
         """Stop the job, as LSF itself would have suspended it."""
-        if signal.sigpending() & _ENDING:  # it is being ended, and has to run for that
+        if ending.being_ended():  # it is being ended, and has to run for that
             self._run_on()
         elif self._root is not None:
             signals.stop_tree(self._root)
@@ -210,6 +216,7 @@ class JobStarter:
                 )
             time.sleep(_LOOK_SECONDS)
         self._child, self._root, self._saved = child, root, None
+        self._ending.has_worked()
         if ended[0]:
             self._status = _as_status(ended[1])
         self._run_on()  # it may have been dumped while it was stopped
@@ -220,7 +227,7 @@ class JobStarter:
         self._missed = []
         return ""
 
-    def _signalled(self, number: int, by_root: bool) -> None:
+    def _signalled(self, number: int, sender: int, by_root: bool) -> None:
         """Pass a signal on to the job, if a user has sent it: LSF signals each process itself.
 
         A job without processes has only us to get it.  CONT is not passed on: LSF's RESUME comes
@@ -228,15 +235,16 @@ class JobStarter:
         """
         if number == signal.SIGCONT:
             return
+        self._ending.signalled(number, sender)
         if self._saved is not None:
-            if number in _ENDING:
+            if number in ending.SIGNALS:
                 self._status = 128 + number
             else:
                 self._missed.append(number)
             return
         if not by_root:
             self._pass_on(number)
-        if self._stopped and number in _ENDING:
+        if self._stopped and number in ending.SIGNALS:
             self._run_on()
 
     def _pass_on(self, number: int) -> None:

@@ -64,7 +64,10 @@ _PID_TAKEN = re.compile(r"\bpid \d+|process number", re.IGNORECASE)
 
 @dataclass
 class Job:
-    """One job in the journal.  last: kind of event → why the last one failed, "" for success."""
+    """One job in the journal.
+
+    last: kind of event → why the last one failed, "" for success; at: when that was.
+    """
 
     user: str
     queue: str = ""
@@ -73,6 +76,7 @@ class Job:
     failed: int = 0
     left_out: bool = False
     last: dict[str, str] = field(default_factory=dict)
+    at: dict[str, object] = field(default_factory=dict)
 
 
 class ReportRow(NamedTuple):
@@ -144,12 +148,15 @@ def _jobs(user: str, lines: Iterable[dict[str, object]]) -> list[Job]:
     found: dict[str, Job] = {}
     for line in lines:
         event, number = _text(line, "event"), _text(line, "job")
+        if event == journal.END and line.get("amid") in _KINDS:
+            _forget_failure(found, number, line)
         kind = event.removesuffix("-failed")
         if kind not in _KINDS or not number:
             continue
         job = found.setdefault(number, Job(user))
         job.queue = _text(line, "queue") or job.queue
         job.vo = _text(line, "vo") or job.vo
+        job.at[kind] = line.get("time")
         if kind == event:
             job.done[kind] += 1
             job.last[kind] = ""
@@ -164,6 +171,17 @@ def _jobs(user: str, lines: Iterable[dict[str, object]]) -> list[Job]:
                 job.left_out,
             )
     return list(found.values())
+
+
+def _forget_failure(found: dict[str, Job], number: str, line: dict[str, object]) -> None:
+    """Take back the failure of an action that failed as somebody killed the job meanwhile."""
+    kind, first = str(line["amid"]), _text(line, "lineage").rpartition("@")[0]
+    since = line.get("since")
+    for job in filter(None, map(found.get, {number, first})):
+        at = job.at.get(kind)
+        if job.last.get(kind) and isinstance(at, int) and isinstance(since, int) and at >= since:
+            job.failed -= 1
+            del job.last[kind]
 
 
 def _row(part: str, name: str, jobs: list[Job]) -> ReportRow:

@@ -100,15 +100,19 @@ def known_to_have_ended(
 ) -> bool:
     """Whether a job that ran on another node has ended, as far as is known here.
 
-    A hold ended it, its server has started it anew here, or says that it has ended.
+    A hold ended it, its server has started it anew here, or says that it has ended, or its starter
+    has noted that.
     """
     if job == request.present_job:
         return True
-    if _ended_by_a_hold(owner_store, job):
+    if _ended_by_a_hold(owner_store, job) or journal.end_of(owner_store, job):
         return True
-    from torqueckpt.batch.server import connect, server_says_ended  # seldom wanted
+    from torqueckpt.batch.lsf import bjobs  # these are seldom wanted
+    from torqueckpt.batch.server import connect, server_says_ended
 
     try:
+        if bjobs.is_lsfs(job):
+            return bjobs.says_ended(job_id(job), privileges.owner_of_uid(os.geteuid()))
         asking = privileges.acting_as_root() if os.getuid() == 0 else nullcontext()
         with asking, connect(settings, timeout_seconds=_ANSWER_SECONDS) as pbs:
             return server_says_ended(pbs, job_id(job))

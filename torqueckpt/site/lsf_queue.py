@@ -16,7 +16,7 @@ from pathlib import Path
 from torqueckpt import log, paths, run
 from torqueckpt.batch import program_checks
 from torqueckpt.batch.lsf import queue_checks, queues
-from torqueckpt.batch.lsf.lsf_conf import Site
+from torqueckpt.batch.lsf.lsf_conf import NAME_IT, Site
 from torqueckpt.batch.lsf.queues import Keyword
 from torqueckpt.batch.mom_config import in_file
 from torqueckpt.errors import BadArguments, ConfigNotWritten, ProgramMissing, QueuesNotRead
@@ -85,6 +85,7 @@ def plan(
     found = [
         *queue_checks.twice(queues.named(old, queue, str(file)), str(file)),
         *queue_checks.keywords(admins, pairs, str(file)),
+        *queue_checks.starter_line(present.get("JOB_STARTER") if old != new else None, str(file)),
         *queue_checks.post_exec_user(site.post_exec_user()),
         *queue_checks.checkpoint_directory(wanted["CHKPNT"], str(file), now.get("CHKPNT", 0)),
         *queue_checks.method(
@@ -120,7 +121,7 @@ def _current(path: Path) -> tuple[Path, bytes, os.stat_result | None]:
     else:
         why = "no such file"
     if status is None:
-        raise QueuesNotRead(file=path, problem=why, remedy="name it with --lsb-queues")
+        raise QueuesNotRead(file=path, problem=why, remedy=NAME_IT)
     return file, old, status
 
 
@@ -228,12 +229,19 @@ def _links(plan: QueuePlan) -> list[Path]:
 
 
 def reconfigure(site: Site) -> str:
-    """Have mbatchd read its files again; gives what `badmin reconfig` printed."""
+    """Have mbatchd read its files again; gives what `badmin reconfig` printed.
+
+    Without -f, which not every version knows: it asks only when it has found something wrong, and
+    nobody answers then.
+    """
     directory = site.directory("LSF_BINDIR")
     if directory is None:
         raise ProgramMissing(program="badmin", problem="LSF_BINDIR is not set")
-    argv = [str(directory / "badmin"), "reconfig", "-f"]
+    argv = [str(directory / "badmin"), "reconfig"]
     done = run.run(argv, timeout_seconds=120, environment=dict(os.environ))
+    said = done.output + done.stderr
     if not done.ok:
-        raise ProgramMissing(program=argv[0], problem=done.last_line() or done.output.strip())
-    return done.output + done.stderr
+        words = "; ".join(line.strip() for line in said.splitlines() if line.strip())
+        problem = words or f"`reconfig` ended with {done.status}"
+        raise ProgramMissing(program=argv[0], problem=problem)
+    return said

@@ -20,6 +20,11 @@ from torqueckpt.typed_json import Malformed, load
 
 RESTART_FAILED = "restart-failed"  # the journal's word
 
+# How a job of LSF ended, as its starter notes it.  Without that line nobody knows: it may have died
+# with its host, and its images are all that is left of it.
+END = "end"
+ENDED, KILLED = "ended", "killed"  # nobody needs its images any more
+SAVED, NOT_RESTARTED = "saved", "not restarted"  # it waits in an image
 
 _LATEST = 4 * 1024 * 1024  # it only ever grows
 
@@ -67,11 +72,23 @@ def waits(store: OwnerStore, lineage: Lineage) -> str:
     try:
         for line in reversed(_latest_lines(store)):
             told = _line(line)
+            if told.get("job") in jobs and _says_it_is_over(told):
+                return ""
             if told.get("job") in jobs and told.get("event") in ("checkpoint", "restart"):
                 return str(told["job"]) if told.get("ended") is True else ""
     except (OSError, Malformed) as problem:
         log.warning(f"{store.path}/{layout.JOURNAL}: {problem}")
     return ""
+
+
+def end_of(store: OwnerStore, job: str) -> dict[str, object]:
+    """The line that tells how a job of LSF ended; {} when nobody has noted that."""
+    told = last(store, "job", job)
+    return told if told.get("event") == END else {}
+
+
+def _says_it_is_over(told: dict[str, object]) -> bool:
+    return told.get("event") == END and told.get("how") in (ENDED, KILLED)
 
 
 def noted_failure(store: OwnerStore, job: str, lineage: str, since: int, reason: str) -> str:

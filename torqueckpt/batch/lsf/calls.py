@@ -2,7 +2,7 @@
 """Parse how LSF's sbatchd calls torqueckpt's programs, and write the script that starts a job.
 
 echkpnt and erestart have two shapes each: with arguments LSF's own checkpoint interface calls them,
-without them they stand in JOB_CONTROLS.  Of POST_EXEC see LSF's environment variable reference.
+without them they stand in JOB_CONTROLS.
 
 chkpnt_script.sh is the shell script that the user's command runs in, so that it can be dumped apart
 from the job's starter.  The running shell goes on reading from it, also after a restart; but each
@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from torqueckpt import log
+from torqueckpt.batch.lsf import job_file
+from torqueckpt.batch.lsf.job_file import STARTER
 from torqueckpt.errors import BadArguments
 from torqueckpt.identity import ImageRef, is_lineage_name, job_id
 from torqueckpt.process import job_processes
 from torqueckpt.safe_files import ANY_SIZE, Directory
-
-STARTER = "lsf-jobstarter"
 
 POINTER = "torqueckpt.json"  # in the job's checkpoint directory
 
@@ -37,14 +37,6 @@ _RESTART = "--restart"
 _ECHKPNT = "echkpnt [-k], or echkpnt [-c] [-f] [-k | -s] [-d CHECKPOINT_DIR] [-x] PGID"
 
 _ERESTART = "erestart, or erestart [-c] [-f] CHECKPOINT_DIR"
-
-
-# Of LSB_JOBEXIT_INFO, "SIGNAL -14 SIG_TERM_USER": somebody, or a limit, has ended the job for good.
-_KILLED = ("SIG_TERM", "SIG_KILL")
-
-_REQUEUED = "SIG_KILL_REQUEUE"
-
-_CHECKPOINTED = "SIG_CHKPNT"
 
 
 NAME = "chkpnt_script.sh"
@@ -81,16 +73,15 @@ class StarterCall(NamedTuple):
     image: ImageRef | None
 
     @classmethod
-    def from_argv(cls, argv: list[str]) -> StarterCall:
-        """Parse the arguments; LSF substitutes %USRCMD as text.
+    def from_argv(cls, argv: list[str], environment: Mapping[str, str]) -> StarterCall:
+        """Parse the arguments; without any, the command is read from LSF's job file.
 
-        A command with an apostrophe in it comes as several words, without the apostrophes, as any
-        command does where %USRCMD stands unquoted.
+        Older queues have '%USRCMD' as argument: a command with an apostrophe in it comes as several
+        words then, without the apostrophes.
         """
-        command = " ".join(argv)
+        command = " ".join(argv) if argv else job_file.command(environment)
         if not command.strip():
-            usage = f"{STARTER} '%USRCMD'"
-            raise BadArguments(program=STARTER, problem="no command", usage=usage)
+            raise BadArguments(program=STARTER, problem="no command", usage=job_file.USAGE)
         return cls(command, _image(argv) or _image(_after_own_name(command)))
 
 
@@ -167,16 +158,10 @@ def job_of(environment: Mapping[str, str]) -> str:
     return job_id(job_processes.job_in(environment))
 
 
-def comes_again(environment: Mapping[str, str], held: bool) -> bool:
-    """Whether LSF may start this job again, so that its images are still needed.
-
-    held: the last that happened to the job was an image that ended it.  That is `bchkpnt -k` or
-    bmig, unless sbatchd says that the job was killed: a suspended one is when its owner wants so.
-    """
-    told = environment.get("LSB_JOBEXIT_INFO", "")
-    if environment.get("LSB_JOBPEND") or _REQUEUED in told or _CHECKPOINTED in told:
-        return True
-    return held and not any(word in told for word in _KILLED)
+def old_job(environment: Mapping[str, str]) -> str:
+    """The id of the job that a job of brestart goes on from; "" outside of one."""
+    number, member = environment.get("LSB_OLD_JOBID", ""), environment.get("LSB_JOBINDEX", "0")
+    return job_processes.job_in({"LSB_JOBID": number, "LSB_JOBINDEX": member})
 
 
 @contextmanager

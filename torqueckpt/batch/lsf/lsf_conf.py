@@ -9,6 +9,8 @@ from pathlib import Path
 
 from torqueckpt.errors import QueuesNotRead
 
+NAME_IT = "name it with `torqueckpt configure lsf --lsb-queues FILE`"
+
 _SUDOERS = Path("/etc/lsf.sudoers")
 
 
@@ -31,16 +33,17 @@ class Site:
         return Path(value) if value.startswith("/") else None
 
     def queues(self) -> Path:
-        """The path of lsb.queues, LSB_CONFDIR/CLUSTER/configdir.
+        """The path of lsb.queues, in LSB_CONFDIR/CLUSTER/configdir or in LSB_CONFDIR itself.
 
         QueuesNotRead when that is not one file.
         """
         top = self.directory("LSB_CONFDIR")
-        found = sorted(top.glob("*/configdir/lsb.queues")) if top is not None else []
+        places = ("lsb.queues", "*/configdir/lsb.queues")
+        found = [each for place in places for each in sorted(top.glob(place))] if top else []
         if len(found) != 1:
             problem = "LSB_CONFDIR is not set" if top is None else f"{len(found)} such files"
-            place = f"{top or 'LSB_CONFDIR'}/*/configdir/lsb.queues"
-            raise QueuesNotRead(file=place, problem=problem, remedy="name it with --lsb-queues")
+            place = f"{top or 'LSB_CONFDIR'}{{,/*/configdir}}/lsb.queues"
+            raise QueuesNotRead(file=place, problem=problem, remedy=NAME_IT)
         return found[0]
 
     @staticmethod

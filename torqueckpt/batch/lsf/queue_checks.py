@@ -17,6 +17,7 @@ from torqueckpt.batch.mom_config import in_file
 from torqueckpt.findings import Finding
 
 _OURS = "torqueckpt's"
+_APPLY = "`torqueckpt configure lsf --apply`"
 
 
 def keywords(admins: list[Keyword], block: list[tuple[str, str]], file: str) -> Iterator[Finding]:
@@ -58,6 +59,13 @@ def post_exec_user(user: str) -> Iterator[Finding]:
 def _post_exec_user(file: str, line: int, user: str) -> Finding:
     reason = f"POST_EXEC would run as {user} and remove what a job's user names"
     return in_file(file, line, reason, "take it out: POST_EXEC is the job's user's", stops=True)
+
+
+def starter_line(present: Keyword | None, file: str) -> Iterator[Finding]:
+    """Check for the older form of our JOB_STARTER."""
+    if present is not None and present.value.endswith("'%USRCMD'"):
+        reason = "JOB_STARTER: LSF puts commands between its apostrophes, and their own are lost"
+        yield in_file(file, present.line, reason, f"{_APPLY}, then badmin reconfig")
 
 
 def twice(found: list[Queue], file: str) -> Iterator[Finding]:
@@ -120,13 +128,13 @@ def link(serverdir: Path | None, name: str, target: Path, file: str) -> Iterator
     """Check that LSF_SERVERDIR/echkpnt.METHOD leads to our program."""
     if serverdir is None:
         reason = f"LSF_SERVERDIR is not known: {name} belongs there, a link to {target}"
-        yield in_file(file, 0, reason, "name it with --serverdir")
+        yield in_file(file, 0, reason, "name it with `torqueckpt configure lsf --serverdir DIR`")
         return
     place = serverdir / name
     if os.path.realpath(place) == os.path.realpath(target):
         return
     if os.path.lexists(place):
-        remedy = "take another --method"
+        remedy = "take another with `torqueckpt configure lsf --method NAME`"
         yield in_file(str(place), 0, "is there and not torqueckpt's", remedy, stops=True)
     else:
-        yield in_file(str(place), 0, "is missing", f"--apply makes it, or ln -s {target} {place}")
+        yield in_file(str(place), 0, "is missing", f"{_APPLY} makes it, or ln -s {target} {place}")

@@ -115,6 +115,11 @@ def connect(job: str | None, group: int | None) -> socket.socket | None:
     return None
 
 
+def pid_of(line: socket.socket) -> int:
+    """The starter that a connection leads to."""
+    return _other_end(line)[0]
+
+
 def request(line: socket.socket, asked: Request) -> Answer:
     """Send a request and wait for the answer, without a limit.
 
