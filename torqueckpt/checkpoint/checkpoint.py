@@ -70,7 +70,7 @@ def checkpoint(request: CheckpointRequest, settings: Settings) -> Manifest:
         lineage = find_lineage(owner_store, request, settings)
         noted, before = _failures_noted(owner_store, request, settings), lineage.newest_number()
         in_turn = turns.turn(request, owner, lives_as_long(lineage, request), settings)
-        alone = locked(lineage, settings.lock_timeout_seconds)
+        alone = locked(owner_store, lineage, settings.lock_timeout_seconds)
         with noted, in_turn as waited_ms, alone as lock:
             with translated(settings.store):
                 known = lineage.live()

@@ -13,7 +13,14 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple
 
 from torqueckpt import layout, log
-from torqueckpt.errors import Busy, ForeignProcess, SessionGone, SignatureWrong, TorqueCkptError
+from torqueckpt.errors import (
+    Busy,
+    ForeignProcess,
+    SessionGone,
+    SignatureWrong,
+    StoreFull,
+    TorqueCkptError,
+)
 from torqueckpt.files import stdio
 from torqueckpt.identity import Owner, ProcessId, lineage_name
 from torqueckpt.manifest import Manifest
@@ -132,10 +139,11 @@ def find_lineage(
 
 
 @contextmanager
-def locked(lineage: Lineage, seconds: float) -> Iterator[int]:
+def locked(owner_store: OwnerStore, lineage: Lineage, seconds: float) -> Iterator[int]:
     """Inside, we hold the lineage's lock, whose descriptor it gives.
 
-    Busy after so many seconds; OwnProgramInTree when it is a restart that takes so long.
+    Busy after so many seconds; OwnProgramInTree when it is a restart that takes so long.  A lineage
+    that holds nothing when the checkpoint fails goes again: a job that is refused leaves none.
     """
     with ExitStack() as stack:
         try:
@@ -145,7 +153,23 @@ def locked(lineage: Lineage, seconds: float) -> Iterator[int]:
             keeper = proc.alive(live.keeper) if live is not None and live.tree is None else None
             tree.refuse_restart([keeper] if keeper is not None else [])
             raise
-        yield lock
+        if not owner_store.holds(lineage):  # it went so while we waited
+            raise Busy(job=lineage.first_job, seconds=0)
+        try:
+            yield lock
+        except StoreFull:  # the job is not what was in the way
+            raise
+        except BaseException:
+            _forget_if_bare(owner_store, lineage)
+            raise
+
+
+def _forget_if_bare(owner_store: OwnerStore, lineage: Lineage) -> None:
+    try:
+        if lineage.is_bare():
+            owner_store.forget(lineage)
+    except (TorqueCkptError, OSError) as trouble:
+        log.warning(f"{lineage.path}: it stays, and holds nothing: {trouble}")
 
 
 def find_tree(live: Live | None, request: CheckpointRequest, settings: Settings) -> Target:

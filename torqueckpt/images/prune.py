@@ -15,15 +15,16 @@ from torqueckpt import budget, log
 from torqueckpt.batch.server import Server
 from torqueckpt.budget import Budget
 from torqueckpt.errors import Busy, JobStillRuns, TorqueCkptError
+from torqueckpt.files import intent
 from torqueckpt.identity import Owner
 from torqueckpt.images import pointers, retention
 from torqueckpt.images.ended import JobState
 from torqueckpt.images.retention import GenerationUsage, LineageUsage, Removal
-from torqueckpt.process import privileges
+from torqueckpt.process import privileges, proc
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, claim, filesystem, index, journal, marks
 from torqueckpt.store.filesystem import translated
-from torqueckpt.store.lineage import Lineage
+from torqueckpt.store.lineage import Lineage, lives_here
 from torqueckpt.store.store import OwnerStore
 
 
@@ -94,7 +95,7 @@ def _look_at(
     for name in names[begin:] + names[:begin]:
         its_own, opened = budget.apart(name, tell), _opened(settings, owner, name)
         with its_own, suppress(Busy), opened as (owner_store, lineage):  # Busy: the next time
-            has_ended = job_state.has_ended(owner_store, lineage)
+            has_ended = _is_over(job_state, owner_store, lineage)
             since = marks.since(lineage) if has_ended else None
             if not dry_run:
                 since = marks.noted(lineage, has_ended, now)
@@ -104,6 +105,25 @@ def _look_at(
             found.append(usage)
             if usage.unknown:
                 tell(f"{name}: what it takes cannot be counted: {usage.unknown}")
+
+
+def _is_over(job_state: JobState, owner_store: OwnerStore, lineage: Lineage) -> bool:
+    """Whether nobody will go on from the lineage: its jobs have ended, or have left nothing."""
+    return _has_nothing(lineage) or job_state.has_ended(owner_store, lineage)
+
+
+def _has_nothing(lineage: Lineage) -> bool:
+    """Whether each checkpoint of a job has failed, and the job does not run here any more."""
+    if lineage.numbers() or intent.pending(lineage.directory):
+        return False
+    try:
+        live = lineage.live()
+        if live is not None:
+            return live.host == os.uname().nodename and lives_here(live) is None
+        leader = lineage.first_leader()
+    except TorqueCkptError:  # torn
+        return False
+    return leader is None or proc.alive(leader) is None
 
 
 def _described(lineage: Lineage, owner: Owner, since: int | None) -> LineageUsage:
@@ -146,7 +166,7 @@ def _refuse_in_doubt(
     Before an older image goes, every byte of the newest is read, once for each lineage.
     """
     if going.all:
-        if not job_state.has_ended(owner_store, lineage):
+        if not _is_over(job_state, owner_store, lineage):
             raise JobStillRuns(job=lineage.first_job, where="since just now", remedy="it stays")
     elif (going.owner, going.lineage) not in sound:
         newest = lineage.generation(going.newest)

@@ -73,6 +73,10 @@ class Lineage:
         """The numbers of the whole generations, oldest first."""
         return sorted(int(name) for name in self.directory.names() if _NUMBER.fullmatch(name))
 
+    def is_bare(self) -> bool:
+        """Whether nothing was ever kept in it: each checkpoint was refused before its dump."""
+        return set(self.directory.names()) <= {layout.LOCK, layout.FIRST}
+
     def newest_number(self) -> int:
         """Of the generation that was finished last; 0 when there is none."""
         return max(self.numbers(), default=0)

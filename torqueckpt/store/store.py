@@ -205,6 +205,15 @@ class OwnerStore:
             if ids.target(job) != lineage.name:
                 ids.point(job, lineage.name)
 
+    def holds(self, lineage: Lineage) -> bool:
+        """Whether the lineage is still there, and not removed or another one by now."""
+        try:
+            there = os.stat(lineage.name, dir_fd=self.directory.fd, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        own = os.fstat(lineage.directory.fd)
+        return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+
     def forget(self, lineage: Lineage) -> None:
         """Remove a lineage with all that it holds, and the job ids that lead to it."""
         with translated(self.path):
