@@ -135,6 +135,21 @@ def test_a_bad_value_is_one_line_and_no_job(
     assert not (script.parent / "ran").exists()
 
 
+def test_lines_with_another_prefix_are_read_instead(site: Site, user: User) -> None:
+    header = "#PBS -q batch\n#MINE -m abe\n#MINE -d sub"
+    told = Told(site, user, "-C", "#MINE", directives=header)
+    assert told.said == "torqueckpt: not played here: -m abe\n"
+    assert told.of(f"sub/run_job.sh.o{told.number}")["dir"] == f"{told.directory}/sub"
+
+
+def test_a_quote_that_stays_open_in_the_header_is_told(site: Site, user: User) -> None:
+    script = user.script("#!/bin/sh\n#PBS -N 'x\ntouch ran\n", user.directory())
+    answer = site.call(None, "run", "--user", user.name, str(script))
+    assert (answer.returncode, answer.stderr.count("\n")) == (125, 1)
+    assert f"{script}: #PBS -N 'x: no closing '" in answer.stderr
+    assert not (script.parent / "ran").exists()
+
+
 @pytest.mark.parametrize("joined", ["oe", "eo"])
 def test_a_job_whose_output_is_joined_is_held_and_goes_on(
     site: Site, user: User, joined: str

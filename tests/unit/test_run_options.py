@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from torqueckpt.batch import directives
 from torqueckpt.batch.local import options
 from torqueckpt.batch.local.options import Asked, Slots
 from torqueckpt.errors import InvalidOption, InvalidResource
@@ -83,13 +84,14 @@ def test_what_is_not_played_is_named(given: tuple[str, str], named: str, in_scri
 
 
 def test_every_option_of_both_qsubs_is_known() -> None:
-    torque = "a:A:b:c:C:d:D:e:EfF:hi:Ij:J:k:K:l:L:m:M:nN:o:p:P:q:r:S:t:T:u:v:Vw:W:Xxz"
-    openpbs = "a:A:c:C:e:fhIj:J:k:l:m:M:N:o:p:q:r:R:S:u:v:VW:XzP:"
-    both = set((torque + openpbs).replace(":", ""))
-    assert both == {*options.WITH_VALUE, *options.ALONE}
-    assert set(options.WITH_VALUE) == {
-        a for o in (torque, openpbs) for a, b in zip(o, o[1:]) if b == ":"
-    }
+    assert set(options.ALONE) == directives.WITHOUT_VALUE
+    assert set(options.WITH_VALUE) == directives._WITH_VALUE
+
+
+def test_blanks_around_a_value_are_none_of_it() -> None:
+    found = asked(("j", " oe "), ("N", " name"), ("t", " 3"), ("S", " /bin/sh"), ("d", " /tmp "))
+    assert [found.last[letter] for letter in "jNd"] == ["oe", "name", "/tmp"]
+    assert (found.member, found.shell) == ("3", "/bin/sh")
 
 
 @pytest.mark.parametrize("given", [("m", "n"), ("r", "n"), ("W", "block=true"), ("z", "")])

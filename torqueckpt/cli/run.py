@@ -53,6 +53,7 @@ _SHOWN = {
     "t": ("N", "Member N of an array; whole arrays are not played."),
     "W": ("LIST", "umask=022."),
     "F": ("WORDS", "Arguments of the script."),
+    "C": ("PREFIX", "Lines that begin so are read in place of #PBS lines."),
 }
 
 
@@ -97,7 +98,8 @@ def run_command(
     owner = _job_owner(user)
     submitted = submission.build(Path.cwd() / script, arguments, owner, _directives(given))
     if submitted.not_played:
-        click.echo(f"torqueckpt: not played here: {', '.join(submitted.not_played)}", err=True)
+        named = log.one_line(", ".join(submitted.not_played))
+        click.echo(f"torqueckpt: not played here: {named}", err=True)
     if arguments and arguments[0].startswith("-"):
         told = f"{arguments[0]} is the script's; options of qsub stand before {script}"
         click.echo(f"torqueckpt: {log.one_line(told)}", err=True)

@@ -26,15 +26,16 @@ _FORMS: dict[str, tuple[str, str] | None] = {
     "p": (r"[+-]?\d{1,4}", "a number from -1024 to 1023"),
     "r": (r"[yn]", "y or n"),
     "K": (r"[1-9]\d*", "a number of seconds from 1 on"),
-    **{letter: (r".+", "it is empty") for letter in "aAbcCdDeiJLlMoPqRtTuwW"},
-    **{letter: (r".*", "") for letter in "vF"},
-    **dict.fromkeys("EfhInVxXz"),
+    **{letter: (r".+", "it is empty") for letter in "aAbcdDeiJLlMoPqRtTuwW"},
+    **{letter: (r".*", "") for letter in "CFv"},
+    **dict.fromkeys("EfGhInVxXz"),
 }
 WITH_VALUE = [letter for letter, form in _FORMS.items() if form is not None]
 ALONE = [letter for letter, form in _FORMS.items() if form is None]
 
 _PLAYED = frozenset("NcoejklvVSdwFtJWz")
 _ARRAYS = frozenset("tJ")
+_AS_THEY_ARE = frozenset("vF")  # of the others, blanks around the value are none of it
 _NOTHING_TO_DO = (("m", "n"), ("m", "p"), ("r", "n"))
 _WITHOUT_A_SERVER = frozenset({"nodect", "neednodes"})  # a server has counted them from nodes=
 _VARIABLE = re.compile(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})")
@@ -72,7 +73,7 @@ def read(written: Iterable[Directive], given: Iterable[Directive], host: str) ->
     lines, command = list(written), list(given)
     if any(each.option in _ARRAYS for each in command):
         lines = [each for each in lines if each.option not in _ARRAYS]
-    every = [*lines, *command]
+    every = [Directive(o, v if o in _AS_THEY_ARE else v.strip()) for o, v in (*lines, *command)]
     for each in every:
         _check(each)
     last = {each.option: each.value for each in every}
@@ -125,7 +126,7 @@ def _check(each: Directive) -> None:
     if form is None:
         return
     pattern, problem = form
-    if not re.fullmatch(pattern, each.value.strip(), re.DOTALL):
+    if not re.fullmatch(pattern, each.value, re.DOTALL):
         raise InvalidOption(option=each.option, value=each.value, problem=problem)
     if each.option == "p" and not -1024 <= int(each.value) <= 1023:
         raise InvalidOption(option=each.option, value=each.value, problem=problem)
@@ -137,7 +138,7 @@ def _idle(each: Directive, last: Mapping[str, str]) -> bool:
         return "d" in each.value and last["k"] == each.value
     if each.option in _PLAYED or last[each.option] != each.value:
         return False
-    return (each.option, each.value.strip()) not in _NOTHING_TO_DO
+    return (each.option, each.value) not in _NOTHING_TO_DO
 
 
 def _said(each: Directive) -> str:
@@ -146,7 +147,7 @@ def _said(each: Directive) -> str:
 
 def _member(last: Mapping[str, str]) -> str:
     for letter in _ARRAYS & set(last):
-        value = last[letter].strip()
+        value = last[letter]
         if not re.fullmatch(r"\d{1,7}", value):
             problem = "arrays are not played; -t N runs one member of it"
             raise InvalidOption(option=letter, value=value, problem=problem)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from torqueckpt import log
 from torqueckpt.batch import checkpoint_spec, directives, walltime
 from torqueckpt.batch.checkpoint_spec import CheckpointSpec
 from torqueckpt.batch.job_details import Details
@@ -104,19 +105,21 @@ def build(
             text = file.read()
     except OSError as problem:
         raise ScriptUnreadable(path=script, problem=problem.strerror) from problem
-    written = directives.read(text.decode("utf-8", "replace"))
-    asked = options.read(written, given, os.uname().nodename)
+    spoken = text.decode("utf-8", "surrogateescape")
+    command = list(given)
+    prefix = next((v for o, v in reversed(command) if o == "C"), directives.PREFIX)
+    command = [each for each in command if each.option != "C"]
+    written = _written(script, spoken, prefix)
+    asked = options.read(written, command, os.uname().nodename)
     last = asked.last
     joined = last.get("j", "n")
     submitted = Submission(
-        script=directives.spooled(text.decode("utf-8", "surrogateescape")).encode(
-            "utf-8", "surrogateescape"
-        ),
+        script=directives.spooled(spoken, prefix).encode("utf-8", "surrogateescape"),
         arguments=arguments,
-        name=last.get("N", script.name[:_LONGEST_NAME]).strip(),
+        name=last.get("N", script.name[:_LONGEST_NAME]),
         spec=checkpoint_spec.parse(last.get("c", "u")),
-        out=last.get("o", "").strip(),
-        err=last.get("e", "").strip(),
+        out=last.get("o", ""),
+        err=last.get("e", ""),
         joined="" if joined == "n" else joined,
         variables={
             **(os.environ if asked.all_variables else {}),
@@ -140,11 +143,24 @@ def build(
     return submitted
 
 
+def _written(script: Path, text: str, prefix: str) -> list[Directive]:
+    """The options of the script's header; ScriptUnreadable where a quote stays open."""
+    for line in directives.lines(text, prefix):
+        if not line.in_header:
+            break
+        try:
+            directives.split(line.options or "")
+        except ValueError as unclosed:
+            said = log.one_line(f"{prefix}{line.options}".rstrip())
+            raise ScriptUnreadable(path=script, problem=f"{said}: {unclosed}") from unclosed
+    return directives.read(text, prefix)
+
+
 def _directory(option: str, path: str | None, owner: Owner) -> Path | None:
     """The directory that -d or -w names, from here; it must be there, for the owner."""
     if path is None:
         return None
-    found = Path.cwd() / path.strip()
+    found = Path.cwd() / path
     with privileges.acting_as(owner):
         if not found.is_dir():
             raise InvalidOption(option=option, value=path, problem="no such directory")
