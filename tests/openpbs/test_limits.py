@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.openpbs.private import PrivateOpenPBS
 from tests.support import User, count_script, lines
 
@@ -38,6 +40,32 @@ def test_a_released_job_that_exceeds_its_walltime_is_ended(
     assert status["Exit_status"] == "-29" and "exceeded resource walltime" in status["comment"]
     assert 240 < walltime(openpbs, job) < 600
     assert openpbs.delivered(job, directory)[0].startswith(lines(60))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "ncpus=1,mem=100mb",
+        "select=1:ncpus=1:mem=100mb",
+        "select=1:ncpus=1:mem=50mb+1:ncpus=1:mem=50mb",
+        "nodes=1:ppn=1",
+        "nodes=pbsnode",
+        "host=pbsnode",
+        "select=1:ncpus=1:host=pbsnode",
+    ],
+)
+def test_however_it_was_asked_for_it_goes_on_where_it_was(
+    openpbs: PrivateOpenPBS, owner: User, directory: Path, asked: str
+) -> None:
+    job = openpbs.start_job(owner, owner.script(count_script(80), directory), "-l", asked)
+    openpbs.wait_for_line(job, 10)
+    openpbs.hold(job, owner)
+    openpbs.release(job, owner)
+    openpbs.wait_until_restarted(job)
+    status = openpbs.wait_for_state(job, "F", 60)
+    assert status["Exit_status"] == "7"
+    assert "host=pbsnode" in status["Resource_List.select"]
+    assert openpbs.delivered(job, directory) == (lines(80), "")
 
 
 def walltime(openpbs: PrivateOpenPBS, job: str) -> int:

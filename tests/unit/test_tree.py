@@ -123,6 +123,43 @@ def test_a_session_whose_leader_has_ended_is_gone(started: Start) -> None:
         tree.leader(leader.pid)
 
 
+_OPENPBS = {**os.environ, "PBS_JOBDIR": "/home/ann", "PBS_ENVIRONMENT": "PBS_BATCH"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "children"),
+    [
+        (("/bin/sh", "-c", "sleep 60 & wait"), 1),
+        (("/bin/bash", "--norc", "-c", "sleep 60 & sleep 60 & wait"), 2),
+        (("/bin/sleep", "60"), 0),
+    ],
+)
+def test_a_leader_that_openpbs_was_told_to_start_is_the_job(
+    started: Start, argv: tuple[str, ...], children: int
+) -> None:
+    process = started(*argv, stdin=subprocess.DEVNULL, env=_OPENPBS)
+    real.execed(process.pid, argv[0])
+    real.until(lambda: len(proc.children(process.pid)) == children, "its children")
+    assert tree.exec_process(process.pid).pid == process.pid
+
+
+@pytest.mark.parametrize("name", ["-bash", "/bin/bash"])
+def test_a_shell_that_reads_its_script_from_moms_pipe_is_not(started: Start, name: str) -> None:
+    """With a dash, or below what a site's own hook starts; the pipe goes on into the script."""
+    code = f'exec -a {name} /bin/bash --norc -c "sleep 60 & wait"'
+    process = started("/bin/bash", "-c", code, stdin=subprocess.PIPE, env=_OPENPBS)
+    (child,) = real.children(process.pid, 1)
+    assert tree.exec_process(process.pid).pid == child.pid
+
+
+def test_an_interactive_job_of_openpbs_is_refused(started: Start) -> None:
+    given = {**_OPENPBS, "PBS_ENVIRONMENT": "PBS_INTERACTIVE"}
+    process = started("/bin/sh", "-c", "sleep 60 & wait", env=given)
+    real.children(process.pid, 1)
+    with pytest.raises(InteractiveJob):
+        tree.exec_process(process.pid)
+
+
 def test_the_whole_session_is_dumped_from_its_leader_when_the_settings_say_so(
     started: Start,
 ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from fnmatch import fnmatchcase
 
 from torqueckpt.errors import (
@@ -19,7 +20,8 @@ from torqueckpt.identity import Owner
 from torqueckpt.process import proc, sockets
 
 _SOCKET = re.compile(r"socket:\[([0-9]+)\]")
-_MOM = "pbs_mom"  # it leads the session of an interactive job itself
+_MOM = "pbs_mom"  # TORQUE's leads the session of an interactive job itself
+_INTERACTIVE = "PBS_INTERACTIVE"  # as OpenPBS's MOM tells the job's shell
 # The supervisor of a restarted job never belongs into an image of that job.
 _OWN_PROGRAMS = ("rootdoor", "mom-restart", "lsf-jobstarter")
 
@@ -40,9 +42,9 @@ def exec_process(sid: int, which: str = "exec", match: str = "") -> proc.Stat:
     it is the application.
     """
     top = leader(sid)
-    if top.name == _MOM:
+    if top.name == _MOM or proc.environment(top.pid).get("PBS_ENVIRONMENT") == _INTERACTIVE:
         raise InteractiveJob(sid=sid)
-    if which == "session":
+    if which == "session" or _is_the_job(top):
         return top
     found = [proc.stat(pid) for pid in proc.children(sid)]
     running = [each for each in found if each is not None and not each.ended]
@@ -54,6 +56,21 @@ def exec_process(sid: int, which: str = "exec", match: str = "") -> proc.Stat:
         listed = ", ".join(f"{each.pid} ({each.name})" for each in running)
         raise SeveralExecPids(sid=sid, candidates=listed)
     return running[0]
+
+
+def _is_the_job(top: proc.Stat) -> bool:
+    """Whether the leader is what `qsub -- program` of OpenPBS has started, and no login shell.
+
+    MOM's shells have a dash before their name and read the script's path from a pipe of MOM's;
+    PBS_JOBDIR tells OpenPBS from TORQUE, which starts shells only.
+    """
+    words = proc.argv(top.pid)
+    if not words or words[0].startswith("-") or "PBS_JOBDIR" not in proc.environment(top.pid):
+        return False
+    try:
+        return not stat.S_ISFIFO(os.stat(f"/proc/{top.pid}/fd/0").st_mode)
+    except OSError:  # closed, by itself
+        return True
 
 
 def below(root: proc.Stat) -> list[proc.Stat]:
