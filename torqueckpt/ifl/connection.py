@@ -79,11 +79,12 @@ class Connection:
     # Questions ----------------------------------------------------------------------------------
 
     def jobs(self, attributes: Iterable[str] = (), *, where: str = "") -> list[Job]:
-        """List all jobs, or those of a queue or server.
+        """List all jobs, or those of a queue or server, the members of arrays among them.
 
         `attributes` limits what the server sends.
         """
-        return self._records(Job, "pbs_statjob", where, _names(attributes), None)
+        extend = "t" if self._library.is_openpbs else None  # without it OpenPBS lists no members
+        return self._records(Job, "pbs_statjob", where, _names(attributes), extend)
 
     def job(self, job_id: str, attributes: Iterable[str] = (), *, ended: bool = False) -> Job:
         """Ask for one job; UnknownJob when the server has none of that id.

@@ -2,15 +2,16 @@
 """The periodic service of a node: it takes checkpoints that are due and that nobody else took.
 
 Many releases of TORQUE never arm MOM's own timer.  Where it works it comes first, and this finds
-nothing to do: what is due has a time of grace.  OpenPBS's timer works, but stands still once MOM
-has restarted a job in place: there those jobs alone are this service's.  Times are seconds of the
-epoch: the server's are.
+nothing to do: what is due has a time of grace.  OpenPBS's timer works, but not for members of
+arrays, nor once MOM has restarted a job in place: there those jobs alone are this service's.  Times
+are seconds of the epoch: the server's are.
 """
 
 from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -299,12 +300,13 @@ class Periodic:
     def _here(self, everywhere: list[Job]) -> list[tuple[Job, CheckpointSpec]]:
         """The running jobs whose mother superior is this node, each with its -c."""
         found = []
+        of_arrays = {job.id: job.checkpoint for job in everywhere if "[]" in job.id}
         self._odd.clear()
         for job in everywhere:
             if not _is_here(job):
                 continue
             try:
-                found.append((job, checkpoint_spec.parse(job.checkpoint or "u")))
+                found.append((job, checkpoint_spec.parse(_checkpoint(job, of_arrays) or "u")))
             except InvalidSpec as other:
                 self._odd.add(job.id)
                 self._tell(job.id, str(other))
@@ -427,6 +429,11 @@ class Periodic:
         self._problems = {name: each for name, each in self._problems.items() if name in kept}
         known = jobs | self._odd | {"server", "depend"}
         self._told = {about: line for about, line in self._told.items() if about in known}
+
+
+def _checkpoint(job: Job, of_arrays: Mapping[str, str]) -> str:
+    """A job's -c; of a member of an array OpenPBS has it with the array alone."""
+    return job.checkpoint or of_arrays.get(re.sub(r"\[[0-9]+\]", "[]", job.id), "")
 
 
 def _is_here(job: Job) -> bool:

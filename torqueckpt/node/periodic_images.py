@@ -101,7 +101,8 @@ def _look(user: str, jobs: Sequence[Wanted], rate_too: bool, settings: Settings)
 
 
 def _seen(found: Seen, wanted: Wanted, settings: Settings) -> Seen:
-    found = found._replace(looked=True)
+    # OpenPBS's MOM takes no image of an array's member by itself
+    found = found._replace(looked=True, mom_has_timer="[" not in wanted.job.id)
     with lineage_of(wanted.job, settings) as lineage:
         if turns.has_one(wanted.job.id, os.geteuid()):
             return found._replace(busy=True)
@@ -109,7 +110,7 @@ def _seen(found: Seen, wanted: Wanted, settings: Settings) -> Seen:
             return found
         if lineage.is_locked():
             return found._replace(busy=True)
-        if wanted.timer:
+        if wanted.timer and found.mom_has_timer:
             found = found._replace(mom_has_timer=_mom_has_timer(lineage, wanted.job))
         generation = lineage.newest()
         if generation is None:
