@@ -289,6 +289,25 @@ def test_a_hold_that_is_called_again_after_it_has_ended_the_job(
     assert len(site.rows(running.job)) == 1
 
 
+def test_a_client_that_asks_again_a_second_later_gets_the_same_image(
+    site: Site, running: Running
+) -> None:
+    """TORQUE's qchkpt and qhold do, after an answer that says neither yes nor no: MOM calls with a
+    new name, while it takes the image or after the job's end."""
+    running.leader()
+    names = [f"ckpt.{running.job}.{second}" for second in (1, 2, 3, 4)]
+    calls = [subprocess.Popen(running.hook_argv(name=name)) for name in names[:2]]
+    assert [each.wait() for each in calls] == [0, 0]
+    assert len(site.rows(running.job)) == 1
+    site.configure(repeat_window_seconds=LIMIT_SECONDS)
+    ending = [running.hook_argv(name=name, signal=15) for name in names[2:]]
+    for argv in ending:
+        answer = call(argv)
+        assert (answer.returncode, answer.stderr) == (0, "")
+    running.wait()
+    assert len(site.rows(running.job)) == 2
+
+
 def test_a_call_that_comes_again_makes_the_pointer_that_the_first_one_did_not(
     site: Site, running: Running
 ) -> None:

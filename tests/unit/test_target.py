@@ -84,7 +84,7 @@ def test_an_image_is_no_answer_to_a_call_that_ends_a_job_which_runs(
         ("ckpt.12.srv.1", 1, False, False),  # somebody asked again
         ("", 1, False, True),  # the service, after a server that said neither yes nor no
         ("", 5, False, False),
-        ("mine", 1, True, True),
+        ("mine", 1, True, False),
         ("mine", 1, False, False),
     ],
 )

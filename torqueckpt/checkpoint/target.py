@@ -263,21 +263,24 @@ def made_already(
     """The newest generation, when an earlier, equal call has made it; else None.
 
     It is equal with the same name, or where a name tells nothing, when this call arrived before the
-    generation was made.  Whatever the names, it is when it was made while this call waited: a
-    client that got no clear answer asks again, and MOM calls with a name of the next second.  A
-    call that is to end a job that still runs is never answered so: the job has gone on since.
+    generation was made.  Names that MOM makes end with the time: a client that got no clear answer
+    asks again, and MOM's call of the next second is equal to one that it waited for, or that has
+    just ended the job.  A call that is to end a job that still runs is never answered so: the job
+    has gone on since.
     """
     if last is None or not last.signed:
         return None
     newest = last.manifest
-    meanwhile = request.exec_pid is None and (waited or not request.name)
     if newest.job.id != request.job_id or newest.lineage != lineage.name:
-        return None
-    if newest.checkpoint_name != request.name and not meanwhile:
         return None
     if not last.generation.looks_whole(newest):
         return None
     just_now = since <= newest.created <= time.time() + 1  # not ahead: the clock was set back
+    if newest.checkpoint_name != request.name:
+        named = CheckpointRequest(request.sid, request.job_id, name=newest.checkpoint_name)
+        retried = request.named_once and named.named_once and (waited or (request.end and just_now))
+        if request.exec_pid is not None or not (retried or not request.name):
+            return None
     if not request.named_once and not just_now:
         return None
     return None if request.end and _still_runs(lineage, request) else newest
