@@ -87,7 +87,8 @@ def _parts(glob: str) -> tuple[str, str]:
     return _QUOTED.sub(r"\1", "/".join(parts[:fixed])) or "/", "/".join(parts[fixed:])
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A glob that matches this text alone: an array job's id has brackets."""
     return _MAGIC.sub(r"[\1]", text)
 
 
@@ -96,9 +97,9 @@ def _rule(item: str, directory: str, environment: Mapping[str, str]) -> Rule:
     from string import Template  # slow to import, and few jobs have rules
 
     glob, _, kind = item.rpartition("=")
-    known = {name: _quoted(value) for name, value in environment.items()}
-    where, rest = _parts(os.path.join(_quoted(directory), Template(glob).safe_substitute(known)))
-    glob = os.path.join(_quoted(os.path.realpath(where)), rest)
+    known = {name: quoted(value) for name, value in environment.items()}
+    where, rest = _parts(os.path.join(quoted(directory), Template(glob).safe_substitute(known)))
+    glob = os.path.join(quoted(os.path.realpath(where)), rest)
     _check_brackets(item, glob)
     return Rule(glob, kind, True)
 

@@ -424,3 +424,40 @@ def test_a_directory_that_is_named_for_the_job_is_the_batch_systems(
     found = temporary.of_job((), environment, os.getpid())
     assert list(found.of_job) == made
     assert all(found.holds(f"{each}/x") for each in made)
+
+
+def test_an_array_members_directory_is_no_pattern_for_another_jobs(
+    user: Owner, lineage: Path, started: Started
+) -> None:
+    own = _moms(lineage, user)
+    member, other = own.with_name("12[3].srv"), own.with_name("123.srv")
+    with privileges.acting_as(user):
+        own.rename(member)
+        other.mkdir()
+        (other / "anothers").write_text("another job's")
+    pid = _in(user, Path("/"), started)
+    with privileges.acting_as(user):
+        seen = _looked(lineage, pid, made_for_job=(str(member),))
+        before = _tree(own.parent)
+        (member / "new").write_text("later")
+        found = _found(lineage, seen)
+        _applied(lineage, found)
+    assert [each.path for each in found.changes] == [f"{member}/new"]
+    assert _tree(own.parent) == before
+
+
+def test_an_undo_goes_on_where_a_directory_with_another_mode_is_gone_by_then(
+    user: Owner, lineage: Path, started: Started
+) -> None:
+    own = _moms(lineage, user)
+    pid = _in(user, Path("/"), started)
+    with privileges.acting_as(user):
+        seen = _looked(lineage, pid, made_for_job=(str(own),))
+    _remove(own)
+    with privileges.acting_as(user):
+        own.mkdir(mode=0o755)
+        found = _found(lineage, seen)
+        own.rmdir()
+        with Directory.open(lineage) as opened:
+            rollback.undo(opened, found.directories, found.changes, found.places)
+        assert not own.exists()

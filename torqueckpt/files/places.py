@@ -63,11 +63,8 @@ def finish(places: Iterable[Place]) -> None:
 def reopen(places: Iterable[Place]) -> None:
     """Let undo() into directories again that their mode keeps the job's owner from changing."""
     for each in places:
-        try:
-            if stat.S_ISDIR(each.mode) and not problem(each):
-                _change_mode(each.path, 0o700)
-        except (OSError, ValueError) as closed:
-            log.info(f"{each.path!r}: not opened: {closed}")
+        if stat.S_ISDIR(each.mode):
+            _try_mode(each.path, 0o700)
 
 
 def undo(directories: Iterable[str], places: Iterable[Place]) -> None:
@@ -88,7 +85,7 @@ def undo(directories: Iterable[str], places: Iterable[Place]) -> None:
                 finish([own[path]])
     for each in own.values():
         if each.present >= 0:
-            _change_mode(each.path, each.present)
+            _try_mode(each.path, each.present)
 
 
 def remove(made: Iterable[str]) -> None:
@@ -107,6 +104,14 @@ def _as_made(place: Place) -> bool:
     if stat.S_IFMT(os.lstat(place.path).st_mode) != stat.S_IFMT(place.mode):
         return False
     return not place.target or os.readlink(place.path) == place.target
+
+
+def _try_mode(directory: str, mode: int) -> None:
+    try:
+        if os.lstat(directory).st_uid == os.geteuid():
+            _change_mode(directory, mode)
+    except (OSError, ValueError) as kept:
+        log.info(f"{directory!r}: its mode stays: {kept}")
 
 
 def _change_mode(directory: str, mode: int, mtime_ns: int = 0) -> None:

@@ -251,7 +251,8 @@ class _Looker:
 
     def rules_of_own(self) -> tuple[Rule, ...]:
         """What a restart goes by: what it finds in there beyond all that is recorded is new."""
-        return tuple(Rule(f"{each}/**", file_rules.SNAPSHOT, self._all_of_own) for each in self.own)
+        globs_of_own = (f"{file_rules.quoted(each)}/**" for each in self.own)
+        return tuple(Rule(each, file_rules.SNAPSHOT, self._all_of_own) for each in globs_of_own)
 
     def keep_temporary(self, found: Held, frozen_ns: int) -> tuple[Place, ...]:
         """Copy what a boot removes and the job only reads, or has in its own directories there.
