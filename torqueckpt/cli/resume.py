@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from torqueckpt import settings
-from torqueckpt.batch.lsf import bsub
+from torqueckpt.batch.lsf import bjobs
 from torqueckpt.batch.server import connect
 from torqueckpt.cli import ownership, tables
 from torqueckpt.errors import NeedsRoot, NotInAJob, WouldNotRestart
@@ -139,7 +139,7 @@ def resume_job_command(
             return
     else:
         image = resume_script.image_of(named, owner, chosen, generation)
-        if bsub.is_lsfs(image.manifest.job.id):
+        if bjobs.is_lsfs(image.manifest.job.id):
             text = lsf_job.text(image.manifest, named, chosen, generation, tuple(options))
             if submit:
                 click.echo(lsf_job.submit(text, named, image.manifest, owner, chosen, _tell))

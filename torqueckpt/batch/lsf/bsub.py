@@ -32,11 +32,6 @@ _LONGEST = 4096  # characters of a value: an environment is whatever its owner l
 _ANSWER = re.compile(r"Job <([0-9]{1,12})> is submitted")
 
 
-def is_lsfs(job: str) -> bool:
-    """Whether the id is one of LSF's: those of TORQUE and OpenPBS name their server."""
-    return "." not in job
-
-
 def asked(environment: Mapping[str, str]) -> list[Directive]:
     """The options of the job with this environment that a job which goes on asks for again."""
     found: dict[str, str] = {}
