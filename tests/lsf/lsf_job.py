@@ -40,6 +40,10 @@ class LsfJob:
             found += [child for child in _children(pid) if alive(child)]
         return found
 
+    def all_states(self) -> set[str]:
+        """Of res and all below it."""
+        return {state for pid in self.processes() if (state := _state(pid))}
+
     def starter(self) -> int:
         return wait_until(lambda: next(filter(_is_starter, self.processes()), None))
 

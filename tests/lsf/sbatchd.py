@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -131,7 +132,10 @@ class Sbatchd:
 
     def begin(self, job: LsfJob, command: str) -> subprocess.Popen[bytes]:
         pids = job.processes()
-        groups = {stat_fields(pid)[2] for pid in pids}
+        groups = set[str]()
+        for pid in pids:
+            with suppress(ProcessLookupError):  # it has ended since
+                groups.add(str(os.getpgid(pid)))
         extra = {
             "LSB_JOBPIDS": " ".join(map(str, pids)),
             "LSB_JOBPGIDS": " ".join(sorted(groups)),

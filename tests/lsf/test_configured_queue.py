@@ -37,7 +37,8 @@ def queue(lsf: Sbatchd, site: Site, monkeypatch: pytest.MonkeyPatch) -> Sbatchd:
         None, "configure", "lsf", "--queue", "guests", "--apply", "--chkpnt", str(place), *words
     )
     assert made.returncode == 0, made.stderr
-    assert site.call(None, "configure", "lsf", "--queue", "guests", "--check", *words).stdout == ""
+    told = site.call(None, "configure", "lsf", "--queue", "guests", "--check", *words).stdout
+    assert told == ""
     (section,) = queues.named(file.read_bytes(), "guests", str(file))
     line = {keyword.name: keyword.value for keyword in section.keywords}
     controls = line["JOB_CONTROLS"]

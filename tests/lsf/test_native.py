@@ -9,7 +9,7 @@ import pytest
 
 from tests.lsf.lsf_job import LsfJob
 from tests.lsf.sbatchd import COUNTING, Sbatchd
-from tests.support import Site, stat_fields, wait_until
+from tests.support import Site, wait_until
 
 
 @pytest.fixture
@@ -99,9 +99,9 @@ def test_everything_that_lsf_stops_after_bchkpnt_of_a_suspended_job_goes_on(
 ) -> None:
     lsf.bstop(job)
     assert lsf.bchkpnt(job), lsf.log
-    wait_until(lambda: {stat_fields(pid)[0] for pid in job.processes()} == {"T"})
+    wait_until(lambda: job.all_states() == {"T"})
     lsf.bresume(job)
-    assert "T" not in {stat_fields(pid)[0] for pid in job.processes()}
+    assert "T" not in job.all_states()
     lsf.complete(job)
     assert lsf.log == []
 
