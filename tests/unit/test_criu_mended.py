@@ -79,7 +79,8 @@ def test_nothing_is_written_where_nothing_is_to_be_mended(tmp_path: Path) -> Non
         (tmp_path / mended.FILES).write_bytes(_HEAD + data)
         before = os.stat(tmp_path / mended.FILES)
         assert mended.mend(tmp_path, ()) == []
-        assert os.stat(tmp_path / mended.FILES) == before
+        after = os.stat(tmp_path / mended.FILES)
+        assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_an_unlinked_socket_loses_the_rights_that_are_not_its_own(tmp_path: Path) -> None:

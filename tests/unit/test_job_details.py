@@ -75,6 +75,7 @@ def test_a_site_names_its_own_variables(started: Start) -> None:
 
 def test_directives_are_those_with_the_mark_that_the_site_has_set(started: Start) -> None:
     job = started("/bin/sleep", "60", env={"PBS_DPREFIX": "#SITE"})
+    real.execed(job.pid, "/bin/sleep")
     for script, name in (("#SITE -N a\n#PBS -N b\n", "a"), ("#PBS -N b\n", "b")):
         found = job_details.of_job("1.srv", job.pid, script, _SETTINGS)
         assert found.directives == (Directive("N", name),)

@@ -161,6 +161,28 @@ def test_one_waits_until_the_other_lets_go_and_it_is_told(place: Path) -> None:
     assert log.lines().count("7.server: ") == before + 2
 
 
+def test_a_checkpoint_that_another_one_calls_is_part_of_that(place: Path) -> None:
+    program = f"""
+import os
+from pathlib import Path
+from torqueckpt.checkpoint import turns
+from torqueckpt.identity import Owner
+from torqueckpt.request import CheckpointRequest
+from torqueckpt.settings import Settings
+turns.PLACE = Path({str(place)!r})
+with turns.turn(CheckpointRequest(sid=1, job_id="1.server"), Owner("ann", {ANN}, {ANN}, ()), None,
+                Settings(dump_wait_seconds=0)):
+    print("inside")
+"""
+    with turns.turn(request(), owner(), None, Settings()):
+        inner = subprocess.run(
+            ["/bin/sh", "-c", '"$0" -c "$1"; exit $?', sys.executable, program],
+            capture_output=True,
+            text=True,
+        )
+    assert inner.stdout == "inside\n", inner.stderr
+
+
 def test_one_that_was_killed_keeps_nobody_waiting(place: Path) -> None:
     other = Other(place)
     other.has_begun()

@@ -20,7 +20,7 @@ from typing import NamedTuple
 from torqueckpt import log, typed_json
 from torqueckpt.errors import NodeBusy, SessionGone
 from torqueckpt.identity import Owner, ProcessId
-from torqueckpt.process import privileges, proc
+from torqueckpt.process import job_processes, privileges, proc
 from torqueckpt.request import CheckpointRequest
 from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
@@ -117,14 +117,19 @@ def _waited(mine: Turn, sid: int, keeper: ProcessId | None, settings: Settings) 
 
 
 def _ahead(mine: Turn, at_once: int) -> int:
-    """How many come first; 0 when the turn has begun."""
-    found = 0
+    """How many come first; 0 when the turn has begun.
+
+    A checkpoint that another one calls, as that of a job's shim `chkpnt`, is part of that.
+    """
+    found, me = 0, proc.stat(mine.process.pid)
+    callers = set(job_processes.above(me)) if me is not None else set()
 
     def looked(queue: Queue) -> Queue:
         nonlocal found
         now = time.monotonic()
         known = next((each for each in queue.turns if each.process == mine.process), mine)
-        found = ahead_of(known, queue, at_once, os.cpu_count() or 1, now)
+        if not any(each.process.pid in callers for each in queue.turns if each.began):
+            found = ahead_of(known, queue, at_once, os.cpu_count() or 1, now)
         return _begun(queue, mine, now) if found == 0 else _entered(queue, known)
 
     _changed(looked)
