@@ -124,7 +124,7 @@ def _ffi() -> Any:
     The package is also used by other interpreters than the one that it was installed for.
     """
     if "_cffi_backend" not in sys.modules and find_spec("_cffi_backend") is None:
-        beside = PathFinder.find_spec("_cffi_backend", [str(Path(__file__).resolve().parents[2])])
+        beside = PathFinder.find_spec("_cffi_backend", [str(Path(__file__).parents[2])])
         if beside is not None and beside.loader is not None:
             backend = sys.modules["_cffi_backend"] = module_from_spec(beside)
             beside.loader.exec_module(backend)
