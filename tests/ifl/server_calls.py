@@ -23,7 +23,7 @@ from torqueckpt.ifl.errors import (
     UnknownQueue,
 )
 from torqueckpt.ifl.library import Library
-from torqueckpt.node.periodic import ASKED_FOR
+from torqueckpt.node.listed_jobs import ASKED_FOR
 
 from .batch import Batch, until
 from .server import ServerTests

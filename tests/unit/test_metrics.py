@@ -130,17 +130,17 @@ def test_the_periodic_service_writes_it_once_a_minute_and_outlives_a_failure(
 
     def written() -> None:
         """Have it write, if it wants to, and wait for that."""
-        service._figures()
-        real.until(lambda: service._beside.is_free("metrics"), "the worker's end")
+        service._housekeeping.measure()
+        real.until(lambda: service._background.is_free("metrics"), "the worker's end")
 
     written()
     assert not file.parent.exists()
     file.parent.mkdir()
     written()
     assert not file.exists(), "the minute is not over"
-    service._measured -= 61
+    service._housekeeping._measured -= 61
     written()
     assert b"torqueckpt_newest_image_age_seconds" in file.read_bytes()
     idle = Periodic(Settings(store=chosen.store))
-    idle._figures()
-    assert idle._beside.is_free("metrics")
+    idle._housekeeping.measure()
+    assert idle._background.is_free("metrics")

@@ -25,7 +25,7 @@ from torqueckpt.identity import Owner
 from torqueckpt.ifl.errors import PbsError
 from torqueckpt.ifl.records import Job
 from torqueckpt.images import prune
-from torqueckpt.node import hook_calls, periodic, periodic_images
+from torqueckpt.node import hook_calls, owner_looks, periodic_images
 from torqueckpt.node.periodic import Periodic
 from torqueckpt.process import privileges
 from torqueckpt.reports import html, metrics, report
@@ -109,7 +109,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         limits: budget.Limits = getattr(budget, name)
         monkeypatch.setattr(budget, name, limits._replace(size=40 << 20, seconds=LIMIT_SECONDS))
     monkeypatch.setattr(periodic_images, "_SECONDS", LIMIT_SECONDS)
-    monkeypatch.setattr(periodic, "_PATIENCE_SECONDS", LIMIT_SECONDS)
+    monkeypatch.setattr(owner_looks, "_PATIENCE_SECONDS", LIMIT_SECONDS)
 
 
 def test_the_periodic_service_takes_all_that_is_due_of_the_others(
@@ -142,7 +142,7 @@ def test_the_periodic_service_takes_all_that_is_due_of_the_others(
         assert f"{node.hostile.name}: left out: more than 40 MiB to read" in log.lines()
         for _ in hostile.JOBS:  # each is reached some time, and nobody's hook is called again
             service.round(server, stays=True)
-        assert set(service._reached) == {*others, *hostile.JOBS}
+        assert set(service._looks._reached) == {*others, *hostile.JOBS}
         assert sorted(called.read_text().split()) == others
     finally:
         if any(service._hooks.has(each) for each in hostile.JOBS):

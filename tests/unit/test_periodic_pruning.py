@@ -13,7 +13,7 @@ from torqueckpt import log
 from torqueckpt.errors import StoreMissing
 from torqueckpt.ifl.records import Job
 from torqueckpt.images import prune
-from torqueckpt.node import periodic
+from torqueckpt.node import housekeeping, periodic
 from torqueckpt.node.periodic import Periodic
 from torqueckpt.process.worker import WorkerFailed
 from torqueckpt.settings import Settings
@@ -64,9 +64,9 @@ def test_it_prunes_at_its_interval_though_it_looks_more_often(
         pruned.append(given[0])
         raise StoreMissing(path="/x", remedy="none")
 
-    monkeypatch.setattr(periodic, "connect", lambda *_: Server())
-    monkeypatch.setattr(periodic, "ServerApart", lambda *_: Server())
-    monkeypatch.setattr(periodic, "RootWorker", AtOnce)
+    monkeypatch.setattr(housekeeping, "connect", lambda *_: Server())
+    monkeypatch.setattr(periodic, "ServerWorkers", lambda *_: Server())
+    monkeypatch.setattr(housekeeping, "RootWorker", AtOnce)
     monkeypatch.setattr(periodic.time, "sleep", sleep)
     monkeypatch.setattr(periodic.time, "monotonic", lambda: now[0])
     monkeypatch.setattr(prune, "prune", failing)

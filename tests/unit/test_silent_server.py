@@ -23,9 +23,10 @@ from torqueckpt.ifl.errors import (
     SymbolMissing,
 )
 from torqueckpt.ifl.records import Job
-from torqueckpt.node import hook_calls, periodic, periodic_images, server_apart
-from torqueckpt.node.periodic import Periodic, _concerns
-from torqueckpt.node.server_apart import ServerApart
+from torqueckpt.node import hook_calls, owner_looks, periodic_images, server_workers
+from torqueckpt.node.listed_jobs import concerns_us
+from torqueckpt.node.periodic import Periodic
+from torqueckpt.node.server_workers import ServerWorkers
 from torqueckpt.settings import Settings
 
 HERE = os.uname().nodename
@@ -79,18 +80,18 @@ def jobs() -> dict[str, dict[str, Any]]:
 def place(
     root: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jobs: dict[str, dict[str, Any]]
 ) -> Path:
-    monkeypatch.setattr(server_apart, "connect", lambda *_, **__: Server(tmp_path, jobs))
-    monkeypatch.setattr(server_apart, "_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(server_workers, "connect", lambda *_, **__: Server(tmp_path, jobs))
+    monkeypatch.setattr(server_workers, "_PATIENCE_SECONDS", 0.3)
     return tmp_path
 
 
 @pytest.fixture
-def server(place: Path) -> ServerApart:
-    return ServerApart(Settings(), None, _concerns, lambda: None)
+def server(place: Path) -> ServerWorkers:
+    return ServerWorkers(Settings(), None, concerns_us, lambda: None)
 
 
 def test_what_it_answers_comes_through_the_worker(
-    server: ServerApart, jobs: dict[str, dict[str, Any]]
+    server: ServerWorkers, jobs: dict[str, dict[str, Any]]
 ) -> None:
     assert server.jobs() == [Job(name, each) for name, each in jobs.items()]
     assert server.job("1.srv") == Job("1.srv", jobs["1.srv"])
@@ -104,7 +105,7 @@ def test_what_it_answers_comes_through_the_worker(
 
 
 def test_jobs_of_other_nodes_are_not_kept_unless_they_wait_for_others(
-    server: ServerApart, jobs: dict[str, dict[str, Any]]
+    server: ServerWorkers, jobs: dict[str, dict[str, Any]]
 ) -> None:
     jobs["4.srv"] = told(exec_host="another/0")
     jobs["5.srv"] = {"job_state": "H", "depend": "afterany:1.srv"}
@@ -113,7 +114,7 @@ def test_jobs_of_other_nodes_are_not_kept_unless_they_wait_for_others(
 
 
 def test_one_that_hangs_is_waited_for_once_and_answers_when_it_can(
-    server: ServerApart, place: Path
+    server: ServerWorkers, place: Path
 ) -> None:
     (place / "hangs").touch()
     with pytest.raises(CallTimedOut):
@@ -139,9 +140,9 @@ def test_one_that_hangs_is_waited_for_once_and_answers_when_it_can(
 
 
 def test_one_that_hangs_in_the_middle_is_left_and_asked_nothing_more(
-    server: ServerApart, place: Path, monkeypatch: pytest.MonkeyPatch
+    server: ServerWorkers, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(server_apart, "_ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(server_workers, "_ANSWER_SECONDS", 0.3)
     server.jobs()
     (place / "hangs").touch()
     with pytest.raises(CallTimedOut):
@@ -151,7 +152,7 @@ def test_one_that_hangs_in_the_middle_is_left_and_asked_nothing_more(
     assert (place / "asked").read_text().splitlines() == ["jobs", "checkpoint 1.srv"]
 
 
-def test_one_that_is_not_there_is_silent_too(server: ServerApart, place: Path) -> None:
+def test_one_that_is_not_there_is_silent_too(server: ServerWorkers, place: Path) -> None:
     server.jobs()
     (place / "down").touch()
     with pytest.raises(CannotConnect):
@@ -170,7 +171,7 @@ def leader() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_the_service_goes_on_by_its_last_list_and_calls_the_hook(
-    server: ServerApart,
+    server: ServerWorkers,
     place: Path,
     jobs: dict[str, dict[str, Any]],
     leader: subprocess.Popen[bytes],
@@ -216,7 +217,7 @@ def test_the_service_goes_on_by_its_last_list_and_calls_the_hook(
 
 
 def test_one_owner_whose_files_hang_is_waited_for_once_and_the_others_are_seen(
-    place: Path, server: ServerApart, jobs: dict[str, dict[str, Any]], monkeypatch: Any
+    place: Path, server: ServerWorkers, jobs: dict[str, dict[str, Any]], monkeypatch: Any
 ) -> None:
     """A file server, or a file system of his own (FUSE), which answers or not as he likes."""
     jobs.clear()
@@ -230,20 +231,20 @@ def test_one_owner_whose_files_hang_is_waited_for_once_and_the_others_are_seen(
         )
 
     monkeypatch.setattr(periodic_images, "_look", look)
-    monkeypatch.setattr(periodic, "_PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(owner_looks, "_PATIENCE_SECONDS", 0.3)
     (place / "files-hang").touch()
     service = Periodic(Settings())
     service.round(server, stays=True)
-    assert (set(service._reached), service._slow) == ({"2.srv"}, {"slow"})
-    worker = service._looking["slow"]
+    assert (set(service._looks._reached), service._looks._slow) == ({"2.srv"}, {"slow"})
+    worker = service._looks._looking["slow"]
     service.round(server, stays=True)
-    assert service._looking["slow"] is worker
+    assert service._looks._looking["slow"] is worker
     assert log.lines().count("slow: left out until his files answer") == 1
     (place / "files-hang").unlink()
 
     def seen() -> bool:
         service.round(server, stays=True)
-        return "1.srv" in service._reached
+        return "1.srv" in service._looks._reached
 
     wait_until(seen)
-    assert service._slow == set()
+    assert service._looks._slow == set()

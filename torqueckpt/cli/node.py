@@ -16,7 +16,7 @@ from torqueckpt.cli import tables
 from torqueckpt.errors import NotDrained
 from torqueckpt.identity import job_id
 from torqueckpt.log import one_line
-from torqueckpt.node import drain
+from torqueckpt.node import drain, housekeeping
 from torqueckpt.node.periodic import Periodic
 from torqueckpt.rights import begin
 from torqueckpt.site import altix_modules
@@ -44,7 +44,7 @@ def periodic_command(once: bool, shutdown: bool, server: str | None) -> None:
     with connect(chosen, server) as pbs:
         for job in service.shutdown(pbs) if shutdown else service.round(pbs):
             click.echo(job)
-    service.write_metrics()
+    housekeeping.write_metrics(chosen)
 
 
 @click.command("last-checkpoint", hidden=True)

@@ -18,7 +18,7 @@ from torqueckpt.budget import Budget
 from torqueckpt.chain import walltime
 from torqueckpt.checkpoint import turns
 from torqueckpt.ifl.records import Job
-from torqueckpt.node.beside import Done
+from torqueckpt.node.background import Done
 from torqueckpt.process import privileges, proc
 from torqueckpt.process.worker import RootWorker
 from torqueckpt.reports import interval

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Workers that do something while the periodic service goes on, one at a time for each name."""
+"""Run workers in the background of the periodic service, one at a time for each name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Done(NamedTuple):
     problems: tuple[str, ...] = ()
 
 
-class Beside:
+class Background:
     """The workers that run; tell: of what a name stands for, the lines that went wrong."""
 
     def __init__(self, tell: Callable[[str, tuple[str, ...]], None]) -> None:

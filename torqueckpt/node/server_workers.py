@@ -44,7 +44,7 @@ class _Answer(NamedTuple):
     server: str = ""
 
 
-class ServerApart:
+class ServerWorkers:
     """A Server that is asked by workers; once silent, all but the list of jobs is refused at once.
 
     wanted: of which jobs anything is to be known.  meanwhile is called while an answer is waited
