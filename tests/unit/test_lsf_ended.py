@@ -154,6 +154,5 @@ def test_where_there_is_no_pbs_prune_says_nothing_of_it(
         raise LibraryNotFound(looked="libtorque.so", variable="X")
 
     monkeypatch.setattr(images, "_connect", connect)
-    with images._asked(Settings(), None) as pbs:
-        assert pbs is None
+    assert images._asked(Settings(), None) is None
     assert ("nobody listens" in capsys.readouterr().err) is has_pbs

@@ -32,10 +32,7 @@ def test_it_prunes_at_its_interval_though_it_looks_more_often(
     class Server:
         is_silent = False
 
-        def __enter__(self) -> Server:
-            return self
-
-        def __exit__(self, *_: object) -> None:
+        def close(self) -> None:
             return None
 
         def jobs(self, *_: object) -> list[object]:

@@ -6,13 +6,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 
 import click
 
 from torqueckpt import budget, settings
-from torqueckpt.batch.server import Server, connect
+from torqueckpt.batch.server import connect
 from torqueckpt.budget import Budget
 from torqueckpt.cli import ownership, tables
 from torqueckpt.errors import ImageDamaged, TorqueCkptError, WrongState
@@ -227,8 +227,7 @@ def prune_command(dry_run: bool, user: str | None, server: str | None, as_json: 
     """
     chosen = settings.load()
     owner = ownership.owners(chosen, user)[0] if user or os.getuid() != 0 else None
-    with _asked(chosen, server) as pbs:
-        gone = prune.prune(owner, chosen, pbs, dry_run, _tell)
+    gone = prune.prune(owner, chosen, _asked(chosen, server), dry_run, _tell)
     if as_json:
         click.echo(json.dumps([plain(each) for each in gone], indent=1))
         return
@@ -242,21 +241,18 @@ def _connect(chosen: Settings, name: str | None) -> Connection:
     return connect(chosen, name, timeout_seconds=_ANSWER_SECONDS)
 
 
-@contextmanager
-def _asked(chosen: Settings, name: str | None) -> Iterator[Server | None]:
-    """Ask the batch server; without one its jobs count as not ended, and their images stay.
+def _asked(chosen: Settings, name: str | None) -> Callable[[], Connection] | None:
+    """How to ask the batch server; without one its jobs count as not ended, and their images stay.
 
     Where there is no PBS at all, as at LSF's sites, there is nothing to tell of that.
     """
     try:
-        connection = _connect(chosen, name)
+        _connect(chosen, name).close()
     except TorqueCkptError as silent:
         if not isinstance(silent, LibraryNotFound):
             _tell(f"jobs of a server are not known to have ended: {silent}")
-        yield None
-        return
-    with connection as pbs:
-        yield pbs
+        return None
+    return lambda: _connect(chosen, name)
 
 
 def _tell(line: str) -> None:

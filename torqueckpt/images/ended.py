@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import nullcontext
+from typing import NamedTuple
 
 from torqueckpt import budget, log
 from torqueckpt.batch import server
@@ -30,21 +31,40 @@ from torqueckpt.store.lineage import Lineage, lives_here
 from torqueckpt.store.store import OwnerStore
 
 
+class Silent(NamedTuple):
+    """Why the batch server, and LSF, are not asked any more; "" for who answers."""
+
+    server: str = ""
+    lsf: str = ""
+
+
+_ALL_ANSWER = Silent()
+
+
 class JobState:
     """Tells whether lineages have ended, by this node's processes and the batch systems.
 
     connect gives the batch server, once it is wanted; None, or an error, when nobody can be asked:
-    then only jobs of the local batch system can have ended.  Used while acting as the lineage's
-    owner.
+    then only jobs of the local batch system can have ended.  silent: who is not to be asked, as
+    another JobState has found.  Used while acting as the lineage's owner.
     """
 
-    def __init__(self, settings: Settings, connect: Callable[[], Server | None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        connect: Callable[[], Server | None],
+        silent: Silent = _ALL_ANSWER,
+    ) -> None:
         self._spool = Spool(settings.local_home)
-        self._connect: Callable[[], Server | None] | None = connect
+        self._connect: Callable[[], Server | None] | None = None if silent.server else connect
         self._server: Server | None = None
-        self._silent = "no batch server was asked"
-        self._lsf_silent = ""
+        self._silent, self._lsf_silent = silent
         self._owners_waiting: set[str] | None = None
+
+    @property
+    def silent(self) -> Silent:
+        """Who has been found to be silent."""
+        return Silent(self._silent, self._lsf_silent)
 
     def has_ended(self, owner_store: OwnerStore, lineage: Lineage) -> bool:
         """Whether all jobs of the lineage have ended; False when in doubt.
@@ -145,7 +165,8 @@ class JobState:
                 asked = self._asked()
                 if asked is None:
                     named = ", ".join(sorted(jobs))
-                    return f"whether {named} has ended is not known: {self._silent}"
+                    why = self._silent or "no batch server was asked"
+                    return f"whether {named} has ended is not known: {why}"
                 for job in sorted(jobs):
                     budget.spend()
                     if not server.server_says_ended(asked, job):

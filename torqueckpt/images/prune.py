@@ -8,150 +8,180 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
 
 from torqueckpt import budget, log
 from torqueckpt.batch.server import Server
 from torqueckpt.budget import Budget
-from torqueckpt.errors import Busy, JobStillRuns, TorqueCkptError
-from torqueckpt.files import intent
+from torqueckpt.errors import JobStillRuns, TorqueCkptError
 from torqueckpt.identity import Owner
-from torqueckpt.images import pointers, retention
-from torqueckpt.images.ended import JobState
-from torqueckpt.images.retention import GenerationUsage, LineageUsage, Removal
-from torqueckpt.process import privileges, proc
+from torqueckpt.images import pointers, retention, usage
+from torqueckpt.images.ended import JobState, Silent
+from torqueckpt.images.retention import LineageUsage, Removal
+from torqueckpt.process import worker
 from torqueckpt.settings import Settings
-from torqueckpt.store import access, claim, filesystem, index, journal, marks
-from torqueckpt.store.filesystem import translated
-from torqueckpt.store.lineage import Lineage, lives_here
+from torqueckpt.store import access, filesystem, journal
+from torqueckpt.store.lineage import Lineage
 from torqueckpt.store.store import OwnerStore
+
+_MORE_SECONDS = 60  # than an owner's budget: whoever takes them has files that hang
+_LINKS_SECONDS = 600
+_POINTERS_SECONDS = 3600
+
+
+class _Looked(NamedTuple):
+    """What a worker found of an owner's; told: line by line, what was left alone."""
+
+    found: tuple[LineageUsage, ...]
+    told: tuple[str, ...]
+    silent: Silent
+
+
+class _Removed(NamedTuple):
+    """What a worker removed; told: line by line, what was left alone."""
+
+    gone: tuple[Removal, ...]
+    told: tuple[str, ...]
+    silent: Silent
+
+
+class _Tidied(NamedTuple):
+    """What a worker has to tell that removed links or pointers."""
+
+    told: tuple[str, ...] = ()
+
+
+P = TypeVar("P", _Looked, _Removed)
 
 
 def prune(
     user: Owner | None,
     settings: Settings,
-    server: Server | None,
+    connect: Callable[[], Server] | None,
     dry_run: bool = False,
     tell: Callable[[str], None] = log.warning,
 ) -> list[Removal]:
     """Remove the images that are to go, or with dry_run only list them; gives what was removed.
 
     user None: everybody's, as root; total size and free space count only then.  `tell` gets a line
-    for each that was left alone, and for each owner who cost too much.
+    for each that was left alone, and for each owner who cost too much, or whose files hang: each
+    owner's are looked at, and removed, by a worker of its own.
     """
-    who = access.owners(settings) if user is None else [user]
+    owners = access.owners(settings) if user is None else [user]
     store = access.open_store(settings)
-    job_state, now = JobState(settings, lambda: server), int(time.time())
-    found: list[LineageUsage] = []
-    for owner in who:
-        with Budget(owner.name, budget.PRUNE).part(tell):
-            _look_at(settings, owner, job_state, now, dry_run, tell, found)
+    pruning = _Pruning(settings, connect, dry_run, tell)
+    found = [lineage for owner in owners for lineage in pruning.look(owner)]
     free = filesystem.free(store.root) if user is None else None
-    owners = {owner.name: owner for owner in who}
-    budgets = {owner.name: Budget(owner.name, budget.VERIFY) for owner in who}
-    gone: list[Removal] = []
-    sound: set[tuple[str, str]] = set()
-    for each in retention.plan(found, settings, now, free):
-        if budgets[each.owner].is_spent:
-            continue
-        opened = _opened(settings, owners[each.owner], each.lineage)
-        part, its_own = budgets[each.owner].part(tell), budget.apart(each.lineage, tell)
-        with part, its_own, opened as (owner_store, lineage):
-            _refuse_in_doubt(job_state, owner_store, lineage, each, sound)
-            if not dry_run:
-                _remove(owner_store, lineage, each)
-            gone.append(each)
+    planned: dict[str, list[Removal]] = {}
+    for each in retention.plan(found, settings, pruning.now, free):
+        planned.setdefault(each.owner, []).append(each)
+    gone = [
+        removal
+        for owner in owners
+        if owner.name in planned
+        for removal in pruning.remove(owner, planned[owner.name])
+    ]
     if not dry_run and os.getuid() == 0:  # also where a user has pruned his own: links are root's
-        store.tidy("" if user is None else user.name)
-    if not dry_run and user is None and server is not None:
-        _sweep_pointers(settings, server, tell)
+        pruning.tidy("" if user is None else user.name)
+    if not dry_run and user is None and connect is not None:
+        pruning.sweep_pointers(connect)
     return gone
 
 
-def _sweep_pointers(settings: Settings, server: Server, tell: Callable[[str], None]) -> None:
-    try:
-        swept = pointers.sweep(settings, server, tell)
-    except (TorqueCkptError, OSError) as problem:
-        tell(f"{settings.pointer_dir}: pointers of ended jobs stay: {problem}")
-        return
-    if swept:
-        log.info(f"{settings.pointer_dir}: {len(swept)} pointer directories of ended jobs went")
+class _Pruning:
+    """One prune, owner by owner; keeps whose files hang, and who is silent, batch systems too."""
 
+    def __init__(
+        self,
+        settings: Settings,
+        connect: Callable[[], Server] | None,
+        dry_run: bool,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._settings, self._connect = settings, connect
+        self._dry_run, self._tell = dry_run, tell
+        self.now = int(time.time())
+        self._silent = Silent()
+        self._hang: set[str] = set()
 
-def _look_at(
-    settings: Settings,
-    owner: Owner,
-    job_state: JobState,
-    now: int,
-    dry_run: bool,
-    tell: Callable[[str], None],
-    found: list[LineageUsage],
-) -> None:
-    """Put what there is of the owner's into `found`; some of it, when that costs too much."""
-    with privileges.acting_as(owner):
-        names = access.owner_store(owner, settings).lineage_names()
-    begin = now % len(names) if names else 0  # so that none is always beyond the budget
-    for name in names[begin:] + names[:begin]:
-        its_own, opened = budget.apart(name, tell), _opened(settings, owner, name)
-        with its_own, suppress(Busy), opened as (owner_store, lineage):  # Busy: the next time
-            has_ended = _is_over(job_state, owner_store, lineage)
-            since = marks.since(lineage) if has_ended else None
-            if not dry_run:
-                since = marks.noted(lineage, has_ended, now)
-                lineage.sweep()
-                index.renew(lineage)
-            usage = _described(lineage, owner, since)
-            found.append(usage)
-            if usage.unknown:
-                tell(f"{name}: what it takes cannot be counted: {usage.unknown}")
+    def _job_state(self) -> JobState:
+        return JobState(self._settings, self._connect or (lambda: None), self._silent)
 
+    def look(self, owner: Owner) -> tuple[LineageUsage, ...]:
+        """What the owner's lineages take; some of them, when they cost too much."""
 
-def _is_over(job_state: JobState, owner_store: OwnerStore, lineage: Lineage) -> bool:
-    """Whether nobody will go on from the lineage: its jobs have ended, or have left nothing."""
-    return _has_nothing(lineage) or job_state.has_ended(owner_store, lineage)
+        def work() -> _Looked:
+            job_state, found, told = self._job_state(), list[LineageUsage](), list[str]()
+            with Budget(owner.name, budget.PRUNE).part(told.append):
+                usage.find(
+                    self._settings, owner, job_state, self.now, self._dry_run, told.append, found
+                )
+            return _Looked(tuple(found), tuple(told), job_state.silent)
 
+        looked = self._of_owner(owner, work, _Looked, budget.PRUNE)
+        return looked.found if looked is not None else ()
 
-def _has_nothing(lineage: Lineage) -> bool:
-    """Whether each checkpoint of a job has failed, and the job does not run here any more."""
-    if lineage.numbers() or intent.pending(lineage.directory):
-        return False
-    try:
-        live = lineage.live()
-        if live is not None:
-            return live.host == os.uname().nodename and lives_here(live) is None
-        leader = lineage.first_leader()
-    except TorqueCkptError:  # torn
-        return False
-    return leader is None or proc.alive(leader) is None
+    def remove(self, owner: Owner, planned: list[Removal]) -> tuple[Removal, ...]:
+        """Remove those of the planned that may still go; gives them."""
 
+        def work() -> _Removed:
+            job_state, gone, told = self._job_state(), list[Removal](), list[str]()
+            sound: set[str] = set()
+            with Budget(owner.name, budget.VERIFY).part(told.append):
+                for each in planned:
+                    its_own = budget.apart(each.lineage, told.append)
+                    opened = usage.opened(self._settings, owner, each.lineage)
+                    with its_own, opened as (owner_store, lineage):
+                        _refuse_in_doubt(job_state, owner_store, lineage, each, sound)
+                        if not self._dry_run:
+                            _remove(owner_store, lineage, each)
+                        gone.append(each)
+            return _Removed(tuple(gone), tuple(told), job_state.silent)
 
-def _described(lineage: Lineage, owner: Owner, since: int | None) -> LineageUsage:
-    images, newest, good = [], 0, 0
-    for number in lineage.numbers():
-        created, size = 0, 0
-        with suppress(TorqueCkptError, OSError):  # torn: nothing is known of it but its room
-            generation = lineage.generation(number)
-            size = filesystem.below(generation.directory).bytes
-            manifest = generation.manifest()
-            created = manifest.created
-            if generation.looks_whole(manifest):
-                newest = number
-                good = good if manifest.doubts else number
-        images.append(GenerationUsage(owner.name, lineage.name, number, created, size))
-    taken = filesystem.below(lineage.directory)
-    return LineageUsage(
-        owner.name, lineage.name, tuple(images), newest, since, taken.bytes, taken.unknown, good
-    )
+        removed = self._of_owner(owner, work, _Removed, budget.VERIFY)
+        return removed.gone if removed is not None else ()
 
+    def _of_owner(
+        self, owner: Owner, work: Callable[[], P], kind: type[P], limits: budget.Limits
+    ) -> P | None:
+        """What a worker finds out of an owner's, or None: that is told, as is what it tells."""
+        found = worker.of_owner(owner.name, work, kind, limits.seconds + _MORE_SECONDS, self._tell)
+        if found is None:
+            self._hang.add(owner.name)
+            return None
+        for line in found.told:
+            self._tell(line)
+        self._silent = found.silent
+        return found
 
-@contextmanager
-def _opened(settings: Settings, owner: Owner, name: str) -> Iterator[tuple[OwnerStore, Lineage]]:
-    found = access.lineage_of(name, owner, settings)
-    with translated(settings.store), found as (owner_store, lineage), lineage.lock(0):
-        if claim.elsewhere(lineage.directory) is not None:  # its lock may not reach this node
-            raise Busy(job=lineage.first_job, seconds=0)
-        yield owner_store, lineage
+    def tidy(self, name: str) -> None:
+        """Remove links that lead nowhere: an owner's, or, with "", of all whose files answer."""
+
+        def work() -> _Tidied:
+            access.open_store(self._settings).tidy(name, self._hang)
+            return _Tidied()
+
+        worker.of_owner("links to images", work, _Tidied, _LINKS_SECONDS, self._tell)
+
+    def sweep_pointers(self, connect: Callable[[], Server]) -> None:
+        """Remove the pointer directories of ended jobs."""
+
+        def work() -> _Tidied:
+            told: list[str] = []
+            try:
+                swept = pointers.sweep(self._settings, connect(), told.append)
+            except (TorqueCkptError, OSError) as problem:
+                told.append(f"{self._settings.pointer_dir}: pointers of ended jobs stay: {problem}")
+                return _Tidied(tuple(told))
+            if swept:
+                what = f"{len(swept)} pointer directories of ended jobs went"
+                log.info(f"{self._settings.pointer_dir}: {what}")
+            return _Tidied(tuple(told))
+
+        swept = worker.of_owner("pointers", work, _Tidied, _POINTERS_SECONDS, self._tell)
+        for line in swept.told if swept is not None else ():
+            self._tell(line)
 
 
 def _refuse_in_doubt(
@@ -159,19 +189,19 @@ def _refuse_in_doubt(
     owner_store: OwnerStore,
     lineage: Lineage,
     going: Removal,
-    sound: set[tuple[str, str]],
+    sound: set[str],
 ) -> None:
     """Decide again whether an image may go, now under the lock: the job may have been resumed.
 
     Before an older image goes, every byte of the newest is read, once for each lineage.
     """
     if going.all:
-        if not _is_over(job_state, owner_store, lineage):
+        if not usage.is_over(job_state, owner_store, lineage):
             raise JobStillRuns(job=lineage.first_job, where="since just now", remedy="it stays")
-    elif (going.owner, going.lineage) not in sound:
+    elif going.lineage not in sound:
         newest = lineage.generation(going.newest)
         newest.verify(newest.manifest())
-        sound.add((going.owner, going.lineage))
+        sound.add(going.lineage)
 
 
 def _remove(owner_store: OwnerStore, lineage: Lineage, going: Removal) -> None:

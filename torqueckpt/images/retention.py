@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from torqueckpt.settings import Settings
 
@@ -36,7 +36,7 @@ class LineageUsage(NamedTuple):
     lineage: str
     images: tuple[GenerationUsage, ...]
     newest: int
-    ended_since: int | None
+    ended_since: Optional[int]  # noqa: UP045 (read at run time, also by Python 3.9)
     bytes: int
     unknown: str = ""
     good: int = 0

@@ -40,8 +40,8 @@ class Housekeeping:
         self._pruned = time.monotonic()
 
         def work() -> Done:
-            with connect(self._settings, server) as pbs:
-                prune.prune(None, self._settings, pbs)
+            connect(self._settings, server).close()  # without a server it is left for later
+            prune.prune(None, self._settings, lambda: connect(self._settings, server))
             return Done()
 
         self._background.begin(PRUNE, RootWorker(work, _PRUNE_SECONDS))

@@ -143,6 +143,27 @@ def answered(work: Callable[[], T], kind: type[T], seconds: float) -> T | None:
     return asked.result(kind)
 
 
+def of_owner(
+    owner: str,
+    work: Callable[[], T],
+    kind: type[T],
+    seconds: float,
+    tell: Callable[[str], None],
+) -> T | None:
+    """What work() gives for an owner, asked by a worker of root's own; None when it fails.
+
+    tell gets one line then.  Files that hang can be left in no other way.
+    """
+    try:
+        found = answered(work, kind, seconds)
+    except WorkerFailed as failed:
+        tell(f"{owner}: left out: {failed}")
+        return None
+    if found is None:
+        tell(f"{owner}: left out: no answer within {seconds:g} s, as where a file system hangs")
+    return found
+
+
 def _reap() -> None:
     """Take notice of workers that have died since they were killed."""
     for pid in list(_left):

@@ -11,7 +11,7 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -118,8 +118,8 @@ class Store:
                 if of == job or self._is_nowhere(leads):
                     self.root.remove(each)
 
-    def tidy(self, owner: str = "") -> None:
-        """Remove, as root, links that lead nowhere: an owner's, or everybody's."""
+    def tidy(self, owner: str = "", but: Collection[str] = ()) -> None:
+        """Remove, as root, links that lead nowhere: an owner's, or everybody's but of some."""
         looked_at: Counter[str] = Counter()
         with privileges.acting_as_root():
             found = islice(self.root.entries(), _LINKS)  # users' images make them: there is no end
@@ -129,6 +129,8 @@ class Store:
                 target = self.root.target(name)
                 match = _TARGET.fullmatch(target) if target is not None else None
                 if match is None or target is None or owner not in ("", match.group(1)):
+                    continue
+                if match.group(1) in but:
                     continue
                 looked_at[match.group(1)] += 1
                 if looked_at[match.group(1)] <= _LOOKED_AT and self._is_nowhere(target):
