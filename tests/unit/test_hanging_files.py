@@ -13,6 +13,7 @@ import pytest
 from tests import accounts
 from tests.support import LIMIT_SECONDS
 from tests.unit import real, samples
+from torqueckpt import log
 from torqueckpt.identity import Owner
 from torqueckpt.images import prune
 from torqueckpt.node import housekeeping
@@ -113,3 +114,18 @@ def test_a_prune_tells_whose_files_hang(
     found = worker.answered(dry, _Planned, LIMIT_SECONDS)
     why = "left out: no answer within 0.5 s, as where a file system hangs"
     assert found == ((people[1].name,), (f"{people[0].name}: {why}",))
+
+
+def test_the_service_writes_the_figures_of_the_others(
+    chosen: Settings, people: list[Owner], hang: Callable[[], None]
+) -> None:
+    file = chosen.store / "torqueckpt.prom"
+    hang()
+    service = Periodic(chosen._replace(metrics_textfile=file))
+    service._housekeeping.measure()
+    real.until(file.exists, "the figures are written")
+    real.until(lambda: service._background.is_free("metrics"), "the worker's end")
+    text = file.read_text()
+    assert f'torqueckpt_images{{job="1.srv@1700000000",user="{people[1].name}"}} 2.0' in text
+    assert f'user="{people[0].name}"' not in text
+    assert log.lines().count(f"{people[0].name}: left out: no answer within") == 1

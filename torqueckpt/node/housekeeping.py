@@ -18,7 +18,7 @@ from torqueckpt.store import access
 PRUNE, METRICS = NAMES = ("prune", "metrics")  # what problems are told of
 _MEASURED = 60  # seconds from one writing of the metrics to the next
 _PRUNE_SECONDS = 6 * 3600.0  # a store may be large and slow, and nobody waits for it
-_FIGURES_SECONDS = 600.0
+_FIGURES_SECONDS = 3600.0  # some owners' files may hang, one after the other
 _MEMORY_MIB = 2048
 
 

@@ -13,22 +13,41 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from pathlib import Path
+from typing import NamedTuple
 
 from torqueckpt import budget, errors, log
 from torqueckpt.budget import Budget
 from torqueckpt.errors import StoreNotWritable, TorqueCkptError
 from torqueckpt.identity import Owner
 from torqueckpt.images import catalogue
+from torqueckpt.process import worker
 from torqueckpt.safe_files import ANY_SIZE, Directory
 from torqueckpt.settings import Settings
 from torqueckpt.store import access, filesystem, journal
 
 _EVENTS = ("checkpoint", "checkpoint-failed", "restart", "restart-failed")
+_MORE_SECONDS = 10  # than an owner's budget: whoever takes them has files that hang
 _REASONS = {
     error.exit_code: name
     for name, error in inspect.getmembers(errors, inspect.isclass)
     if issubclass(error, TorqueCkptError)
 }
+
+
+class _Event(NamedTuple):
+    """How often the owner's journal has an event with this exit code."""
+
+    event: str
+    code: int
+    times: int
+
+
+class _Found(NamedTuple):
+    """What a worker found of an owner's; told: who is left out, and why."""
+
+    rows: tuple[catalogue.GenerationRow, ...] = ()
+    events: tuple[_Event, ...] = ()
+    told: tuple[str, ...] = ()
 
 
 def text(
@@ -57,12 +76,8 @@ def text(
     now = time.time()
     failures: Counter[tuple[str, str]] = Counter()
     for owner in owners:
-        rows: list[catalogue.GenerationRow] = []
-        events_of: list[tuple[str, int]] = []
-        with Budget(owner.name, budget.FIGURES).part(tell):
-            rows = catalogue.rows(owner, settings, None)
-            events_of = list(_events(owner, settings))
-        for row in rows:  # oldest first: the newest one is told last
+        found = _of_owner(owner, settings, tell)
+        for row in found.rows:  # oldest first: the newest one is told last
             labels = (owner.name, row.lineage)
             count.labels(*labels).inc()
             total.labels(*labels).inc(row.bytes)
@@ -71,15 +86,35 @@ def text(
                 age.labels(*labels).set(max(now - taken, 0))
                 size.labels(*labels).set(row.bytes)
                 frozen.labels(*labels).set(row.frozen_ms / 1000)
-        for event, code in events_of:
-            events.labels(owner.name, event).inc()
+        for event, code, times in found.events:
+            events.labels(owner.name, event).inc(times)
             if event.endswith("-failed"):
-                failures[event, _REASONS.get(code, "other")] += 1
+                failures[event, _REASONS.get(code, "other")] += times
     for (event, reason), times in failures.items():
         failed.labels(event, reason).set(times)
     with access.open_store(settings).root as store:
         free.set(filesystem.free(store))
     return bytes(generate_latest(registry))
+
+
+def _of_owner(owner: Owner, settings: Settings, tell: Callable[[str], None]) -> _Found:
+    """What there is of an owner's; nothing where he costs too much, or his files hang."""
+
+    def work() -> _Found:
+        found, told = _Found(), list[str]()
+        with Budget(owner.name, budget.FIGURES).part(told.append):
+            rows = tuple(catalogue.rows(owner, settings, None))
+            counted = Counter(_events(owner, settings))
+            found = _Found(rows, tuple(_Event(*key, times) for key, times in counted.items()))
+        return found._replace(told=tuple(told))
+
+    seconds = budget.FIGURES.seconds + _MORE_SECONDS
+    found = worker.of_owner(owner.name, work, _Found, seconds, tell)
+    if found is None:
+        return _Found()
+    for line in found.told:
+        tell(line)
+    return found
 
 
 def write(path: Path, data: bytes) -> None:
