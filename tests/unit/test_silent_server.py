@@ -113,6 +113,29 @@ def test_jobs_of_other_nodes_are_not_kept_unless_they_wait_for_others(
     assert [job.id for job in server.jobs()] == ["1.srv", "2.srv", "3.srv", "5.srv"]
 
 
+def test_a_member_of_an_array_has_the_c_of_its_array_which_runs_nowhere_itself(
+    place: Path, server: ServerWorkers, jobs: dict[str, dict[str, Any]], monkeypatch: Any
+) -> None:
+    """As OpenPBS lists them, whose MOM takes no image of members by itself."""
+    jobs.clear()
+    for number, spec in (("1", "w=1"), ("2", "n"), ("3", "u")):
+        member = told(os.getpid())
+        del member["Checkpoint"]
+        jobs[f"{number}[].srv"] = {"job_state": "B", "Checkpoint": spec, "euser": "nobody"}
+        jobs[f"{number}[7].srv"] = member
+
+    def look(user: str, wanted: Any, rate_too: bool, settings: Settings) -> periodic_images.Looks:
+        seen = [periodic_images.Seen(each.job.id, True, mom_has_timer=False) for each in wanted]
+        return periodic_images.Looks(tuple(seen), ())
+
+    monkeypatch.setattr(periodic_images, "_look", look)
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() + 300)
+    service = Periodic(Settings(jitter_seconds=0))
+    assert service.round(server, stays=True) == ["1[7].srv"]
+    assert "checkpoint 1[7].srv\n" in (place / "asked").read_text()
+
+
 def test_one_that_hangs_is_waited_for_once_and_answers_when_it_can(
     server: ServerWorkers, place: Path
 ) -> None:

@@ -76,8 +76,11 @@ class ListedJobs:
 
 
 def concerns_us(job: Job) -> bool:
-    """Whether the service of this node needs to know of a job: it may wait for one that is here."""
-    return _is_here(job) or (job.waits and bool(job.text("depend")))
+    """Whether the service of this node needs to know of a job.
+
+    It may wait for one that is here, or be the array of one, with the -c of its members.
+    """
+    return _is_here(job) or "[]" in job.id or (job.waits and bool(job.text("depend")))
 
 
 def _is_here(job: Job) -> bool:
