@@ -59,3 +59,17 @@ def test_members_get_images_by_their_arrays_c_and_a_killed_one_goes_on_to_its_en
     other = directory / f"run_job.sh.o{number}.1"
     openpbs.wait(other.exists, "the other's output")
     assert other.read_text() == lines(240)
+
+
+def test_what_waits_for_a_job_waits_for_its_resume_job_be_it_an_array_or_behind_one_in_the_list(
+    openpbs: PrivateOpenPBS, owner: User, directory: Path
+) -> None:
+    script = owner.script(count_script(1000), directory)
+    job = openpbs.start_job(owner, script)
+    openpbs.check(openpbs.torqueckpt, "periodic", "--shutdown")
+    depend = f"depend=afterany:{job}"
+    waiting = [openpbs.submit(owner, script, *words, "-W", depend) for words in (_ARRAY, ())]
+    done = openpbs.run(openpbs.torqueckpt, "resume-job", job, "--submit", user=owner)
+    assert (done.returncode, "not moved" in done.stderr) == (0, False), done.stderr
+    found = [openpbs.full_status(each)["depend"].partition("@")[0] for each in waiting]
+    assert found == [f"afterany:{done.stdout.strip()}"] * 2

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from torqueckpt.identity import Owner
 from torqueckpt.ifl.errors import PermissionDenied
 from torqueckpt.ifl.records import Job
 from torqueckpt.process import privileges
+from torqueckpt.resubmit import resubmit
 from torqueckpt.settings import Settings
 from torqueckpt.store import chain, journal
 from torqueckpt.store.chain import End, Link, Links
@@ -285,9 +286,14 @@ def test_a_script_finds_its_signals_as_they_were(tmp_path: Path) -> None:
 
 
 class Server:
-    def __init__(self, refuses: str = "") -> None:
+    is_openpbs = False
+
+    def __init__(self, refuses: str = "", jobs: Sequence[Job] = ()) -> None:
         self.altered: dict[str, object] = {}
-        self._refuses = refuses
+        self._refuses, self._jobs = refuses, jobs
+
+    def jobs(self, attributes: object) -> list[Job]:
+        return [*self._jobs]
 
     def alter(self, job_id: str, attributes: Mapping[str, object]) -> None:
         if job_id == self._refuses:
@@ -317,6 +323,23 @@ def test_what_waits_for_a_link_that_runs_here_waits_for_the_one_behind_it() -> N
     assert "18.srv: waits for afterok:12.srv still" in told[-1]
     server_jobs.move_dependents(elsewhere := Server(), jobs, {"30.srv"}, told.append)
     assert elsewhere.altered == {}
+
+
+def test_of_an_array_that_waits_openpbs_alters_the_array_itself_and_refuses_its_members() -> None:
+    """It lists them with what their array waits for."""
+    jobs = [
+        job("13.srv", "afterany:12.srv@srv", chained="12.srv"),
+        job("14[].srv", "afterok:12.srv@srv"),
+        job("14[1].srv", "afterok:12.srv@srv", state="Q"),
+        job("15.srv", "afterok:12.srv@srv"),
+    ]
+    server, told = Server(refuses="14[1].srv", jobs=jobs), list[str]()
+    server.is_openpbs = True
+    server_jobs.move_dependents(server, jobs[:3], {"12.srv"}, told.append)
+    assert server.altered == {"14[].srv": {"depend": "afterok:13.srv"}}
+    resubmit.move_waiting(server, "ann", {"12.srv"}, "20.srv", told.append)
+    assert server.altered["15.srv"] == {"depend": "afterok:20.srv"}
+    assert not any("14[1]" in line for line in told)
 
 
 def test_only_a_link_behind_the_first_names_its_chain() -> None:

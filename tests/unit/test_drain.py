@@ -148,6 +148,15 @@ def test_what_cannot_be_held_is_not_asked_to_be(
     assert server.done == [("node", "node7", "offline")]
 
 
+def test_that_openpbs_holds_no_member_of_an_array_is_told_whatever_c_its_array_has(
+    owner_store: OwnerStore,
+) -> None:
+    """It sends no Checkpoint of members."""
+    member = {"job_state": "R", "exec_host": "node7/0"}
+    (row,) = drain.drain("node7", settings(owner_store), Server({"1[2].srv": member}))
+    assert (row.outcome, row.what) == ("left", "OpenPBS holds no member of an array")
+
+
 def test_jobs_of_other_nodes_and_jobs_that_wait_are_nobodys_business(
     owner_store: OwnerStore,
 ) -> None:

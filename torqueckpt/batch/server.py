@@ -152,6 +152,11 @@ def server_says_ended(server: Server, job: str) -> bool:
         return True
 
 
+def can_alter(server: Server, job: Job) -> bool:
+    """Whether a waiting job has attributes of its own: a member of OpenPBS's has its array's."""
+    return not (server.is_openpbs and "[" in job.id and "[]" not in job.id)
+
+
 def server_of(job: str) -> str:
     return job.partition(".")[2]
 

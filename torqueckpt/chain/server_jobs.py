@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torqueckpt import budget, log
 from torqueckpt.batch import directives, qsub_options, resource_requests, walltime
-from torqueckpt.batch.server import Server, connect
+from torqueckpt.batch.server import Server, can_alter, connect
 from torqueckpt.budget import Budget
 from torqueckpt.chain import link_script
 from torqueckpt.errors import NotSubmitted, ScriptUnreadable, TorqueCkptError
@@ -127,7 +127,7 @@ def move_dependents(pbs: Server, jobs: Sequence[Job], here: set[str], tell: Tell
     """
     waiting: dict[str, list[Job]] = {}
     for job in jobs:
-        if job.waits:
+        if job.waits and can_alter(pbs, job):
             waiting.setdefault(job.owner, []).append(job)
     for owner, of_owner in waiting.items():
         with Budget(owner, budget.ROUND).part(tell):

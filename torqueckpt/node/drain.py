@@ -142,6 +142,8 @@ def _cannot(job: Job) -> str:
     """Why a job is not tried at all; "" when it is."""
     if len(job.hosts) > 1:
         return f"runs on {len(job.hosts)} nodes"
+    if "[" in job.id and not job.checkpoint:
+        return "OpenPBS holds no member of an array"
     try:
         spec = checkpoint_spec.parse(job.checkpoint or "u")
     except TorqueCkptError as odd:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from torqueckpt import log, run
 from torqueckpt.batch import directives, qsub_options
-from torqueckpt.batch.server import Server, connect
+from torqueckpt.batch.server import Server, can_alter, connect
 from torqueckpt.errors import NotSubmitted, PerhapsSubmitted, ProgramMissing, TorqueCkptError
 from torqueckpt.identity import Owner, is_job_id
 from torqueckpt.manifest import Manifest
@@ -79,7 +79,7 @@ def move_waiting(pbs: Server, user: str, old: set[str], new: str, tell: Tell) ->
     for job in pbs.jobs(["Job_Owner", "depend", "job_state"]):
         depend = qsub_options.moved(job.text("depend"), old, new)
         own = job.owner == user and job.is_in_queue and job.id != new
-        if own and depend != job.text("depend"):
+        if own and depend != job.text("depend") and can_alter(pbs, job):
             pbs.alter(job.id, {"depend": depend})
             tell(f"{job.id}: waits for {new} now: {depend}")
 
