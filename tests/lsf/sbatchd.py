@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.lsf.lsf_job import LsfJob
-from tests.support import LIMIT_SECONDS, Site, User, lines, stat_fields, wait_until
+from tests.support import LIMIT_SECONDS, Site, User, kill, lines, stat_fields, wait_until
 
 # As LSF's job files have it: these signals end the job's programs, not the shells above them.
 _TRAPS = "trap : 1 2 10 12 15"
 # What LSF puts around the user's command; the exit status is that of the command.
 _BEFORE = f"#! /bin/sh\n\n{_TRAPS}\n# LSBATCH: User input\n"
 _BEHIND = '\nExitStat=$?\nwait\n# LSBATCH: End user input\ntrue\nexit `expr $? "|" $ExitStat`\n'
-_DIED_WITH_ITS_HOST = 65280  # LSB_JOBEXIT_STAT; LSB_JOBEXIT_INFO is never set
+_DIED_WITH_ITS_HOST = 65280  # LSB_JOBEXIT_STAT
 _RES = f'{_TRAPS}; cd "$LS_SUBCWD"; /bin/sh "$LSB_JOBFILENAME"; exit $?'
 COUNTING = """#!/bin/sh
 i=0
@@ -162,10 +162,21 @@ class Sbatchd:
         """Signal the job at once, also during an action; sbatchd does not ask its control."""
         for number in numbers or (signal.SIGTERM,):
             for pid in job.processes():
-                try:
-                    os.kill(pid, number)
-                except ProcessLookupError:
-                    continue
+                kill(pid, number)
+
+    def limit(self, job: LsfJob, *before: int, info: str = "") -> int:
+        """End the job as one that has reached a limit, with these signals before INT.
+
+        TERM and KILL would come 10 s later, each.
+        info: what POST_EXEC is told, as by IBM's LSF; the system of 2012 tells nothing.
+        """
+        pids = job.processes()  # LSF knows them, also when their parents have ended
+        for number in (*before, signal.SIGINT):
+            for pid in pids:
+                kill(pid, number)
+        if info:
+            job.environment["LSB_JOBEXIT_INFO"] = info
+        return self.wait(job)
 
     def wait(self, job: LsfJob) -> int:
         """The job's end: its status, its output delivered, and then POST_EXEC."""

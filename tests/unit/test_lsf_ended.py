@@ -78,7 +78,7 @@ def row(state: str) -> str:
         ("EXIT", "", False),  # its host may have taken it along
         ("", "", False),
         *((state, "", False) for state in ("PEND", "RUN", "USUSP", "SSUSP", "UNKWN", "ZOMBI")),
-        *((state, how, True) for state in ("EXIT", "") for how in (journal.ENDED, journal.KILLED)),
+        *((state, how, True) for state in ("EXIT", "") for how in journal.OVER),
         *(("EXIT", how, False) for how in (journal.SAVED, journal.NOT_RESTARTED)),
         ("RUN", journal.KILLED, False),  # requeued
     ],

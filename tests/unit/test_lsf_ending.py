@@ -46,15 +46,35 @@ def ending() -> Ending:
         (130, signal.SIGINT, journal.KILLED),
         (9, signal.SIGTERM, journal.ENDED),  # its trap
         (138, signal.SIGUSR1, journal.ENDED),
+        (140, signal.SIGUSR2, journal.LIMIT),
+        (140, 0, journal.LIMIT),  # it came to the programs first
+        (0, signal.SIGUSR2, journal.LIMIT),  # the last of its programs may have been fine
+        (152, signal.SIGXCPU, journal.LIMIT),
+        (130, signal.SIGQUIT, journal.LIMIT),
+        (137, 0, journal.LIMIT),  # by the kernel, for want of memory
+        (153, 0, journal.LIMIT),
     ],
 )
 def test_a_job_that_ends_by_itself_is_told_from_one_that_was_killed(
     ending: Ending, noted: Noted, status: int, number: int, how: str
 ) -> None:
     if number:
-        ending.signalled(number, _SBATCHD)
+        ending.signalled(number, _SBATCHD, by_root=True)
     ending.note(status, is_saved=False)
     assert noted.lines == [("101", how, {"status": status})]
+
+
+def test_what_the_user_himself_signals_is_no_limit(ending: Ending, noted: Noted) -> None:
+    ending.signalled(signal.SIGUSR2, _SBATCHD, by_root=False)
+    ending.note(7, is_saved=False)
+    assert noted.lines == [("101", journal.ENDED, {"status": 7})]
+
+
+def test_a_saved_job_reaches_a_limit_too(ending: Ending, noted: Noted) -> None:
+    ending.signalled(signal.SIGUSR2, _SBATCHD, by_root=True)
+    ending.signalled(signal.SIGINT, _SBATCHD, by_root=True)
+    ending.note(130, is_saved=True)
+    assert noted.lines == [("101", journal.LIMIT, {"status": 130})]
 
 
 def test_a_saved_job_was_killed_or_could_not_be_restarted(ending: Ending, noted: Noted) -> None:
@@ -75,7 +95,7 @@ def test_one_that_lsf_has_ended_with_an_image_waits_for_it(ending: Ending, noted
 def test_a_node_that_goes_down_takes_its_jobs_along_and_nothing_is_noted(
     ending: Ending, noted: Noted
 ) -> None:
-    ending.signalled(signal.SIGTERM, _INIT)
+    ending.signalled(signal.SIGTERM, _INIT, by_root=True)
     ending.note(143, is_saved=False)
     ending.note(143, is_saved=True)
     assert noted.lines == []

@@ -127,7 +127,7 @@ class JobState:
         held = journal.waits(owner_store, lineage)
         if held:
             return f"job {held} was ended with it and has not run since"
-        is_over = journal.end_of(owner_store, last).get("how") in (journal.ENDED, journal.KILLED)
+        is_over = journal.end_of(owner_store, last).get("how") in journal.OVER
         owner = privileges.owner_of_uid(os.geteuid())
         for job in sorted(jobs):
             state = self._state_in_lsf(job, owner)

@@ -46,7 +46,10 @@ _NOT_NOTED = "may be all that is left of a job that its host took along"
 _WHY = {
     journal.SAVED: "may be started from it again",
     journal.NOT_RESTARTED: "could not be restarted from it",
+    journal.LIMIT: "has reached a limit and may go on from it",
 }
+# In LSB_JOBEXIT_INFO, where LSF sets it: "SIGNAL -14 SIG_TERM_USER".
+_ENDED_BY_LSF, _ENDED_BY_A_USER = "SIG_TERM_", ("SIG_TERM_USER", "SIG_TERM_FORCE")
 
 _BEGINNING_SECONDS = 2.0  # a job that was started just now may have no starter yet
 
@@ -158,6 +161,8 @@ def clean(
         with access.lineage_of(job, owner, settings) as (owner_store, lineage):
             newest, noted = lineage.newest_number(), journal.end_of(owner_store, job)
         how = noted.get("how")
+        if how == journal.KILLED and _says_limit(environment.get("LSB_JOBEXIT_INFO", "")):
+            how = journal.LIMIT
         if newest and how not in (journal.ENDED, journal.KILLED):
             raise LastImageKept(job=job, generation=newest, why=_WHY.get(str(how), _NOT_NOTED))
         gone = catalogue.delete(job, owner, settings, None, lambda *of: _others_need(job, *of))
@@ -166,6 +171,15 @@ def clean(
     if noted.get("migrated"):
         raise OutputKept(job=job, directory=environment.get("LSB_CHKPNT_DIR", ""))
     return job, gone
+
+
+def _says_limit(info: str) -> bool:
+    """Whether LSF has ended the job for reasons of its own.
+
+    Of memory limits, TERMINATE_WHEN and the like only this tells: the signals are bkill's.
+    """
+    name = info.rpartition(" ")[2]
+    return name.startswith(_ENDED_BY_LSF) and name not in _ENDED_BY_A_USER
 
 
 def _others_need(job: str, owner_store: OwnerStore, lineage: Lineage) -> str:

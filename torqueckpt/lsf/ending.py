@@ -15,6 +15,12 @@ from torqueckpt.store import journal
 
 # What ends a job that has no process just now, as it would have ended the process.
 SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGXCPU}
+# What LSF sends before INT, TERM and KILL when a job has reached a limit: USR2 for a run limit and
+# `bsub -t`, XCPU for CPU time, QUIT for swap space and processes.  bkill begins with INT.
+_OF_A_LIMIT = {signal.SIGUSR2, signal.SIGXCPU, signal.SIGQUIT}
+# Statuses, less 128, that a limit gives; KILL comes from the kernel for memory, for LSF's own ends
+# the starter, too.
+_AS_BY_A_LIMIT = {signal.SIGUSR2, signal.SIGXCPU, signal.SIGXFSZ, signal.SIGKILL}
 
 
 class Ending:
@@ -29,11 +35,13 @@ class Ending:
         self._job, self._settings = job, settings
         self.kept = self.migrated = False
         self._signals: set[int] = set()
-        self._goes_down = False
+        self._goes_down = self._has_reached_a_limit = False
         self._failed = ""
         self._killed_amid: dict[str, object] = {}
 
-    def signalled(self, number: int, sender: int) -> None:
+    def signalled(self, number: int, sender: int, by_root: bool) -> None:
+        if number in _OF_A_LIMIT and by_root:
+            self._has_reached_a_limit = True
         if number in SIGNALS:
             self._signals.add(number)
             self._goes_down = self._goes_down or sender == 1
@@ -50,16 +58,19 @@ class Ending:
 
     def note(self, status: int, is_saved: bool) -> None:
         """Write the line; is_saved: the job has no process but an image."""
-        while got := signal.sigtimedwait(SIGNALS, 0):  # what has ended the job comes to us, too
-            self.signalled(got.si_signo, got.si_pid)
+        coming = SIGNALS | _OF_A_LIMIT
+        while got := signal.sigtimedwait(coming, 0):  # what has ended the job comes to us, too
+            self.signalled(got.si_signo, got.si_pid, by_root=got.si_uid == 0)
         if self._goes_down:
             return
-        if is_saved:
-            how = journal.NOT_RESTARTED if self._failed == "restart" else journal.KILLED
+        if is_saved and self._failed == "restart":
+            how = journal.NOT_RESTARTED
         elif self.kept:
             how = journal.SAVED
+        elif self._has_reached_a_limit or status - 128 in _AS_BY_A_LIMIT:
+            how = journal.LIMIT  # also with status 0: what was cut off may not have been the last
         else:
-            how = journal.KILLED if status - 128 in self._signals else journal.ENDED
+            how = journal.KILLED if is_saved or status - 128 in self._signals else journal.ENDED
         migrated = {"migrated": True} if self.migrated else {}
         facts = {**self._killed_amid, **migrated}
         records.note_end(self._job, how, self._settings, status=status, **facts)

@@ -73,7 +73,7 @@ def note_end(job: str, how: str, settings: Settings, **facts: object) -> None:
         with access.lineage_if_any(job, _me(), settings) as found:
             if found is not None:
                 owner_store, lineage = found
-                if how in (journal.ENDED, journal.KILLED):
+                if how in journal.OVER:
                     marks.not_held(lineage)
                 journal.note(owner_store, journal.END, job, lineage=lineage.name, how=how, **facts)
     except (TorqueCkptError, OSError) as missing:

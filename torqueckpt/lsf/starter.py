@@ -235,7 +235,7 @@ class JobStarter:
         """
         if number == signal.SIGCONT:
             return
-        self._ending.signalled(number, sender)
+        self._ending.signalled(number, sender, by_root)
         if self._saved is not None:
             if number in ending.SIGNALS:
                 self._status = 128 + number

@@ -24,7 +24,9 @@ RESTART_FAILED = "restart-failed"  # the journal's word
 # with its host, and its images are all that is left of it.
 END = "end"
 ENDED, KILLED = "ended", "killed"  # nobody needs its images any more
+LIMIT = "limit"  # another job may go on from them, as long as those of ended jobs are kept
 SAVED, NOT_RESTARTED = "saved", "not restarted"  # it waits in an image
+OVER = (ENDED, KILLED, LIMIT)
 
 _LATEST = 4 * 1024 * 1024  # it only ever grows
 
@@ -88,7 +90,7 @@ def end_of(store: OwnerStore, job: str) -> dict[str, object]:
 
 
 def _says_it_is_over(told: dict[str, object]) -> bool:
-    return told.get("event") == END and told.get("how") in (ENDED, KILLED)
+    return told.get("event") == END and told.get("how") in OVER
 
 
 def noted_failure(store: OwnerStore, job: str, lineage: str, since: int, reason: str) -> str:
