@@ -9,7 +9,8 @@ import pytest
 
 from tests.lsf.lsf_job import LsfJob
 from tests.lsf.sbatchd import COUNTING, Sbatchd
-from tests.support import Site, kill
+from tests.lsf.test_signals_and_commands import waiting_criu
+from tests.support import Site, kill, wait_until
 
 _IGNORING = COUNTING.replace("i=0\n", "trap : USR2 QUIT\ni=0\n", 1)
 _RUN, _CPU, _PROCESSES = signal.SIGUSR2, signal.SIGXCPU, signal.SIGQUIT
@@ -52,6 +53,23 @@ def test_a_resume_job_goes_on_with_one(lsf: Sbatchd, site: Site) -> None:
     again.wait_for_line(12)
     lsf.complete(again)
     assert again.spooled().startswith("line 1\nline 2\n")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_limit_that_is_reached_amid_a_restore_counts(
+    lsf: Sbatchd, site: Site, when: str
+) -> None:
+    begun, go_on = waiting_criu(site, "restore", when)
+    job = lsf.bsub(script=_IGNORING)
+    job.wait_for_line(5)
+    lsf.bstop(job)
+    action = lsf.begin(job, lsf.resume)
+    wait_until(lambda: begun.read_text())
+    kill(job.starter(), _RUN)
+    go_on.touch()
+    lsf.finish(job, action)
+    assert lsf.limit(job)
+    assert lsf.noted("end")["how"] == "limit" and len(site.rows("101")) == 1
 
 
 def test_a_suspended_job_that_reaches_its_deadline_keeps_its_image(

@@ -221,6 +221,7 @@ class JobStarter:
             self._status = _as_status(ended[1])
         self._run_on()  # it may have been dumped while it was stopped
         while got := signal.sigtimedwait(supervise.PASSED_ON, 0):  # sent while there was no tree
+            self._ending.signalled(got.si_signo, got.si_pid, by_root=got.si_uid == 0)
             self._missed.append(got.si_signo)
         for number in self._missed:
             self._pass_on(number)
