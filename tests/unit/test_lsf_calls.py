@@ -82,6 +82,7 @@ def test_other_commands_are_the_users(command: str) -> None:
         "sh -c \"echo 'one; two'\"",
         "$LSB_JOBFILENAME.shell",
         "echo '# LSBATCH: End user input'\n# LSBATCH: End user input\necho",
+        "cat <<'E'\nExitStat=$?\nwait\n# LSBATCH: End user input\nE",
         "ExitStat=$?\nwait",
         "echo lsf-jobstarter; exit $?; not ours",
         "echo \udce9",

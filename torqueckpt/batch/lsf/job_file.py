@@ -19,7 +19,7 @@ USAGE = f"JOB_STARTER = {STARTER}; exit $?; %USRCMD"
 _BEGIN = b"# LSBATCH: User input\n"
 _PREFIX = re.compile(STARTER.encode() + rb"[ \t]*;[ \t]*exit[ \t]+\$\?[ \t]*;[ \t]?")
 # What LSF writes behind the command; it is not the command's, if that says the same.
-_ENDS = (b"\nExitStat=$?\nwait\n# LSBATCH: End user input\n", b"\n# LSBATCH: End user input\n")
+_END, _BEFORE_END = b"\n# LSBATCH: End user input\n", b"\nExitStat=$?\nwait"
 
 
 def command(environment: Mapping[str, str]) -> str:
@@ -32,9 +32,9 @@ def command(environment: Mapping[str, str]) -> str:
     found = _PREFIX.search(data, max(data.find(_BEGIN), 0))
     if found is None:
         raise _none(f"no command: it stands in no line of {name or 'LSB_JOBFILENAME'}")
-    text = data[found.end() :]
-    stop = next((at for end in _ENDS if (at := text.rfind(end)) >= 0), len(text))
-    return text[:stop].decode("utf-8", "surrogateescape")
+    text, end, _ = data[found.end() :].rpartition(_END)
+    text = text.removesuffix(_BEFORE_END) if end else data[found.end() :]
+    return text.decode("utf-8", "surrogateescape")
 
 
 def _none(problem: str) -> BadArguments:
