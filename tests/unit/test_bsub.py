@@ -68,6 +68,24 @@ def test_a_member_of_an_array_goes_on_alone_and_one_slot_is_the_default(tmp_path
     assert dict(bsub.asked({"LSB_JOBID": "1", "LSB_JOBNAME": "x" * 5000})) == {}
 
 
+def test_limits_count_however_they_are_written_and_all_of_several_resources(
+    tmp_path: Path,
+) -> None:
+    text = """#!/bin/sh
+#BSUB -W8:00 -M4000 -R"rusage[mem=4000]" -cwd /tmp -We 10
+#BSUB -c 7:30 -v 9000 -p 20 -T 8 -F 100
+#BSUB -R 'select[type==any]'
+"""
+    (tmp_path / "1.101.shell").write_text(text)
+    found = bsub.asked({"LSB_JOBFILENAME": str(tmp_path / "1.101")})
+    assert sorted(found) == sorted(
+        [
+            *(("W", "8:00"), ("M", "4000"), ("R", "rusage[mem=4000]"), ("R", "select[type==any]")),
+            *(("c", "7:30"), ("v", "9000"), ("p", "20"), ("T", "8"), ("F", "100")),
+        ]
+    )
+
+
 def test_a_jobs_details_are_lsfs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(proc, "environment", lambda _pid: _TOLD)
     found = job_details.of_job("101", 1, "#PBS -q none\n", Settings(local_home=tmp_path))

@@ -18,7 +18,9 @@ from torqueckpt.manifest import Directive
 from torqueckpt.safe_files import Directory
 
 # A job that goes on asks again for these, all with a value.  Not: dependencies, when to start, -m.
-_CARRIED = frozenset("GJMPRUWenoqu") | {"app", "sla", "sp", "Lp", "eo", "oo", "env"}
+_CARRIED = frozenset("GJPRUenoqu") | {"app", "sla", "sp", "Lp", "eo", "oo", "env", "gpu"}
+_LIMITS = frozenset("cCDFMpSTvW")
+_GLUED = re.compile(r"-(R|[cCDFMpSTvW](?=[0-9]))(.+)", re.DOTALL)  # -M4000, -R"rusage[mem=4000]"
 # bsub's option → where LSF tells its value to the job, whatever the script says
 _TOLD = {
     "J": "LSB_JOBNAME",
@@ -35,8 +37,11 @@ _ANSWER = re.compile(r"Job <([0-9]{1,12})> is submitted")
 def asked(environment: Mapping[str, str]) -> list[Directive]:
     """The options of the job with this environment that a job which goes on asks for again."""
     found: dict[str, str] = {}
+    several: list[str] = []
     for option, value in _of_script(_script(environment.get("LSB_JOBFILENAME", ""))):
-        if option in _CARRIED:
+        if option == "R" and "R" in found:  # of several all count
+            several.append(found["R"])
+        if option in _CARRIED | _LIMITS:
             found[option] = value
     for option, name in _TOLD.items():
         if environment.get(name):
@@ -44,9 +49,8 @@ def asked(environment: Mapping[str, str]) -> list[Directive]:
     found["J"] = found.get("J", "").partition("[")[0]  # one member goes on, not the array
     if found.get("n") == "1":
         del found["n"]
-    return [
-        Directive(option, value) for option, value in found.items() if 0 < len(value) <= _LONGEST
-    ]
+    all_of_it = [*(("R", each) for each in several), *found.items()]
+    return [Directive(*each) for each in all_of_it if 0 < len(each[1]) <= _LONGEST]
 
 
 def resumed(wanted: Iterable[Directive], job: str, host: str) -> list[Directive]:
@@ -114,5 +118,8 @@ def _of_script(script: str) -> Iterator[tuple[str, str]]:
         except ValueError:  # an open quote
             continue
         for word, value in zip(words, [*words[1:], ""]):
-            if word.startswith("-") and not value.startswith("-"):
+            glued = _GLUED.fullmatch(word)
+            if glued is not None:
+                yield glued[1], glued[2]
+            elif word.startswith("-") and not value.startswith("-"):
                 yield word[1:], value
