@@ -56,9 +56,7 @@ def test_a_resume_job_goes_on_with_one(lsf: Sbatchd, site: Site) -> None:
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_limit_that_is_reached_amid_a_restore_counts(
-    lsf: Sbatchd, site: Site, when: str
-) -> None:
+def test_a_limit_that_is_reached_amid_a_restore_counts(lsf: Sbatchd, site: Site, when: str) -> None:
     begun, go_on = waiting_criu(site, "restore", when)
     job = lsf.bsub(script=_IGNORING)
     job.wait_for_line(5)

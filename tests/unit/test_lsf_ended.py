@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import alive, wait_until
 from tests.unit import samples
+from torqueckpt.batch.lsf import bjobs as asking
 from torqueckpt.batch.server import Server
 from torqueckpt.cli import images
 from torqueckpt.identity import Owner
@@ -107,6 +109,21 @@ def test_where_lsf_does_not_answer_the_note_alone_tells(
     assert not judged(owner_store, gone)
     journal.note(owner_store, journal.END, "101", how=journal.ENDED, status=0)
     assert judged(owner_store, gone)
+
+
+def test_a_bjobs_that_hangs_is_ended_with_what_it_has_started(
+    owner_store: OwnerStore,
+    gone: Lineage,
+    bjobs: Bjobs,
+    place: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bjobs(row("EXIT"), "")
+    (place / "bjobs").write_text(f"#!/bin/sh\nsleep 1000 &\necho $! >{place}/child\nwait\n")
+    monkeypatch.setattr(asking, "_ANSWER_SECONDS", 1)
+    assert not judged(owner_store, gone)
+    child = int((place / "child").read_text())
+    wait_until(lambda: not alive(child))
 
 
 def test_a_job_that_runs_again_after_its_note_is_not_over(

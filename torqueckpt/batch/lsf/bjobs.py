@@ -61,6 +61,7 @@ def _rows(options: list[str], owner: Owner) -> list[list[str]]:
         timeout_seconds=_ANSWER_SECONDS,
         environment=where,
         as_root=as_root,
+        alone=True,  # it may be a site's script, whose own bjobs hangs
     )
     said = done.output + done.stderr
     if not done.ok and _NOT_FOUND not in said and "job found" not in said:
