@@ -255,7 +255,8 @@ def test_a_shell_that_waits_for_every_child_is_given_none(tmp_path: Path, before
     [
         ("/bin/bash", "echo ${BASH_VERSION:+bash} $0", "bash"),
         ("/bin/sh", "echo ${BASH_VERSION:+bash} sh", "sh"),
-        ("/bin/csh", "#\necho $version:q", "tcsh"),
+        ("/bin/tcsh", "#\necho $version:q", "tcsh"),
+        ("/bin/csh", "#\nset words = (a b)\necho $#words-words", "2-words"),
         ("/bin/csh", "echo ${0##*.}", "SC"),
     ],
 )
