@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -12,6 +14,7 @@ from torqueckpt.batch import pointer
 from torqueckpt.ifl.errors import ConnectionClosed, UnknownJob
 from torqueckpt.ifl.records import Job
 from torqueckpt.images import pointers
+from torqueckpt.safe_files import Directory
 from torqueckpt.settings import Settings
 
 _STATES = {"1.srv": "C", "2.srv": "H", "3.srv": "R", "12[3].srv": "R", "12[4].srv": "C"}
@@ -80,6 +83,29 @@ def test_a_server_that_falls_silent_has_all_that_is_left_stay(tmp_path: Path) ->
     swept, told = _sweep(tmp_path, _Server())
     assert swept == [] and (tmp_path / "99.srv.CK/ckpt.1").exists()
     assert len(told) == 1 and told[0].startswith(f"pointers of uid {os.getuid()}: left out: ")
+
+
+class _Mounted(NamedTuple):
+    """What a user has mounted a file system of his own on: root may not look at it."""
+
+    name: str
+
+    def is_dir(self, *, follow_symlinks: bool) -> bool:
+        return True
+
+    def stat(self, *, follow_symlinks: bool) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+
+def test_a_directory_that_root_may_not_look_at_keeps_no_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _place(tmp_path, "1.srv.CK", "ckpt.1")
+    real = Directory.entries
+    mounted = _Mounted("2.srv.CK")
+    with_it = lambda self: [mounted, *real(self)] if self.path == tmp_path else real(self)  # noqa: E731
+    monkeypatch.setattr(Directory, "entries", with_it)
+    assert _sweep(tmp_path, _Server()) == (["1.srv.CK"], [])
 
 
 def test_more_pointers_than_a_job_has_are_left(tmp_path: Path) -> None:

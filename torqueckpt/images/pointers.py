@@ -12,7 +12,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 from torqueckpt import budget, typed_json
 from torqueckpt.batch import pointer
@@ -39,9 +39,10 @@ def sweep(settings: Settings, server: Server, tell: Callable[[str], None]) -> li
         found: dict[int, list[tuple[str, str]]] = {}
         for entry in top.entries():
             job = _job(entry.name)
-            if job and entry.is_dir(follow_symlinks=False):
-                uid = entry.stat(follow_symlinks=False).st_uid
-                found.setdefault(uid, []).append((entry.name, job))
+            with suppress(OSError):  # a user has mounted something there, or it is gone
+                if job and entry.is_dir(follow_symlinks=False):
+                    uid = entry.stat(follow_symlinks=False).st_uid
+                    found.setdefault(uid, []).append((entry.name, job))
         for uid, names in found.items():
             with Budget(f"pointers of uid {uid}", budget.PRUNE).part(tell):
                 for name, job in names:
