@@ -18,9 +18,9 @@ from torqueckpt.manifest import Directive
 from torqueckpt.safe_files import Directory
 
 # A job that goes on asks again for these, all with a value.  Not: dependencies, when to start, -m.
-_CARRIED = frozenset("GJPRUenoqu") | {"app", "sla", "sp", "Lp", "eo", "oo", "env", "gpu"}
-_LIMITS = frozenset("cCDFMpSTvW")
-_GLUED = re.compile(r"-(R|[cCDFMpSTvW](?=[0-9]))(.+)", re.DOTALL)  # -M4000, -R"rusage[mem=4000]"
+_LIMITS = "cCDFMpSTvW"
+_CARRIED = {*"GJPRUenoqu", *_LIMITS, "app", "sla", "sp", "Lp", "eo", "oo", "env", "gpu"}
+_GLUED = re.compile(rf"-(R|[{_LIMITS}](?=[0-9]))(.+)", re.DOTALL)  # -M4000, -R"rusage[mem=4000]"
 # bsub's option → where LSF tells its value to the job, whatever the script says
 _TOLD = {
     "J": "LSB_JOBNAME",
@@ -41,7 +41,7 @@ def asked(environment: Mapping[str, str]) -> list[Directive]:
     for option, value in _of_script(_script(environment.get("LSB_JOBFILENAME", ""))):
         if option == "R" and "R" in found:  # of several all count
             several.append(found["R"])
-        if option in _CARRIED | _LIMITS:
+        if option in _CARRIED:
             found[option] = value
     for option, name in _TOLD.items():
         if environment.get(name):
