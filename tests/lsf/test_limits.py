@@ -98,6 +98,14 @@ def test_where_the_signals_are_those_of_bkill_lsfs_own_word_tells(
     assert (bool(site.rows("101")), job.directory.exists()) == (stay, stay)
 
 
+def test_a_job_that_cleans_up_at_its_memory_limit_keeps_its_images(
+    lsf: Sbatchd, site: Site
+) -> None:
+    job = _with_image(lsf, COUNTING.replace("i=0\n", "trap 'exit 9' INT\ni=0\n", 1))
+    assert lsf.limit(job, info="SIGNAL -25 SIG_TERM_MEMLIMIT") == 9
+    assert len(site.rows("101")) == 1
+
+
 def test_a_program_that_the_kernel_has_killed_leaves_its_images(lsf: Sbatchd, site: Site) -> None:
     job = _with_image(lsf)
     for pid in job.programs():

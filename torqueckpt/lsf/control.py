@@ -161,9 +161,10 @@ def clean(
         with access.lineage_of(job, owner, settings) as (owner_store, lineage):
             newest, noted = lineage.newest_number(), journal.end_of(owner_store, job)
         how = noted.get("how")
-        if how == journal.KILLED and _says_limit(environment.get("LSB_JOBEXIT_INFO", "")):
+        for_good = (journal.ENDED, journal.KILLED)
+        if how in for_good and _says_limit(environment.get("LSB_JOBEXIT_INFO", "")):
             how = journal.LIMIT
-        if newest and how not in (journal.ENDED, journal.KILLED):
+        if newest and how not in for_good:
             raise LastImageKept(job=job, generation=newest, why=_WHY.get(str(how), _NOT_NOTED))
         gone = catalogue.delete(job, owner, settings, None, lambda *of: _others_need(job, *of))
     except (UnknownJob, StoreMissing):
