@@ -51,8 +51,8 @@ def test_members_get_images_by_their_arrays_c_and_a_killed_one_goes_on_to_its_en
     )
     assert ended != "7"
     new = openpbs.check(openpbs.torqueckpt, "resume-job", jobs[1], "--submit", user=owner)
-    openpbs.wait_until_running(new)
-    assert openpbs.wait_for_state(new, "F", 200)["Exit_status"] == "7"
+    ended = openpbs.wait_for_state(new, "F", 200)
+    assert ended["Exit_status"] == "7", ended
     assert openpbs.delivered(new, directory) == (lines(240), "")
     openpbs.wait(lambda: openpbs.state(jobs[0]) in ("X", "F"), "the other's end", 100)
     number = jobs[0].partition("[")[0]
