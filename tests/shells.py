@@ -7,10 +7,12 @@ that the first line names.
 
 from __future__ import annotations
 
+import re
 import shutil
 
 from tests.support import MAY_END, lines
 
+_NOTICE = re.compile(r"\AWarning: no access to tty \(.*\)\.\nThus no job control in this shell\.\n")
 SHELLS = ("bash", "dash", "zsh", "ksh", "tcsh", "csh", "fish")
 _C_SHELL = """#!{shell} -f
 @ i = 0
@@ -77,3 +79,8 @@ def counting(name: str, program: str, last: int, pause: float = 0.1, status: int
 def written(last: int) -> str:
     """What it has written then."""
     return f"{lines(last)}the end\n"
+
+
+def without_notice(text: str) -> str:
+    """A job's output without what tcsh writes first, as a login shell that has no terminal."""
+    return _NOTICE.sub("", text)

@@ -19,6 +19,7 @@ def status(batch: PrivateBatch, owner: User, chain: str) -> dict[str, Any]:
 
 
 def submit(batch: PrivateBatch, owner: User, script: Path, *options: str) -> str:
+    batch.skip_where_dependencies_hang()
     words = ("submit", *batch.limits_of(script, *options), *options, script.name)
     done = batch.run(batch.torqueckpt, *words, user=owner, directory=script.parent)
     assert done.returncode == 0, done.stderr

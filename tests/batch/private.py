@@ -21,6 +21,7 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+from tests import shells
 from tests.boot import empty_temporary
 from tests.namespaces import ADDRESS, Namespaces, missing
 from tests.support import PREFIX, User, wait_until
@@ -144,6 +145,18 @@ class PrivateBatch(Namespaces, ABC):
     def config_in_log(self) -> list[str]:
         """What MOM's log says of each line that `torqueckpt configure` has written for it."""
 
+    def findings(self) -> str:
+        """What `configure --check` says."""
+        done = self.run(*self.configure_argv("--check"))
+        assert done.returncode == (86 if done.stdout else 0), done
+        return done.stdout
+
+    def skip_where_holds_are_lost(self) -> None:
+        """Where qhold does not hold a job."""
+
+    def skip_where_dependencies_hang(self) -> None:
+        """Where a job must not depend on another."""
+
     @abstractmethod
     def take_image(self, job: str, owner: User) -> int:
         """One more image while the job runs on; its number."""
@@ -251,7 +264,7 @@ class PrivateBatch(Namespaces, ABC):
                 self.run("qrun", job)
             return status.get("job_state") == "R" and bool(status.get("session_id"))
 
-        wait_until(runs, seconds)
+        self.wait(runs, f"{job} running", seconds, lambda: self.full_status(job))
 
     def full_status(self, job: str) -> dict[str, str]:
         """qstat -f: attribute → value; nothing for a job that the server no longer knows."""
@@ -363,7 +376,7 @@ class PrivateBatch(Namespaces, ABC):
         number = job.partition(".")[0]
         out, err = (directory / f"{name}.{kind}{number}" for kind in "oe")
         wait_until(lambda: out.exists() and err.exists())
-        return out.read_text(), err.read_text()
+        return shells.without_notice(out.read_text()), err.read_text()
 
     def kill(self, pid: int, number: int = signal.SIGKILL) -> None:
         """A process in there, by its number in there."""

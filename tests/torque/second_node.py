@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""A second node of a TORQUE of the tests' own: a MOM with a host, boot, network, processes and
-spool of its own; store and settings are the first node's, as on a shared file system."""
+"""A second node of a TORQUE of the tests' own: a MOM with a host, boot, network, processes, /tmp
+and spool of its own; store and settings are the first node's, as on a shared file system."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ class SecondNode(PrivateTorque):
         self._first = first
         super().__init__(first.prefix, first.library, SECOND, ADDRESS)
         self.put("/proc/sys/kernel/random/boot_id", f"{uuid.uuid4()}\n")
+        own = self.root / "tmp"
+        own.mkdir()
+        own.chmod(0o1777)
+        self.bind(own, "/tmp")  # where trqauthd's socket is, in most installations
         first.connect(self)
 
     def _own_installation(self) -> None:

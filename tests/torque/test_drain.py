@@ -52,8 +52,9 @@ def test_jobs_of_a_drained_node_go_on_on_another_one(
     assert [rows[job][0] for job in jobs] == ["moved", "moved"], rows
     assert "offline" in torque.run("pbsnodes", torque.host).stdout
     for job in jobs:
+        torque.wait_until_running(rows[job][1])
+    for job in jobs:
         new = rows[job][1]
-        torque.wait_until_running(new)
         assert torque.full_status(new)["exec_host"].startswith(f"{SECOND}/")
         assert torque.ended(job, 10)
         assert torque.wait_for_state(new, "C", 200)["exit_status"] == "7"
