@@ -180,13 +180,12 @@ def test_at_its_walltime_a_job_says_how_to_go_on(site: Site, user: User) -> None
     assert told in running.stderr.read_text()
 
 
-@pytest.mark.parametrize("where", ["name", "directory", "permission", "pipe", "disk"])
+@pytest.mark.parametrize("where", ["directory", "permission", "pipe", "disk"])
 def test_output_that_cannot_be_delivered_is_kept_and_said_where(
     site: Site, user: User, where: str
 ) -> None:
     directory = user.directory()
     target = {
-        "name": ("-N", "a/b"),
         "directory": ("-o", str(directory / "none" / "out")),
         "permission": ("-o", "/etc/torqueckpt-test-out"),
         "pipe": ("-o", str(directory / "pipe")),
@@ -198,9 +197,16 @@ def test_output_that_cannot_be_delivered_is_kept_and_said_where(
     assert running.wait() == 3
     left = site.spool / "spool" / f"{running.job}.OU"
     told = running.stderr.read_text()
-    assert f"output not delivered: {directory if where == 'name' else target[1]}" in told
+    assert f"output not delivered: {target[1]}" in told
     assert f"it is left as {left}\n" in told
     assert subprocess.run(user.argv("/bin/cat", left), capture_output=True).stdout == b"kept\n"
+
+
+def test_a_name_with_a_slash_names_no_directory_of_the_output(site: Site, user: User) -> None:
+    directory = user.directory()
+    running = site.start(user, user.script("#!/bin/sh\necho kept\n", directory), "-N", "a/b")
+    assert running.wait() == 0
+    assert (directory / f"b.o{running.job.partition('.')[0]}").read_text() == "kept\n"
 
 
 def test_output_that_could_not_be_delivered_at_a_hold_outlives_a_release_that_fails(
