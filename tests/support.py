@@ -266,10 +266,12 @@ class Site:
     def configure(self, **options: object) -> None:
         """Settings for this site; a store and a spool of its own unless given.
 
-        A number that an image needs may be another test's process's for a while.
+        A number that an image needs may be another test's process's for a while, and no dump waits
+        for those of other tests, which hang now and then, as they are told to.
         """
         places = {"store": str(self.store), "local_home": str(self.spool)}
-        given = {**places, "pid_wait_seconds": LIMIT_SECONDS, **options}
+        patient = {"pid_wait_seconds": LIMIT_SECONDS, "dumps_at_once": 1000}
+        given = {**places, **patient, **options}
         lines = [f"{name} = {json.dumps(value)}\n" for name, value in given.items()]
         (self.root / "etc" / "torqueckpt.toml").write_text("".join(lines))
 

@@ -289,7 +289,8 @@ def test_a_queue_of_lsf_that_somebody_has_edited(healthy: Site) -> None:
     for name in ("conf/cluster/configdir", "etc", "images"):
         (top / name).mkdir(parents=True)
     (top / "images").chmod(0o1777)
-    (top / "lsf.conf").write_text(f"LSB_CONFDIR={top}/conf\nLSF_SERVERDIR={top}/etc\n")
+    places = f"LSB_CONFDIR={top}/conf\nLSF_SERVERDIR={top}/etc\n"
+    (top / "lsf.conf").write_text(f"{places}LSB_ECHKPNT_METHOD=blcr\n")
     queues = top / "conf/cluster/configdir/lsb.queues"
     queues.write_text("Begin Queue\nQUEUE_NAME = guests\nEnd Queue\n")
     environment = {**_environment(), "LSF_ENVDIR": str(top)}
