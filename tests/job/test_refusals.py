@@ -161,7 +161,7 @@ def test_no_criu_and_one_that_is_too_old(site: Site, running: Running) -> None:
 
 def test_settings_with_a_slip(site: Site, running: Running) -> None:
     site.configure(dpeth=3)
-    refused(running.hook_argv(), 78, "dpeth", "did you mean depth?", ":4:")
+    refused(running.hook_argv(), 78, "dpeth", "did you mean depth?", ":5:")
 
 
 def test_a_key_that_others_can_read(site: Site, running: Running) -> None:

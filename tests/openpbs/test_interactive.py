@@ -29,5 +29,5 @@ def test_a_hold_is_refused_and_the_session_goes_on(openpbs: PrivateOpenPBS, owne
         told = b""
         while b"still 42" not in told:
             told += os.read(ours, 1000)
-        openpbs.check("qdel", job)
+        openpbs.wait_for_state(job, "F", 60)
         running.wait(60)
