@@ -28,7 +28,7 @@ def keyring() -> Iterator[None]:
 @pytest.fixture
 def running(site: Site, user: User, evil: EvilCriu) -> Running:
     """A job that has an honest image already."""
-    site.configure(periodic_grace_seconds=0)
+    site.configure(periodic_grace_seconds=0, repeat_window_seconds=0)
     started = site.start(user, user.script(counting(), user.directory()), "-c", "enabled")
     started.wait_for_line(1)
     assert subprocess.run(started.hook_argv(name="good")).returncode == 0
@@ -97,7 +97,7 @@ def test_the_periodic_services_call_of_the_hook(
     site: Site, evil: EvilCriu, running: Running
 ) -> None:
     evil.tell("go", stay="yes")
-    evil.in_place(periodic_grace_seconds=0)
+    evil.in_place(periodic_grace_seconds=0, repeat_window_seconds=0)
     taken = rounds(site, {running.job: as_told(running)})["taken"]
     assert taken == [[running.job]]
     evil.gained_nothing("periodic service", "dump")
@@ -143,6 +143,7 @@ class Server:
     def __init__(self, told):
         self.told, self.state = told, "R"
     def set_node(self, *words): pass
+    def version(self): return "6.1.3"
     def jobs(self, attributes): return [self.job(self.told["job"])]
     def job(self, name, attributes=()):
         return Job(name, {**self.told["attributes"], "job_state": self.state})

@@ -25,6 +25,7 @@ _ELSEWHERE = {  # the beginnings of commands → what has them run
     **dict.fromkeys(("submit", "status"), "tests/batch/chains.py"),  # what tests of chains share
     "drain": "tests/torque/test_drain.py",
     "resume-job 12[]": "tests/torque/test_arrays.py",
+    "resume-job 101": "tests/lsf/test_resume_job.py",
     "modules load": "tests/unit/test_cli_configure.py",
 }
 _STATUS = {"resume --rehearse": 125, "modules status": 3}  # the job runs; no Altix here
@@ -68,7 +69,8 @@ def elsewhere(site: Site) -> dict[str, str]:
     for name in ("conf/site/configdir", "etc"):
         (lsf / name).mkdir(parents=True)
     (lsf / "conf/site/configdir/lsb.queues").write_text("Begin Queue\nQUEUE_NAME=a\nEnd Queue\n")
-    (lsf / "lsf.conf").write_text(f"LSB_CONFDIR={lsf}/conf\nLSF_SERVERDIR={lsf}/etc\n")
+    places = f"LSB_CONFDIR={lsf}/conf\nLSF_SERVERDIR={lsf}/etc\n"
+    (lsf / "lsf.conf").write_text(f"{places}LSB_ECHKPNT_METHOD=blcr\n")
     (site.root / "gpfs").mkdir()
     (site.root / "gpfs" / "lsf-ckpt").mkdir(mode=0o1777)
     (site.root / "gpfs" / "lsf-ckpt").chmod(0o1777)
