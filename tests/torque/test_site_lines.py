@@ -90,7 +90,7 @@ def test_a_site_that_reads_no_login_files_reads_none_for_jobs_with_c(
     assert use("$source_login_batch false") == ""
     script = owner.script("#!/bin/bash\nps -o args= -p $PPID\n", directory)
     for options in (_LIMITS, _LIMITS[2:]):
-        job = torque.start_job(owner, script, *options)
+        job = torque.submit(owner, script, *options)
         torque.wait_for_exit(job)
         assert torque.delivered(job, directory)[0] == "bash\n"
 
