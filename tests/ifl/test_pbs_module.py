@@ -233,9 +233,20 @@ def test_what_cannot_be_a_library_is_an_import_error(named: str, tmp_path: Path)
 def test_a_library_that_its_user_may_not_read_is_an_import_error(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    become = "import os; os.setgid(65534); os.setuid(65534)\n"
+    code = """
+import os
+import torqueckpt.ifl._pbs_ifl
+from torqueckpt.ifl import library
+real = library.open_library
+def open_library():  # the package itself may lie where only root can read
+    os.setegid(65534)
+    os.seteuid(65534)
+    return real()
+library.open_library = open_library
+import pbs
+"""
     for named in (closed / "lib", closed):
-        done = python("import torqueckpt.ifl._pbs_ifl\n" + become + "import pbs", named)
+        done = python(code, named)
         assert done.stderr.splitlines()[-1].startswith("ImportError: "), done.stderr
 
 
